@@ -1,0 +1,173 @@
+//! The cryptography that the protocol uses, behind one seam.
+//!
+//! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR and RSA. Two exist: [`RUSTCRYPTO`], portable, and
+//! [`AWS_LC`](AWS_LC) (feature `aws-lc`), constant time and faster. Every handshake test runs over the pairs of them.
+
+mod hkdf;
+mod rustcrypto;
+mod spki;
+
+#[cfg(feature = "aws-lc")]
+mod aws_lc;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use zeroize::Zeroizing;
+
+pub use hkdf::{expand, extract};
+pub use spki::Spki;
+
+/// 32 secret bytes, erased when dropped.
+pub type Secret = Zeroizing<[u8; 32]>;
+
+/// The portable provider: the crates `rsa`, `aes`, `hmac`, `sha2`.
+pub const RUSTCRYPTO: &dyn Provider = &rustcrypto::RustCrypto;
+
+/// The fast provider: `aws-lc-rs`.
+#[cfg(feature = "aws-lc")]
+pub const AWS_LC: &dyn Provider = &aws_lc::AwsLc;
+
+/// The provider to use where nothing speaks for another.
+#[cfg(feature = "aws-lc")]
+pub const DEFAULT: &dyn Provider = AWS_LC;
+/// The provider to use where nothing speaks for another.
+#[cfg(not(feature = "aws-lc"))]
+pub const DEFAULT: &dyn Provider = RUSTCRYPTO;
+
+/// Where random bytes come from. The caller brings it: the operating system's generator, or a script in a test.
+pub trait Entropy {
+    /// Fills `out` with random bytes.
+    fn fill(&mut self, out: &mut [u8]);
+}
+
+impl<F: FnMut(&mut [u8])> Entropy for F {
+    fn fill(&mut self, out: &mut [u8]) {
+        self(out);
+    }
+}
+
+/// Draws `N` random bytes.
+pub fn draw<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
+    let mut out = [0; N];
+    entropy.fill(&mut out);
+    out
+}
+
+/// Draws 32 secret bytes.
+pub fn draw_secret(entropy: &mut dyn Entropy) -> Secret {
+    let mut out = Secret::default();
+    entropy.fill(&mut *out);
+    out
+}
+
+/// A set of primitives from one library.
+pub trait Provider: Send + Sync {
+    /// For logs and test names.
+    fn name(&self) -> &'static str;
+    /// SHA-256 of the concatenation of `parts`.
+    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32];
+    /// HMAC-SHA256 under `key`, to be used for many messages.
+    fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey>;
+    /// AES-128 in counter mode under `key`, to be used for many messages.
+    fn ctr_key(&self, key: &[u8; 16]) -> Box<dyn CtrKey>;
+    /// Loads a public key.
+    fn public_key(&self, spki: &Spki) -> Result<Box<dyn PublicKey>, KeyRejected>;
+    /// Loads a private key of 2,048 to 3,072 bits from PKCS#8 DER.
+    fn private_key(&self, pkcs8: &[u8]) -> Result<Box<dyn PrivateKey>, KeyRejected>;
+    /// Makes a private key of 2,048 or 3,072 bits, as PKCS#8 DER.
+    fn generate_key(&self, bits: KeyBits, entropy: &mut dyn Entropy) -> Zeroizing<Vec<u8>>;
+}
+
+/// HMAC-SHA256 under one key.
+pub trait MacKey: Send + Sync {
+    /// The MAC of the concatenation of `parts`.
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32];
+}
+
+/// AES-128 in counter mode under one key.
+pub trait CtrKey: Send + Sync {
+    /// Encrypts or decrypts `data` in place. The block counts up in its last 32 bits.
+    fn apply(&self, counter_block: &[u8; 16], data: &mut [u8]);
+}
+
+/// An RSA public key.
+pub trait PublicKey: Send + Sync {
+    /// RSAES-OAEP with SHA-256. A provider that cannot take a seed ignores `entropy` and uses its own generator.
+    fn encrypt(&self, label: &[u8], message: &[u8; 32], entropy: &mut dyn Entropy) -> Vec<u8>;
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool;
+}
+
+/// An RSA private key.
+pub trait PrivateKey: Send + Sync {
+    /// The key's public half.
+    fn spki(&self) -> &Spki;
+    /// RSAES-OAEP with SHA-256. `None` for every kind of failure. `entropy` is for blinding.
+    fn decrypt(
+        &self,
+        label: &[u8],
+        ciphertext: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Option<Zeroizing<Vec<u8>>>;
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    fn sign(&self, message: &[u8]) -> Vec<u8>;
+}
+
+/// Sizes in which keys are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyBits {
+    /// 2,048 bits.
+    B2048,
+    /// 3,072 bits.
+    B3072,
+}
+
+/// The bytes are no RSA key of the accepted sizes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRejected;
+
+impl core::fmt::Display for KeyRejected {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("not an RSA key of 2,048 to 3,072 bits with exponent 65537")
+    }
+}
+
+impl core::error::Error for KeyRejected {}
+
+/// Decrypts a key of 32 bytes with *implicit rejection* (HSK-017, HSK-033): whatever is wrong with `ciphertext`, the
+/// result is 32 bytes that look random, the same each time, and no branch tells which case it was.
+///
+/// Returns the key and whether it is real; the flag is for mutants, and nothing else may look at it.
+pub fn decapsulate(
+    provider: &dyn Provider,
+    key: &dyn PrivateKey,
+    rejection_key: &[u8; 32],
+    label: &[u8],
+    ciphertext: &[u8],
+    entropy: &mut dyn Entropy,
+) -> (Secret, bool) {
+    use subtle::{Choice, ConditionallySelectable};
+
+    let rejected = provider.mac_key(rejection_key).mac(&[label, ciphertext]);
+    let decrypted = key.decrypt(label, ciphertext, entropy).unwrap_or_default();
+    let real = decrypted.len() == 32;
+    let mut padded = Secret::default();
+    for (to, from) in padded.iter_mut().zip(decrypted.iter()) {
+        *to = *from;
+    }
+    let mut chosen = Secret::default();
+    for ((to, fake), true_) in chosen.iter_mut().zip(&rejected).zip(padded.iter()) {
+        *to = u8::conditional_select(fake, true_, Choice::from(u8::from(real)));
+    }
+    (chosen, real)
+}
+
+/// Compares in constant time.
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    use subtle::ConstantTimeEq;
+    a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod tests;

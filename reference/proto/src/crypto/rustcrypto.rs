@@ -1,0 +1,152 @@
+//! The portable provider.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::convert::Infallible;
+
+use aes::Aes128;
+use ctr::cipher::{InnerIvInit, KeyInit as _, StreamCipherCore};
+use hmac::{Hmac, Mac};
+use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use rsa::rand_core::{TryCryptoRng, TryRng};
+use rsa::traits::{PublicKeyParts, SignatureScheme};
+use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{CtrKey, Entropy, KeyBits, KeyRejected, MacKey, PrivateKey, Provider, PublicKey, Spki};
+
+pub(super) struct RustCrypto;
+
+impl Provider for RustCrypto {
+    fn name(&self) -> &'static str {
+        "rustcrypto"
+    }
+
+    fn sha256(&self, parts: &[&[u8]]) -> [u8; 32] {
+        sha256(parts)
+    }
+
+    fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey> {
+        // HMAC takes keys of every length; the constructor's error cannot occur.
+        Box::new(Hmac256(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))))
+    }
+
+    fn ctr_key(&self, key: &[u8; 16]) -> Box<dyn CtrKey> {
+        Box::new(Ctr(Aes128::new(key.into())))
+    }
+
+    fn public_key(&self, spki: &Spki) -> Result<Box<dyn PublicKey>, KeyRejected> {
+        let modulus = BoxedUint::from_be_slice_vartime(spki.modulus());
+        let key = RsaPublicKey::new(modulus, BoxedUint::from(65_537_u64)).map_err(|_| KeyRejected)?;
+        Ok(Box::new(Public(key)))
+    }
+
+    fn private_key(&self, pkcs8: &[u8]) -> Result<Box<dyn PrivateKey>, KeyRejected> {
+        let key = RsaPrivateKey::from_pkcs8_der(pkcs8).map_err(|_| KeyRejected)?;
+        if *key.e() != BoxedUint::from(65_537_u64) {
+            return Err(KeyRejected);
+        }
+        let spki = Spki::from_modulus(&key.n().to_be_bytes_trimmed_vartime())?;
+        Ok(Box::new(Private { key, spki }))
+    }
+
+    fn generate_key(&self, bits: KeyBits, entropy: &mut dyn Entropy) -> Zeroizing<Vec<u8>> {
+        let bits = match bits {
+            KeyBits::B2048 => 2_048,
+            KeyBits::B3072 => 3_072,
+        };
+        let der = RsaPrivateKey::new(&mut Rng(entropy), bits)
+            .ok()
+            .and_then(|key| key.to_pkcs8_der().ok())
+            .map(|document| document.as_bytes().to_vec());
+        Zeroizing::new(der.unwrap_or_default())
+    }
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
+
+struct Hmac256(Hmac<Sha256>);
+
+impl MacKey for Hmac256 {
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+struct Ctr(Aes128);
+
+impl CtrKey for Ctr {
+    fn apply(&self, counter_block: &[u8; 16], data: &mut [u8]) {
+        let core =
+            ctr::CtrCore::<&Aes128, ctr::flavors::Ctr32BE>::inner_iv_init(&self.0, counter_block.into());
+        core.apply_keystream_partial(data.into());
+    }
+}
+
+struct Public(RsaPublicKey);
+
+impl PublicKey for Public {
+    fn encrypt(&self, label: &[u8], message: &[u8; 32], entropy: &mut dyn Entropy) -> Vec<u8> {
+        // 32 bytes always fit a key of 2,048 bits, and the generator does not fail.
+        self.0.encrypt(&mut Rng(entropy), Oaep::<Sha256>::new_with_label(label), message).unwrap_or_default()
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        Pkcs1v15Sign::new::<Sha256>().verify(&self.0, &sha256(&[message]), signature).is_ok()
+    }
+}
+
+struct Private {
+    key: RsaPrivateKey,
+    spki: Spki,
+}
+
+impl PrivateKey for Private {
+    fn spki(&self) -> &Spki {
+        &self.spki
+    }
+
+    fn decrypt(
+        &self,
+        label: &[u8],
+        ciphertext: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Option<Zeroizing<Vec<u8>>> {
+        let padding = Oaep::<Sha256>::new_with_label(label);
+        self.key.decrypt_blinded(&mut Rng(entropy), padding, ciphertext).ok().map(Zeroizing::new)
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        // Fails only for keys shorter than the padding, which do not load.
+        self.key.sign(Pkcs1v15Sign::new::<Sha256>(), &sha256(&[message])).unwrap_or_default()
+    }
+}
+
+/// Our entropy as the `rsa` crate wants it.
+struct Rng<'a>(&'a mut dyn Entropy);
+
+impl TryRng for Rng<'_> {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(u32::from_le_bytes(super::draw(self.0)))
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(u64::from_le_bytes(super::draw(self.0)))
+    }
+
+    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
+        self.0.fill(dst);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Rng<'_> {}

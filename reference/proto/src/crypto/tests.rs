@@ -1,0 +1,79 @@
+//! Both providers against each other, and the seam's own promises.
+
+use alloc::vec::Vec;
+
+use super::*;
+use crate::test_keys::{DEVICE_X, Script, pkcs8};
+
+fn providers() -> Vec<&'static dyn Provider> {
+    alloc::vec![
+        RUSTCRYPTO,
+        #[cfg(feature = "aws-lc")]
+        AWS_LC,
+    ]
+}
+
+proptest::proptest! {
+    #[test]
+    fn providers_agree(key: [u8; 16], block: [u8; 16], parts: Vec<Vec<u8>>) {
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let run = |p: &dyn Provider| {
+            let mut data = parts.concat();
+            p.ctr_key(&key).apply(&block, &mut data);
+            (p.sha256(&parts), p.mac_key(&key).mac(&parts), data)
+        };
+        for provider in providers() {
+            proptest::prop_assert_eq!(run(provider), run(RUSTCRYPTO));
+        }
+    }
+
+    #[test]
+    fn only_one_encoding_of_a_key_is_read(at in 0_usize..294, flip in 1_u8..=255) {
+        let key = RUSTCRYPTO.private_key(&pkcs8(DEVICE_X)).unwrap();
+        let mut der = key.spki().der().to_vec();
+        der[at] ^= flip;
+        // Another modulus is another key, if it is in shortest form; anything else is none.
+        let shortest = if der[32] == 0 { der[33] & 0x80 != 0 } else { der[32] & 0x80 == 0 };
+        proptest::prop_assert_eq!(Spki::parse(&der).is_ok(), (32..289).contains(&at) && shortest);
+    }
+}
+
+#[test]
+fn rsa_works_across_providers() {
+    for sender in providers() {
+        for receiver in providers() {
+            let private = receiver.private_key(&pkcs8(DEVICE_X)).unwrap();
+            let public = sender.public_key(private.spki()).unwrap();
+            let ciphertext = public.encrypt(b"label", &[7; 32], &mut Script::new(1));
+            let open = |label: &[u8]| private.decrypt(label, &ciphertext, &mut Script::new(2));
+            assert_eq!(open(b"label").unwrap()[..], [7; 32], "{} to {}", sender.name(), receiver.name());
+            assert!(open(b"other").is_none());
+            let signature = private.sign(b"message");
+            assert!(public.verify(b"message", &signature));
+            assert!(!public.verify(b"another", &signature));
+        }
+    }
+}
+
+#[test]
+fn failed_decapsulation_is_a_key_like_any_other() {
+    for provider in providers() {
+        let private = provider.private_key(&pkcs8(DEVICE_X)).unwrap();
+        let open = |c: &[u8]| decapsulate(provider, &*private, &[9; 32], b"label", c, &mut Script::new(3));
+        let (first, real) = open(&[1; 256]);
+        assert!(!real);
+        assert_eq!(first, open(&[1; 256]).0, "the same ciphertext gives the same key");
+        assert_ne!(first, open(&[2; 256]).0);
+        assert_ne!(*open(&[]).0, [0; 32]);
+    }
+}
+
+#[test]
+fn made_keys_load_everywhere() {
+    for maker in providers() {
+        let der = maker.generate_key(KeyBits::B2048, &mut Script::new(4));
+        for user in providers() {
+            assert!(user.private_key(&der).is_ok(), "{} to {}", maker.name(), user.name());
+        }
+    }
+}

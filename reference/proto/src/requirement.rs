@@ -1,0 +1,238 @@
+//! The requirements of `spec/` that end in an error, and the one function through which every such rejection goes.
+
+use crate::error::Error;
+
+/// One numbered sentence of the specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Requirement {
+    /// The id in `spec/`, such as `TKT-014`.
+    pub id: &'static str,
+    /// The error's name in `spec/`, such as `ticket-expired`.
+    pub error: &'static str,
+    /// Whose fault a violation is.
+    pub blame: Blame,
+}
+
+/// Whose fault a violation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The bytes are no message.
+    Message,
+    /// The message is one that the peer must not send here.
+    Peer,
+}
+
+impl From<Requirement> for Error {
+    fn from(requirement: Requirement) -> Self {
+        match requirement.blame {
+            Blame::Message => Self::InvalidMessage(requirement),
+            Blame::Peer => Self::PeerMisbehaved(requirement),
+        }
+    }
+}
+
+/// Rejects with `requirement` unless the condition `holds`.
+///
+/// Every rejection that the spec demands goes through here, or through [`demand_some`]: so each one is named, and so a
+/// kit can switch off exactly one (feature `mutants`) and see that its checks notice.
+#[inline]
+pub fn demand(holds: bool, requirement: Requirement) -> Result<(), Error> {
+    if holds || deviates(requirement) { Ok(()) } else { Err(requirement.into()) }
+}
+
+/// As [`demand`], for a value that has to be there. `lax` is what an implementation without the requirement would use.
+#[inline]
+pub fn demand_some<T>(
+    value: Option<T>,
+    requirement: Requirement,
+    lax: impl FnOnce() -> T,
+) -> Result<T, Error> {
+    match value {
+        Some(value) => Ok(value),
+        None if deviates(requirement) => Ok(lax()),
+        None => Err(requirement.into()),
+    }
+}
+
+/// Whether this build was told to ignore `requirement`. Always `false` without the feature `mutants`.
+#[inline]
+#[cfg(not(feature = "mutants"))]
+pub fn deviates(_: Requirement) -> bool {
+    false
+}
+
+#[cfg(feature = "mutants")]
+pub use mutants::{deviates, ignore};
+
+/// The switch behind the kill matrix. It is a function call, never configuration: no service can be told to use it.
+#[cfg(feature = "mutants")]
+mod mutants {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::{ALL, Requirement};
+
+    const NONE: usize = usize::MAX;
+    static IGNORED: AtomicUsize = AtomicUsize::new(NONE);
+
+    /// Ignores one requirement in the whole process, or none.
+    pub fn ignore(requirement: Option<Requirement>) {
+        let index = requirement.and_then(|r| ALL.iter().position(|a| *a == r)).unwrap_or(NONE);
+        IGNORED.store(index, Ordering::SeqCst);
+    }
+
+    /// Whether this build was told to ignore `requirement`.
+    #[inline]
+    pub fn deviates(requirement: Requirement) -> bool {
+        let ignored = IGNORED.load(Ordering::Relaxed);
+        ignored != NONE && ALL.get(ignored) == Some(&requirement)
+    }
+}
+
+/// Looks a requirement up by its id.
+pub fn by_id(id: &str) -> Option<Requirement> {
+    ALL.iter().copied().find(|r| r.id == id)
+}
+
+macro_rules! requirements {
+    ($($name:ident = $id:literal, $error:literal, $blame:ident;)*) => {
+        $(
+            #[doc = concat!("`", $error, "`")]
+            pub const $name: Requirement = Requirement { id: $id, error: $error, blame: Blame::$blame };
+        )*
+        /// Every requirement of this table, in the order of the documents.
+        pub const ALL: &[Requirement] = &[$($name),*];
+    };
+}
+
+requirements! {
+    // spec/ticket.md
+    TKT_003 = "TKT-003", "ticket-encoding", Message;
+    TKT_004 = "TKT-004", "ticket-too-large", Message;
+    TKT_005 = "TKT-005", "ticket-bytes", Message;
+    TKT_006 = "TKT-006", "ticket-syntax", Message;
+    TKT_007 = "TKT-007", "ticket-id", Message;
+    TKT_008 = "TKT-008", "ticket-time-syntax", Message;
+    TKT_009 = "TKT-009", "ticket-reference", Message;
+    TKT_010 = "TKT-010", "ticket-algorithm", Message;
+    TKT_011 = "TKT-011", "ticket-subject", Message;
+    TKT_012 = "TKT-012", "ticket-confirmation-key", Message;
+    TKT_013 = "TKT-013", "ticket-decision", Message;
+    TKT_015 = "TKT-015", "ticket-action", Message;
+    TKT_016 = "TKT-016", "ticket-attribute-repeated", Message;
+    TKT_017 = "TKT-017", "ticket-attribute", Message;
+    TKT_018 = "TKT-018", "ticket-empty", Message;
+    TKT_019 = "TKT-019", "ticket-issuer", Peer;
+    TKT_020 = "TKT-020", "ticket-digest", Peer;
+    TKT_021 = "TKT-021", "ticket-signature", Peer;
+    TKT_022 = "TKT-022", "ticket-not-yet-valid", Peer;
+    TKT_014 = "TKT-014", "ticket-expired", Peer;
+    TKT_023 = "TKT-023", "ticket-lifetime", Peer;
+    TKT_024 = "TKT-024", "ticket-audience", Peer;
+    TKT_025 = "TKT-025", "ticket-possession", Peer;
+    TKT_026 = "TKT-026", "ticket-revoked", Peer;
+    TKT_027 = "TKT-027", "ticket-set", Peer;
+    TKT_028 = "TKT-028", "ticket-set", Peer;
+    TKT_029 = "TKT-029", "ticket-set-subject", Peer;
+    TKT_030 = "TKT-030", "action-denied", Peer;
+    TKT_031 = "TKT-031", "ticket-rejected", Peer;
+    TKT_032 = "TKT-032", "pair-unrelated", Peer;
+    TKT_033 = "TKT-033", "pair-responder-key", Peer;
+    TKT_034 = "TKT-034", "pair-bearer", Peer;
+
+    // spec/identity.md
+    IDN_002 = "IDN-002", "sign-in-failed", Peer;
+    IDN_003 = "IDN-003", "password-unacceptable", Peer;
+    IDN_004 = "IDN-004", "name-unacceptable", Peer;
+    IDN_005 = "IDN-005", "name-taken", Peer;
+    IDN_007 = "IDN-007", "token-rejected", Peer;
+    IDN_010 = "IDN-010", "device-proof-failed", Peer;
+    IDN_011 = "IDN-011", "device-proof-failed", Peer;
+    IDN_012 = "IDN-012", "device-proof-failed", Peer;
+    IDN_013 = "IDN-013", "device-proof-failed", Peer;
+
+    // spec/graph.md
+    GPH_001 = "GPH-001", "tickets-required", Peer;
+    GPH_002 = "GPH-002", "not-authorised", Peer;
+    GPH_003 = "GPH-003", "not-authorised", Peer;
+    GPH_004 = "GPH-004", "no-such-node", Peer;
+    GPH_005 = "GPH-005", "method-not-allowed", Peer;
+    GPH_006 = "GPH-006", "body-unacceptable", Message;
+    GPH_007 = "GPH-007", "body-too-large", Message;
+    GPH_012 = "GPH-012", "if-match-required", Peer;
+    GPH_013 = "GPH-013", "etag-mismatch", Peer;
+    GPH_014 = "GPH-014", "not-authorised", Peer;
+    GPH_015 = "GPH-015", "not-authorised", Peer;
+    GPH_016 = "GPH-016", "not-authorised", Peer;
+    GPH_017 = "GPH-017", "not-authorised", Peer;
+    GPH_018 = "GPH-018", "last-owner", Peer;
+    GPH_019 = "GPH-019", "not-authorised", Peer;
+    GPH_021 = "GPH-021", "no-such-user", Peer;
+    GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
+    GPH_031 = "GPH-031", "device-key-in-use", Peer;
+    GPH_032 = "GPH-032", "device-pending", Peer;
+    GPH_033 = "GPH-033", "device-proof-failed", Peer;
+    GPH_034 = "GPH-034", "pair-refused", Peer;
+    GPH_040 = "GPH-040", "pair-refused", Peer;
+    GPH_041 = "GPH-041", "not-authorised", Peer;
+    GPH_043 = "GPH-043", "not-authorised", Peer;
+    GPH_050 = "GPH-050", "path-unacceptable", Peer;
+    GPH_051 = "GPH-051", "entry-deleted", Peer;
+
+    // spec/storage.md
+    STO_001 = "STO-001", "media-hash-mismatch", Peer;
+    STO_002 = "STO-002", "quota-exceeded", Peer;
+    STO_005 = "STO-005", "no-such-media", Peer;
+    STO_007 = "STO-007", "not-authorised", Peer;
+
+    // spec/handshake.md
+    HSK_001 = "HSK-001", "unexpected-frame", Peer;
+    HSK_002 = "HSK-002", "frame-too-large", Message;
+    HSK_003 = "HSK-003", "malformed", Message;
+    HSK_004 = "HSK-004", "padding", Message;
+    HSK_005 = "HSK-005", "deadline", Peer;
+    HSK_010 = "HSK-010", "version", Message;
+    HSK_011 = "HSK-011", "suite-list", Message;
+    HSK_012 = "HSK-012", "cookie", Message;
+    HSK_013 = "HSK-013", "share", Message;
+    HSK_015 = "HSK-015", "no-common-suite", Peer;
+    HSK_019 = "HSK-019", "clock", Peer;
+    HSK_020 = "HSK-020", "peer-key", Message;
+    HSK_021 = "HSK-021", "self-connection", Peer;
+    HSK_022 = "HSK-022", "ticket-expired", Peer;
+    HSK_023 = "HSK-023", "ticket", Peer;
+    HSK_024 = "HSK-024", "ticket-key", Peer;
+    HSK_030 = "HSK-030", "suite", Peer;
+    HSK_031 = "HSK-031", "share", Message;
+    HSK_033 = "HSK-033", "confirm", Peer;
+    HSK_034 = "HSK-034", "confirm", Peer;
+    HSK_035 = "HSK-035", "refuse", Peer;
+    HSK_040 = "HSK-040", "confirm", Peer;
+    HSK_042 = "HSK-042", "ticket-ended", Peer;
+
+    // spec/record.md
+    REC_010 = "REC-010", "record-length", Message;
+    REC_011 = "REC-011", "record-mac", Peer;
+    REC_012 = "REC-012", "record-padding", Message;
+    REC_013 = "REC-013", "record-type", Message;
+    REC_014 = "REC-014", "record-content", Message;
+    REC_015 = "REC-015", "record-mac", Peer;
+    REC_016 = "REC-016", "truncated", Peer;
+    REC_017 = "REC-017", "after-close", Peer;
+    REC_018 = "REC-018", "dead", Peer;
+
+    // spec/sync.md
+    SYN_001 = "SYN-001", "sync-type", Message;
+    SYN_002 = "SYN-002", "sync-length", Message;
+    SYN_003 = "SYN-003", "sync-malformed", Message;
+    SYN_004 = "SYN-004", "sync-folder", Peer;
+    SYN_006 = "SYN-006", "sync-order", Message;
+    SYN_007 = "SYN-007", "sync-entry", Message;
+    SYN_008 = "SYN-008", "sync-version", Message;
+    SYN_009 = "SYN-009", "sync-request", Message;
+    SYN_010 = "SYN-010", "path-traversal", Message;
+    SYN_011 = "SYN-011", "path-component", Message;
+    SYN_012 = "SYN-012", "path-character", Message;
+    SYN_013 = "SYN-013", "path-form", Message;
+    SYN_014 = "SYN-014", "path-reserved", Message;
+    SYN_030 = "SYN-030", "content-hash", Peer;
+}

@@ -1,0 +1,5 @@
+//! Synchronising folders over a channel (`spec/sync.md`).
+
+pub mod path;
+
+pub use path::PortablePath;
