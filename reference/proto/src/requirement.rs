@@ -1,4 +1,5 @@
-//! The requirements of `spec/` that end in an error, and the one function through which every such rejection goes.
+//! The requirements of `spec/` that end in an error, the duties that a mutant can neglect (error `none`), and the one
+//! function through which every rejection goes.
 
 use crate::error::Error;
 
@@ -181,6 +182,7 @@ requirements! {
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
     STO_002 = "STO-002", "quota-exceeded", Peer;
+    STO_003 = "STO-003", "folder-is-p2p", Peer;
     STO_005 = "STO-005", "no-such-media", Peer;
     STO_007 = "STO-007", "not-authorised", Peer;
 
@@ -190,11 +192,15 @@ requirements! {
     HSK_003 = "HSK-003", "malformed", Message;
     HSK_004 = "HSK-004", "padding", Message;
     HSK_005 = "HSK-005", "deadline", Peer;
+    HSK_006 = "HSK-006", "none", Peer;
     HSK_010 = "HSK-010", "version", Message;
     HSK_011 = "HSK-011", "suite-list", Message;
     HSK_012 = "HSK-012", "cookie", Message;
     HSK_013 = "HSK-013", "share", Message;
+    HSK_014 = "HSK-014", "mac1", Peer;
     HSK_015 = "HSK-015", "no-common-suite", Peer;
+    HSK_017 = "HSK-017", "box1", Peer;
+    HSK_018 = "HSK-018", "box1", Peer;
     HSK_019 = "HSK-019", "clock", Peer;
     HSK_020 = "HSK-020", "peer-key", Message;
     HSK_021 = "HSK-021", "self-connection", Peer;
@@ -203,13 +209,16 @@ requirements! {
     HSK_024 = "HSK-024", "ticket-key", Peer;
     HSK_030 = "HSK-030", "suite", Peer;
     HSK_031 = "HSK-031", "share", Message;
+    HSK_032 = "HSK-032", "box2", Peer;
     HSK_033 = "HSK-033", "confirm", Peer;
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
     HSK_040 = "HSK-040", "confirm", Peer;
+    HSK_041 = "HSK-041", "none", Peer;
     HSK_042 = "HSK-042", "ticket-ended", Peer;
 
     // spec/record.md
+    REC_002 = "REC-002", "none", Peer;
     REC_010 = "REC-010", "record-length", Message;
     REC_011 = "REC-011", "record-mac", Peer;
     REC_012 = "REC-012", "record-padding", Message;

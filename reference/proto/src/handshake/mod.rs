@@ -1,1 +1,184 @@
-//! x
+//! Mutual authentication and key exchange between two devices (`spec/handshake.md`).
+//!
+//! ```text
+//!  initiator:  start --M1--> AwaitM2 --M2 ok / M3--> Established
+//!                               |
+//!                               +-- REFUSE, NO_COMMON_SUITE, anything else --> Failure
+//!
+//!  responder:  AwaitM1 --M1 ok / M2--> AwaitM3 --M3 ok--> Established
+//!                 |                       |
+//!                 +-- NO_COMMON_SUITE, REFUSE or silence --> Failure
+//! ```
+//!
+//! One struct a state; `handle` consumes it. A failure is final: there is no state to go on from.
+
+mod boxes;
+pub mod frame;
+mod initiator;
+mod messages;
+mod responder;
+mod schedule;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::codec::Id;
+use crate::crypto::{Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, draw_secret};
+use crate::error::Error;
+use crate::requirement::Requirement;
+
+pub use initiator::{AwaitM2, Target, start};
+pub use responder::{AwaitM1, AwaitM3};
+pub use schedule::Traffic;
+
+/// The protocol version of M1.
+const VERSION: u16 = 1;
+/// How far the clocks of two devices may be apart, in seconds (HSK-019).
+const MAX_CLOCK_DIFFERENCE: u64 = 300;
+/// How long a handshake may take, in seconds (HSK-005).
+pub const DEADLINE: u64 = 30;
+
+/// A set of algorithms. A larger number is stronger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum Suite {
+    /// RSA-OAEP, AES-128-CTR, HMAC-SHA256. No forward secrecy.
+    Baseline = 0x0101,
+}
+
+impl Suite {
+    /// The suites of this implementation, strongest first.
+    pub const ALL: [Self; 1] = [Self::Baseline];
+
+    /// The number on the wire.
+    pub fn number(self) -> u16 {
+        self as u16
+    }
+}
+
+/// This device: its name and its key.
+pub struct Device {
+    provider: &'static dyn Provider,
+    id: Id,
+    key: Box<dyn PrivateKey>,
+    rejection_key: Secret,
+}
+
+impl Device {
+    /// Loads the device's key from PKCS#8 DER.
+    pub fn load(
+        provider: &'static dyn Provider,
+        id: Id,
+        pkcs8: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Result<Self, KeyRejected> {
+        let key = provider.private_key(pkcs8)?;
+        Ok(Self { provider, id, key, rejection_key: draw_secret(entropy) })
+    }
+
+    /// The device's identifier.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The device's public key.
+    pub fn spki(&self) -> &Spki {
+        self.key.spki()
+    }
+
+    /// The device's private key.
+    pub fn key(&self) -> &dyn PrivateKey {
+        &*self.key
+    }
+
+    /// The library that computes for this device.
+    pub fn provider(&self) -> &'static dyn Provider {
+        self.provider
+    }
+
+    /// HSK-017, HSK-033: never fails; see [`crate::crypto::decapsulate`].
+    fn decapsulate(&self, label: &[u8], ciphertext: &[u8], entropy: &mut dyn Entropy) -> (Secret, bool) {
+        crate::crypto::decapsulate(self.provider, &*self.key, &self.rejection_key, label, ciphertext, entropy)
+    }
+}
+
+/// What both sides agree on when a handshake is done.
+pub struct Established {
+    /// The suite that was chosen.
+    pub suite: Suite,
+    /// Who opened the connection.
+    pub initiator: Id,
+    /// Who accepted it.
+    pub responder: Id,
+    /// `th2`: the same on both sides, and in no other handshake.
+    pub transcript: [u8; 32],
+    /// The secrets of the two directions.
+    pub traffic: Traffic,
+}
+
+/// A handshake that ended without success.
+#[derive(Debug)]
+pub struct Failure {
+    /// Why, for the log.
+    pub error: Error,
+    /// The rule of another document that was broken, where `error` sums it up.
+    pub cause: Option<Error>,
+    /// What to send before closing. `None`: close without a byte (HSK-006).
+    pub answer: Option<Vec<u8>>,
+    /// What the responder said, if it authenticated.
+    pub refused: Option<Refusal>,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, cause: None, answer: None, refused: None }
+    }
+}
+
+impl From<Requirement> for Failure {
+    fn from(requirement: Requirement) -> Self {
+        Error::from(requirement).into()
+    }
+}
+
+impl core::fmt::Display for Failure {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.refused {
+            Some(refusal) => write!(f, "the responder refused: {}", refusal.name()),
+            None => match self.cause {
+                Some(cause) => write!(f, "{}: {cause}", self.error),
+                None => core::fmt::Display::fmt(&self.error, f),
+            },
+        }
+    }
+}
+
+/// Why a responder does not let an initiator in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Refusal {
+    /// The ticket or the key is not good enough.
+    NotAuthorised = 1,
+    /// The ticket is over: get a new one.
+    TicketExpired = 2,
+    /// Not now.
+    Busy = 3,
+}
+
+impl Refusal {
+    /// The name in the specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotAuthorised => "not-authorised",
+            Self::TicketExpired => "ticket-expired",
+            Self::Busy => "busy",
+        }
+    }
+
+    fn from_code(code: u16) -> Option<Self> {
+        [Self::NotAuthorised, Self::TicketExpired, Self::Busy].into_iter().find(|r| *r as u16 == code)
+    }
+}
+
+#[cfg(test)]
+mod tests;
