@@ -3,15 +3,33 @@
 
 use crate::error::Error;
 
-/// One numbered sentence of the specification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Requirement {
+/// One numbered sentence of the specification. Small, for it is part of every error.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Requirement(&'static Definition);
+
+/// What is known about a [`Requirement`].
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Definition {
     /// The id in `spec/`, such as `TKT-014`.
     pub id: &'static str,
     /// The error's name in `spec/`, such as `ticket-expired`.
     pub error: &'static str,
     /// Whose fault a violation is.
     pub blame: Blame,
+}
+
+impl core::ops::Deref for Requirement {
+    type Target = Definition;
+
+    fn deref(&self) -> &Definition {
+        self.0
+    }
+}
+
+impl core::fmt::Debug for Requirement {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.id)
+    }
 }
 
 /// Whose fault a violation is.
@@ -98,7 +116,8 @@ macro_rules! requirements {
     ($($name:ident = $id:literal, $error:literal, $blame:ident;)*) => {
         $(
             #[doc = concat!("`", $error, "`")]
-            pub const $name: Requirement = Requirement { id: $id, error: $error, blame: Blame::$blame };
+            pub const $name: Requirement =
+                Requirement(&Definition { id: $id, error: $error, blame: Blame::$blame });
         )*
         /// Every requirement of this table, in the order of the documents.
         pub const ALL: &[Requirement] = &[$($name),*];
@@ -243,5 +262,7 @@ requirements! {
     SYN_012 = "SYN-012", "path-character", Message;
     SYN_013 = "SYN-013", "path-form", Message;
     SYN_014 = "SYN-014", "path-reserved", Message;
+    SYN_022 = "SYN-022", "none", Peer;
+    SYN_023 = "SYN-023", "none", Peer;
     SYN_030 = "SYN-030", "content-hash", Peer;
 }

@@ -28,8 +28,11 @@ impl Provider for RustCrypto {
     }
 
     fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey> {
-        // HMAC takes keys of every length; the constructor's error cannot occur.
-        Box::new(Hmac256(Hmac::new_from_slice(key).unwrap_or_else(|_| Hmac::new(&Default::default()))))
+        // HMAC takes keys of every length: those over a block are hashed first, RFC 2104 section 2.
+        let mut block = Zeroizing::new([0; 64]);
+        let short = if key.len() > block.len() { &sha256(&[key])[..] } else { key };
+        block[..short.len()].copy_from_slice(short);
+        Box::new(Hmac256(Hmac::new((&*block).into())))
     }
 
     fn ctr_key(&self, key: &[u8; 16]) -> Box<dyn CtrKey> {

@@ -1,5 +1,15 @@
 //! Synchronising folders over a channel (`spec/sync.md`).
+//!
+//! [`message`] has the messages, [`merge`] decides which of two entries for one path wins, [`path`] which names may
+//! occur at all. Who asks whom for what, and what is on disk, is the client's business.
 
+pub mod merge;
+pub mod message;
 pub mod path;
 
+pub use merge::{Merge, merge};
+pub use message::{Decoder, Entry, Kind, Message, Version};
 pub use path::PortablePath;
+
+#[cfg(test)]
+mod tests;
