@@ -125,7 +125,7 @@ pub struct Failure {
     pub cause: Option<Error>,
     /// What to send before closing. `None`: close without a byte (HSK-006).
     pub answer: Option<Vec<u8>>,
-    /// What the responder said, if it authenticated.
+    /// The refusal that was sent, or that was received and authenticated.
     pub refused: Option<Refusal>,
 }
 
@@ -143,12 +143,12 @@ impl From<Requirement> for Failure {
 
 impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self.refused {
-            Some(refusal) => write!(f, "the responder refused: {}", refusal.name()),
-            None => match self.cause {
-                Some(cause) => write!(f, "{}: {cause}", self.error),
-                None => core::fmt::Display::fmt(&self.error, f),
-            },
+        match (self.refused, self.cause) {
+            (Some(refusal), _) if self.answer.is_none() => {
+                write!(f, "the responder refused: {}", refusal.name())
+            }
+            (_, Some(cause)) => write!(f, "{}: {cause}", self.error),
+            (_, None) => core::fmt::Display::fmt(&self.error, f),
         }
     }
 }

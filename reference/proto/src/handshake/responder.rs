@@ -62,7 +62,7 @@ impl AwaitM1 {
             let code = if expired { Refusal::TicketExpired } else { Refusal::NotAuthorised };
             let hash = p.sha256(&[&frame.bytes]);
             let answer = Some(write_refusal(&self.device, &chain, &hash, code));
-            Failure { error, cause, answer, refused: None }
+            Failure { error, cause, answer, refused: Some(code) }
         })?;
         self.answer(frame, suite, &chain, admitted, entropy)
     }

@@ -1,8 +1,8 @@
 //! The attribute statement: facts about devices and folders, one line of text each.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 
 use crate::codec::{Id, hex, hex_array};
 
@@ -80,44 +80,60 @@ impl Role {
     }
 }
 
-/// A fact as the text of an attribute value.
-pub(super) trait Value: Sized {
-    fn parse(text: &str) -> Option<Self>;
-    fn write(&self) -> String;
-}
+/// The text is no fact of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFact;
 
-impl Value for KeyBinding {
-    fn parse(text: &str) -> Option<Self> {
-        let (device, fingerprint) = text.split_once(' ')?;
-        Some(Self { device: Id::parse(device)?, fingerprint: hex_array(fingerprint)? })
-    }
+impl FromStr for KeyBinding {
+    type Err = NotAFact;
 
-    fn write(&self) -> String {
-        format!("{} {}", self.device, hex(&self.fingerprint))
+    fn from_str(text: &str) -> Result<Self, NotAFact> {
+        let [device, fingerprint] = words(text)?;
+        Ok(Self { device: id(device)?, fingerprint: hex_array(fingerprint).ok_or(NotAFact)? })
     }
 }
 
-impl Value for Claim {
-    fn parse(text: &str) -> Option<Self> {
-        let (device, user) = text.split_once(' ')?;
-        Some(Self { device: Id::parse(device)?, user: Id::parse(user)? })
-    }
-
-    fn write(&self) -> String {
-        format!("{} {}", self.device, self.user)
+impl fmt::Display for KeyBinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.device, hex(&self.fingerprint))
     }
 }
 
-impl Value for Mapping {
-    fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let mut next = || words.next();
-        let mapping =
-            Self { folder: Id::parse(next()?)?, device: Id::parse(next()?)?, role: Role::parse(next()?)? };
-        next().is_none().then_some(mapping)
-    }
+impl FromStr for Claim {
+    type Err = NotAFact;
 
-    fn write(&self) -> String {
-        format!("{} {} {}", self.folder, self.device, self.role.name())
+    fn from_str(text: &str) -> Result<Self, NotAFact> {
+        let [device, user] = words(text)?;
+        Ok(Self { device: id(device)?, user: id(user)? })
     }
+}
+
+impl fmt::Display for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.device, self.user)
+    }
+}
+
+impl FromStr for Mapping {
+    type Err = NotAFact;
+
+    fn from_str(text: &str) -> Result<Self, NotAFact> {
+        let [folder, device, role] = words(text)?;
+        Ok(Self { folder: id(folder)?, device: id(device)?, role: Role::parse(role).ok_or(NotAFact)? })
+    }
+}
+
+impl fmt::Display for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", self.folder, self.device, self.role.name())
+    }
+}
+
+/// Exactly `N` words with one space between them.
+fn words<const N: usize>(text: &str) -> Result<[&str; N], NotAFact> {
+    text.split(' ').collect::<Vec<_>>().try_into().or(Err(NotAFact))
+}
+
+fn id(text: &str) -> Result<Id, NotAFact> {
+    Id::parse(text).ok_or(NotAFact)
 }

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::attributes::Value;
 use super::grammar as g;
 use super::{Attributes, Authz, MAX_LIFETIME, MAX_TICKET, Ticket};
 use crate::crypto::{PrivateKey, Provider};
@@ -119,12 +118,12 @@ fn attributes(facts: &Attributes) -> String {
     [g::ATTRIBUTES, &all.concat(), g::ATTRIBUTES_END].concat()
 }
 
-fn attribute<T: Value>(name: &str, facts: &[T]) -> String {
+fn attribute<T: ToString>(name: &str, facts: &[T]) -> String {
     if facts.is_empty() {
         return String::new();
     }
     let values: String =
-        facts.iter().flat_map(|fact| [g::VALUE.into(), fact.write(), g::VALUE_END.into()]).collect();
+        facts.iter().flat_map(|fact| [g::VALUE.into(), fact.to_string(), g::VALUE_END.into()]).collect();
     [g::ATTRIBUTE, name, g::ATTRIBUTE_VALUES, &values, g::ATTRIBUTE_END].concat()
 }
 

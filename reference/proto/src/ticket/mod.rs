@@ -22,7 +22,7 @@ use crate::codec::Id;
 use crate::crypto::Spki;
 use crate::time::UnixTime;
 
-pub use attributes::{Attributes, Claim, KeyBinding, Mapping, Role};
+pub use attributes::{Attributes, Claim, KeyBinding, Mapping, NotAFact, Role};
 pub use issue::Issuer;
 pub use verify::{Presenter, VerifiedTicket, Verifier};
 
@@ -69,6 +69,14 @@ pub enum Subject {
     User(Id),
     /// `urn:meshproof:device:…`
     Device(Id),
+}
+
+impl Subject {
+    /// Parses the name in a ticket.
+    pub fn parse(name: &str) -> Option<Self> {
+        let user = name.strip_prefix(grammar::USER).and_then(Id::parse).map(Self::User);
+        user.or_else(|| name.strip_prefix(grammar::DEVICE).and_then(Id::parse).map(Self::Device))
+    }
 }
 
 impl core::fmt::Display for Subject {
@@ -122,13 +130,19 @@ impl Action {
     /// All of them, in the order of the grammar.
     pub const ALL: [Self; 4] = [Self::Read, Self::Write, Self::Delete, Self::Control];
 
-    fn name(self) -> &'static str {
+    /// The name in tickets.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Read => "Read",
             Self::Write => "Write",
             Self::Delete => "Delete",
             Self::Control => "Control",
         }
+    }
+
+    /// The action of this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.name() == name)
     }
 }
 

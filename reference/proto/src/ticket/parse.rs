@@ -3,11 +3,11 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::attributes::Value;
 use super::grammar as g;
 use super::{Action, Attributes, Authn, Authz, Claim, KeyBinding, MAX_TICKET, Mapping, Subject, Ticket};
 use crate::codec::Id;
@@ -221,9 +221,7 @@ impl<'a> Scanner<'a> {
     fn subject(&mut self) -> Result<Subject, Error> {
         self.literal(g::SUBJECT)?;
         let name = self.until('<', usize::MAX)?;
-        let user = name.strip_prefix(g::USER).and_then(Id::parse).map(Subject::User);
-        let device = name.strip_prefix(g::DEVICE).and_then(Id::parse).map(Subject::Device);
-        let subject = demand_some(user.or(device), req::TKT_011, || Subject::User(lax_id(name)))?;
+        let subject = demand_some(Subject::parse(name), req::TKT_011, || Subject::User(lax_id(name)))?;
         self.literal(g::SUBJECT_NAME_END)?;
         Ok(subject)
     }
@@ -267,8 +265,7 @@ impl<'a> Scanner<'a> {
             demand(actions.len() < MAX_ACTIONS, req::TKT_006)?;
             self.literal(g::ACTION)?;
             let name = self.alphabetic('<')?;
-            let action = Action::ALL.into_iter().find(|action| action.name() == name);
-            let action = demand_some(action, req::TKT_015, || Action::Read)?;
+            let action = demand_some(Action::parse(name), req::TKT_015, || Action::Read)?;
             demand(actions.last().is_none_or(|last| *last < action), req::TKT_015)?;
             actions.push(action);
             self.literal(g::ACTION_END)?;
@@ -321,12 +318,12 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn facts<T: Value>(values: &[&str]) -> Result<Vec<T>, Error> {
+fn facts<T: FromStr>(values: &[&str]) -> Result<Vec<T>, Error> {
     let mut facts = Vec::new();
     for text in values {
-        match T::parse(text) {
-            Some(fact) => facts.push(fact),
-            None => demand(false, req::TKT_017)?,
+        match text.parse() {
+            Ok(fact) => facts.push(fact),
+            Err(_) => demand(false, req::TKT_017)?,
         }
     }
     Ok(facts)
