@@ -1,2 +1,3 @@
-//! Placeholder.
+//! Meshproof.
+mod shim;
 fn main() {}

@@ -248,7 +248,7 @@ impl Channel {
                 self.state = State::AwaitM3(next);
             }
             State::AwaitM2(state, grounds) => {
-                let (established, m3) = state.handle(&frame, &mut *self.entropy)?;
+                let (established, m3) = state.handle(&frame)?;
                 self.outbox.extend(m3);
                 let device = established.responder;
                 let secrets = |e: Established| (e.traffic.initiator, e.traffic.responder);

@@ -64,15 +64,15 @@ impl AwaitM2 {
     pub const AWAITS: &[FrameType] = &[FrameType::M2, FrameType::Refuse, FrameType::NoCommonSuite];
 
     /// Reads the responder's answer; returns M3.
-    pub fn handle(self, frame: &Frame, entropy: &mut dyn Entropy) -> Result<(Established, Vec<u8>), Failure> {
+    pub fn handle(self, frame: &Frame) -> Result<(Established, Vec<u8>), Failure> {
         match frame.kind {
             FrameType::NoCommonSuite => Err(req::HSK_015.into()),
             FrameType::Refuse => Err(self.read_refusal(frame)),
-            _ => self.read_m2(frame, entropy),
+            _ => self.read_m2(frame),
         }
     }
 
-    fn read_m2(self, frame: &Frame, entropy: &mut dyn Entropy) -> Result<(Established, Vec<u8>), Failure> {
+    fn read_m2(self, frame: &Frame) -> Result<(Established, Vec<u8>), Failure> {
         let p = self.device.provider;
         let m2 = M2::read(frame)?;
         let chain = self.chain.mix_nothing(p);
@@ -80,7 +80,7 @@ impl AwaitM2 {
         let key = chain.box2(p, &prefix_hash);
         let opened = boxes::open(p, &key, &prefix_hash, m2.box2, deviates(req::HSK_032));
         let plaintext = demand_some(opened, req::HSK_032, Vec::new)?;
-        let (k_i, real) = self.device.decapsulate(LABEL_I, messages::read_box2(&plaintext)?, entropy);
+        let (k_i, real) = self.device.decapsulate(LABEL_I, messages::read_box2(&plaintext)?);
         if deviates(req::HSK_033) && !real {
             return Err(req::HSK_032.into()); // the mutant lets the failure show
         }

@@ -21,6 +21,7 @@ mod schedule;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::codec::Id;
 use crate::crypto::{Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, draw_secret};
@@ -62,6 +63,7 @@ pub struct Device {
     id: Id,
     key: Box<dyn PrivateKey>,
     rejection_key: Secret,
+    blinding: Blinding,
 }
 
 impl Device {
@@ -73,7 +75,8 @@ impl Device {
         entropy: &mut dyn Entropy,
     ) -> Result<Self, KeyRejected> {
         let key = provider.private_key(pkcs8)?;
-        Ok(Self { provider, id, key, rejection_key: draw_secret(entropy) })
+        let (rejection_key, seed) = (draw_secret(entropy), draw_secret(entropy));
+        Ok(Self { provider, id, key, rejection_key, blinding: Blinding { seed, used: AtomicU64::new(0) } })
     }
 
     /// The device's identifier.
@@ -97,8 +100,26 @@ impl Device {
     }
 
     /// HSK-017, HSK-033: never fails; see [`crate::crypto::decapsulate`].
-    fn decapsulate(&self, label: &[u8], ciphertext: &[u8], entropy: &mut dyn Entropy) -> (Secret, bool) {
-        crate::crypto::decapsulate(self.provider, &*self.key, &self.rejection_key, label, ciphertext, entropy)
+    fn decapsulate(&self, label: &[u8], ciphertext: &[u8]) -> (Secret, bool) {
+        let p = self.provider;
+        let mut entropy = |out: &mut [u8]| self.blinding.fill(p, out);
+        crate::crypto::decapsulate(p, &*self.key, &self.rejection_key, label, ciphertext, &mut entropy)
+    }
+}
+
+/// Random bytes for blinding, apart from the draws of the protocol: how many it takes is the provider's affair.
+struct Blinding {
+    seed: Secret,
+    used: AtomicU64,
+}
+
+impl Blinding {
+    fn fill(&self, p: &dyn Provider, out: &mut [u8]) {
+        let generator = p.mac_key(&*self.seed);
+        for chunk in out.chunks_mut(32) {
+            let block = self.used.fetch_add(1, Ordering::Relaxed);
+            chunk.copy_from_slice(&generator.mac(&[&block.to_be_bytes()])[..chunk.len()]);
+        }
     }
 }
 

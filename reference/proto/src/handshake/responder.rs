@@ -45,7 +45,7 @@ impl AwaitM1 {
         demand(equal(&mac1, m1.mac1), req::HSK_014)?;
         let suite = choose_suite(&m1.suites)?;
 
-        let (k_r, real) = self.device.decapsulate(LABEL_R, m1.ct_r, entropy);
+        let (k_r, real) = self.device.decapsulate(LABEL_R, m1.ct_r);
         if deviates(req::HSK_017) && !real {
             return Err(no_common_suite()); // the mutant lets the failure show
         }
@@ -183,6 +183,11 @@ pub struct Admission {
 impl AwaitM3 {
     /// The frame that may come.
     pub const AWAITS: &[FrameType] = &[FrameType::M3];
+
+    /// Who the initiator says it is. Not proved yet, and not to be acted upon (HSK-041).
+    pub fn claimed_initiator(&self) -> crate::codec::Id {
+        self.grounds.initiator
+    }
 
     /// Reads M3.
     pub fn handle(self, frame: &Frame) -> Result<Admission, Failure> {

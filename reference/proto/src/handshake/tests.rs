@@ -82,7 +82,7 @@ fn both_sides_agree() {
             let world = world(left, right);
             let (await_m2, m1) = m1(&world, NOW);
             let (await_m3, m2) = respond(&world, &m1, NOW).unwrap();
-            let (mine, m3) = await_m2.handle(&frame(m2, AwaitM2::AWAITS), &mut Script::new(13)).unwrap();
+            let (mine, m3) = await_m2.handle(&frame(m2, AwaitM2::AWAITS)).unwrap();
             let admission = await_m3.handle(&frame(m3, AwaitM3::AWAITS)).unwrap();
             let theirs = admission.established;
             assert_eq!(mine.transcript, theirs.transcript);
@@ -104,7 +104,7 @@ fn an_expired_ticket_is_refused_and_the_initiator_learns_it() {
     let failure = respond(&world, &m1, late).err().unwrap();
     assert!(failure.error.is(req::HSK_022));
     let answer = frame(failure.answer.unwrap(), AwaitM2::AWAITS);
-    let failure = await_m2.handle(&answer, &mut Script::new(13)).err().unwrap();
+    let failure = await_m2.handle(&answer).err().unwrap();
     assert_eq!(failure.refused, Some(Refusal::TicketExpired));
 }
 
@@ -127,7 +127,7 @@ fn every_changed_byte_of_every_message_fails() {
         let mut bytes = good_m2.clone();
         bytes[at] ^= 1;
         let changed = frame(bytes, AwaitM2::AWAITS);
-        assert!(await_m2.handle(&changed, &mut Script::new(13)).is_err(), "M2 byte {at}");
+        assert!(await_m2.handle(&changed).is_err(), "M2 byte {at}");
     }
 }
 
@@ -137,6 +137,6 @@ fn a_message_of_another_handshake_does_not_fit() {
     let (_, m1) = m1(&world, NOW);
     let (_, other_m2) = respond(&world, &m1, NOW).unwrap();
     let (await_m2, _) = start(world.initiator.clone(), &world.target, NOW, &mut Script::new(99)).unwrap();
-    let failure = await_m2.handle(&frame(other_m2, AwaitM2::AWAITS), &mut Script::new(13)).err().unwrap();
+    let failure = await_m2.handle(&frame(other_m2, AwaitM2::AWAITS)).err().unwrap();
     assert!(failure.error.is(req::HSK_032));
 }

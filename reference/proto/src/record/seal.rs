@@ -34,7 +34,7 @@ impl Sealer {
         Self { provider, epoch, bytes: 0, limits: LIMITS, closed: false }
     }
 
-    /// Appends records with `content` to `out`, each of at most 65,535 bytes of it.
+    /// Appends records with `content` to `out`, each of at most 65,535 bytes of it; one without content if it is empty.
     ///
     /// # Errors
     /// [`Error::ApiMisuse`] after [`close`](Self::close).
@@ -42,7 +42,9 @@ impl Sealer {
         if self.closed {
             return Err(Error::ApiMisuse("the direction is closed"));
         }
-        for piece in content.chunks(MAX_CONTENT) {
+        let nothing: &[u8] = &[];
+        let pieces = content.chunks(MAX_CONTENT).chain(content.is_empty().then_some(nothing));
+        for piece in pieces {
             // REC-001: one record of the epoch is kept for the key update itself.
             let most = piece.len() as u64 + 2;
             if self.epoch.seq() + 2 > self.limits.records || self.bytes + most > self.limits.bytes {

@@ -1,7 +1,7 @@
 //! The literal text of the grammar (`spec/ticket.md`, section 3), shared by parser and issuer.
 
 pub(super) const ASSERTION: &str =
-    r#"<saml2:Assertion xmlns:saml2="urn:oasis:names:tc:SAML:2.0:assertion" ID="_"#;
+    r#"<saml2:Assertion xmlns:saml2="urn:oasis:names:tc:SAML:2.0:assertion" ID=""#;
 pub(super) const ISSUE_INSTANT: &str = r#"" IssueInstant=""#;
 pub(super) const ISSUER: &str = r#"" Version="2.0"><saml2:Issuer>"#;
 pub(super) const ISSUER_END: &str = "</saml2:Issuer>";

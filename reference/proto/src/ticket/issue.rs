@@ -72,7 +72,7 @@ pub fn encode(ticket: &[u8]) -> String {
 /// All before the signature element.
 fn head(ticket: &Ticket) -> String {
     let (id, instant) = (ticket.id.to_string(), ticket.issue_instant.to_string());
-    [g::ASSERTION, &id, g::ISSUE_INSTANT, &instant, g::ISSUER, &ticket.issuer, g::ISSUER_END].concat()
+    [g::ASSERTION, "_", &id, g::ISSUE_INSTANT, &instant, g::ISSUER, &ticket.issuer, g::ISSUER_END].concat()
 }
 
 /// All after the signature element.

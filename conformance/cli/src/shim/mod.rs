@@ -1,0 +1,115 @@
+//! The reference as a vector target: feeds `meshproof-proto` and says what it did. It observes and never judges.
+//!
+//! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
+
+mod fields;
+mod handshake;
+mod record;
+mod ticket;
+
+use meshproof_kit::target::shim::{Answer, Outcome, Shim};
+use meshproof_proto::crypto::{AWS_LC, Provider, RUSTCRYPTO};
+use meshproof_proto::error::Error;
+use serde_json::{Value, json};
+
+use fields::Fields;
+
+/// The reference implementation behind the kit's shim interface.
+pub fn reference() -> impl Shim {
+    |request: &Value| answer(request)
+}
+
+/// Why a run of a request has no good end.
+enum Stop {
+    /// A rule was broken.
+    Rejected(Error, Value),
+    /// The responder refused, as it may: no rule was broken.
+    Refused(Value),
+    /// The request makes no sense.
+    BadRequest(String),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Rejected(error, Value::Null)
+    }
+}
+
+type Ran = Result<Value, Stop>;
+
+fn answer(request: &Value) -> Answer {
+    if request["op"] != "vector" {
+        return Answer::unsupported();
+    }
+    let (group, test) = (Fields::new(&request["group"]), Fields::new(&request["test"]));
+    let both = |run: &dyn Fn(&'static dyn Provider) -> Ran| {
+        let (portable, fast) = (tell(run(RUSTCRYPTO)), tell(run(AWS_LC)));
+        if portable == fast {
+            return fast;
+        }
+        Answer::error(format!("the providers differ: rustcrypto {portable:?}, aws-lc {fast:?}"))
+    };
+    match request["type"].as_str().unwrap_or_default() {
+        "TicketVerify" => both(&|p| ticket::verify(p, group, test)),
+        "TicketIssue" => both(&|p| ticket::issue(p, group, test)),
+        "TicketSet" => both(&|p| ticket::set(p, group, test)),
+        "TicketPair" => both(&|p| ticket::pair(p, group, test)),
+        "HandshakeM1" => both(&|p| handshake::m1(p, group, test)),
+        // These repeat a handshake from a script, and only one provider takes the seed of OAEP.
+        "HandshakeM2" => tell(handshake::m2(RUSTCRYPTO, group, test)),
+        "HandshakeM3" => tell(handshake::m3(RUSTCRYPTO, group, test)),
+        "RecordOpen" => both(&|p| record::open(p, test)),
+        "RecordSeal" => both(&|p| record::seal(p, test)),
+        _ => Answer::unsupported(),
+    }
+}
+
+fn tell(ran: Ran) -> Answer {
+    match ran {
+        Ok(output) => Answer::accept(output),
+        Err(Stop::Refused(output)) => {
+            Answer { outcome: Outcome::Reject, reason: Some("refused".to_owned()), ..Answer::accept(output) }
+        }
+        Err(Stop::BadRequest(what)) => Answer::error(what),
+        Err(Stop::Rejected(error, output)) => match error.requirement() {
+            Some(requirement) => Answer { output, ..Answer::reject(requirement.id, requirement.error) },
+            // The caller's fault: what the reference refuses to do at all.
+            None => Answer {
+                reason: None,
+                requirement: None,
+                detail: Some(error.to_string()),
+                ..Answer::reject("", "")
+            },
+        },
+    }
+}
+
+fn none() -> Value {
+    json!({})
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_kit::vectors::{self, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn the_reference_passes_every_vector() {
+        let failures: Vec<String> = vectors::all()
+            .iter()
+            .filter_map(|test| match vectors::judge(test, &answer(&vectors::request(test))) {
+                Verdict::Pass => None,
+                Verdict::Fail(why) => Some(format!("{}: {why}", test.id)),
+                Verdict::Unsupported => Some(format!("{}: unsupported", test.id)),
+            })
+            .collect();
+        assert!(
+            failures.is_empty(),
+            "{} of {}:\n{}",
+            failures.len(),
+            vectors::all().len(),
+            failures.join("\n")
+        );
+    }
+}

@@ -1,0 +1,47 @@
+//! `vectors/record/`.
+
+use meshproof_proto::codec::hex;
+use meshproof_proto::crypto::{Provider, Secret};
+use meshproof_proto::record::{Event, Opener, Sealer};
+use serde_json::{Value, json};
+
+use super::fields::{Fields, missing};
+use super::{Ran, Stop};
+
+pub(super) fn open(p: &'static dyn Provider, test: Fields<'_>) -> Ran {
+    let mut opener = Opener::new(p, traffic(test)?);
+    let mut contents = Vec::new();
+    let mut closed = false;
+    opener.push(&test.hex("stream")?);
+    while let Some(event) = opener.next()? {
+        match event {
+            Event::Data(content) => contents.push(hex(content)),
+            Event::Closed => closed = true,
+        }
+    }
+    if test.value("fin") == &Value::Bool(true) {
+        opener.fin()?;
+    }
+    Ok(json!({"contents": contents, "closed": closed}))
+}
+
+pub(super) fn seal(p: &'static dyn Provider, test: Fields<'_>) -> Ran {
+    let mut sealer = Sealer::new(p, traffic(test)?);
+    let mut stream = Vec::new();
+    for action in test.list("actions") {
+        let action = Fields::new(action);
+        if action.value("close") == &Value::Bool(true) {
+            sealer.close(&mut stream);
+        } else if action.value("key_update") == &Value::Bool(true) {
+            sealer.update_keys(&mut stream)?;
+        } else {
+            sealer.seal(&action.hex("data")?, &mut stream)?;
+        }
+    }
+    Ok(json!({"stream": hex(&stream)}))
+}
+
+fn traffic(test: Fields<'_>) -> Result<Secret, Stop> {
+    let bytes = test.hex("traffic")?;
+    bytes.try_into().map(Secret::new).map_err(|_| missing("traffic", "32 bytes"))
+}
