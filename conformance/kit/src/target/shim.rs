@@ -1,0 +1,248 @@
+//! How the kit talks to a shim: one long-lived process, one JSON object a line on its standard input and output.
+//!
+//! The shim feeds the implementation and reports what it did. It observes and never judges: judging is
+//! [`crate::vectors::judge`]'s work.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What the implementation did with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It took the input.
+    Accept,
+    /// It refused the input.
+    Reject,
+    /// It does not do this kind of thing.
+    Unsupported,
+    /// The shim itself failed.
+    Error,
+}
+
+/// The answer to one request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// What happened.
+    pub outcome: Outcome,
+    /// The error name of the specification; none from an implementation that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The requirement that the implementation says was broken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirement: Option<String>,
+    /// What came out, by name.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub output: Value,
+    /// Anything for a person to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Answer {
+    /// The input was taken, and this came out.
+    pub fn accept(output: Value) -> Self {
+        Self { outcome: Outcome::Accept, reason: None, requirement: None, output, detail: None }
+    }
+
+    /// The input was refused for a reason.
+    pub fn reject(requirement: &str, reason: &str) -> Self {
+        Self {
+            outcome: Outcome::Reject,
+            reason: Some(reason.to_owned()),
+            requirement: Some(requirement.to_owned()),
+            output: Value::Null,
+            detail: None,
+        }
+    }
+
+    /// The implementation does not do this kind of thing.
+    pub fn unsupported() -> Self {
+        Self {
+            outcome: Outcome::Unsupported,
+            reason: None,
+            requirement: None,
+            output: Value::Null,
+            detail: None,
+        }
+    }
+
+    /// The shim failed.
+    pub fn error(detail: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Error,
+            reason: None,
+            requirement: None,
+            output: Value::Null,
+            detail: Some(detail.into()),
+        }
+    }
+}
+
+/// Something that answers requests.
+pub trait Shim: Send {
+    /// Answers one request. An error means that there is no answer: a crash, a timeout, a line that is not JSON.
+    fn call(&mut self, request: &Value) -> anyhow::Result<Answer>;
+}
+
+/// A shim in this process.
+impl<F: FnMut(&Value) -> Answer + Send> Shim for F {
+    fn call(&mut self, request: &Value) -> anyhow::Result<Answer> {
+        Ok(self(request))
+    }
+}
+
+/// A shim in a process of its own. It is started at the first call, and again after a crash or a timeout.
+pub struct ProcessShim {
+    command: Vec<String>,
+    timeout: Duration,
+    running: Option<Running>,
+}
+
+struct Running {
+    child: Child,
+    requests: Sender<String>,
+    lines: Receiver<std::io::Result<String>>,
+}
+
+impl ProcessShim {
+    /// A shim by its program and arguments; every call has this long.
+    pub fn new(command: &[String], timeout: Duration) -> Self {
+        Self { command: command.to_vec(), timeout, running: None }
+    }
+
+    fn start(&self) -> anyhow::Result<Running> {
+        let (program, arguments) = self.command.split_first().context("the shim has no command")?;
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start the shim {program}"))?;
+        let mut stdin = child.stdin.take().context("the shim has no standard input")?;
+        let stdout = child.stdout.take().context("the shim has no standard output")?;
+        // A thread for each direction, because pipes block and have no timeout. Both end with the process.
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        let (requests, receiver) = channel::<String>();
+        thread::spawn(move || {
+            for line in receiver {
+                if stdin.write_all(line.as_bytes()).and_then(|()| stdin.flush()).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Running { child, requests, lines })
+    }
+
+    fn exchange(running: &mut Running, request: &Value, timeout: Duration) -> anyhow::Result<Answer> {
+        // A line that nobody asked for would be taken for the answer to this request.
+        if let Ok(Ok(line)) = running.lines.try_recv() {
+            bail!("the shim said unasked: {line:?}");
+        }
+        let line = serde_json::to_string(request)? + "\n";
+        running.requests.send(line).map_err(|_| anyhow!("the shim does not read"))?;
+        let line = match running.lines.recv_timeout(timeout) {
+            Ok(line) => line.context("cannot read from the shim")?,
+            Err(RecvTimeoutError::Timeout) => bail!("the shim did not answer within {timeout:?}"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the shim ended without an answer"),
+        };
+        serde_json::from_str(&line).map_err(|error| anyhow!("the shim answered {line:?}: {error}"))
+    }
+}
+
+impl Shim for ProcessShim {
+    fn call(&mut self, request: &Value) -> anyhow::Result<Answer> {
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.start()?,
+        };
+        match Self::exchange(&mut running, request, self.timeout) {
+            Ok(answer) => {
+                self.running = Some(running);
+                Ok(answer)
+            }
+            Err(error) => {
+                // Whatever state it is in, the next call begins with a fresh one.
+                running.stop();
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Running {
+    fn stop(&mut self) {
+        // Either may fail when the process has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Outcome, ProcessShim, Shim};
+    use serde_json::json;
+    use std::time::Duration;
+
+    fn shell(script: &str) -> ProcessShim {
+        let command = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+        ProcessShim::new(&command, Duration::from_millis(500))
+    }
+
+    #[test]
+    fn a_process_answers_line_by_line() {
+        let mut shim = shell(r#"while read line; do echo '{"outcome":"reject","reason":"mac1"}'; done"#);
+        for _ in 0..3 {
+            let answer = shim.call(&json!({"op": "vector"})).expect("an answer");
+            assert_eq!((answer.outcome, answer.reason.as_deref()), (Outcome::Reject, Some("mac1")));
+        }
+    }
+
+    #[test]
+    fn a_shim_that_does_not_read_a_long_request_times_out() {
+        let mut shim = shell("sleep 5");
+        let long = json!({"stream": "0".repeat(1_000_000)});
+        let error = shim.call(&long).expect_err("no answer");
+        assert!(error.to_string().contains("did not answer"), "{error}");
+    }
+
+    #[test]
+    fn a_line_too_many_is_an_error() {
+        let mut shim =
+            shell(r#"while read line; do echo '{"outcome":"accept"}'; echo '{"outcome":"accept"}'; done"#);
+        shim.call(&json!({})).expect("an answer");
+        std::thread::sleep(Duration::from_millis(100));
+        let error = shim.call(&json!({})).expect_err("a line too many");
+        assert!(error.to_string().contains("unasked"), "{error}");
+    }
+
+    #[test]
+    fn a_crash_and_a_hang_are_errors_and_the_next_call_starts_again() {
+        let mut crashing = shell("read line; exit 3");
+        assert!(crashing.call(&json!({})).is_err());
+        assert!(crashing.call(&json!({})).is_err());
+        let mut hanging = shell("sleep 5");
+        let error = hanging.call(&json!({})).expect_err("no answer");
+        assert!(error.to_string().contains("did not answer"), "{error}");
+    }
+}

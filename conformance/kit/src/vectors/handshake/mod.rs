@@ -1,0 +1,14 @@
+//! The handshake vectors: `vectors/handshake/`.
+
+mod exchange;
+mod m1;
+mod m1_refuse;
+mod m2;
+mod m3;
+
+use super::envelope::File;
+
+/// All files of the part.
+pub(super) fn files() -> Vec<File> {
+    vec![m1::file(), m2::file(), m3::file()]
+}

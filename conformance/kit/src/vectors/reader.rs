@@ -1,0 +1,253 @@
+//! The oracle as an implementation under test: answers a vector request as a perfect shim would. It shows that every
+//! expectation follows from the oracle's reading of the specification, and it is the model for shims in other languages.
+
+use serde_json::{Value, json};
+
+use crate::oracle::Rejection;
+use crate::oracle::crypto::{
+    RsaPrivateKey, RsaPublicKey, from_base64, from_hex, hex, private_key_from_der, public_key_from_spki,
+};
+use crate::oracle::handshake::{self, Initiator, Reply, Responder, read::read_m3};
+use crate::oracle::record::{self, Direction};
+use crate::oracle::ticket::{
+    self, ConfirmationKey, Decision, Issuer, TicketFields, Verification, decide_by_set, from_header, time,
+    uri,
+};
+use crate::target::shim::{Answer, Outcome};
+
+/// Answers `{"op":"vector","type":...,"group":{...},"test":{...}}`.
+pub fn answer(request: &Value) -> Answer {
+    if request["op"] != "vector" {
+        return Answer::unsupported();
+    }
+    let (group, test) = (&request["group"], &request["test"]);
+    let answer = match request["type"].as_str() {
+        Some("TicketVerify") => ticket_verify(group, test),
+        Some("TicketIssue") => ticket_issue(group, test),
+        Some("TicketSet") => ticket_set(group, test),
+        Some("TicketPair") => ticket_pair(group, test),
+        Some("HandshakeM1") => handshake_m1(group, test),
+        Some("HandshakeM2") => handshake_m2(group, test),
+        Some("HandshakeM3") => handshake_m3(test),
+        Some("RecordOpen") => record_open(test),
+        Some("RecordSeal") => record_seal(test),
+        _ => return Answer::unsupported(),
+    };
+    answer.unwrap_or_else(|| Answer::error("the request lacks a field or holds a wrong one"))
+}
+
+fn ticket_verify(group: &Value, test: &Value) -> Option<Answer> {
+    let by = verification(group, test)?;
+    let verified = from_header(test["ticket"].as_str()?).and_then(|bytes| ticket::verify(&bytes, &by));
+    Some(verified.map_or_else(rejected, |_| Answer::accept(Value::Null)))
+}
+
+fn ticket_issue(group: &Value, test: &Value) -> Option<Answer> {
+    let key = private_key(&group["issuer_key"])?;
+    let fields = issue_fields(&test["fields"])?;
+    let text = fields.issue(&key);
+    // An issuer emits nothing that no verifier would take (TKT-001, TKT-002).
+    let by = Verification {
+        now: time::from_text(&fields.not_before)?,
+        audience: fields.audience.clone(),
+        issuers: vec![Issuer { name: fields.issuer.clone(), keys: vec![key.to_public_key()] }],
+        proved: ticket::parse(text.as_bytes()).ok().and_then(|ticket| ticket.confirmation),
+        revoked: Vec::new(),
+    };
+    let verified = ticket::verify(text.as_bytes(), &by);
+    Some(match verified {
+        Ok(_) => Answer::accept(json!({"ticket": text})),
+        Err(rule) => Answer { reason: None, ..rejected(rule) },
+    })
+}
+
+fn ticket_set(group: &Value, test: &Value) -> Option<Answer> {
+    let by = verification(group, test)?;
+    let [header, resource, action] = ["header", "resource", "action"].map(|name| test[name].as_str());
+    Some(match decide_by_set(header?, resource?, action?, &by) {
+        Ok(Some(principal)) => Answer::accept(json!({"principal": principal})),
+        // Not granted (section 4.4, steps 2 and 3), for which there is no rule with an error name.
+        Ok(None) => Answer { reason: None, requirement: None, ..Answer::reject("", "") },
+        Err(rule) => rejected(rule),
+    })
+}
+
+fn ticket_pair(group: &Value, test: &Value) -> Option<Answer> {
+    let responder = test["responder"].as_str()?;
+    let responder_spki = from_base64(test["responder_spki"].as_str()?)?;
+    let mut by = verification(group, test)?;
+    by.audience = format!("{}{responder}", uri::DEVICE);
+    let verified = from_header(test["ticket"].as_str()?).and_then(|bytes| {
+        // The handshake proves possession of whatever key the ticket confirms.
+        by.proved = ticket::parse(&bytes)?.confirmation;
+        ticket::pair(&ticket::verify(&bytes, &by)?, responder, &responder_spki)
+    });
+    Some(verified.map_or_else(rejected, |pair| {
+        let folder = |(folder, x, y): &(String, String, String)| {
+            json!({"folder": folder, "initiator_role": x, "responder_role": y})
+        };
+        Answer::accept(json!({
+            "initiator": pair.initiator,
+            "initiator_fingerprint": hex(&pair.initiator_key),
+            "user": pair.user,
+            "folders": pair.folders.iter().map(folder).collect::<Vec<_>>(),
+        }))
+    }))
+}
+
+fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
+    let responder = Responder {
+        key: private_key(&group["responder_key"])?,
+        device: group["responder"].as_str()?.to_owned(),
+        issuers: issuers(&group["issuers"])?,
+        now: test["now"].as_u64()?,
+    };
+    Some(match responder.read_m1(&bytes(&test["frame"])?) {
+        Ok(handshake::Answer::M2 { initiator, .. }) => {
+            Answer::accept(json!({"answer": "m2", "initiator": initiator}))
+        }
+        Ok(_) => return None,
+        Err(failure) => {
+            let output = match failure.answer {
+                handshake::Answer::Refuse { code, .. } => json!({"answer": {"refuse": code}}),
+                handshake::Answer::NoCommonSuite => json!({"answer": "no-common-suite"}),
+                _ => json!({"answer": "silent"}),
+            };
+            let detail = failure.ticket.map(|rule| rule.to_string());
+            Answer { output, detail, ..rejected(failure.rejection) }
+        }
+    })
+}
+
+fn handshake_m2(group: &Value, test: &Value) -> Option<Answer> {
+    let initiator = Initiator {
+        key: private_key(&group["initiator_key"])?,
+        device: bytes(&group["initiator"])?,
+        responder: bytes(&group["responder"])?,
+        k_r: bytes(&test["k_R"])?,
+        m1: bytes(&test["m1"])?,
+    };
+    Some(match initiator.read(&bytes(&test["frame"])?) {
+        Ok(Reply::M2 { m3, traffic_i, traffic_r }) => Answer::accept(
+            json!({"m3": hex(&m3), "traffic_i": hex(&traffic_i), "traffic_r": hex(&traffic_r)}),
+        ),
+        Ok(Reply::Refused(code)) => Answer {
+            outcome: Outcome::Reject,
+            reason: Some("refused".to_owned()),
+            ..Answer::accept(json!({"refused": code}))
+        },
+        Err(rule) => rejected(rule),
+    })
+}
+
+fn handshake_m3(test: &Value) -> Option<Answer> {
+    let state = &test["state"];
+    Some(match read_m3(&bytes(&test["frame"])?, &bytes(&state["ck3"])?, &bytes(&state["th2"])?) {
+        Ok((traffic_i, traffic_r)) => {
+            Answer::accept(json!({"traffic_i": hex(&traffic_i), "traffic_r": hex(&traffic_r)}))
+        }
+        Err(rule) => rejected(rule),
+    })
+}
+
+fn record_open(test: &Value) -> Option<Answer> {
+    let opened = record::open(&bytes(&test["traffic"])?, &bytes(&test["stream"])?, test["fin"].as_bool()?);
+    Some(opened.map_or_else(rejected, |opened| {
+        let contents: Vec<String> = opened.contents.iter().map(|content| hex(content)).collect();
+        Answer::accept(json!({"contents": contents, "closed": opened.closed}))
+    }))
+}
+
+fn record_seal(test: &Value) -> Option<Answer> {
+    let mut direction = Direction::new(&bytes(&test["traffic"])?);
+    let mut stream = Vec::new();
+    for action in test["actions"].as_array()? {
+        if action["key_update"] == true {
+            stream.extend(direction.seal(record::KEY_UPDATE, &[], 0));
+            direction.update();
+        } else if action["close"] == true {
+            stream.extend(direction.seal(record::CLOSE_NOTIFY, &[], 0));
+        } else {
+            stream.extend(direction.seal(record::DATA, &bytes(&action["data"])?, 0));
+        }
+    }
+    Some(Answer::accept(json!({"stream": hex(&stream)})))
+}
+
+fn rejected(rule: Rejection) -> Answer {
+    Answer::reject(rule.requirement, rule.reason)
+}
+
+fn verification(group: &Value, test: &Value) -> Option<Verification> {
+    let proved = match &test["presenter"]["spki"] {
+        Value::String(text) => Some(from_base64(text)?),
+        _ => None,
+    };
+    let revoked = test["revoked"].as_array().map_or(&[][..], Vec::as_slice);
+    Some(Verification {
+        now: test["now"].as_u64()?,
+        audience: group["audience"].as_str().unwrap_or_default().to_owned(),
+        issuers: issuers(&group["issuers"])?,
+        proved,
+        revoked: revoked.iter().map(|subject| subject.as_str().map(str::to_owned)).collect::<Option<_>>()?,
+    })
+}
+
+fn issuers(list: &Value) -> Option<Vec<Issuer>> {
+    let key = |text: &Value| -> Option<RsaPublicKey> { public_key_from_spki(&from_base64(text.as_str()?)?) };
+    let issuer = |issuer: &Value| -> Option<Issuer> {
+        let keys = issuer["keys"].as_array()?.iter().map(key).collect::<Option<_>>()?;
+        Some(Issuer { name: issuer["name"].as_str()?.to_owned(), keys })
+    };
+    list.as_array()?.iter().map(issuer).collect()
+}
+
+/// The `fields` of a `TicketIssue` test.
+pub(super) fn issue_fields(fields: &Value) -> Option<TicketFields> {
+    let word = |value: &Value| value.as_str().map(str::to_owned);
+    let words = |value: &Value| value.as_array()?.iter().map(word).collect::<Option<Vec<String>>>();
+    let instant = |value: &Value| value.as_u64().map(time::to_text);
+    let confirmation = match &fields["confirmation"] {
+        Value::Null => None,
+        spki => Some(ConfirmationKey::of(&public_key_from_spki(&from_base64(spki.as_str()?)?)?)),
+    };
+    let authn = match &fields["authn"] {
+        Value::Null => None,
+        authn => Some((instant(&authn["instant"])?, word(&authn["class"])?)),
+    };
+    let decision = |statement: &Value| -> Option<Decision> {
+        Some(Decision {
+            decision: word(&statement["decision"])?,
+            resource: word(&statement["resource"])?,
+            actions: words(&statement["actions"])?,
+        })
+    };
+    let mut attributes = Vec::new();
+    for (key, name) in [("key", uri::KEY), ("claim", uri::CLAIM), ("mapping", uri::MAPPING)] {
+        let values = words(&fields["attributes"][key])?;
+        if !values.is_empty() {
+            attributes.push((name.to_owned(), values));
+        }
+    }
+    Some(TicketFields {
+        id: word(&fields["id"])?,
+        issue_instant: instant(&fields["issue_instant"])?,
+        issuer: word(&fields["issuer"])?,
+        subject: word(&fields["subject"])?,
+        confirmation,
+        not_before: instant(&fields["not_before"])?,
+        not_on_or_after: instant(&fields["not_on_or_after"])?,
+        audience: word(&fields["audience"])?,
+        authn,
+        authz: fields["authz"].as_array()?.iter().map(decision).collect::<Option<_>>()?,
+        attributes,
+    })
+}
+
+fn private_key(value: &Value) -> Option<RsaPrivateKey> {
+    private_key_from_der(&from_base64(value.as_str()?)?)
+}
+
+fn bytes(value: &Value) -> Option<Vec<u8>> {
+    from_hex(value.as_str()?)
+}

@@ -1,0 +1,63 @@
+//! The peer checks against simulated devices: an honest one passes them all, and each fault is found by the checks meant
+//! for it.
+
+mod sim;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshproof_kit::check::{Check, Outcome};
+use meshproof_kit::checks;
+use meshproof_kit::report::{RunReport, summary};
+use meshproof_kit::run::{Filter, Options, Quiet, run};
+use meshproof_kit::target::peer::PeerTarget;
+use meshproof_kit::target::{Patience, Targets};
+use sim::Fault;
+
+async fn report(fault: Fault, filter: &[&str]) -> RunReport {
+    let address = sim::start(fault).await;
+    let targets = Targets {
+        description: format!("simulated device, {fault:?}"),
+        peer: Some(PeerTarget { address, folder: None }),
+        patience: Patience(Duration::from_secs(2)),
+        ..Targets::default()
+    };
+    let all: Vec<Check> = [checks::handshake::checks(), checks::record::checks()].concat();
+    let checks = Filter::new(filter.iter().copied()).select(&all);
+    run(&checks, targets, &Options::default(), Arc::new(Quiet)).await
+}
+
+fn outcome(report: &RunReport, id: &str) -> Outcome {
+    report.results.iter().find(|result| result.id == id).unwrap_or_else(|| panic!("no check {id}")).outcome
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_device_passes() {
+    let report = report(Fault::None, &[]).await;
+    assert_eq!(report.conclusion().exit_code(), 0, "{}", summary(&report));
+    assert!(report.results.len() > 120, "only {} checks", report.results.len());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_refuses_everything_shows_nothing() {
+    let report = report(Fault::RefusesAll, &[]).await;
+    assert_eq!(outcome(&report, "hs.m1.honest"), Outcome::Fail);
+    assert_eq!(outcome(&report, "hs.m1.mac1-flipped"), Outcome::Blocked);
+    assert!(report.results.iter().all(|result| result.outcome != Outcome::Pass), "{}", summary(&report));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_fault_is_found() {
+    for (fault, id) in [
+        (Fault::Talks, "hs.m1.mac1-flipped"),
+        (Fault::Talks, "hs.m1.failures-alike"),
+        (Fault::Eager, "hs.m3.silence-before"),
+        (Fault::TakesFinForClose, "rec.close.missing"),
+        (Fault::Patient, "hs.frame.m1-too-large"),
+        (Fault::TakesAnyM3, "hs.m3.tag-last-bit"),
+    ] {
+        let report = report(fault, &[id]).await;
+        assert_eq!(outcome(&report, id), Outcome::Fail, "{fault:?}\n{}", summary(&report));
+        assert_eq!(report.conclusion().exit_code(), 1);
+    }
+}

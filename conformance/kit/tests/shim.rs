@@ -1,0 +1,51 @@
+//! The vector checks against shims inside this process.
+
+use std::sync::{Arc, Mutex};
+
+use meshproof_kit::check::{Outcome, Role};
+use meshproof_kit::checks;
+use meshproof_kit::report::{KillMatrix, KillVerdict, RunReport, summary};
+use meshproof_kit::run::{Options, Quiet, run};
+use meshproof_kit::target::Targets;
+use meshproof_kit::target::shim::Answer;
+use meshproof_kit::vectors::reader;
+use serde_json::Value;
+
+async fn report(shim: impl FnMut(&Value) -> Answer + Send + 'static) -> RunReport {
+    let targets = Targets {
+        description: "shim in this process".to_owned(),
+        shim: Some(Arc::new(Mutex::new(shim))),
+        ..Targets::default()
+    };
+    assert_eq!(targets.roles(), [Role::Vectors]);
+    run(&checks::for_roles(&targets.roles()), targets, &Options::default(), Arc::new(Quiet)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oracle_passes_its_own_vectors() {
+    let report = report(reader::answer).await;
+    assert_eq!(report.conclusion().exit_code(), 0, "{}", summary(&report));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shim_that_does_nothing_is_incomplete_and_one_that_refuses_all_fails() {
+    let idle = report(|_| Answer::unsupported()).await;
+    assert!(idle.results.iter().all(|result| result.outcome == Outcome::NotApplicable));
+    assert_eq!(idle.conclusion().exit_code(), 3);
+    let strict = report(|_| Answer::reject("TKT-006", "ticket-syntax")).await;
+    assert_eq!(strict.conclusion().exit_code(), 1);
+}
+
+/// An implementation without one rule is found by the checks of that rule.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mutant_is_killed_by_the_checks_that_cite_it() {
+    let lenient = report(|request| {
+        let answer = reader::answer(request);
+        if answer.requirement.as_deref() == Some("TKT-014") { Answer::accept(Value::Null) } else { answer }
+    })
+    .await;
+    let mut matrix = KillMatrix::default();
+    matrix.add("TKT-014", &checks::all(), &lenient.results);
+    assert_eq!(matrix.rows[0].verdict, KillVerdict::Killed, "{:?}", matrix.rows);
+    assert_eq!(matrix.survivors().count(), 0);
+}

@@ -1,0 +1,155 @@
+//! A device made of the oracle, with faults that can be switched on: what the peer checks are tested against.
+
+use std::net::SocketAddr;
+
+use meshproof_kit::checks::sync::message;
+use meshproof_kit::oracle::crypto::hex;
+use meshproof_kit::oracle::handshake::read::read_m3;
+use meshproof_kit::oracle::handshake::{Answer, LARGEST, M2Fields, Responder, kind};
+use meshproof_kit::oracle::record::{self, CLOSE_NOTIFY, DATA, Direction};
+use meshproof_kit::oracle::ticket::Issuer;
+use meshproof_kit::target::fixture::PeerFixture;
+use meshproof_kit::target::peer::now;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What is wrong with a simulated device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// Nothing.
+    None,
+    /// It closes every connection at once.
+    RefusesAll,
+    /// It answers a failed M1 with a byte.
+    Talks,
+    /// It says HELLO before M3.
+    Eager,
+    /// It takes the end of TCP for `close_notify`.
+    TakesFinForClose,
+    /// It waits for bodies of any length.
+    Patient,
+    /// It lets every M3 in.
+    TakesAnyM3,
+}
+
+/// Starts a device and gives back its address. It lives as long as the runtime.
+pub(crate) async fn start(fault: Fault) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                // Nothing comes back when the connection ended, which is how every session ends.
+                let _ = serve(stream, fault).await;
+            });
+        }
+    });
+    address
+}
+
+async fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
+    if fault == Fault::RefusesAll {
+        return None;
+    }
+    let fixture = PeerFixture::get();
+    let m1 = frame(&mut stream, kind::M1, LARGEST, fault).await?;
+    let responder = Responder {
+        key: fixture.key_y.clone(),
+        device: hex(&PeerFixture::DEVICE_Y),
+        issuers: vec![Issuer {
+            name: PeerFixture::ISSUER.to_owned(),
+            keys: vec![fixture.issuer.to_public_key()],
+        }],
+        now: now(),
+    };
+    let ck1 = match responder.read_m1(&m1) {
+        Ok(Answer::M2 { ck1, .. }) => ck1,
+        Err(failure) => {
+            match failure.answer {
+                Answer::Refuse { frame, .. } => stream.write_all(&frame).await.ok()?,
+                Answer::NoCommonSuite => stream.write_all(&[kind::NO_COMMON_SUITE, 0, 0, 0]).await.ok()?,
+                _ if fault == Fault::Talks => stream.write_all(b"!").await.ok()?,
+                _ => {}
+            }
+            return None;
+        }
+        Ok(_) => return None,
+    };
+    // Random enough for a simulation: every connection has a port of its own, and M1 differs.
+    let port = stream.peer_addr().ok()?.port().to_be_bytes();
+    let random = |label: &[u8]| meshproof_kit::oracle::crypto::h(&[label, &port, &m1]);
+    let m2 = {
+        let mut fields =
+            M2Fields::new(&fixture.key_x.to_public_key(), random(b"nonce"), random(b"k"), &random(b"seed"));
+        fields.initiator = PeerFixture::DEVICE_X.to_vec();
+        fields.responder = PeerFixture::DEVICE_Y.to_vec();
+        fields.build(&ck1, &m1)
+    };
+    stream.write_all(&m2.frame).await.ok()?;
+    let (traffic_i, traffic_r) = m2.traffic();
+    let mut sending = Direction::new(&traffic_r);
+    let hello = sending.seal(DATA, &message::hello(&[PeerFixture::FOLDER]), 0);
+    if fault == Fault::Eager {
+        stream.write_all(&hello).await.ok()?;
+    }
+    let m3 = frame(&mut stream, kind::M3, 32, fault).await?;
+    if fault != Fault::TakesAnyM3 {
+        read_m3(&m3, &m2.confirmation.ck3, &m2.confirmation.th2).ok()?;
+    }
+    if fault != Fault::Eager {
+        stream.write_all(&hello).await.ok()?;
+    }
+    channel(stream, &traffic_i, sending, fault).await
+}
+
+/// HSK-001, HSK-002 and the bytes of a frame.
+async fn frame(stream: &mut TcpStream, kind: u8, largest: usize, fault: Fault) -> Option<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    stream.read_exact(&mut frame).await.ok()?;
+    let length = usize::from(frame[1]) << 16 | usize::from(frame[2]) << 8 | usize::from(frame[3]);
+    if frame[0] != kind || (length > largest && fault != Fault::Patient) {
+        return None;
+    }
+    frame.resize(4 + length, 0);
+    stream.read_exact(&mut frame[4..]).await.ok()?;
+    Some(frame)
+}
+
+/// Records, with a folder that is empty and stays so.
+async fn channel(mut stream: TcpStream, traffic: &[u8], mut sending: Direction, fault: Fault) -> Option<()> {
+    let mut received = Vec::new();
+    let mut answered = 0;
+    loop {
+        let fin = stream.read_buf(&mut received).await.ok()? == 0;
+        let opened = match record::open(traffic, &received, fin) {
+            Ok(opened) => opened,
+            Err(_) if fault == Fault::TakesFinForClose && fin => {
+                stream.write_all(&sending.seal(CLOSE_NOTIFY, &[], 0)).await.ok()?;
+                return None;
+            }
+            Err(_) => return None,
+        };
+        let content = opened.contents.concat();
+        while let Some((kind, length)) = header(&content[answered..]) {
+            if content.len() < answered + 5 + length {
+                break;
+            }
+            answered += 5 + length;
+            let answer = match kind {
+                message::kind::HELLO => message::index(PeerFixture::FOLDER, true, &[]),
+                message::kind::INDEX => [message::done(PeerFixture::FOLDER), message::bye()].concat(),
+                _ => continue,
+            };
+            stream.write_all(&sending.seal(DATA, &answer, 0)).await.ok()?;
+        }
+        if opened.closed {
+            stream.write_all(&sending.seal(CLOSE_NOTIFY, &[], 0)).await.ok()?;
+            return None;
+        }
+    }
+}
+
+fn header(bytes: &[u8]) -> Option<(u8, usize)> {
+    let (header, _) = bytes.split_first_chunk::<5>()?;
+    Some((header[0], u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize))
+}
