@@ -140,6 +140,7 @@ requirements! {
     TKT_015 = "TKT-015", "ticket-action", Message;
     TKT_016 = "TKT-016", "ticket-attribute-repeated", Message;
     TKT_017 = "TKT-017", "ticket-attribute", Message;
+    TKT_036 = "TKT-036", "ticket-attribute-ambiguous", Message;
     TKT_018 = "TKT-018", "ticket-empty", Message;
     TKT_019 = "TKT-019", "ticket-issuer", Peer;
     TKT_020 = "TKT-020", "ticket-digest", Peer;
@@ -153,6 +154,7 @@ requirements! {
     TKT_027 = "TKT-027", "ticket-set", Peer;
     TKT_028 = "TKT-028", "ticket-set", Peer;
     TKT_029 = "TKT-029", "ticket-set-subject", Peer;
+    TKT_035 = "TKT-035", "action-not-permitted", Peer;
     TKT_030 = "TKT-030", "action-denied", Peer;
     TKT_031 = "TKT-031", "ticket-rejected", Peer;
     TKT_032 = "TKT-032", "pair-unrelated", Peer;
@@ -232,6 +234,7 @@ requirements! {
     HSK_033 = "HSK-033", "confirm", Peer;
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
+    HSK_037 = "HSK-037", "no-common-suite", Peer;
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
     HSK_042 = "HSK-042", "ticket-ended", Peer;

@@ -85,10 +85,11 @@ pub fn open(traffic: &[u8], stream: &[u8], fin: bool) -> Result<Opened, Rejectio
     let mut direction = Direction::new(traffic);
     let mut opened = Opened::default();
     let mut rest = stream;
-    while let Some((len_bytes, after)) = rest.split_at_checked(3) {
+    loop {
+        require(!opened.closed || rest.is_empty(), "REC-017", "after-close")?;
+        let Some((len_bytes, after)) = rest.split_at_checked(3) else { break };
         let len =
             usize::from(len_bytes[0]) << 16 | usize::from(len_bytes[1]) << 8 | usize::from(len_bytes[2]);
-        require(!opened.closed, "REC-017", "after-close")?;
         require((1..=LARGEST).contains(&len), "REC-010", "record-length")?;
         let Some((body, after)) = after.split_at_checked(len + 32) else { break };
         let (c, tag) = body.split_at(len);

@@ -65,9 +65,7 @@ fn ticket_set(group: &Value, test: &Value) -> Option<Answer> {
     let by = verification(group, test)?;
     let [header, resource, action] = ["header", "resource", "action"].map(|name| test[name].as_str());
     Some(match decide_by_set(header?, resource?, action?, &by) {
-        Ok(Some(principal)) => Answer::accept(json!({"principal": principal})),
-        // Not granted (section 4.4, steps 2 and 3), for which there is no rule with an error name.
-        Ok(None) => Answer { reason: None, requirement: None, ..Answer::reject("", "") },
+        Ok(principal) => Answer::accept(json!({"principal": principal})),
         Err(rule) => rejected(rule),
     })
 }

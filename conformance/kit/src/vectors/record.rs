@@ -292,6 +292,8 @@ impl Streams {
         self.invalid("close-twice", "close-padded", AFTER_CLOSE, "two closes", &stream);
         let mut direction = sender();
         let stream = [direction.seal(CLOSE_NOTIFY, b"", 0), direction.seal(KEY_UPDATE, b"", 0)].concat();
+        let stray = [sender().seal(CLOSE_NOTIFY, b"", 0), vec![0]].concat();
+        self.invalid("byte-after-close", "close-padded", AFTER_CLOSE, "one byte after the close", &stray);
         self.invalid(
             "key-update-after-close",
             "close-padded",

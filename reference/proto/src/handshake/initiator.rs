@@ -66,7 +66,7 @@ impl AwaitM2 {
     /// Reads the responder's answer; returns M3.
     pub fn handle(self, frame: &Frame) -> Result<(Established, Vec<u8>), Failure> {
         match frame.kind {
-            FrameType::NoCommonSuite => Err(req::HSK_015.into()),
+            FrameType::NoCommonSuite => Err(req::HSK_037.into()),
             FrameType::Refuse => Err(self.read_refusal(frame)),
             _ => self.read_m2(frame),
         }

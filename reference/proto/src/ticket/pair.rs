@@ -43,8 +43,8 @@ pub fn grounds(
     demand(is_device && ticket.confirmation.is_some(), req::TKT_034)?;
     let (initiator, facts) = (subject, &ticket.attributes);
 
-    let mut bound = facts.keys.iter().filter(|key| key.device == responder).peekable();
-    let right = bound.peek().is_some() && bound.all(|key| key.fingerprint == *responder_fingerprint);
+    let bound = facts.keys.iter().find(|key| key.device == responder);
+    let right = bound.is_some_and(|key| key.fingerprint == *responder_fingerprint);
     demand(right, req::TKT_033)?;
 
     let user_of =
@@ -63,7 +63,6 @@ pub fn grounds(
         })
         .collect();
     folders.sort_by_key(|shared| shared.folder);
-    folders.dedup_by_key(|shared| shared.folder);
     demand(user.is_some() || !folders.is_empty(), req::TKT_032)?;
     Ok(Grounds { initiator, user, folders })
 }

@@ -146,7 +146,16 @@ fn read_attributes(slots: &[(&str, Vec<&str>)]) -> Result<Attributes, Error> {
             _ => demand(false, req::TKT_017)?,
         }
     }
+    let Attributes { keys, claims, mappings } = &attributes;
+    let unique = all_differ(keys, |key| key.device)
+        && all_differ(claims, |claim| claim.device)
+        && all_differ(mappings, |mapping| (mapping.folder, mapping.device));
+    demand(unique, req::TKT_036)?;
     Ok(attributes)
+}
+
+fn all_differ<T, K: PartialEq>(facts: &[T], about: impl Fn(&T) -> K) -> bool {
+    facts.iter().enumerate().all(|(at, fact)| facts[..at].iter().all(|earlier| about(earlier) != about(fact)))
 }
 
 fn facts<T: FromStr>(values: &[&str]) -> Result<Vec<T>, Error> {

@@ -42,16 +42,16 @@ impl TicketSet {
     /// Whether the set's principal may do `action` on exactly `resource`.
     ///
     /// # Errors
-    /// TKT-030 if some ticket denies it, GPH-002 if none permits it.
+    /// TKT-030 if some ticket denies it, TKT-035 if none permits it.
     pub fn authorise(&self, resource: &str, action: Action) -> Result<Subject, Error> {
         let principal =
-            demand_some(self.principal(), req::GPH_002, || Subject::User(crate::codec::Id::default()))?;
+            demand_some(self.principal(), req::TKT_035, || Subject::User(crate::codec::Id::default()))?;
         let decisions = || {
             let all = self.0.iter().flat_map(|ticket| &ticket.authz);
             all.filter(|d| d.resource == resource && d.actions.contains(&action)).map(|d| d.permit)
         };
         demand(decisions().all(|permit| permit), req::TKT_030)?;
-        demand(decisions().any(|permit| permit), req::GPH_002)?;
+        demand(decisions().any(|permit| permit), req::TKT_035)?;
         Ok(principal)
     }
 }

@@ -93,8 +93,8 @@ fn a_set_permits_what_it_says_and_no_more() {
     };
     let mesh = set(&[user_ticket("/mesh", true)]);
     assert_eq!(mesh.authorise("/mesh", Action::Write), Ok(Subject::User(USER)));
-    assert!(mesh.authorise("/mesh", Action::Control).unwrap_err().is(req::GPH_002));
-    assert!(mesh.authorise("/mesh/objects/1", Action::Read).unwrap_err().is(req::GPH_002));
+    assert!(mesh.authorise("/mesh", Action::Control).unwrap_err().is(req::TKT_035));
+    assert!(mesh.authorise("/mesh/objects/1", Action::Read).unwrap_err().is(req::TKT_035));
     let denied = set(&[user_ticket("/mesh", true), user_ticket("/mesh", false)]);
     assert!(denied.authorise("/mesh", Action::Read).unwrap_err().is(req::TKT_030));
 }

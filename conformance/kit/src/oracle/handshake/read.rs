@@ -206,7 +206,7 @@ impl Initiator {
         let ck1 = M1Keys::new(&self.k_r, &[]).ck1;
         match kind {
             kind::REFUSE => self.read_refuse(body),
-            kind::NO_COMMON_SUITE => reject("HSK-015", "no-common-suite"),
+            kind::NO_COMMON_SUITE => reject("HSK-037", "no-common-suite"),
             _ => self.read_m2(reply, body, &ck1),
         }
     }

@@ -8,15 +8,12 @@ use crate::oracle::crypto::{fingerprint, hex, public_key_from_spki};
 use crate::oracle::{Rejection, reject, require};
 
 /// Section 4.4: the principal, if the set permits the action on the resource.
-///
-/// The outer error is a rule; the inner `None` says that no ticket permits the action, which no rule of the
-/// specification names.
 pub fn decide_by_set(
     header: &str,
     resource: &str,
     action: &str,
     by: &Verification,
-) -> Result<Option<String>, Rejection> {
+) -> Result<String, Rejection> {
     let tokens: Vec<&str> = header.split(',').collect();
     require(tokens.len() <= 16, "TKT-027", "ticket-set")?;
     // In HTTP nothing proves possession (TKT-025).
@@ -30,8 +27,10 @@ pub fn decide_by_set(
     require(subjects.len() == 1, "TKT-029", "ticket-set-subject")?;
     require(!says(&tickets, "Deny", resource, action), "TKT-030", "action-denied")?;
     let principal = tickets.iter().find(|ticket| ticket.fields.authn.is_some());
-    let permitted = says(&tickets, "Permit", resource, action);
-    Ok(principal.filter(|_| permitted).map(|ticket| ticket.fields.subject.clone()))
+    match principal.filter(|_| says(&tickets, "Permit", resource, action)) {
+        Some(ticket) => Ok(ticket.fields.subject.clone()),
+        None => reject("TKT-035", "action-not-permitted"),
+    }
 }
 
 fn says(tickets: &[Ticket], decision: &str, resource: &str, action: &str) -> bool {

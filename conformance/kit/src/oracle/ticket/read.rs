@@ -117,6 +117,13 @@ pub fn parse(bytes: &[u8]) -> Result<Ticket, Rejection> {
     let known =
         fields.attributes.iter().all(|(name, values)| values.iter().all(|value| is_value(name, value)));
     require(known, "TKT-017", "ticket-attribute")?;
+    let facts: Vec<(&String, &str)> = fields
+        .attributes
+        .iter()
+        .flat_map(|(name, values)| values.iter().map(move |value| (name, about(name, value))))
+        .collect();
+    let unique = facts.iter().all(|fact| facts.iter().filter(|other| *other == fact).count() == 1);
+    require(unique, "TKT-036", "ticket-attribute-ambiguous")?;
     let empty = fields.authn.is_none() && fields.authz.is_empty() && fields.attributes.is_empty();
     require(!empty, "TKT-018", "ticket-empty")?;
 
@@ -217,6 +224,12 @@ fn every(text: &str, before: &str, after: &str) -> Option<Vec<String>> {
 fn is_uri(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/".contains(&byte);
     (1..=256).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+/// What a fact is about: no two of a name may be about the same.
+fn about<'a>(name: &str, value: &'a str) -> &'a str {
+    let words = if name == uri::MAPPING { 2 } else { 1 };
+    value.match_indices(' ').nth(words - 1).map_or(value, |(end, _)| &value[..end])
 }
 
 /// Known actions, each at most once, in the order of section 3.1.

@@ -131,7 +131,7 @@ impl List {
                 set_len(frame);
             }));
         });
-        let rule = ("HSK-015", "no-common-suite");
+        let rule = ("HSK-037", "no-common-suite");
         self.frame(
             "no-common-suite",
             rule,

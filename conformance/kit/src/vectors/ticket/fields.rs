@@ -4,7 +4,7 @@ use super::draft::{Cases, Draft};
 use crate::oracle::crypto::{base64, modulus};
 use crate::oracle::ticket::{Decision, uri};
 use crate::vectors::fixtures::{
-    ALICE, DEVICE_X, DEVICE_Y, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X, KEY_Y, Key,
+    ALICE, BOB, DEVICE_X, DEVICE_Y, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X, KEY_Y, Key,
     claim_values, key_values, mapping_values, ticket_id,
 };
 
@@ -363,6 +363,20 @@ fn attributes(cases: &mut Cases) {
             draft.fields.attributes[2] = mapping_values(&[(FOLDER, DEVICE_X, role)]);
         });
     }
+    let rule = ("TKT-036", "ticket-attribute-ambiguous");
+    cases.invalid("key-twice", rule, "two keys for one device", |draft| {
+        draft.fields.attributes[0].1.push(format!("{DEVICE_Y} {}", KEY_X.fingerprint()));
+    });
+    cases.invalid("key-twice-equal", rule, "one key twice", |draft| {
+        let value = draft.fields.attributes[0].1[0].clone();
+        draft.fields.attributes[0].1.push(value);
+    });
+    cases.invalid("claim-twice", rule, "two users claim one device", |draft| {
+        draft.fields.attributes[1].1.push(format!("{DEVICE_X} {BOB}"));
+    });
+    cases.invalid("mapping-twice", rule, "two roles for one folder on one device", |draft| {
+        draft.fields.attributes[2].1.push(format!("{FOLDER} {DEVICE_Y} owner"));
+    });
     // Both the text production and section 3.1 exclude these.
     for (name, comment, value) in [
         ("ampersand", "an ampersand in a value", "a & b"),

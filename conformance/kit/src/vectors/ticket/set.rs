@@ -237,24 +237,24 @@ impl Sets {
             inputs(&set, "Read"),
         );
 
-        // Not granted, by steps 2 and 3; no rule names an error for it.
+        let (rule, reason) = (["TKT-035"], "action-not-permitted");
         let set = tokens(&[Draft::user(), permit("permit", &["Read", "Write"])]);
         self.invalid(
             "other-action",
             "permit",
-            &[],
-            "",
+            &rule,
+            reason,
             "an action that no ticket permits",
             inputs(&set, "Delete"),
         );
         let set = tokens(&[Draft::user()]);
-        self.invalid("no-right", "permit", &[], "", "authentication alone", inputs(&set, "Read"));
+        self.invalid("no-right", "permit", &rule, reason, "authentication alone", inputs(&set, "Read"));
         let set = tokens(&[permit("permit", &["Read", "Write"])]);
         self.invalid(
             "no-authentication",
             "permit",
-            &[],
-            "",
+            &rule,
+            reason,
             "a right alone: there is no principal",
             inputs(&set, "Read"),
         );
@@ -266,7 +266,7 @@ impl Sets {
             ("capitals", "a right on the resource in capitals", resource().to_uppercase()),
         ] {
             let set = tokens(&[Draft::user(), rights(id, Decision::new("Permit", &path, &["Read"]))]);
-            self.invalid(id, "permit", &[], "", comment, inputs(&set, "Read"));
+            self.invalid(id, "permit", &rule, reason, comment, inputs(&set, "Read"));
         }
     }
 }

@@ -1,0 +1,117 @@
+//! graph.md, against a cloud.
+//!
+//! | file | section |
+//! |---|---|
+//! | [`requests`] | 4.1, what holds for every request |
+//! | [`rights`] | 4.2, who may do what |
+//! | [`devices`] | 4.3, claims and revocation, and 4.4, meeting |
+//! | [`entries`] | 4.5, entries |
+
+mod devices;
+mod entries;
+mod requests;
+mod rights;
+
+use serde_json::{Value, json};
+
+use crate::catalog::Part;
+use crate::check::{Check, Context, Role, Stop, Verdict, demand};
+use crate::oracle::crypto::{from_base64url, hex};
+use crate::oracle::ticket::parse;
+use crate::target::cloud::{Reply, call};
+use crate::target::world::{Grant, User, World, renew};
+
+/// The checks of this part.
+pub fn checks() -> Vec<Check> {
+    [requests::checks(), rights::checks(), devices::checks(), entries::checks()].concat()
+}
+
+fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check
+where
+    F: Fn(Context) -> R + Send + Sync + 'static,
+    R: Future<Output = Verdict> + Send + 'static,
+{
+    Check::new(Role::Cloud, Part::Graph, id, reqs, title, run)
+}
+
+/// A folder of Alice's, made for one check.
+pub(super) struct Folder {
+    /// Its path.
+    pub path: String,
+    /// Alice's tickets for it.
+    pub tickets: Vec<String>,
+    /// The reply that made it.
+    pub reply: Reply,
+}
+
+impl Folder {
+    /// Alice makes a folder.
+    pub(super) async fn new(context: &Context, world: &World, storage: &str) -> Result<Folder, Stop> {
+        let name = format!("folder {}", hex(&context.random::<4>()));
+        let reply = call(context, "POST", "/mesh/objects")
+            .tickets(&world.alice.grant.tickets)
+            .json(&json!({"name": name, "storage": storage}))
+            .send()
+            .await?
+            .expect(201)?;
+        let Some(path) = reply.header("location").map(str::to_owned) else {
+            return Err(Stop::Fail("the reply to the creation of a folder has no Location".to_owned()));
+        };
+        let mut tickets = world.alice.grant.tickets.clone();
+        tickets.extend(reply.headers("mesh-ticket"));
+        Ok(Folder { path, tickets, reply })
+    }
+
+    /// Alice takes somebody in. Gives back that person's tickets for the folder.
+    pub(super) async fn invite(
+        &self,
+        context: &Context,
+        user: &User,
+        role: &str,
+    ) -> Result<Vec<String>, Stop> {
+        let reply = call(context, "POST", &format!("{}/members", self.path))
+            .tickets(&self.tickets)
+            .json(&json!({"name": user.name, "role": role}))
+            .send()
+            .await?;
+        demand!((200..300).contains(&reply.status), "a new member was answered with {}", reply.status);
+        Ok(pick(&renew(context, user).await?, &self.path))
+    }
+
+    /// The path of a new entry, and a good body for it.
+    pub(super) fn entry(&self, context: &Context, world: &World, path: &str) -> (String, Value) {
+        let entry = hex(&context.random::<16>());
+        let mut version = serde_json::Map::new();
+        version.insert(world.laptop.id.clone(), json!(1));
+        let body = json!({
+            "path": path,
+            "kind": "file",
+            "size": 5,
+            "hash": hex(blake3::hash(b"hello").as_bytes()),
+            "version": version,
+        });
+        (format!("{}/feeds/files/entries/{entry}", self.path), body)
+    }
+}
+
+/// Of the tickets of a grant those for a folder, its mesh and its subject: a person of many folders has more tickets than
+/// one set may hold.
+fn pick(grant: &Grant, folder: &str) -> Vec<String> {
+    let wanted = |ticket: &&String| {
+        from_base64url(ticket).and_then(|bytes| parse(&bytes).ok()).is_some_and(|ticket| {
+            let authz = &ticket.fields.authz;
+            ticket.fields.authn.is_some()
+                || authz.iter().any(|right| right.resource == "/mesh" || right.resource == folder)
+        })
+    };
+    grant.tickets.iter().filter(wanted).cloned().collect()
+}
+
+/// A success of any kind.
+pub(super) fn success(reply: Reply, what: &str) -> Result<Reply, Stop> {
+    if (200..300).contains(&reply.status) {
+        Ok(reply)
+    } else {
+        Err(Stop::Fail(format!("{what} was answered with {} where success was expected", reply.status)))
+    }
+}

@@ -1,0 +1,177 @@
+//! graph.md section 4.2.
+
+use serde_json::json;
+
+use super::{Folder, check, success};
+use crate::check::{Check, Context, Stop, Verdict, demand};
+use crate::oracle::crypto::hex;
+use crate::target::cloud::call;
+use crate::target::world::{World, etag, fresh_name};
+
+const READER: &str = "gph.rights.reader";
+const CONTRIBUTOR: &str = "gph.rights.contributor";
+
+pub(super) fn checks() -> Vec<Check> {
+    vec![
+        check(READER, &[], "a reader reads", |context| async move {
+            let world = World::get(&context).await?;
+            let folder = Folder::new(&context, &world, "cloud").await?;
+            let bob = folder.invite(&context, &world.bob, "reader").await?;
+            call(&context, "GET", &folder.path).tickets(&bob).send().await?.expect(200).map(|_| ())
+        }),
+        check(CONTRIBUTOR, &[], "a contributor writes entries", |context| async move {
+            let reply = write_as(&context, "contributor").await?;
+            success(reply, "PUT of an entry by a contributor").map(|_| ())
+        }),
+        check("gph.rights.stranger", &["GPH-002"], "a folder that is somebody else's", stranger).twin(READER),
+        check("gph.rights.probe", &["GPH-003"], "a foreign folder and none at all look alike", probe)
+            .twin(READER),
+        check("gph.rights.reader-writes", &["GPH-014"], "a reader writes an entry", |context| async move {
+            write_as(&context, "reader").await?.expect_problem(403, "not-authorised")
+        })
+        .twin(CONTRIBUTOR),
+        check(
+            "gph.rights.contributor-invites",
+            &["GPH-015"],
+            "a contributor takes a member in",
+            |context| async move {
+                let world = World::get(&context).await?;
+                let folder = Folder::new(&context, &world, "cloud").await?;
+                let bob = folder.invite(&context, &world.bob, "contributor").await?;
+                let request = call(&context, "POST", &format!("{}/members", folder.path)).tickets(&bob);
+                request
+                    .json(&json!({"name": world.alice.name, "role": "reader"}))
+                    .send()
+                    .await?
+                    .expect_problem(403, "not-authorised")
+            },
+        )
+        .twin(CONTRIBUTOR),
+        check("gph.rights.contributor-promotes", &["GPH-015"], "a contributor makes itself owner", promotes)
+            .twin(CONTRIBUTOR),
+        check(
+            "gph.rights.contributor-renames",
+            &["GPH-002"],
+            "a contributor renames the folder",
+            |context| async move {
+                let world = World::get(&context).await?;
+                let folder = Folder::new(&context, &world, "cloud").await?;
+                let bob = folder.invite(&context, &world.bob, "contributor").await?;
+                let current = etag(&context, &bob, &folder.path).await?;
+                let request =
+                    call(&context, "PATCH", &folder.path).tickets(&bob).header("if-match", &current);
+                request.json(&json!({"name": "mine"})).send().await?.expect_problem(403, "not-authorised")
+            },
+        )
+        .twin(CONTRIBUTOR),
+        check("gph.rights.leave", &[], "a reader removes itself", |context| async move {
+            let (world, folder, bob) = with_bob(&context, "reader").await?;
+            let member = format!("{}/members/{}", folder.path, world.bob.id);
+            let current = etag(&context, &bob, &member).await?;
+            let request = call(&context, "DELETE", &member).tickets(&bob).header("if-match", &current);
+            success(request.send().await?, "a reader's leaving").map(|_| ())
+        })
+        .twin(READER),
+        check("gph.rights.removed", &["GPH-019"], "a removed member with its old tickets", removed)
+            .twin(READER),
+        check("gph.rights.last-owner", &["GPH-018"], "the only owner leaves", |context| async move {
+            let world = World::get(&context).await?;
+            let folder = Folder::new(&context, &world, "cloud").await?;
+            let member = format!("{}/members/{}", folder.path, world.alice.id);
+            let current = etag(&context, &folder.tickets, &member).await?;
+            let request =
+                call(&context, "DELETE", &member).tickets(&folder.tickets).header("if-match", &current);
+            request.send().await?.expect_problem(409, "last-owner")
+        })
+        .twin("gph.rights.leave"),
+        check("gph.members.unknown", &["GPH-021"], "a member whose name nobody has", |context| async move {
+            let world = World::get(&context).await?;
+            let folder = Folder::new(&context, &world, "cloud").await?;
+            let request =
+                call(&context, "POST", &format!("{}/members", folder.path)).tickets(&folder.tickets);
+            let body = json!({"name": fresh_name(&context, "nobody"), "role": "reader"});
+            request.json(&body).send().await?.expect_problem(422, "no-such-user")
+        })
+        .twin(READER),
+        check("gph.mapping.own", &[], "a folder is mapped on a device of one's own", |context| async move {
+            let world = World::get(&context).await?;
+            let folder = Folder::new(&context, &world, "cloud").await?;
+            let path = format!("{}/mappings/{}", folder.path, world.laptop.id);
+            let reply = call(&context, "PUT", &path).tickets(&folder.tickets).json(&json!({})).send().await?;
+            success(reply, "PUT of a mapping").map(|_| ())
+        }),
+        check(
+            "gph.mapping.foreign",
+            &["GPH-016"],
+            "a folder is mapped on somebody else's device",
+            |context| async move {
+                let world = World::get(&context).await?;
+                let folder = Folder::new(&context, &world, "cloud").await?;
+                let path = format!("{}/mappings/{}", folder.path, world.tablet.id);
+                let request = call(&context, "PUT", &path).tickets(&folder.tickets).json(&json!({}));
+                request.send().await?.expect_problem(403, "not-authorised")
+            },
+        )
+        .twin("gph.mapping.own"),
+    ]
+}
+
+async fn with_bob(context: &Context, role: &str) -> Result<(World, Folder, Vec<String>), Stop> {
+    let world = World::get(context).await?;
+    let folder = Folder::new(context, &world, "cloud").await?;
+    let bob = folder.invite(context, &world.bob, role).await?;
+    Ok((world, folder, bob))
+}
+
+async fn write_as(context: &Context, role: &str) -> Result<crate::target::cloud::Reply, Stop> {
+    let (world, folder, bob) = with_bob(context, role).await?;
+    let (path, body) = folder.entry(context, &world, "hello.txt");
+    call(context, "PUT", &path).tickets(&bob).json(&body).send().await
+}
+
+async fn stranger(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let folder = Folder::new(&context, &world, "cloud").await?;
+    let reply = call(&context, "GET", &folder.path).tickets(&world.bob.grant.tickets).send().await?;
+    reply.expect_problem(403, "not-authorised")
+}
+
+async fn probe(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let folder = Folder::new(&context, &world, "cloud").await?;
+    let none = format!("/mesh/objects/{}", hex(&context.random::<16>()));
+    for (method, below) in [("GET", ""), ("GET", "/members"), ("DELETE", "")] {
+        let ask = async |path: &str| {
+            let request = call(&context, method, &format!("{path}{below}")).tickets(&world.bob.grant.tickets);
+            request.header("if-match", "\"x\"").send().await
+        };
+        let (foreign, absent) = (ask(&folder.path).await?, ask(&none).await?);
+        demand!(
+            foreign.status == absent.status && foreign.body == absent.body,
+            "{method} of a foreign folder gives {}, of none {}, or their bodies differ",
+            foreign.status,
+            absent.status
+        );
+    }
+    Ok(())
+}
+
+async fn promotes(context: Context) -> Verdict {
+    let (world, folder, bob) = with_bob(&context, "contributor").await?;
+    let member = format!("{}/members/{}", folder.path, world.bob.id);
+    let current = etag(&context, &bob, &member).await?;
+    let request = call(&context, "PATCH", &member).tickets(&bob).header("if-match", &current);
+    request.json(&json!({"role": "owner"})).send().await?.expect_problem(403, "not-authorised")
+}
+
+async fn removed(context: Context) -> Verdict {
+    let (world, folder, bob) = with_bob(&context, "contributor").await?;
+    let member = format!("{}/members/{}", folder.path, world.bob.id);
+    let current = etag(&context, &folder.tickets, &member).await?;
+    let request = call(&context, "DELETE", &member).tickets(&folder.tickets).header("if-match", &current);
+    success(request.send().await?, "the removal of a member")?;
+    let reply = call(&context, "GET", &folder.path).tickets(&bob).send().await?;
+    reply.expect_problem(403, "not-authorised")?;
+    let (path, body) = folder.entry(&context, &world, "late.txt");
+    call(&context, "PUT", &path).tickets(&bob).json(&body).send().await?.expect_problem(403, "not-authorised")
+}

@@ -1,0 +1,25 @@
+//! identity.md, against a cloud.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`people`] | names, passwords, tokens |
+//! | [`devices`] | challenges and answers |
+
+mod devices;
+mod people;
+
+use crate::catalog::Part;
+use crate::check::{Check, Context, Role, Verdict};
+
+/// The checks of this part.
+pub fn checks() -> Vec<Check> {
+    [people::checks(), devices::checks()].concat()
+}
+
+fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check
+where
+    F: Fn(Context) -> R + Send + Sync + 'static,
+    R: Future<Output = Verdict> + Send + 'static,
+{
+    Check::new(Role::Cloud, Part::Identity, id, reqs, title, run)
+}

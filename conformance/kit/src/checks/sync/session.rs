@@ -1,0 +1,151 @@
+//! An honest session over a channel: what the kit's device says and how it answers.
+
+use std::collections::BTreeMap;
+
+use super::message::{self, Entry, Message, Request};
+use crate::check::{Context, Stop, Verdict};
+use crate::oracle::ticket::TicketFields;
+use crate::target::channel::{Channel, Record};
+use crate::target::fixture::PeerFixture;
+
+/// A session in the one folder of the fixture.
+pub struct Session {
+    /// The channel below.
+    pub channel: Channel,
+    /// What the device named in its HELLO.
+    pub folders: Vec<[u8; 16]>,
+    /// What the kit's device can give.
+    pub contents: BTreeMap<[u8; 32], Vec<u8>>,
+    received: Vec<u8>,
+}
+
+impl Session {
+    /// Opens a channel and exchanges HELLOs.
+    pub async fn open(context: &Context) -> Result<Self, Stop> {
+        Session::open_with(context, |_| {}).await
+    }
+
+    /// The same with a changed pair ticket.
+    pub async fn open_with(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
+        let channel = Channel::open_with(context, ticket).await?;
+        let mut session =
+            Session { channel, folders: Vec::new(), contents: BTreeMap::new(), received: Vec::new() };
+        session.send("HELLO", &message::hello(&[PeerFixture::FOLDER])).await?;
+        match session.read().await? {
+            Message::Hello(folders) => session.folders = folders,
+            other => return Err(Stop::Fail(format!("the device began with {other:?} instead of HELLO"))),
+        }
+        Ok(session)
+    }
+
+    /// Offers a file with its content.
+    pub fn give(&mut self, content: &[u8]) {
+        self.contents.insert(*blake3::hash(content).as_bytes(), content.to_vec());
+    }
+
+    /// Sends one message, in as many records as it takes.
+    pub async fn send(&mut self, name: &str, message: &[u8]) -> Verdict {
+        for piece in message.chunks(32_768) {
+            self.channel.send_data(name, piece).await?;
+        }
+        Ok(())
+    }
+
+    /// The next message of the device.
+    pub async fn read(&mut self) -> Result<Message, Stop> {
+        loop {
+            if let Some((header, rest)) = self.received.split_first_chunk::<5>() {
+                let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+                if length > 1 << 20 {
+                    return Err(Stop::Fail(format!("the device sent a message of {length} bytes")));
+                }
+                if let Some(body) = rest.get(..length) {
+                    let message = Message::read(header[0], body).map_err(|problem| {
+                        Stop::Fail(format!("the device sent what is no message: {problem}"))
+                    })?;
+                    self.received.drain(..5 + length);
+                    return Ok(message);
+                }
+            }
+            match self.channel.read().await {
+                Ok(Record::Data(content)) => self.received.extend(content),
+                Ok(Record::CloseNotify) => {
+                    return Err(Stop::Fail("the device closed the channel instead of going on".to_owned()));
+                }
+                Err(broken) => return Err(broken.instead_of("a message")),
+            }
+        }
+    }
+
+    /// Both indexes, all contents, both BYEs. Gives back the index of the device.
+    pub async fn exchange(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Stop> {
+        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let folder = PeerFixture::FOLDER;
+        self.send("INDEX", &message::index(folder, true, &entries)).await?;
+        self.send("DONE and BYE", &[message::done(folder), message::bye()].concat()).await?;
+        let mut index = Vec::new();
+        loop {
+            match self.read().await? {
+                Message::Index(_, _, more) => index.extend(more),
+                Message::Request(request) => self.serve(request).await?,
+                Message::Done(_) => {}
+                Message::Bye => return Ok(index),
+                other => return Err(Stop::Fail(format!("the device sent {other:?} out of turn"))),
+            }
+        }
+    }
+
+    /// Answers a REQUEST out of [`Session::contents`].
+    pub async fn serve(&mut self, request: Request) -> Verdict {
+        let answer = match self.contents.get(&request.hash) {
+            Some(content) => {
+                let from = usize::try_from(request.offset).unwrap_or(usize::MAX).min(content.len());
+                let to = from.saturating_add(request.length as usize).min(content.len());
+                message::block(request.number, 0, &content[from..to])
+            }
+            None => message::block(request.number, 1, &[]),
+        };
+        self.send("BLOCK", &answer).await
+    }
+
+    /// Ends the channel after both BYEs: `close_notify` both ways, then the end of TCP.
+    pub async fn finish(mut self) -> Verdict {
+        self.channel.send_close().await?;
+        match self.channel.read().await {
+            Ok(Record::CloseNotify) => {}
+            Ok(Record::Data(_)) => return Err(Stop::Fail("the device sent data behind its BYE".to_owned())),
+            Err(broken) => return Err(broken.instead_of("close_notify")),
+        }
+        self.channel.conn.finish().await?;
+        self.channel.conn.expect_silent_close().await
+    }
+
+    /// Demands that the device ends the channel, whatever it had to say before.
+    pub async fn expect_close(&mut self) -> Verdict {
+        loop {
+            match self.channel.read().await {
+                Ok(Record::CloseNotify) => return Ok(()),
+                Ok(Record::Data(_)) => {}
+                Err(broken) if broken.is_end() => return Ok(()),
+                Err(broken) => return Err(broken.instead_of("the end of the channel")),
+            }
+        }
+    }
+}
+
+/// A whole session that brings entries with their contents to the device. Gives back its index of that moment.
+pub async fn bring(context: &Context, entries: Vec<Entry>, contents: &[&[u8]]) -> Result<Vec<Entry>, Stop> {
+    let mut session = Session::open(context).await?;
+    for content in contents {
+        session.give(content);
+    }
+    let index = session.exchange(entries).await?;
+    session.finish().await?;
+    Ok(index)
+}
+
+/// The entry of a path in the index that the device shows in a session of its own.
+pub async fn look(context: &Context, path: &str) -> Result<Option<Entry>, Stop> {
+    let index = bring(context, Vec::new(), &[]).await?;
+    Ok(index.into_iter().find(|entry| entry.path == path.as_bytes()))
+}

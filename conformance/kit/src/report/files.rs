@@ -1,0 +1,50 @@
+//! Writes a report into a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{RunReport, html, json, junit, summary};
+use crate::evidence::{self, file_name};
+
+/// Where the files of a report are.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// For people.
+    pub html: PathBuf,
+    /// For programs.
+    pub json: PathBuf,
+    /// For build servers.
+    pub junit: PathBuf,
+    /// One folder a check that did not pass.
+    pub evidence: PathBuf,
+}
+
+/// Writes `report.html`, `results.json`, `junit.xml`, `summary.txt` and `evidence/<check>/` into a folder, which is
+/// made if need be. Evidence of an earlier report in the same place is removed.
+pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
+    let written = Written {
+        html: folder.join("report.html"),
+        json: folder.join("results.json"),
+        junit: folder.join("junit.xml"),
+        evidence: folder.join("evidence"),
+    };
+    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    if written.evidence.exists() {
+        fs::remove_dir_all(&written.evidence)
+            .with_context(|| format!("clearing {}", written.evidence.display()))?;
+    }
+    let put = |path: &Path, text: String| {
+        fs::write(path, text).with_context(|| format!("writing {}", path.display()))
+    };
+    put(&written.html, html(report)?)?;
+    put(&written.json, json(report)?)?;
+    put(&written.junit, junit(report)?)?;
+    put(&folder.join("summary.txt"), summary(report))?;
+    for result in report.results.iter().filter(|result| !result.evidence.is_empty()) {
+        let place = written.evidence.join(file_name(&result.id));
+        evidence::write(&place, &result.evidence).with_context(|| format!("writing {}", place.display()))?;
+    }
+    Ok(written)
+}

@@ -1,0 +1,275 @@
+//! What a run found, and the forms in which it is handed out.
+
+mod files;
+mod html;
+mod json;
+mod junit;
+mod kill;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::catalog::{Level, Part};
+use crate::check::{Check, Outcome, Role};
+use crate::evidence::Exhibit;
+
+pub use files::{Written, write_all};
+pub use html::html;
+pub use json::json;
+pub use junit::junit;
+pub use kill::{KillMatrix, KillRow, KillVerdict};
+pub use summary::summary;
+
+/// Everything a run found.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Version of the specification.
+    pub spec_version: String,
+    /// Version of the kit.
+    pub kit_version: String,
+    /// What was tested.
+    pub target: String,
+    /// The seed that repeats the run.
+    pub seed: u64,
+    /// When it started, in seconds since 1970.
+    pub started: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// One result a check.
+    pub results: Vec<CheckResult>,
+    /// What the checks find in implementations with one planted fault each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kill_matrix: Option<KillMatrix>,
+    /// A demonstration, step by step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mission: Option<Mission>,
+}
+
+/// What became of one check.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckResult {
+    /// The check.
+    pub id: String,
+    /// The part it is about.
+    pub part: Part,
+    /// What it talked to.
+    pub role: Role,
+    /// What its failure weighs.
+    pub level: Level,
+    /// The requirements it cites.
+    pub reqs: Vec<String>,
+    /// What it does.
+    pub title: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, unless it passed.
+    pub message: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// What it saw, unless it passed.
+    pub evidence: Vec<Exhibit>,
+}
+
+impl CheckResult {
+    /// The result of a check, without time and evidence.
+    pub fn new(check: &Check, outcome: Outcome, message: &str) -> Self {
+        CheckResult {
+            id: check.id.clone(),
+            part: check.part,
+            role: check.role,
+            level: check.level(),
+            reqs: check.reqs.clone(),
+            title: check.title.clone(),
+            outcome,
+            message: message.to_owned(),
+            seconds: 0.0,
+            evidence: Vec::new(),
+        }
+    }
+}
+
+/// A demonstration that the parts work together, shown in the report and not judged.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Mission {
+    /// What it is: `Two devices synchronise a folder`.
+    pub title: String,
+    /// What happened, in order.
+    pub steps: Vec<MissionStep>,
+}
+
+/// A step of a [`Mission`].
+#[derive(Clone, Debug, Serialize)]
+pub struct MissionStep {
+    /// `Alice claims her laptop`.
+    pub name: String,
+    /// What came of it.
+    pub detail: String,
+    /// How long it took.
+    pub seconds: f64,
+    /// Whether it went as it should.
+    pub ok: bool,
+}
+
+/// What a whole run says of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Conclusion {
+    /// All that ran passed, and nothing was left open.
+    Conformant,
+    /// A MUST is broken, or a declared failure is stale.
+    NonConformant,
+    /// No fault was found, but not everything could be found out.
+    Incomplete,
+    /// The kit is at fault, so the run says nothing.
+    KitFault,
+}
+
+impl Conclusion {
+    /// The exit code of a run. 2 is for wrong usage, which never gets this far.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Conclusion::Conformant => 0,
+            Conclusion::NonConformant => 1,
+            Conclusion::Incomplete => 3,
+            Conclusion::KitFault => 4,
+        }
+    }
+
+    /// In words, for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Conclusion::Conformant => "conformant",
+            Conclusion::NonConformant => "not conformant",
+            Conclusion::Incomplete => "incomplete",
+            Conclusion::KitFault => "fault in the kit",
+        }
+    }
+}
+
+impl RunReport {
+    /// What the run says of the target.
+    ///
+    /// A fault of the kit outweighs everything, for then no other result can be relied on. A surviving mutant is a
+    /// fault of the kit as well: its checks miss what they claim to find.
+    pub fn conclusion(&self) -> Conclusion {
+        let counts = self.counts();
+        let survived = self.kill_matrix.as_ref().is_some_and(|matrix| matrix.survivors().next().is_some());
+        if counts.of(Outcome::KitError) > 0 || survived {
+            Conclusion::KitFault
+        } else if counts.of(Outcome::Fail) + counts.of(Outcome::Xpass) > 0 {
+            Conclusion::NonConformant
+        } else if counts.of(Outcome::Blocked) > 0 || counts.ran() == 0 {
+            Conclusion::Incomplete
+        } else {
+            Conclusion::Conformant
+        }
+    }
+
+    /// How many checks ended how.
+    pub fn counts(&self) -> Counts {
+        Counts::of_results(&self.results)
+    }
+
+    /// The same part by part; parts without checks are left out.
+    pub fn counts_by_part(&self) -> Vec<(Part, Counts)> {
+        Part::ALL
+            .into_iter()
+            .map(|part| (part, Counts::of_results(self.results.iter().filter(|result| result.part == part))))
+            .filter(|(_, counts)| counts.total() > 0)
+            .collect()
+    }
+}
+
+/// How many checks ended how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts(BTreeMap<Outcome, usize>);
+
+impl Counts {
+    fn of_results<'a>(results: impl IntoIterator<Item = &'a CheckResult>) -> Self {
+        let mut counts = BTreeMap::new();
+        for result in results {
+            *counts.entry(result.outcome).or_default() += 1;
+        }
+        Counts(counts)
+    }
+
+    /// How many ended like this.
+    pub fn of(&self, outcome: Outcome) -> usize {
+        self.0.get(&outcome).copied().unwrap_or(0)
+    }
+
+    /// How many there were.
+    pub fn total(&self) -> usize {
+        self.0.values().sum()
+    }
+
+    /// How many said something about the target.
+    pub fn ran(&self) -> usize {
+        self.total()
+            - self.of(Outcome::NotApplicable)
+            - self.of(Outcome::Blocked)
+            - self.of(Outcome::KitError)
+    }
+
+    /// The outcomes that occurred, with their numbers.
+    pub fn present(&self) -> impl Iterator<Item = (Outcome, usize)> + '_ {
+        Outcome::ALL.into_iter().map(|outcome| (outcome, self.of(outcome))).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// A time for people: `2026-11-22 10:13:37 UTC`.
+pub(crate) fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Civil date from days, after Howard Hinnant: years begin in March, so that the leap day ends them.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02} UTC", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// A duration for people: `1.24 s`, `13 ms`.
+pub(crate) fn short_seconds(seconds: f64) -> String {
+    if seconds >= 1.0 { format!("{seconds:.2} s") } else { format!("{:.0} ms", seconds * 1000.0) }
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Outcome::{Blocked, Fail, KitError, NotApplicable, Pass, Warn, Xfail, Xpass};
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00 UTC");
+        assert_eq!(utc(1_795_342_417), "2026-11-22 10:13:37 UTC");
+    }
+
+    #[test]
+    fn conclusions_weigh_the_worst() {
+        let report = |outcomes: &[Outcome]| {
+            let mut report = sample::report();
+            report.kill_matrix = None;
+            let one = report.results[0].clone();
+            report.results = outcomes.iter().map(|&outcome| CheckResult { outcome, ..one.clone() }).collect();
+            report.conclusion().exit_code()
+        };
+        assert_eq!(report(&[Pass, Warn, Xfail, NotApplicable]), 0);
+        assert_eq!(report(&[Pass, Xpass]), 1);
+        assert_eq!(report(&[Pass, Blocked, Fail]), 1);
+        assert_eq!(report(&[Pass, Blocked]), 3);
+        assert_eq!(report(&[]), 3);
+        assert_eq!(report(&[NotApplicable]), 3);
+        assert_eq!(report(&[Fail, KitError]), 4);
+    }
+}

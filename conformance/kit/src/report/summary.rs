@@ -1,0 +1,146 @@
+//! The summary for a terminal.
+
+use std::fmt::{self, Write as _};
+
+use super::{CheckResult, Counts, KillMatrix, KillVerdict, RunReport, short_seconds, utc};
+use crate::catalog::{Catalog, SPEC_VERSION};
+use crate::check::Outcome;
+
+/// What a person wants to know when the run is over: what is wrong first, then the totals.
+pub fn summary(report: &RunReport) -> String {
+    let mut text = String::new();
+    write(&mut text, report).expect("writing to a String");
+    text
+}
+
+fn write(out: &mut String, report: &RunReport) -> fmt::Result {
+    for result in report.results.iter().filter(|result| result.outcome.needs_attention()) {
+        attention(out, result)?;
+    }
+    parts(out, report)?;
+    if let Some(matrix) = &report.kill_matrix {
+        mutants(out, matrix)?;
+    }
+    let conclusion = report.conclusion();
+    writeln!(out)?;
+    writeln!(out, "{}: {}; {}", report.target, conclusion.words().to_uppercase(), totals(&report.counts()))?;
+    writeln!(
+        out,
+        "specification {SPEC_VERSION}, kit {}, seed {}, {}, took {}",
+        report.kit_version,
+        report.seed,
+        utc(report.started),
+        short_seconds(report.seconds)
+    )
+}
+
+/// A check that did not pass, with the sentences of the specification it cites.
+fn attention(out: &mut String, result: &CheckResult) -> fmt::Result {
+    writeln!(out, "{:10} {}", result.outcome.name().to_uppercase(), result.id)?;
+    wrap(out, "           ", &result.title)?;
+    for line in result.message.lines() {
+        wrap(out, "           -> ", line)?;
+    }
+    for id in &result.reqs {
+        match Catalog::embedded().get(id) {
+            Some(requirement) => {
+                wrap(out, &format!("           {id} "), &requirement.sentence)?;
+                writeln!(out, "           spec/{}:{}", requirement.document, requirement.line)?;
+            }
+            None => writeln!(out, "           {id}")?,
+        }
+    }
+    writeln!(out)
+}
+
+fn parts(out: &mut String, report: &RunReport) -> fmt::Result {
+    let columns = [Outcome::Pass, Outcome::Fail, Outcome::Warn, Outcome::NotApplicable, Outcome::Blocked];
+    writeln!(out, "part         checks    pass    fail    warn     n/a blocked")?;
+    for (part, counts) in report.counts_by_part() {
+        write!(out, "{part:12}{:7}", counts.total())?;
+        for outcome in columns {
+            write!(out, "{:>8}", dash(counts.of(outcome)))?;
+        }
+        let rest: Vec<String> = counts
+            .present()
+            .filter(|(outcome, _)| !columns.contains(outcome))
+            .map(|(outcome, count)| format!("  {count} {outcome}"))
+            .collect();
+        writeln!(out, "{}", rest.concat())?;
+    }
+    Ok(())
+}
+
+fn mutants(out: &mut String, matrix: &KillMatrix) -> fmt::Result {
+    let killed = matrix.count(KillVerdict::Killed);
+    let by_others = matrix.count(KillVerdict::KilledByOthers);
+    let survived = matrix.count(KillVerdict::Survived);
+    write!(out, "\nmutants: {} planted, {killed} killed", matrix.rows.len())?;
+    if by_others > 0 {
+        write!(out, ", {by_others} killed by checks of other requirements")?;
+    }
+    writeln!(out, ", {survived} survived")?;
+    for row in matrix.survivors() {
+        let expected =
+            if row.expected.is_empty() { "no check cites it".to_owned() } else { row.expected.join(" ") };
+        writeln!(out, "  SURVIVED {} ({expected})", row.requirement)?;
+    }
+    Ok(())
+}
+
+fn totals(counts: &Counts) -> String {
+    let present: Vec<String> =
+        counts.present().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    if present.is_empty() {
+        "no check ran".to_owned()
+    } else {
+        format!("{} checks: {}", counts.total(), present.join(", "))
+    }
+}
+
+fn dash(count: usize) -> String {
+    if count == 0 { "-".to_owned() } else { count.to_string() }
+}
+
+/// Writes words in lines of at most 110 columns, the first behind `lead`, the others as far in.
+fn wrap(out: &mut String, lead: &str, text: &str) -> fmt::Result {
+    let mut line = lead.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        if !empty && line.chars().count() + 1 + word.chars().count() > 110 {
+            writeln!(out, "{line}")?;
+            line = " ".repeat(lead.chars().count());
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+        empty = false;
+    }
+    if empty { Ok(()) } else { writeln!(out, "{line}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn the_summary_reads_well() {
+        // Lines of the specification move; what is said about them does not.
+        let text = summary(&sample::report());
+        let text: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("spec/")).collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+
+    #[test]
+    fn wrapping_keeps_every_word() {
+        let mut out = String::new();
+        let words = "word ".repeat(100);
+        wrap(&mut out, "  lead ", &words).expect("writing to a String");
+        assert_eq!(out.matches("word").count(), 100);
+        assert!(out.lines().all(|line| line.len() <= 110), "{out}");
+        assert!(out.lines().skip(1).all(|line| line.starts_with("       word")), "{out}");
+    }
+}

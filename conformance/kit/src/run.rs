@@ -1,0 +1,324 @@
+//! Runs checks against targets and draws the conclusions that no single check can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::catalog::{Level, Part, SPEC_VERSION};
+use crate::check::{Check, Context, Outcome, Stop, Verdict};
+use crate::report::{CheckResult, RunReport};
+use crate::target::Targets;
+
+/// How to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many checks run at once.
+    pub jobs: usize,
+    /// Where the randomness of all checks comes from; a report names it.
+    pub seed: u64,
+    /// Checks that are known to fail, with the reason.
+    pub expected_failures: BTreeMap<String, String>,
+    /// Whether evidence shows tickets, tokens and keys.
+    pub show_secrets: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { jobs: 8, seed: 1, expected_failures: BTreeMap::new(), show_secrets: false }
+    }
+}
+
+/// Told what happens while it happens, from several tasks at once.
+pub trait Progress: Send + Sync {
+    /// So many checks will run.
+    fn planned(&self, _checks: usize) {}
+    /// This check starts.
+    fn started(&self, _check: &Check) {}
+    /// This check ended. Its outcome may yet become blocked, if its valid twin does not pass.
+    fn finished(&self, _result: &CheckResult) {}
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {}
+
+/// Which checks to run. An empty filter selects all.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Parts of check ids, requirement ids, or names of parts; one that matches is enough.
+    pub any: Vec<String>,
+}
+
+impl Filter {
+    /// A filter of several words.
+    pub fn new<S: Into<String>>(words: impl IntoIterator<Item = S>) -> Self {
+        Filter { any: words.into_iter().map(Into::into).collect() }
+    }
+
+    /// Whether this check is selected for its own sake.
+    pub fn matches(&self, check: &Check) -> bool {
+        let matches = |word: &String| {
+            Part::from_name(word).map_or_else(
+                || {
+                    check.id.contains(word.as_str())
+                        || check.reqs.iter().any(|id| id.eq_ignore_ascii_case(word))
+                },
+                |part| check.part == part,
+            )
+        };
+        self.any.is_empty() || self.any.iter().any(matches)
+    }
+
+    /// The selected checks, with the valid twins their verdicts rest on.
+    pub fn select(&self, checks: &[Check]) -> Vec<Check> {
+        let mut wanted: BTreeSet<&str> =
+            checks.iter().filter(|check| self.matches(check)).map(|check| check.id.as_str()).collect();
+        loop {
+            let twins: Vec<&str> = checks
+                .iter()
+                .filter(|check| wanted.contains(check.id.as_str()))
+                .filter_map(|check| check.twin.as_deref())
+                .filter(|twin| !wanted.contains(twin))
+                .collect();
+            if twins.is_empty() {
+                break;
+            }
+            wanted.extend(twins);
+        }
+        checks.iter().filter(|check| wanted.contains(check.id.as_str())).cloned().collect()
+    }
+}
+
+/// Runs `checks` and reports. The results are in the order of the checks, whatever order they ended in.
+pub async fn run(
+    checks: &[Check],
+    targets: Targets,
+    options: &Options,
+    progress: Arc<dyn Progress>,
+) -> RunReport {
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let clock = Instant::now();
+    let targets = Arc::new(targets);
+    let places = Arc::new(Semaphore::new(options.jobs.max(1)));
+    let things: BTreeMap<&str, Arc<Mutex<()>>> =
+        checks.iter().filter_map(|check| check.turn).map(|thing| (thing, Arc::default())).collect();
+    progress.planned(checks.len());
+    let mut tasks = JoinSet::new();
+    for (place, check) in checks.iter().cloned().enumerate() {
+        let (targets, places) = (Arc::clone(&targets), Arc::clone(&places));
+        let (options, progress) = (options.clone(), Arc::clone(&progress));
+        let thing = check.turn.and_then(|thing| things.get(thing).cloned());
+        tasks.spawn(async move {
+            // First the thing, then the place, so that nobody who waits for a thing holds a place.
+            let _thing = match &thing {
+                Some(thing) => Some(thing.lock().await),
+                None => None,
+            };
+            let _place = places.acquire().await;
+            progress.started(&check);
+            let result = run_one(&check, &targets, &options).await;
+            progress.finished(&result);
+            (place, result)
+        });
+    }
+    let mut results: Vec<Option<CheckResult>> = checks.iter().map(|_| None).collect();
+    while let Some(joined) = tasks.join_next().await {
+        // `run_one` contains the panics of checks; a progress bar that panics costs its check the result.
+        if let Ok((place, result)) = joined {
+            results[place] = Some(result);
+        }
+    }
+    let mut results: Vec<CheckResult> = checks
+        .iter()
+        .zip(results)
+        .map(|(check, result)| {
+            result.unwrap_or_else(|| {
+                CheckResult::new(check, Outcome::KitError, "the progress callback panicked")
+            })
+        })
+        .collect();
+    let twins: BTreeMap<&str, &str> =
+        checks.iter().filter_map(|check| Some((check.id.as_str(), check.twin.as_deref()?))).collect();
+    doubt_refusals(&mut results, &twins);
+    RunReport {
+        spec_version: SPEC_VERSION.to_owned(),
+        kit_version: env!("CARGO_PKG_VERSION").to_owned(),
+        target: targets.description.clone(),
+        seed: options.seed,
+        started,
+        seconds: clock.elapsed().as_secs_f64(),
+        results,
+        kill_matrix: None,
+        mission: None,
+    }
+}
+
+/// A passed negative check is blocked unless its valid twin passed: a target that refuses everything has shown nothing.
+fn doubt_refusals(results: &mut [CheckResult], twins: &BTreeMap<&str, &str>) {
+    let passed: BTreeSet<String> = results
+        .iter()
+        .filter(|result| matches!(result.outcome, Outcome::Pass | Outcome::Xpass))
+        .map(|result| result.id.clone())
+        .collect();
+    for result in results.iter_mut().filter(|result| result.outcome == Outcome::Pass) {
+        if let Some(twin) = twins.get(result.id.as_str()).filter(|twin| !passed.contains(**twin)) {
+            result.outcome = Outcome::Blocked;
+            result.message =
+                format!("as it should be, which proves nothing, for the valid twin {twin} did not pass");
+        }
+    }
+}
+
+async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> CheckResult {
+    let context = Context::new(Arc::clone(targets), options.seed, &check.id);
+    let clock = Instant::now();
+    // A task of its own, so that a panic is the end of this check only.
+    let starting = (check.clone(), context.clone());
+    let mut task = tokio::spawn(async move { starting.0.start(starting.1).await });
+    let verdict = match tokio::time::timeout(check.deadline, &mut task).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) => Err(Stop::KitError(panic_text(error))),
+        Err(_) => {
+            task.abort();
+            Err(Stop::Blocked(format!("not done after {} s", check.deadline.as_secs())))
+        }
+    };
+    let expected = options.expected_failures.get(&check.id).map(String::as_str);
+    let (outcome, message) = conclude(verdict, check.level(), expected);
+    let mut result = CheckResult::new(check, outcome, &message);
+    result.seconds = Duration::as_secs_f64(&clock.elapsed());
+    if outcome != Outcome::Pass {
+        let exhibits = context.exhibits();
+        result.evidence = if options.show_secrets {
+            exhibits
+        } else {
+            exhibits.into_iter().map(crate::evidence::Exhibit::redacted).collect()
+        };
+    }
+    result
+}
+
+fn conclude(verdict: Verdict, level: Level, expected: Option<&str>) -> (Outcome, String) {
+    match (verdict, expected) {
+        (Ok(()), None) => (Outcome::Pass, String::new()),
+        (Ok(()), Some(reason)) => (Outcome::Xpass, format!("passes, though expected to fail: {reason}")),
+        (Err(Stop::Fail(message)), Some(reason)) => {
+            (Outcome::Xfail, format!("{message} (expected: {reason})"))
+        }
+        (Err(Stop::Fail(message)), None) if level.is_binding() => (Outcome::Fail, message),
+        (Err(Stop::Fail(message)), None) => (Outcome::Warn, message),
+        (Err(Stop::Blocked(message)), _) => (Outcome::Blocked, message),
+        (Err(Stop::NotApplicable(message)), _) => (Outcome::NotApplicable, message),
+        (Err(Stop::KitError(message)), _) => (Outcome::KitError, message),
+    }
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("no text");
+            format!("the check panicked: {text}")
+        }
+        Err(error) => format!("the check was lost: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Role;
+
+    fn check(id: &str, verdict: impl Fn() -> Verdict + Send + Sync + 'static) -> Check {
+        Check::new(Role::Peer, Part::Handshake, id, &["HSK-014"], id, move |_| {
+            let verdict = verdict();
+            async move { verdict }
+        })
+    }
+
+    async fn outcomes(checks: &[Check], options: &Options) -> Vec<(String, Outcome, String)> {
+        let report = run(checks, Targets::default(), options, Arc::new(Quiet)).await;
+        report.results.into_iter().map(|r| (r.id, r.outcome, r.message)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_kit_error_and_the_others_go_on() {
+        let checks = [
+            check("a", || panic!("boo")),
+            check("b", || Ok(())),
+            check("c", || Err(Stop::Fail("no".into()))),
+        ];
+        let found = outcomes(&checks, &Options::default()).await;
+        assert_eq!(found[0].1, Outcome::KitError);
+        assert_eq!(found[0].2, "the check panicked: boo");
+        assert_eq!((found[1].1, found[2].1), (Outcome::Pass, Outcome::Fail));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_check_that_hangs_is_blocked() {
+        let hangs = Check::new(Role::Peer, Part::Handshake, "a", &[], "a", |_| std::future::pending());
+        assert_eq!(
+            outcomes(&[hangs], &Options::default()).await[0],
+            ("a".into(), Outcome::Blocked, "not done after 60 s".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_proves_nothing_without_its_twin() {
+        let checks = [
+            check("bad-twin", || Err(Stop::Fail("refused".into()))),
+            check("good-twin", || Ok(())),
+            check("doubted", || Ok(())).twin("bad-twin"),
+            check("believed", || Ok(())).twin("good-twin"),
+            check("alone", || Ok(())).twin("not-run"),
+        ];
+        let found = outcomes(&checks, &Options::default()).await;
+        assert_eq!(found[2].1, Outcome::Blocked);
+        assert_eq!(found[3].1, Outcome::Pass);
+        assert_eq!(found[4].1, Outcome::Blocked);
+    }
+
+    #[tokio::test]
+    async fn expectations_turn_fail_and_pass_around() {
+        let options = Options {
+            expected_failures: [("a".to_owned(), "known".to_owned()), ("b".to_owned(), "known".to_owned())]
+                .into(),
+            ..Options::default()
+        };
+        let checks = [check("a", || Err(Stop::Fail("no".into()))), check("b", || Ok(()))];
+        let found = outcomes(&checks, &options).await;
+        assert_eq!((found[0].1, found[1].1), (Outcome::Xfail, Outcome::Xpass));
+    }
+
+    #[test]
+    fn a_filter_takes_ids_requirements_and_parts_and_brings_the_twins() {
+        let checks = [
+            check("hs.baseline", || Ok(())),
+            check("hs.m1.mac1", || Ok(())).twin("hs.baseline"),
+            check("hs.m3", || Ok(())),
+        ];
+        let selected = |word: &str| -> Vec<String> {
+            Filter::new([word]).select(&checks).into_iter().map(|check| check.id).collect()
+        };
+        assert_eq!(selected("mac1"), ["hs.baseline", "hs.m1.mac1"]);
+        assert_eq!(selected("hsk-014").len(), 3);
+        assert_eq!(selected("handshake").len(), 3);
+        assert_eq!(selected("record").len(), 0);
+    }
+
+    #[test]
+    fn seeds_repeat_and_differ_by_check() {
+        let draw = |seed, id| Context::new(Arc::default(), seed, id).random::<40>();
+        assert_eq!(draw(1, "a"), draw(1, "a"));
+        assert_ne!(draw(1, "a"), draw(2, "a"));
+        assert_ne!(draw(1, "a"), draw(1, "b"));
+    }
+}
