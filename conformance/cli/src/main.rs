@@ -1,3 +1,44 @@
-//! Meshproof.
+//! `meshproof`: checks an implementation of the specification in `spec/`.
+//!
+//! Without arguments it starts the reference implementation in this process, shows on it what the protocol does, checks
+//! it, plants a fault for each requirement, checks that the fault is found, and writes a report. `run` checks somebody
+//! else's. Exit codes: 0 conformant; 1 not conformant, or a stale expectation; 2 usage; 3 incomplete, or nothing ran;
+//! 4 a fault in the kit.
+
+mod args;
+mod commands;
+mod embedded;
+mod matrix;
+mod progress;
 mod shim;
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+/// Exit code for a command that cannot be carried out as given.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    // The only failure is that a provider is installed already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let done = match args.command.unwrap_or_else(|| Command::SelfTest(args.self_test)) {
+        Command::SelfTest(options) => commands::self_test::execute(&options),
+        Command::Run(options) => commands::run::execute(&options),
+        Command::List(options) => commands::list::execute(&options),
+        Command::Explain(options) => commands::explain::execute(&options),
+        Command::Coverage => commands::coverage::execute(),
+        Command::Vectors(options) => commands::vectors::execute(&options),
+        Command::Shim => commands::shim::execute(),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("meshproof: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

@@ -1,1 +1,85 @@
-//! Placeholder.
+//! The cloud services of the Meshproof reference implementation: identity, account, graph and storage in one process.
+//!
+//! [`start`] serves them over HTTPS from a data directory; the binary `meshd` is a shell around it. One folder a
+//! service, one file an endpoint group; [`router`] is the table of contents. All SQL is in `store/`.
+//!
+//! Every rejection that `spec/` demands goes through `meshproof_proto::requirement::demand` and becomes a problem
+//! document (`problem.rs`) that names the requirement.
+
+mod account;
+mod auth;
+mod config;
+mod etag;
+mod extract;
+mod graph;
+mod identity;
+mod problem;
+mod router;
+mod server;
+mod state;
+mod storage;
+mod store;
+mod tls;
+
+pub use config::{Config, DEFAULT_QUOTA, PasswordCost};
+pub use server::{Running, start};
+pub use state::{Clock, SystemClock};
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Why the cloud could not start, or a command on its data directory failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file or folder of the data directory.
+    #[error("{}: {source}", path.display())]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The database.
+    #[error("database: {0}")]
+    Database(#[from] store::StoreError),
+    /// The issuer's key.
+    #[error("{}: {source}", path.display())]
+    IssuerKey {
+        /// Where it is kept.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: meshproof_proto::crypto::KeyRejected,
+    },
+    /// The certificates.
+    #[error("certificates: {0}")]
+    Certificates(String),
+    /// The configuration.
+    #[error("configuration: {0}")]
+    Configuration(&'static str),
+    /// The address to listen on.
+    #[error("cannot listen on {addr}: {source}")]
+    Listen {
+        /// Which.
+        addr: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The new user is refused.
+    #[error("the user is refused: {0}")]
+    UserRefused(&'static str),
+    /// A task ended unexpectedly.
+    #[error("the server stopped: {0}")]
+    Stopped(String),
+}
+
+/// Adds a user to the cloud of this configuration, as `POST /identity/users` does. Returns the user's identifier.
+pub async fn add_user(
+    config: &Config,
+    name: &str,
+    password: &str,
+) -> Result<meshproof_proto::codec::Id, Error> {
+    let app = state::App::open(config)?;
+    identity::users::register(&app, name.to_owned(), password.to_owned())
+        .await
+        .map_err(|problem| Error::UserRefused(problem.error()))
+}

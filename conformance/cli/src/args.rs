@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Conformance tests for the protocol of a personal device cloud.
+///
+/// Without a command: self-test.
+#[derive(Debug, Parser)]
+#[command(name = "meshproof", version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) self_test: SelfTest,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything against the embedded reference implementation.
+    SelfTest(SelfTest),
+    /// Check an implementation that is already running.
+    Run(Run),
+    /// List the checks.
+    List(List),
+    /// Say what is known of a requirement or a check.
+    Explain(Explain),
+    /// Show which vectors and checks test each requirement.
+    Coverage,
+    /// Count the test vectors, or write them anew.
+    Vectors(Vectors),
+    /// Serve the reference implementation as a shim: JSON lines on standard input and output.
+    Shim,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SelfTest {
+    /// A directory tree to sync in the demonstration; may be given several times [default: the project's spec and vectors]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) dir: Vec<PathBuf>,
+    /// Make the reference ignore one requirement, and see which checks notice: exit code 1 is success here
+    #[arg(long, value_name = "ID")]
+    pub(crate) mutant: Option<String>,
+    /// Leave out the kill matrix
+    #[arg(long)]
+    pub(crate) no_matrix: bool,
+    /// Leave out the demonstration
+    #[arg(long)]
+    pub(crate) no_mission: bool,
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "shim"])]
+pub(crate) struct Run {
+    /// The root URL of a cloud
+    #[arg(long, value_name = "URL")]
+    pub(crate) cloud: Option<String>,
+    /// The authority that signed the cloud's certificate, if it is not a public one (PEM)
+    #[arg(long, value_name = "FILE", requires = "cloud")]
+    pub(crate) ca: Option<PathBuf>,
+    /// The address of a P2P responder that is set up as the kit's fixture device (see README)
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) peer: Option<SocketAddr>,
+    /// The directory that the responder syncs, if it is on this machine
+    #[arg(long, value_name = "DIR", requires = "peer")]
+    pub(crate) folder: Option<PathBuf>,
+    /// A program that runs vectors on an implementation, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) shim: Option<String>,
+    /// Checks that are known to fail: lines of `check-id reason`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Running {
+    /// Only checks whose id contains this, of this part, or for this requirement; may be given several times
+    #[arg(long, value_name = "WORD")]
+    pub(crate) filter: Vec<String>,
+    /// Where to write report.html, results.json, junit.xml and evidence
+    #[arg(long, value_name = "DIR", default_value = "meshproof-report")]
+    pub(crate) report: PathBuf,
+    /// How many checks run at once
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Repeats a run [default: random]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Show tickets, tokens and keys in evidence
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct List {
+    /// Only checks whose id contains this, of this part, or for this requirement
+    pub(crate) filter: Vec<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Explain {
+    /// A requirement such as TKT-014, or a check such as hs.m1.mac1-wrong
+    pub(crate) id: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Vectors {
+    /// Write the vectors below this directory, as the generator makes them
+    #[arg(long, value_name = "DIR", conflicts_with = "compare")]
+    pub(crate) write: Option<PathBuf>,
+    /// Compare the vectors below this directory with what the generator makes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) compare: Option<PathBuf>,
+}

@@ -1,0 +1,48 @@
+//! `meshproof explain`
+
+use anyhow::bail;
+use meshproof_kit::catalog::{Catalog, Requirement};
+use meshproof_kit::check::Check;
+use meshproof_kit::checks;
+
+use crate::args::Explain;
+
+/// Says what is known of a requirement, or of the requirements of a check.
+pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
+    let catalog = Catalog::embedded();
+    let checks = checks::all();
+    let id = options.id.to_uppercase();
+    if let Some(requirement) = catalog.get(&id) {
+        explain(requirement, &checks);
+        return Ok(0);
+    }
+    let Some(check) = checks.iter().find(|check| check.id == options.id) else {
+        bail!("{} is neither a requirement nor a check; `meshproof list` shows the checks", options.id);
+    };
+    println!("{} ({}): {}", check.id, check.role, check.title);
+    if let Some(twin) = &check.twin {
+        println!("valid twin: {twin}");
+    }
+    for requirement in check.reqs.iter().filter_map(|id| catalog.get(id)) {
+        println!();
+        explain(requirement, &checks);
+    }
+    Ok(0)
+}
+
+fn explain(requirement: &Requirement, checks: &[Check]) {
+    println!("{}  spec/{}:{}", requirement.id, requirement.document, requirement.line);
+    println!("  {}", requirement.sentence);
+    println!("  error: {}", requirement.error.as_deref().unwrap_or("none"));
+    if let Some(why) = &requirement.why {
+        println!("  why: {why}");
+    }
+    if let Some(excluded) = &requirement.excluded {
+        println!("  excluded: {excluded}");
+    }
+    let mutant = meshproof_proto::requirement::by_id(&requirement.id).is_some();
+    println!("  mutant: {}", if mutant { "yes, `meshproof self-test --mutant` plants it" } else { "none" });
+    for check in checks.iter().filter(|check| check.reqs.contains(&requirement.id)) {
+        println!("  {:8} {}", check.role, check.id);
+    }
+}

@@ -1,0 +1,38 @@
+//! One file a command. Each returns the exit code; an error is one of usage.
+
+pub(crate) mod coverage;
+pub(crate) mod explain;
+pub(crate) mod list;
+pub(crate) mod run;
+pub(crate) mod self_test;
+pub(crate) mod shim;
+pub(crate) mod vectors;
+
+use anyhow::Context as _;
+use meshproof_kit::report::{self, RunReport};
+use meshproof_kit::run::Options;
+
+use crate::args::Running;
+
+/// The options that all runs share.
+fn options(running: &Running) -> anyhow::Result<Options> {
+    let seed = match running.seed {
+        Some(seed) => seed,
+        None => getrandom::u64().context("no random numbers for a seed")? >> 32,
+    };
+    let jobs = usize::from(running.jobs);
+    Ok(Options { jobs, seed, show_secrets: running.show_secrets, ..Options::default() })
+}
+
+/// Writes the report and says what it says; the exit code of the run.
+fn conclude(report: &RunReport, running: &Running) -> anyhow::Result<u8> {
+    let written = report::write_all(report, &running.report)
+        .with_context(|| format!("cannot write the report to {}", running.report.display()))?;
+    print!("{}", report::summary(report));
+    println!("\nreport: {}", written.html.display());
+    Ok(report.conclusion().exit_code())
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")
+}

@@ -1,0 +1,86 @@
+//! `meshproof run`: checks an implementation that is already running.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use meshproof_kit::checks;
+use meshproof_kit::run::{Filter, Options, run};
+use meshproof_kit::target::Targets;
+use meshproof_kit::target::cloud::CloudTarget;
+use meshproof_kit::target::peer::PeerTarget;
+use meshproof_kit::target::shim::ProcessShim;
+
+use super::{conclude, options, runtime};
+use crate::args::Run;
+use crate::progress::Bar;
+
+/// How long a shim has for one vector.
+const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the checks for the targets that were given.
+pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
+    let targets = targets(args)?;
+    let all = checks::for_roles(&targets.roles());
+    let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
+    ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
+    let expected_failures = match &args.expect {
+        Some(file) => expectations(file, &all.iter().map(|check| check.id.as_str()).collect::<Vec<_>>())?,
+        None => BTreeMap::new(),
+    };
+    let options = Options { expected_failures, ..options(&args.running)? };
+    println!("checking {} with seed {}", targets.description, options.seed);
+    let bar = Arc::new(Bar::new("checks"));
+    let report = runtime()?.block_on(run(&selected, targets, &options, bar.clone()));
+    bar.finish();
+    conclude(&report, &args.running)
+}
+
+fn targets(args: &Run) -> anyhow::Result<Targets> {
+    let mut targets = Targets::default();
+    let mut named = Vec::new();
+    if let Some(url) = &args.cloud {
+        ensure!(url.starts_with("https://"), "--cloud takes an https URL, not {url}");
+        let ca = args.ca.as_deref().map(|path| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+        });
+        targets.cloud = Some(Arc::new(CloudTarget::new(url, ca.transpose()?.as_deref(), Vec::new())?));
+        named.push(format!("cloud {url}"));
+    }
+    if let Some(address) = args.peer {
+        if let Some(folder) = &args.folder {
+            ensure!(folder.is_dir(), "{} is not a directory", folder.display());
+        }
+        targets.peer = Some(PeerTarget { address, folder: args.folder.clone() });
+        named.push(format!("peer {address}"));
+    }
+    if let Some(command) = &args.shim {
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        ensure!(!words.is_empty(), "--shim takes a command");
+        targets.shim = Some(Arc::new(Mutex::new(ProcessShim::new(&words, SHIM_TIMEOUT))));
+        named.push(format!("shim {command}"));
+    }
+    targets.description = named.join(", ");
+    Ok(targets)
+}
+
+/// Lines of `check-id reason`; `#` starts a comment.
+fn expectations(file: &Path, known: &[&str]) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut expected = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let at = format!("{}:{}", file.display(), number + 1);
+        let Some((id, reason)) = line.split_once(char::is_whitespace) else {
+            bail!("{at}: a check id and a reason are needed");
+        };
+        ensure!(known.contains(&id), "{at}: there is no check {id} for these targets");
+        expected.insert(id.to_owned(), reason.trim().to_owned());
+    }
+    Ok(expected)
+}

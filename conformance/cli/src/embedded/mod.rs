@@ -1,0 +1,99 @@
+//! The reference implementation in this process, set up as the kit's targets.
+
+pub(crate) mod mission;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use meshproof_client::responder::{Responder, pair_verifier};
+use meshproof_client::sync::{Direction, Folder, Index};
+use meshproof_cloud::{Config, PasswordCost, Running};
+use meshproof_kit::target::cloud::CloudTarget;
+use meshproof_kit::target::fixture::PeerFixture;
+use meshproof_kit::target::peer::PeerTarget;
+use meshproof_kit::target::{Patience, Targets};
+use meshproof_kit::vectors::fixtures::{ISSUER_A, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::handshake::Device;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+/// Small enough for the kit to fill in a moment.
+const QUOTA: u64 = 8 * 1_024 * 1_024;
+
+/// A cloud and a device of the reference implementation.
+pub(crate) struct Embedded {
+    cloud: Running,
+    peer: PeerTarget,
+    stop_peer: oneshot::Sender<()>,
+    _data: TempDir,
+}
+
+impl Embedded {
+    /// Starts both on free ports of 127.0.0.1, with their data in a directory that is removed at the end.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let data = TempDir::new().context("no temporary directory")?;
+        let cloud = start_cloud(data.path().join("cloud")).await?;
+        let (peer, stop_peer) = start_peer(data.path()).await?;
+        Ok(Self { cloud, peer, stop_peer, _data: data })
+    }
+
+    /// The targets, with the vectors of the reference beside them.
+    pub(crate) fn targets(&self, patience: Duration) -> anyhow::Result<Targets> {
+        let keys = [&KEY_X, &KEY_Y, &KEY_Z, &KEY_3072].map(|key| key.private.clone()).to_vec();
+        let cloud = CloudTarget::new(&self.cloud.url, Some(&self.cloud.ca_pem), keys)?;
+        Ok(Targets {
+            description: "the embedded reference implementation".to_owned(),
+            cloud: Some(Arc::new(cloud)),
+            peer: Some(self.peer.clone()),
+            shim: Some(Arc::new(Mutex::new(crate::shim::reference()))),
+            patience: Patience(patience),
+        })
+    }
+
+    /// Stops both.
+    pub(crate) async fn stop(self) {
+        // Whoever ended already needs no telling.
+        let _ = self.stop_peer.send(());
+        let _ = self.cloud.shutdown().await;
+    }
+}
+
+/// A cloud whose passwords cost next to nothing: the kit signs many users in.
+pub(crate) async fn start_cloud(data: PathBuf) -> anyhow::Result<Running> {
+    let config = Config { quota: QUOTA, passwords: PasswordCost::FOR_TESTS, ..Config::new(data) };
+    meshproof_cloud::start(config).await.context("the embedded cloud does not start")
+}
+
+/// A device as [`PeerFixture`] describes it.
+async fn start_peer(data: &Path) -> anyhow::Result<(PeerTarget, oneshot::Sender<()>)> {
+    let root = data.join("folder");
+    std::fs::create_dir(&root).with_context(|| format!("cannot make {}", root.display()))?;
+    let id = Id(PeerFixture::DEVICE_Y);
+    let device = Device::load(DEFAULT, id, &pkcs8(&KEY_Y)?, &mut meshproof_client::os_entropy)?;
+    let issuer = DEFAULT.private_key(&pkcs8(&ISSUER_A)?)?;
+    let verifier = pair_verifier(&device, PeerFixture::ISSUER, &[issuer.spki().clone()])?;
+    let index = Arc::new(Index::open(&data.join("index.db"))?);
+    let folder = Folder::open(Id(PeerFixture::FOLDER), id, &root, Direction::Both, index)?;
+    let responder = Arc::new(Responder::new(Arc::new(device), verifier, vec![Arc::new(folder)]));
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the peer")?;
+    let address = listener.local_addr().context("no address for the peer")?;
+    let (stop, stopped) = oneshot::channel();
+    tokio::spawn(responder.serve(listener, async {
+        // The sender dropped is a stop too.
+        let _ = stopped.await;
+    }));
+    Ok((PeerTarget { address, folder: Some(root) }, stop))
+}
+
+fn pkcs8(key: &Key) -> anyhow::Result<Vec<u8>> {
+    let text = key.pkcs8_text();
+    STANDARD.decode(text.as_str().unwrap_or_default()).with_context(|| format!("the key {}", key.name))
+}

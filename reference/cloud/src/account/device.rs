@@ -1,0 +1,79 @@
+//! `POST /tickets/challenge`, `POST /tickets/device`: a device signs in with its key.
+
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use meshproof_proto::codec::{Id, hex_array};
+use meshproof_proto::crypto::{DEFAULT, Spki};
+use meshproof_proto::identity::Challenge;
+use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::ticket::Subject;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::issue::{BY_KEY, first_tickets};
+use super::{challenges, tickets};
+use crate::extract::Json;
+use crate::problem::Problem;
+use crate::state::{App, OsEntropy};
+use crate::store::devices::{Device, DeviceState};
+
+/// The modulus of the key that a device most likely has, in bytes.
+const USUAL_MODULUS: usize = 256;
+
+/// A request for a challenge.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Who {
+    device: String,
+}
+
+/// The answer to one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Proof {
+    device: String,
+    challenge: String,
+    answer: String,
+}
+
+/// Hands out a challenge, to whoever asks and for whatever device (IDN-009).
+pub(crate) async fn post_challenge(
+    State(app): State<App>,
+    Json(who): Json<Who>,
+) -> Result<axum::Json<Value>, Problem> {
+    let id = Id::parse(&who.device).ok_or(req::GPH_006)?;
+    let device = app.store.device(id).await?;
+    let key = device.as_ref().and_then(key_of);
+    let length = key.as_ref().map_or(USUAL_MODULUS, |key| key.modulus().len());
+    let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
+    let challenge = match key.filter(|_| claimed) {
+        Some(key) => Challenge::new(DEFAULT, &key, &mut OsEntropy).map_err(Problem::internal)?,
+        None => Challenge::unanswerable(length, &mut OsEntropy), // IDN-009
+    };
+    let representation = challenges::representation(&challenge);
+    app.challenges.add_sign_in(id, challenge, app.now());
+    Ok(axum::Json(representation))
+}
+
+/// Gives a device that answers rightly its first tickets (IDN-014).
+pub(crate) async fn post_device(
+    State(app): State<App>,
+    Json(proof): Json<Proof>,
+) -> Result<axum::Json<Value>, Problem> {
+    let id = Id::parse(&proof.device).ok_or(req::GPH_006)?;
+    let challenge = hex_array(&proof.challenge).ok_or(req::GPH_006)?;
+    // What is no answer at all is a wrong answer.
+    let answer = hex_array::<32>(&proof.answer).unwrap_or_default();
+    app.challenges.answer_sign_in(id, &challenge, &answer, app.now())?; // IDN-010, IDN-011, IDN-012
+
+    let device = app.store.device(id).await?.ok_or(req::IDN_010)?;
+    demand(device.state == DeviceState::Claimed, req::IDN_013)?;
+    let tickets = first_tickets(&app, Subject::Device(id), device.user, BY_KEY).await?;
+    Ok(axum::Json(tickets::representation(&app, &tickets)))
+}
+
+/// The key of a device. `None` only for what the mutant of GPH-030 let in.
+pub(crate) fn key_of(device: &Device) -> Option<Spki> {
+    Spki::parse(&STANDARD.decode(&device.spki).ok()?).ok()
+}

@@ -1,0 +1,94 @@
+//! What a cloud can be told.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use meshproof_proto::ticket::MAX_LIFETIME;
+
+use crate::state::{Clock, SystemClock};
+
+/// The quota of a user unless configured otherwise, in bytes (STO-002).
+pub const DEFAULT_QUOTA: u64 = 5_368_709_120;
+
+/// Everything a cloud can be told. [`Config::new`] fits production; tests change single fields.
+#[derive(Clone)]
+pub struct Config {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The data directory: database, keys, certificates and stored bytes. Made if it does not exist.
+    pub data: PathBuf,
+    /// Host names and addresses for the certificate. The first also names issuer and audience.
+    pub names: Vec<String>,
+    /// Bytes that may be charged to a user (STO-002).
+    pub quota: u64,
+    /// What a password hash costs.
+    pub passwords: PasswordCost,
+    /// How long a ticket lives, in seconds, 1 to 600 (TKT-002).
+    pub ticket_lifetime: u64,
+    /// How long a token lives, in seconds.
+    pub token_lifetime: u64,
+    /// The issuer's key as PKCS#8 DER, in place of the one in the data directory. For tests that sign tickets too.
+    pub issuer_key: Option<Vec<u8>>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Config {
+    /// The configuration of a cloud on this data directory, at a free port of 127.0.0.1.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            data: data.into(),
+            names: ["localhost", "127.0.0.1", "::1"].map(String::from).into(),
+            quota: DEFAULT_QUOTA,
+            passwords: PasswordCost::default(),
+            ticket_lifetime: MAX_LIFETIME,
+            token_lifetime: 3_600,
+            issuer_key: None,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The issuer's uri.
+    pub fn issuer(&self) -> String {
+        format!("urn:meshproof:issuer:{}", self.first_name())
+    }
+
+    /// The uri for which the services accept tickets.
+    pub fn audience(&self) -> String {
+        format!("urn:meshproof:cloud:{}", self.first_name())
+    }
+
+    fn first_name(&self) -> &str {
+        self.names.first().map_or("localhost", String::as_str)
+    }
+}
+
+/// The cost of an argon2id password hash (IDN-006).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl PasswordCost {
+    /// Next to nothing: for tests that sign many users in. It protects nobody.
+    pub const FOR_TESTS: Self = Self { memory_kib: 8, passes: 1, lanes: 1 };
+}
+
+impl Default for PasswordCost {
+    /// What the `argon2` crate recommends (19 MiB, 2 passes, 1 lane).
+    fn default() -> Self {
+        use argon2::Params;
+        Self {
+            memory_kib: Params::DEFAULT_M_COST,
+            passes: Params::DEFAULT_T_COST,
+            lanes: Params::DEFAULT_P_COST,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Reading paths and bodies.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::request::Parts;
+use hyper::body::Body as _;
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
+use meshproof_proto::storage::MediaHash;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// The longest JSON body (GPH-007).
+const MAX_BODY: usize = 1_048_576;
+/// How much of a refused body is read on, so that a client that is still sending gets to see the answer.
+const MAX_DRAIN: usize = 8 * MAX_BODY;
+/// The longest name of a device or folder.
+const MAX_NAME: usize = 255;
+
+/// The identifiers in a path, in its order. Anything else in their place is no node (GPH-004).
+pub(crate) struct Ids<const N: usize>(pub(crate) [Id; N]);
+
+impl<const N: usize> FromRequestParts<App> for Ids<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = params(parts, app).await?;
+        let ids: Option<Vec<Id>> = params.iter().map(|(_, text)| Id::parse(text)).collect();
+        let ids = ids.and_then(|ids| ids.try_into().ok());
+        Ok(Self(demand_some(ids, req::GPH_004, || [Id::default(); N])?))
+    }
+}
+
+/// The folder and the hash in the path of a media node (GPH-004).
+pub(crate) struct MediaPath(pub(crate) Id, pub(crate) MediaHash);
+
+impl FromRequestParts<App> for MediaPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = params(parts, app).await?;
+        let text = |at: usize| params.iter().nth(at).map_or("", |(_, text)| text);
+        let found = Id::parse(text(0)).zip(MediaHash::parse(text(1)));
+        let (folder, hash) = demand_some(found, req::GPH_004, Default::default)?;
+        Ok(Self(folder, hash))
+    }
+}
+
+async fn params(parts: &mut Parts, app: &App) -> Result<RawPathParams, Problem> {
+    let no_node = |_| Problem::from(req::GPH_004); // a segment that is no UTF-8
+    RawPathParams::from_request_parts(parts, app).await.map_err(no_node)
+}
+
+/// A JSON body of the form `T`, which names all its members (GPH-006). `T` denies unknown fields.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        let bytes = read_body(request).await?;
+        let strict = serde_json::from_slice(&bytes).ok();
+        let lax = || if deviates(req::GPH_006) { with_a_member_less(&bytes) } else { None };
+        strict.or_else(lax).map(Self).ok_or(req::GPH_006.into())
+    }
+}
+
+/// An empty body, or an empty object.
+pub(crate) struct NoBody;
+
+impl FromRequest<App> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
+        let bytes = read_body(request).await?;
+        demand(matches!(bytes.trim_ascii(), b"" | b"{}"), req::GPH_006)?;
+        Ok(Self)
+    }
+}
+
+/// A name that people give to a device or folder: 1 to 255 bytes without control characters (GPH-006).
+pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
+    let fine = (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    Ok(demand(fine, req::GPH_006)?)
+}
+
+/// The next piece of a body, `None` at its end.
+pub(crate) async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        let frame = match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await? {
+            Ok(frame) => frame,
+            Err(e) => return Some(Err(e)),
+        };
+        if let Ok(data) = frame.into_data() {
+            return Some(Ok(data));
+        }
+    }
+}
+
+/// Reads on, within limits, and forgets. See [`MAX_DRAIN`].
+pub(crate) async fn drain(mut body: Body) {
+    let mut length = 0;
+    while length <= MAX_DRAIN {
+        match next_chunk(&mut body).await {
+            Some(Ok(chunk)) => length += chunk.len(),
+            _ => return,
+        }
+    }
+}
+
+/// What `Content-Length` promises.
+pub(crate) fn content_length(headers: &axum::http::HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
+    let mut body = request.into_body();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = next_chunk(&mut body).await {
+        // A body that ends early is not JSON of any form; nobody is there to read the answer.
+        bytes.extend_from_slice(&chunk.map_err(|_| Problem::from(req::GPH_006))?);
+        if let Err(too_large) = demand(bytes.len() <= MAX_BODY, req::GPH_007) {
+            drain(body).await;
+            return Err(too_large.into());
+        }
+    }
+    Ok(bytes)
+}
+
+/// Only for the mutant of GPH-006: what a careless parser makes of an object with one member too many.
+fn with_a_member_less<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let Value::Object(members) = serde_json::from_slice(bytes).ok()? else { return None };
+    members.keys().find_map(|name| {
+        let mut fewer = members.clone();
+        fewer.remove(name);
+        serde_json::from_value(Value::Object(fewer)).ok()
+    })
+}

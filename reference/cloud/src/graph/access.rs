@@ -1,0 +1,99 @@
+//! Who may do what (`spec/graph.md`, section 4.2): the ticket set first, then what is known beyond it.
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::error::Error as RuleError;
+use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some, deviates};
+use meshproof_proto::ticket::{Action, Role};
+
+use super::paths;
+use crate::account::issue::actions_of;
+use crate::auth::Tickets;
+use crate::problem::Problem;
+use crate::state::App;
+use crate::store::devices::Device;
+use crate::store::folders::{Folder, Storage};
+
+/// What an operation on a folder asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Need {
+    action: Action,
+    /// The sentence that refuses a member whose role is too small.
+    refusal: Requirement,
+    /// The sentence that refuses who is granted nothing.
+    stranger: Requirement,
+}
+
+impl Need {
+    /// To look, or to map the folder on a device.
+    pub(crate) const READ: Self = Self::new(Action::Read, req::GPH_002);
+    /// To change entries.
+    pub(crate) const WRITE_ENTRY: Self = Self::new(Action::Write, req::GPH_014);
+    /// To delete entries.
+    pub(crate) const DELETE_ENTRY: Self = Self::new(Action::Delete, req::GPH_014);
+    /// To change members.
+    pub(crate) const CONTROL_MEMBERS: Self = Self::new(Action::Control, req::GPH_015);
+    /// To change the folder.
+    pub(crate) const CONTROL: Self = Self::new(Action::Control, req::GPH_002);
+    /// To get media.
+    pub(crate) const READ_MEDIA: Self =
+        Self { stranger: req::STO_007, ..Self::new(Action::Read, req::STO_007) };
+    /// To put media.
+    pub(crate) const WRITE_MEDIA: Self =
+        Self { stranger: req::STO_007, ..Self::new(Action::Write, req::STO_007) };
+
+    const fn new(action: Action, refusal: Requirement) -> Self {
+        Self { action, refusal, stranger: req::GPH_002 }
+    }
+}
+
+/// Authorises an operation under `/mesh` that is not about a folder.
+pub(crate) fn mesh(tickets: &Tickets, action: Action) -> Result<(), Problem> {
+    Ok(tickets.authorise(paths::MESH, action)?) // GPH-002, TKT-030
+}
+
+/// Authorises an operation on a folder or a node below it.
+///
+/// Whoever is granted nothing learns nothing: the refusal is decided before, and without, knowing whether the folder
+/// exists (GPH-003).
+pub(crate) async fn folder(app: &App, tickets: &Tickets, id: Id, need: Need) -> Result<Folder, Problem> {
+    let resource = paths::folder(id);
+    let granted = tickets.authorise(&resource, need.action);
+    let found = app.store.folder_and_role(id, tickets.user).await?;
+    let (folder, role) = found.map_or((None, None), |(folder, role)| (Some(folder), role));
+
+    let role = match granted {
+        Err(denied) if denied.is(req::TKT_030) => return Err(denied.into()),
+        Err(_) => {
+            let anything = Action::ALL.into_iter().any(|action| tickets.authorise(&resource, action).is_ok());
+            if deviates(req::GPH_003) && !anything && folder.is_none() {
+                return Err(req::GPH_004.into()); // the mutant tells that there is no such folder
+            }
+            demand(false, if anything { need.refusal } else { need.stranger })?;
+            Role::Owner // only mutants come here
+        }
+        // GPH-019: the tickets say yes, but the user is no member any more, or the folder has gone.
+        Ok(()) => demand_some(role, req::GPH_019, || Role::Owner)?,
+    };
+    demand(actions_of(role).contains(&need.action), need.refusal)?; // the role may have become smaller
+    // Only mutants come here without a folder.
+    Ok(folder.unwrap_or_else(|| nobodys_folder(id)))
+}
+
+/// Authorises an operation on a device by its user. Devices of others and devices that do not exist are alike
+/// (GPH-017).
+pub(crate) async fn device(app: &App, tickets: &Tickets, id: Id, action: Action) -> Result<Device, Problem> {
+    mesh(tickets, action)?;
+    let device = app.store.device(id).await?.ok_or(req::GPH_017)?;
+    demand(device.user == tickets.user, req::GPH_017)?;
+    Ok(device)
+}
+
+/// A refusal, whatever is refused, when the node below the folder does not exist (GPH-004).
+pub(crate) fn existing<T>(node: Option<T>) -> Result<T, RuleError> {
+    node.ok_or(req::GPH_004.into())
+}
+
+fn nobodys_folder(id: Id) -> Folder {
+    let (name, etag) = (String::new(), String::new());
+    Folder { id, name, storage: Storage::Cloud, creator: Id::default(), etag }
+}

@@ -1,0 +1,86 @@
+//! `POST /mesh/devices`, `POST /mesh/devices/{device}/proof`: claiming a device.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use meshproof_proto::codec::{hex, hex_array};
+use meshproof_proto::crypto::{DEFAULT, Spki};
+use meshproof_proto::identity::Challenge;
+use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::ticket::Action;
+use serde::Deserialize;
+
+use super::{access, created, devices, node, paths};
+use crate::account::challenges;
+use crate::auth::Tickets;
+use crate::extract::{Ids, Json, check_name};
+use crate::problem::Problem;
+use crate::state::{App, OsEntropy, new_etag, new_id};
+use crate::store::devices::{Device, DeviceState};
+
+/// A device that is to be claimed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Claim {
+    name: String,
+    spki: String,
+}
+
+/// The answer to the challenge of a claim.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Answer {
+    answer: String,
+}
+
+/// Claims a device: it is pending until it has proved its key (GPH-032).
+pub(crate) async fn post(
+    State(app): State<App>,
+    tickets: Tickets,
+    Json(claim): Json<Claim>,
+) -> Result<Response, Problem> {
+    access::mesh(&tickets, Action::Write)?;
+    check_name(&claim.name)?;
+    let der = STANDARD.decode(&claim.spki).map_err(|_| Problem::from(req::GPH_006))?;
+    let key = Spki::parse(&der).ok();
+    demand(key.is_some(), req::GPH_030)?;
+    let device = Device {
+        id: new_id(),
+        user: tickets.user,
+        name: claim.name,
+        spki: claim.spki,
+        fingerprint: hex(&DEFAULT.sha256(&[&der])),
+        state: DeviceState::Pending,
+        etag: new_etag(),
+    };
+    let challenge = match &key {
+        Some(key) => Challenge::new(DEFAULT, key, &mut OsEntropy).map_err(Problem::internal)?,
+        None => Challenge::unanswerable(256, &mut OsEntropy), // only the mutant of GPH-030
+    };
+    app.store.add_device(device.clone()).await?; // GPH-031
+
+    let mut body = devices::representation(&device);
+    body["proof"] = challenges::representation(&challenge);
+    app.challenges.add_claim(device.id, challenge, app.now());
+    Ok(created(&paths::device(device.id), &device.etag, body))
+}
+
+/// Takes the proof of a claim.
+pub(crate) async fn post_proof(
+    State(app): State<App>,
+    Ids([id]): Ids<1>,
+    tickets: Tickets,
+    Json(answer): Json<Answer>,
+) -> Result<Response, Problem> {
+    let mut device = access::device(&app, &tickets, id, Action::Write).await?;
+    // What is no answer at all is a wrong answer.
+    let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
+    app.challenges.answer_claim(id, &answer, app.now())?; // GPH-033
+    let etag = new_etag();
+    app.store.claim_device(device.clone(), etag.clone()).await?; // GPH-031, GPH-033
+    (device.state, device.etag) = (DeviceState::Claimed, etag);
+    tracing::info!(device = %id, user = %device.user, "claimed");
+    Ok(node(StatusCode::OK, &device.etag, devices::representation(&device)))
+}

@@ -1,0 +1,90 @@
+//! `/mesh/devices`, `/mesh/devices/{device}`
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use meshproof_proto::ticket::Action;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{access, collection, node, paths};
+use crate::auth::Tickets;
+use crate::etag;
+use crate::extract::{Ids, Json, check_name};
+use crate::problem::Problem;
+use crate::state::{App, new_etag};
+use crate::store::devices::Device;
+
+/// What can be changed of a device.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patch {
+    name: String,
+}
+
+/// The user's devices, in all states.
+pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
+    access::mesh(&tickets, Action::Read)?;
+    let devices = app.store.devices_of(tickets.user).await?;
+    let items = devices.into_iter().map(|device| (device.etag.clone(), representation(&device)));
+    Ok(collection(paths::DEVICES, items))
+}
+
+/// One device.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Ids([id]): Ids<1>,
+    tickets: Tickets,
+) -> Result<Response, Problem> {
+    let device = access::device(&app, &tickets, id, Action::Read).await?;
+    Ok(node(StatusCode::OK, &device.etag, representation(&device)))
+}
+
+/// Renames a device.
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Ids([id]): Ids<1>,
+    tickets: Tickets,
+    headers: HeaderMap,
+    Json(patch): Json<Patch>,
+) -> Result<Response, Problem> {
+    let mut device = access::device(&app, &tickets, id, Action::Write).await?;
+    check_name(&patch.name)?;
+    etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
+    let from = std::mem::replace(&mut device.etag, new_etag());
+    device.name.clone_from(&patch.name);
+    app.store.rename_device(id, patch.name, from, device.etag.clone()).await?;
+    Ok(node(StatusCode::OK, &device.etag, representation(&device)))
+}
+
+/// Revokes a device (GPH-034).
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Ids([id]): Ids<1>,
+    tickets: Tickets,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let device = access::device(&app, &tickets, id, Action::Write).await?;
+    etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
+    app.store.revoke_device(id, device.etag, new_etag()).await?;
+    tracing::info!(device = %id, "revoked");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) fn representation(device: &Device) -> Value {
+    let path = paths::device(device.id);
+    json!({
+        "device": device.id.to_string(),
+        "name": device.name,
+        "spki": device.spki,
+        "fingerprint": device.fingerprint,
+        "state": device.state.name(),
+        "user": device.user.to_string(),
+        "links": { // GPH-010
+            "endpoints": format!("{path}/endpoints"),
+            "pair": format!("{path}/pair"),
+            "proof": format!("{path}/proof"),
+            "self": path,
+        },
+    })
+}

@@ -1,0 +1,119 @@
+//! `/mesh/objects/{folder}/members`, `/mesh/objects/{folder}/members/{user}`
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::ticket::Role;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::{Need, existing};
+use super::{access, collection, created, node, paths};
+use crate::auth::Tickets;
+use crate::etag;
+use crate::extract::{Ids, Json};
+use crate::problem::Problem;
+use crate::state::{App, new_etag};
+use crate::store::members::Member;
+
+/// A member that is to be added.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    name: String,
+    role: String,
+}
+
+/// What can be changed of a member.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Patch {
+    role: String,
+}
+
+/// The members of a folder.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Ids([folder]): Ids<1>,
+    tickets: Tickets,
+) -> Result<axum::Json<Value>, Problem> {
+    access::folder(&app, &tickets, folder, Need::READ).await?;
+    let members = app.store.members(folder).await?;
+    let items = members.into_iter().map(|member| (member.etag.clone(), representation(folder, &member)));
+    Ok(collection(&paths::members(folder), items))
+}
+
+/// Adds a member (GPH-015, GPH-021).
+pub(crate) async fn post(
+    State(app): State<App>,
+    Ids([folder]): Ids<1>,
+    tickets: Tickets,
+    Json(new): Json<New>,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let role = Role::parse(&new.role).ok_or(req::GPH_006)?;
+    let user = app.store.user_named(new.name.clone()).await?.map(|user| user.id);
+    let user = demand_some(user, req::GPH_021, Id::default)?;
+    let member = Member { user, name: new.name, role, etag: new_etag() };
+    let added = app.store.add_member(folder, member.clone()).await?;
+    demand(added, req::GPH_012)?; // who is a member already is changed by PATCH, with If-Match
+    Ok(created(&path(folder, user), &member.etag, representation(folder, &member)))
+}
+
+/// One member.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Ids([folder, user]): Ids<2>,
+    tickets: Tickets,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::READ).await?;
+    let member = existing(app.store.member(folder, user).await?)?;
+    Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
+}
+
+/// Gives a member another role (GPH-015, GPH-018).
+pub(crate) async fn patch(
+    State(app): State<App>,
+    Ids([folder, user]): Ids<2>,
+    tickets: Tickets,
+    headers: HeaderMap,
+    Json(patch): Json<Patch>,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let mut member = existing(app.store.member(folder, user).await?)?;
+    member.role = Role::parse(&patch.role).ok_or(req::GPH_006)?;
+    etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
+    let from = std::mem::replace(&mut member.etag, new_etag());
+    app.store.change_role(folder, user, member.role, from, member.etag.clone()).await?; // GPH-018
+    Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
+}
+
+/// Removes a member. One may always remove oneself (GPH-015), but not the last owner (GPH-018).
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Ids([folder, user]): Ids<2>,
+    tickets: Tickets,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let need = if user == tickets.user { Need::READ } else { Need::CONTROL_MEMBERS };
+    access::folder(&app, &tickets, folder, need).await?;
+    let member = existing(app.store.member(folder, user).await?)?;
+    etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
+    app.store.remove_member(folder, user, member.etag).await?; // GPH-018
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn representation(folder: Id, member: &Member) -> Value {
+    json!({
+        "user": member.user.to_string(),
+        "name": member.name,
+        "role": member.role.name(),
+        "links": { "self": path(folder, member.user) },
+    })
+}
+
+fn path(folder: Id, user: Id) -> String {
+    format!("{}/{user}", paths::members(folder))
+}

@@ -1,0 +1,75 @@
+//! `POST /mesh/devices/{device}/pair`: a ticket with which two devices may meet.
+
+use axum::extract::State;
+use meshproof_proto::codec::{Id, hex_array};
+use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::ticket::{Action, Attributes, Claim, KeyBinding, Mapping};
+use serde_json::{Value, json};
+
+use super::{access, devices, endpoints, paths};
+use crate::account::device::key_of;
+use crate::account::issue::pair_ticket;
+use crate::auth::Tickets;
+use crate::extract::{Ids, NoBody};
+use crate::problem::Problem;
+use crate::state::App;
+use crate::store::devices::{Device, DeviceState};
+
+/// How many shared folders fit into one ticket of 8,192 bytes, at two facts each. Tested in `account/issue.rs`.
+pub(crate) const MAX_FOLDERS: usize = 18;
+
+/// Issues a pair ticket to the requesting device X, for device Y of the path.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Ids([y]): Ids<1>,
+    tickets: Tickets,
+    _: NoBody,
+) -> Result<axum::Json<Value>, Problem> {
+    access::mesh(&tickets, Action::Write)?;
+    let requester = match tickets.device {
+        Some(device) => Some(device),
+        None => demand_some(None, req::GPH_043, || None)?, // only the mutant goes on without a device
+    };
+    let x = match requester {
+        Some(device) => app.store.device(device).await?,
+        None => any_device(&app, tickets.user).await?,
+    };
+    let x = x.ok_or(req::GPH_040)?;
+    let y = app.store.device(y).await?.ok_or(req::GPH_040)?;
+
+    // GPH-040 comes first: strangers learn nothing else about Y.
+    let shared = app.store.shared_folders(x.id, y.id).await?;
+    demand(x.id != y.id && (x.user == y.user || !shared.is_empty()), req::GPH_040)?;
+    for device in [&x, &y] {
+        demand(device.state != DeviceState::Pending, req::GPH_032)?;
+        demand(device.state != DeviceState::Revoked, req::GPH_034)?;
+    }
+
+    let key = key_of(&x).ok_or(req::GPH_040)?;
+    let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
+    let path = format!("{}/pair", paths::device(y.id));
+    let endpoint = endpoints::current(&app, y.id).await?;
+    let mut device = devices::representation(&y);
+    device["addresses"] = endpoint.map(|endpoint| endpoint.addresses).unwrap_or_default().into();
+    Ok(axum::Json(json!({ "ticket": ticket, "device": device, "links": { "self": path } })))
+}
+
+/// All that holds for the two (GPH-040): their keys, their users, and the folders mapped on both.
+fn facts(x: &Device, y: &Device, shared: &[(Mapping, Mapping)]) -> Attributes {
+    let key = |device: &Device| {
+        let fingerprint = hex_array(&device.fingerprint).unwrap_or_default();
+        KeyBinding { device: device.id, fingerprint }
+    };
+    let claim = |device: &Device| Claim { device: device.id, user: device.user };
+    Attributes {
+        keys: vec![key(x), key(y)],
+        claims: vec![claim(x), claim(y)],
+        mappings: shared.iter().take(MAX_FOLDERS).flat_map(|(x, y)| [*x, *y]).collect(),
+    }
+}
+
+/// Only for the mutant of GPH-043.
+async fn any_device(app: &App, user: Id) -> Result<Option<Device>, Problem> {
+    let devices = app.store.devices_of(user).await?;
+    Ok(devices.into_iter().find(|device| device.state == DeviceState::Claimed))
+}

@@ -1,0 +1,40 @@
+//! `/` and `/mesh`
+
+use axum::extract::State;
+use meshproof_proto::ticket::Action;
+use serde_json::{Value, json};
+
+use super::{access, paths};
+use crate::auth::Tickets;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// The service document, without tickets.
+pub(crate) async fn get_service() -> axum::Json<Value> {
+    axum::Json(json!({
+        "version": "0.1",
+        "links": {
+            "self": "/",
+            "mesh": paths::MESH,
+            "users": "/identity/users",
+            "token": "/identity/token",
+            "tickets": "/tickets",
+            "challenge": "/tickets/challenge",
+            "device": "/tickets/device",
+        },
+    }))
+}
+
+/// The root of the principal's mesh.
+pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
+    access::mesh(&tickets, Action::Read)?;
+    let user = app.store.user(tickets.user).await?;
+    let user = user.ok_or_else(|| Problem::internal("tickets of a user who does not exist"))?;
+    Ok(axum::Json(json!({
+        "user": user.id.to_string(),
+        "name": user.name,
+        "quota": app.config.quota,
+        "used": user.used,
+        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS }, // GPH-010
+    })))
+}

@@ -1,0 +1,81 @@
+//! The table of contents: every path, and what answers it.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CACHE_CONTROL;
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::{get, post, put};
+use meshproof_proto::requirement::{self as req, demand};
+
+use crate::graph::{claim, devices, endpoints, entries, folders, mappings, members, pair, root};
+use crate::problem::Problem;
+use crate::state::App;
+use crate::storage::media;
+use crate::{account, identity};
+
+/// All services in one.
+pub(crate) fn router(app: App) -> Router {
+    let identity = Router::new()
+        .route("/identity/users", post(identity::users::post))
+        .route("/identity/token", post(identity::tokens::post));
+
+    let account = Router::new()
+        .route("/tickets", post(account::tickets::post))
+        .route("/tickets/challenge", post(account::device::post_challenge))
+        .route("/tickets/device", post(account::device::post_device));
+
+    let graph = Router::new()
+        .route("/", get(root::get_service))
+        .route("/mesh", get(root::get_mesh))
+        .route("/mesh/devices", get(devices::list).post(claim::post))
+        .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
+        .route("/mesh/devices/{device}/proof", post(claim::post_proof))
+        .route("/mesh/devices/{device}/endpoints", get(endpoints::get).put(endpoints::put))
+        .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/objects", get(folders::list).post(folders::post))
+        .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
+
+    // Paths below /mesh/objects/{folder}.
+    let below_folder = Router::new()
+        .route("/members", get(members::list).post(members::post))
+        .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
+        .route("/mappings", get(mappings::list))
+        .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
+        .route("/feeds/files/entries", get(entries::list))
+        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
+        .route("/media/{hash}", put(media::put).get(media::get));
+
+    identity
+        .merge(account)
+        .merge(graph)
+        .nest("/mesh/objects/{folder}", below_folder)
+        .fallback(no_such_node)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(around))
+        .with_state(app)
+}
+
+/// GPH-004
+async fn no_such_node() -> Result<(), Problem> {
+    Ok(demand(false, req::GPH_004)?)
+}
+
+/// GPH-005; the router adds `Allow`.
+async fn method_not_allowed() -> Result<(), Problem> {
+    demand(false, req::GPH_005)?;
+    Err(req::GPH_004.into()) // what the mutant answers
+}
+
+/// Logs each request, never its header fields or body, and keeps answers out of caches.
+async fn around(request: Request, next: Next) -> Response {
+    let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let micros = started.elapsed().as_micros();
+    tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");
+    response
+}

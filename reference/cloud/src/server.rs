@@ -1,0 +1,110 @@
+//! HTTPS: starting, stopping, limits of the HTTP stack.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use meshproof_proto::crypto::Spki;
+use tokio::task::JoinHandle;
+
+use crate::config::Config;
+use crate::state::App;
+use crate::{Error, router, tls};
+
+/// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
+const HEADER_LIST: u32 = 128 * 1_024;
+const HTTP1_BUFFER: usize = 256 * 1_024;
+const HTTP1_FIELDS: usize = 1_024;
+
+/// How long open requests have when the server stops.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running cloud. Dropping it stops the server without waiting; [`Running::shutdown`] waits.
+#[derive(Debug)]
+pub struct Running {
+    /// The root, without trailing slash: `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// Where the server listens.
+    pub addr: SocketAddr,
+    /// The certificate of the cloud's authority, which clients have to trust.
+    pub ca_pem: String,
+    /// The issuer's uri.
+    pub issuer: String,
+    /// The issuer's key.
+    pub issuer_key: Spki,
+    /// The uri for which the services accept tickets.
+    pub audience: String,
+    handle: Handle<SocketAddr>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts a cloud inside the current tokio runtime. When this returns it answers.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let opened = tokio::task::spawn_blocking(move || {
+        let app = App::open(&config)?;
+        app.blobs.forget_unfinished()?;
+        let identity = tls::open(&config)?;
+        Ok::<_, Error>((app, identity, config))
+    });
+    let (app, identity, config) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
+
+    let listening = |source| Error::Listen { addr: config.listen, source };
+    let listener = TcpListener::bind(config.listen).map_err(listening)?;
+    listener.set_nonblocking(true).map_err(listening)?;
+    let addr = listener.local_addr().map_err(listening)?;
+
+    let handle = Handle::new();
+    let acceptor =
+        RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
+    let mut server =
+        axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
+    let http = server.http_builder();
+    http.http1().max_buf_size(HTTP1_BUFFER).max_headers(HTTP1_FIELDS); // GPH-009
+    http.http2().max_header_list_size(HEADER_LIST); // GPH-009
+
+    let running = Running {
+        url: url_of(addr, &config),
+        addr,
+        ca_pem: identity.ca_pem,
+        issuer: config.issuer(),
+        issuer_key: app.issuer.key().spki().clone(),
+        audience: config.audience(),
+        handle,
+        task: tokio::spawn(server.serve(router::router(app).into_make_service())),
+    };
+    Ok(running)
+}
+
+impl Running {
+    /// Stops: no new requests, some seconds for open ones.
+    pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.handle.graceful_shutdown(Some(GRACE));
+        self.stopped().await
+    }
+
+    /// Waits until the server stops by itself, which is an error of the system.
+    pub async fn stopped(&mut self) -> Result<(), Error> {
+        match (&mut self.task).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(Error::Stopped(e.to_string())),
+            Err(e) => Err(Error::Stopped(e.to_string())),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+    }
+}
+
+/// The address itself where the certificate names it, else the first name.
+fn url_of(addr: SocketAddr, config: &Config) -> String {
+    let named = config.names.contains(&addr.ip().to_string());
+    match config.names.first() {
+        Some(name) if !named => format!("https://{name}:{}", addr.port()),
+        _ => format!("https://{addr}"),
+    }
+}

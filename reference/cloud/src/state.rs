@@ -1,0 +1,150 @@
+//! What all requests share.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use meshproof_proto::codec::{Id, hex};
+use meshproof_proto::crypto::{self, Entropy, KeyBits, draw};
+use meshproof_proto::ticket::{Issuer, Verifier};
+use meshproof_proto::time::UnixTime;
+
+use crate::account::challenges::Challenges;
+use crate::config::Config;
+use crate::identity::password::Passwords;
+use crate::storage::blobs::Blobs;
+use crate::store::Store;
+use crate::{Error, config};
+
+/// Where the time comes from.
+pub trait Clock: Send + Sync {
+    /// The clock reading.
+    fn now(&self) -> UnixTime;
+}
+
+/// The system's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixTime {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        UnixTime(since.map_or(0, |duration| duration.as_secs()))
+    }
+}
+
+/// The state of the services, shared by all requests. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Inner>);
+
+/// What is behind [`App`].
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) blobs: Blobs,
+    pub(crate) passwords: Passwords,
+    pub(crate) challenges: Challenges,
+    pub(crate) issuer: Issuer,
+    pub(crate) issuer_name: String,
+    pub(crate) verifier: Verifier,
+    pub(crate) config: Config,
+}
+
+impl std::ops::Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens the data directory, making what is missing in it. Blocks for about a second the first time.
+    pub(crate) fn open(config: &Config) -> Result<Self, Error> {
+        if !(1..=meshproof_proto::ticket::MAX_LIFETIME).contains(&config.ticket_lifetime) {
+            return Err(Error::Configuration("tickets live 1 to 600 seconds"));
+        }
+        make_directory(&config.data)?;
+        let issuer = open_issuer(config)?;
+        let mut verifier = Verifier::new(crypto::DEFAULT, config.audience());
+        verifier
+            .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
+            .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
+        Ok(Self(Arc::new(Inner {
+            store: Store::open(&config.data.join("meshd.sqlite"))?,
+            blobs: Blobs::open(&config.data)?,
+            passwords: Passwords::new(config.passwords)?,
+            challenges: Challenges::default(),
+            issuer,
+            issuer_name: config.issuer(),
+            verifier,
+            config: config::Config::clone(config),
+        })))
+    }
+
+    /// The clock reading.
+    pub(crate) fn now(&self) -> UnixTime {
+        self.config.clock.now()
+    }
+}
+
+/// The operating system's generator.
+#[derive(Clone, Copy)]
+pub(crate) struct OsEntropy;
+
+impl Entropy for OsEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        getrandom::fill(out).expect("without the system's random generator nothing here can be done safely");
+    }
+}
+
+/// A new identifier.
+pub(crate) fn new_id() -> Id {
+    Id(draw(&mut OsEntropy))
+}
+
+/// A new version of a representation, the text between the quotes of an `ETag` (GPH-011). Being random it never comes
+/// back, not even when a node is removed and made again.
+pub(crate) fn new_etag() -> String {
+    hex(&draw::<16>(&mut OsEntropy))
+}
+
+const ISSUER_KEY: &str = "issuer.p8";
+
+fn open_issuer(config: &Config) -> Result<Issuer, Error> {
+    let path = config.data.join(ISSUER_KEY);
+    let pkcs8 = match (&config.issuer_key, fs::read(&path)) {
+        (Some(key), _) => key.clone(),
+        (None, Ok(key)) => key,
+        (None, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => {
+            let key = crypto::DEFAULT.generate_key(KeyBits::B2048, &mut OsEntropy).to_vec();
+            write_private(&path, &key)?;
+            key
+        }
+        (None, Err(source)) => return Err(Error::Data { path, source }),
+    };
+    let key = crypto::DEFAULT.private_key(&pkcs8).map_err(|source| Error::IssuerKey { path, source })?;
+    Ok(Issuer::new(crypto::DEFAULT, key))
+}
+
+/// Makes a folder that only its owner can look into.
+pub(crate) fn make_directory(path: &Path) -> Result<(), Error> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path).map_err(|source| Error::Data { path: path.into(), source })
+}
+
+/// Writes a file that only its owner can read. It is there completely or not at all.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let write = || {
+        // A temporary file has mode 0600 from its first moment.
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)
+    };
+    write().map(drop).map_err(|source| Error::Data { path: path.into(), source })
+}

@@ -1,0 +1,206 @@
+//! Devices, and where they can be reached.
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::ticket::{Mapping, Role};
+use meshproof_proto::time::UnixTime;
+use rusqlite::Row;
+
+use super::{Store, StoreError, all, execute, first, id, integer, number, parsed};
+
+/// A device.
+#[derive(Clone, Debug)]
+pub(crate) struct Device {
+    pub(crate) id: Id,
+    pub(crate) user: Id,
+    pub(crate) name: String,
+    /// Base64 of the DER.
+    pub(crate) spki: String,
+    /// In hexadecimal.
+    pub(crate) fingerprint: String,
+    pub(crate) state: DeviceState,
+    pub(crate) etag: String,
+}
+
+/// ```text
+///  claim --> Pending --right proof--> Claimed --revoke--> Revoked
+///               \----------------revoke----------------------/
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeviceState {
+    /// Its key is not proved yet (GPH-032).
+    Pending,
+    Claimed,
+    Revoked,
+}
+
+impl DeviceState {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Claimed => "claimed",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Claimed, Self::Revoked].into_iter().find(|state| state.name() == name)
+    }
+}
+
+/// Addresses at which a device can be reached, until a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) addresses: Vec<String>,
+    pub(crate) expires: UnixTime,
+}
+
+const COLUMNS: &str = "SELECT id, user_id, name, spki, fingerprint, state, etag FROM devices";
+
+impl Store {
+    /// Adds a pending device, unless another claimed device has its key (GPH-031).
+    pub(crate) async fn add_device(&self, device: Device) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+            let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            let Device { id, user, name, spki, fingerprint, state, etag } = device;
+            let values = (id.to_string(), user.to_string(), name, spki, fingerprint, state.name(), etag);
+            execute(sql, insert, values)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The device.
+    pub(crate) async fn device(&self, id: Id) -> Result<Option<Device>, StoreError> {
+        self.read(move |sql| first(sql, &format!("{COLUMNS} WHERE id = $1"), [id.to_string()], device)).await
+    }
+
+    /// The user's devices, in all states.
+    pub(crate) async fn devices_of(&self, user: Id) -> Result<Vec<Device>, StoreError> {
+        self.read(move |sql| {
+            all(sql, &format!("{COLUMNS} WHERE user_id = $1 ORDER BY id"), [user.to_string()], device)
+        })
+        .await
+    }
+
+    /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).
+    pub(crate) async fn claim_device(&self, device: Device, etag: String) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+            let update =
+                "UPDATE devices SET state = 'claimed', etag = $1 WHERE id = $2 AND state = 'pending'";
+            let claimed = execute(sql, update, (etag, device.id.to_string()))? == 1;
+            Ok(demand(claimed, req::GPH_033)?)
+        })
+        .await
+    }
+
+    /// Renames the device whose tag is still `from` (GPH-013).
+    pub(crate) async fn rename_device(
+        &self,
+        id: Id,
+        name: String,
+        from: String,
+        to: String,
+    ) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let update = "UPDATE devices SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
+            Ok(demand(execute(sql, update, (name, to, id.to_string(), from))? == 1, req::GPH_013)?)
+        })
+        .await
+    }
+
+    /// Revokes the device whose tag is still `from`; its mappings and addresses go (GPH-034).
+    pub(crate) async fn revoke_device(&self, id: Id, from: String, to: String) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let id = id.to_string();
+            let update = "UPDATE devices SET state = 'revoked', etag = $1 WHERE id = $2 AND etag = $3";
+            demand(execute(sql, update, (to, &id, from))? == 1, req::GPH_013)?;
+            execute(sql, "DELETE FROM mappings WHERE device_id = $1", [&id])?; // GPH-034
+            execute(sql, "DELETE FROM endpoints WHERE device_id = $1", [&id])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Keeps where the device can be reached.
+    pub(crate) async fn put_endpoint(&self, device: Id, endpoint: Endpoint) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let upsert = "INSERT INTO endpoints (device_id, addresses, expires) VALUES ($1, $2, $3)
+                ON CONFLICT (device_id) DO UPDATE SET addresses = excluded.addresses, expires = excluded.expires";
+            let addresses = serde_json::Value::from(endpoint.addresses).to_string();
+            execute(sql, upsert, (device.to_string(), addresses, integer(endpoint.expires.0)))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Where the device said that it can be reached. It may have ended.
+    pub(crate) async fn endpoint(&self, device: Id) -> Result<Option<Endpoint>, StoreError> {
+        let select = "SELECT addresses, expires FROM endpoints WHERE device_id = $1";
+        self.read(move |sql| {
+            first(sql, select, [device.to_string()], |row| {
+                let addresses = parsed(row, 0, |text| serde_json::from_str(text).ok())?;
+                Ok(Endpoint { addresses, expires: UnixTime(number(row, 1)?) })
+            })
+        })
+        .await
+    }
+
+    /// Every folder that is mapped on both devices: a fact about `x`, and one about `y` (GPH-040). Ascending.
+    pub(crate) async fn shared_folders(&self, x: Id, y: Id) -> Result<Vec<(Mapping, Mapping)>, StoreError> {
+        let select = "SELECT mx.folder_id, rx.role, ry.role FROM mappings mx
+            JOIN mappings my ON my.folder_id = mx.folder_id
+            JOIN devices dx ON dx.id = mx.device_id
+            JOIN devices dy ON dy.id = my.device_id
+            JOIN members rx ON rx.folder_id = mx.folder_id AND rx.user_id = dx.user_id
+            JOIN members ry ON ry.folder_id = mx.folder_id AND ry.user_id = dy.user_id
+            WHERE mx.device_id = $1 AND my.device_id = $2 ORDER BY mx.folder_id";
+        self.read(move |sql| {
+            all(sql, select, (x.to_string(), y.to_string()), |row| {
+                let folder = id(row, 0)?;
+                let fact = |device, column| {
+                    Ok::<_, rusqlite::Error>(Mapping {
+                        folder,
+                        device,
+                        role: parsed(row, column, Role::parse)?,
+                    })
+                };
+                Ok((fact(x, 1)?, fact(y, 2)?))
+            })
+        })
+        .await
+    }
+
+    /// Whether some claimed device of the user has a folder mapped that is mapped on `device` too.
+    pub(crate) async fn user_may_meet(&self, user: Id, device: Id) -> Result<bool, StoreError> {
+        let select = "SELECT 1 FROM mappings theirs
+            JOIN mappings ours ON ours.folder_id = theirs.folder_id
+            JOIN devices d ON d.id = ours.device_id
+            WHERE theirs.device_id = $1 AND d.user_id = $2 AND d.state = 'claimed' LIMIT 1";
+        self.read(move |sql| {
+            let found = first(sql, select, (device.to_string(), user.to_string()), |_| Ok(()))?;
+            Ok(found.is_some())
+        })
+        .await
+    }
+}
+
+fn key_in_use(sql: &rusqlite::Connection, fingerprint: &str) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND state = 'claimed' LIMIT 1";
+    Ok(first(sql, select, [fingerprint], |_| Ok(()))?.is_some())
+}
+
+fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+    Ok(Device {
+        id: id(row, 0)?,
+        user: id(row, 1)?,
+        name: row.get(2)?,
+        spki: row.get(3)?,
+        fingerprint: row.get(4)?,
+        state: parsed(row, 5, DeviceState::parse)?,
+        etag: row.get(6)?,
+    })
+}

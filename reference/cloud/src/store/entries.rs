@@ -1,0 +1,106 @@
+//! Entries of folders.
+
+use std::collections::BTreeMap;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand};
+use rusqlite::Row;
+
+use super::{Store, StoreError, all, execute, first, id, integer, number, parsed};
+
+/// A file or directory of a folder, or the tombstone of one.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: Id,
+    pub(crate) path: String,
+    pub(crate) kind: Kind,
+    pub(crate) size: u64,
+    /// Of files only.
+    pub(crate) hash: Option<String>,
+    pub(crate) version: Version,
+    pub(crate) deleted: bool,
+    pub(crate) etag: String,
+}
+
+/// A version vector: from device to counter.
+pub(crate) type Version = BTreeMap<String, u64>;
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::File, Self::Directory].into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag FROM entries";
+
+impl Store {
+    /// All entries of a folder, tombstones too (GPH-052).
+    pub(crate) async fn entries(&self, folder: Id) -> Result<Vec<Entry>, StoreError> {
+        let select = format!("{COLUMNS} WHERE folder_id = $1 ORDER BY id");
+        self.read(move |sql| all(sql, &select, [folder.to_string()], entry)).await
+    }
+
+    /// One entry, which may be a tombstone.
+    pub(crate) async fn entry(&self, folder: Id, id: Id) -> Result<Option<Entry>, StoreError> {
+        let select = format!("{COLUMNS} WHERE folder_id = $1 AND id = $2");
+        self.read(move |sql| first(sql, &select, (folder.to_string(), id.to_string()), entry)).await
+    }
+
+    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
+    pub(crate) async fn put_entry(
+        &self,
+        folder: Id,
+        entry: Entry,
+        from: Option<String>,
+    ) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
+                path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
+                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag
+                WHERE entries.etag = $10";
+            let version = serde_json::to_string(&entry.version).unwrap_or_default();
+            let values = (
+                folder.to_string(),
+                entry.id.to_string(),
+                entry.path,
+                entry.kind.name(),
+                integer(entry.size),
+                entry.hash,
+                version,
+                i64::from(entry.deleted),
+                entry.etag,
+                from.unwrap_or_default(),
+            );
+            Ok(demand(execute(sql, insert, values)? == 1, req::GPH_013)?)
+        })
+        .await
+    }
+}
+
+fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        id: id(row, 0)?,
+        path: row.get(1)?,
+        kind: parsed(row, 2, Kind::parse)?,
+        size: number(row, 3)?,
+        hash: row.get(4)?,
+        version: parsed(row, 5, |text| serde_json::from_str(text).ok())?,
+        deleted: number(row, 6)? != 0,
+        etag: row.get(7)?,
+    })
+}

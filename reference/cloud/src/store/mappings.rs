@@ -1,0 +1,54 @@
+//! Which folder is mapped on which device.
+
+use meshproof_proto::codec::Id;
+use rusqlite::Row;
+
+use super::{Store, StoreError, all, execute, first, id};
+
+/// A folder on a device.
+#[derive(Clone, Debug)]
+pub(crate) struct MappingRow {
+    pub(crate) device: Id,
+    pub(crate) user: Id,
+    pub(crate) etag: String,
+}
+
+const COLUMNS: &str = "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag FROM mappings m
+    LEFT JOIN devices d ON d.id = m.device_id";
+
+impl Store {
+    /// The mappings of a folder.
+    pub(crate) async fn mappings(&self, folder: Id) -> Result<Vec<MappingRow>, StoreError> {
+        let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.device_id");
+        self.read(move |sql| all(sql, &select, [folder.to_string()], mapping)).await
+    }
+
+    /// One mapping.
+    pub(crate) async fn mapping(&self, folder: Id, device: Id) -> Result<Option<MappingRow>, StoreError> {
+        let select = format!("{COLUMNS} WHERE m.folder_id = $1 AND m.device_id = $2");
+        self.read(move |sql| first(sql, &select, (folder.to_string(), device.to_string()), mapping)).await
+    }
+
+    /// Maps a folder on a device. `false` if it was mapped already.
+    pub(crate) async fn add_mapping(&self, folder: Id, device: Id, etag: String) -> Result<bool, StoreError> {
+        self.write(move |sql| {
+            let insert = "INSERT INTO mappings (folder_id, device_id, etag) VALUES ($1, $2, $3)
+                ON CONFLICT (folder_id, device_id) DO NOTHING";
+            Ok(execute(sql, insert, (folder.to_string(), device.to_string(), etag))? == 1)
+        })
+        .await
+    }
+
+    /// Takes a folder off a device. `false` if it was not mapped.
+    pub(crate) async fn remove_mapping(&self, folder: Id, device: Id) -> Result<bool, StoreError> {
+        self.write(move |sql| {
+            let delete = "DELETE FROM mappings WHERE folder_id = $1 AND device_id = $2";
+            Ok(execute(sql, delete, (folder.to_string(), device.to_string()))? == 1)
+        })
+        .await
+    }
+}
+
+fn mapping(row: &Row<'_>) -> rusqlite::Result<MappingRow> {
+    Ok(MappingRow { device: id(row, 0)?, user: id(row, 1)?, etag: row.get(2)? })
+}

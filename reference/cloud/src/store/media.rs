@@ -1,0 +1,54 @@
+//! Which folder holds which media, and what is charged for it. The bytes are in `storage/blobs.rs`.
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::storage::MediaHash;
+
+use super::{Store, StoreError, execute, first, integer, number};
+
+impl Store {
+    /// The size of a media that the folder holds.
+    pub(crate) async fn media_size(&self, folder: Id, hash: MediaHash) -> Result<Option<u64>, StoreError> {
+        self.read(move |sql| size(sql, folder, hash)).await
+    }
+
+    /// Whether any folder holds the media.
+    pub(crate) async fn media_is_held(&self, hash: MediaHash) -> Result<bool, StoreError> {
+        let select = "SELECT 1 FROM media WHERE hash = $1 LIMIT 1";
+        self.read(move |sql| Ok(first(sql, select, [hash.to_string()], |_| Ok(()))?.is_some())).await
+    }
+
+    /// Lets the folder hold the media, and charges the folder's creator, in one transaction (STO-002). `false` if the
+    /// folder held it already, which costs nothing.
+    pub(crate) async fn add_media(
+        &self,
+        folder: Id,
+        hash: MediaHash,
+        bytes: u64,
+        quota: u64,
+    ) -> Result<bool, StoreError> {
+        self.write(move |sql| {
+            if size(sql, folder, hash)?.is_some() {
+                return Ok(false);
+            }
+            let id = folder.to_string();
+            // The folder may have gone while the bytes came in.
+            let creator = "SELECT creator FROM folders WHERE id = $1";
+            let creator: Option<String> = first(sql, creator, [&id], |row| row.get(0))?;
+            let creator = demand_some(creator, req::GPH_019, String::new)?;
+            let charge = "UPDATE users SET used = used + $1 WHERE id = $2";
+            execute(sql, charge, (integer(bytes), &creator))?;
+            let used = first(sql, "SELECT used FROM users WHERE id = $1", [&creator], |row| number(row, 0))?;
+            demand(used.is_some_and(|used| used <= quota), req::STO_002)?;
+            let insert = "INSERT INTO media (folder_id, hash, size) VALUES ($1, $2, $3)";
+            execute(sql, insert, (&id, hash.to_string(), integer(bytes)))?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn size(sql: &rusqlite::Connection, folder: Id, hash: MediaHash) -> Result<Option<u64>, StoreError> {
+    let select = "SELECT size FROM media WHERE folder_id = $1 AND hash = $2";
+    first(sql, select, (folder.to_string(), hash.to_string()), |row| number(row, 0))
+}

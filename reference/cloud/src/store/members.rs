@@ -1,0 +1,89 @@
+//! Members of folders.
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::ticket::Role;
+use rusqlite::{Connection, Row};
+
+use super::{Store, StoreError, all, execute, first, id, number, parsed};
+
+/// A user's membership in a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) user: Id,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) etag: String,
+}
+
+const COLUMNS: &str = "SELECT m.user_id, coalesce(u.name, ''), m.role, m.etag FROM members m
+    LEFT JOIN users u ON u.id = m.user_id";
+
+impl Store {
+    /// The members of a folder.
+    pub(crate) async fn members(&self, folder: Id) -> Result<Vec<Member>, StoreError> {
+        let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.user_id");
+        self.read(move |sql| all(sql, &select, [folder.to_string()], member)).await
+    }
+
+    /// One member.
+    pub(crate) async fn member(&self, folder: Id, user: Id) -> Result<Option<Member>, StoreError> {
+        let select = format!("{COLUMNS} WHERE m.folder_id = $1 AND m.user_id = $2");
+        self.read(move |sql| first(sql, &select, (folder.to_string(), user.to_string()), member)).await
+    }
+
+    /// Adds a member. `false` if the user is one already, and nothing is changed.
+    pub(crate) async fn add_member(&self, folder: Id, member: Member) -> Result<bool, StoreError> {
+        self.write(move |sql| {
+            let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
+                ON CONFLICT (folder_id, user_id) DO NOTHING";
+            let values = (folder.to_string(), member.user.to_string(), member.role.name(), member.etag);
+            Ok(execute(sql, insert, values)? == 1)
+        })
+        .await
+    }
+
+    /// Gives the member whose tag is still `from` another role (GPH-013), unless the last owner would go (GPH-018).
+    pub(crate) async fn change_role(
+        &self,
+        folder: Id,
+        user: Id,
+        role: Role,
+        from: String,
+        to: String,
+    ) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let update = "UPDATE members SET role = $1, etag = $2
+                WHERE folder_id = $3 AND user_id = $4 AND etag = $5";
+            let values = (role.name(), to, folder.to_string(), user.to_string(), from);
+            demand(execute(sql, update, values)? == 1, req::GPH_013)?;
+            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+        })
+        .await
+    }
+
+    /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices, unless the last owner
+    /// would go (GPH-018).
+    pub(crate) async fn remove_member(&self, folder: Id, user: Id, from: String) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let (id, user) = (folder.to_string(), user.to_string());
+            let delete = "DELETE FROM members WHERE folder_id = $1 AND user_id = $2 AND etag = $3";
+            demand(execute(sql, delete, (&id, &user, from))? == 1, req::GPH_013)?;
+            let delete = "DELETE FROM mappings WHERE folder_id = $1
+                AND device_id IN (SELECT id FROM devices WHERE user_id = $2)";
+            execute(sql, delete, (&id, &user))?;
+            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+        })
+        .await
+    }
+}
+
+/// Asked after a change, inside its transaction: a refusal undoes the change.
+fn has_owner(sql: &Connection, folder: Id) -> Result<bool, StoreError> {
+    let count = "SELECT count(*) FROM members WHERE folder_id = $1 AND role = 'owner'";
+    Ok(first(sql, count, [folder.to_string()], |row| number(row, 0))?.is_some_and(|owners| owners > 0))
+}
+
+fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
+    Ok(Member { user: id(row, 0)?, name: row.get(1)?, role: parsed(row, 2, Role::parse)?, etag: row.get(3)? })
+}

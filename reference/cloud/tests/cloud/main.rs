@@ -1,0 +1,8 @@
+//! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
+
+mod common;
+mod graph;
+mod identity;
+mod meshd;
+mod requests;
+mod storage;
