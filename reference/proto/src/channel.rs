@@ -170,12 +170,13 @@ impl Channel {
         }
     }
 
-    /// Sends `content` to the peer.
+    /// Sends `content` to the peer; nothing if it is empty.
     ///
     /// # Errors
     /// [`Error::ApiMisuse`] before the channel is established and after [`close`](Self::close).
     pub fn send(&mut self, content: &[u8]) -> Result<(), Error> {
         match &mut self.state {
+            State::Open { .. } if content.is_empty() => Ok(()),
             State::Open { sealer, .. } => sealer.seal(content, &mut self.outbox),
             _ => Err(Error::ApiMisuse("the channel is not open")),
         }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use fields::Fields;
 
 /// The reference implementation behind the kit's shim interface.
-pub fn reference() -> impl Shim {
+pub(crate) fn reference() -> impl Shim {
     |request: &Value| answer(request)
 }
 

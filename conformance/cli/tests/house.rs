@@ -1,0 +1,149 @@
+//! The rules of the house that a compiler does not know: who may depend on whom, and what is absent.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = root().join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files below `folder` with this extension, without build output.
+fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The members of the workspace that a manifest's normal dependencies name.
+fn local_dependencies(manifest: &str) -> Vec<String> {
+    let text = read(manifest);
+    let section = text.split("[dependencies]").nth(1).unwrap_or_default();
+    let section = section.split("\n[").next().unwrap_or_default();
+    let names = section.lines().filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("meshproof")).map(str::to_owned).collect()
+}
+
+#[test]
+fn arrows() {
+    let allowed = [
+        ("reference/proto", &[][..]),
+        ("reference/cloud", &["meshproof-proto"]),
+        ("reference/client", &["meshproof-proto"]),
+        ("conformance/kit", &[]),
+        ("conformance/cli", &["meshproof-client", "meshproof-cloud", "meshproof-kit", "meshproof-proto"]),
+    ];
+    for (member, allowed) in allowed {
+        let found = local_dependencies(&format!("{member}/Cargo.toml"));
+        assert!(found.iter().all(|name| allowed.contains(&name.as_str())), "{member} depends on {found:?}");
+    }
+    for member in ["reference/proto", "reference/cloud", "reference/client", "conformance/kit", "conformance/cli"] {
+        let manifest = read(format!("{member}/Cargo.toml"));
+        for leaf in ["meshproof-fuzz", "meshproof-benches", "meshproof-interop", "meshproof ="] {
+            assert!(!manifest.contains(leaf), "{member} depends on {leaf}");
+        }
+    }
+}
+
+/// Which parts of proto import which: the arrows inside the core.
+#[test]
+fn arrows_inside_proto() {
+    let forbidden: BTreeMap<&str, &[&str]> = [
+        ("codec", &["ticket", "handshake", "record", "sync", "identity", "storage", "channel", "crypto"][..]),
+        ("time", &["ticket", "handshake", "record", "sync", "identity", "storage", "channel", "crypto"]),
+        ("error", &["ticket", "handshake", "record", "sync", "identity", "storage", "channel", "crypto"]),
+        ("crypto", &["ticket", "handshake", "record", "sync", "identity", "storage", "channel"]),
+        ("record", &["ticket", "handshake", "sync", "identity", "storage", "channel"]),
+        ("ticket", &["handshake", "record", "sync", "identity", "storage", "channel"]),
+        ("sync", &["ticket", "handshake", "record", "identity", "channel"]),
+        ("handshake", &["record", "sync", "identity", "storage", "channel"]),
+    ]
+    .into();
+    for file in files("reference/proto/src", "rs") {
+        let name = file.strip_prefix(root().join("reference/proto/src")).unwrap();
+        let part = name.iter().next().unwrap().to_string_lossy();
+        let part = part.trim_end_matches(".rs");
+        let Some(forbidden) = forbidden.get(part).filter(|_| !name.ends_with("tests.rs")) else { continue };
+        for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
+            let code = line.split("//").next().unwrap_or_default();
+            for other in *forbidden {
+                assert!(!code.contains(&format!("crate::{other}")), "{}:{}: {line}", name.display(), number + 1);
+            }
+        }
+    }
+}
+
+/// The core does no I/O, has no clock and no generator, and does not panic on what a peer sent.
+#[test]
+fn what_is_absent_from_proto() {
+    for file in files("reference/proto/src", "rs") {
+        if file.ends_with("tests.rs") || file.ends_with("test_keys.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        for absent in [".unwrap()", ".expect(", "std::", "println!", "todo!", "unimplemented!", "unsafe "] {
+            assert!(!code.contains(absent), "{} has {absent}", file.display());
+        }
+    }
+    assert!(read("reference/proto/src/lib.rs").contains("#![no_std]"));
+}
+
+/// One can read each file in one go.
+#[test]
+fn no_file_is_too_long() {
+    for folder in ["reference", "conformance", "fuzz", "benches"] {
+        for file in files(folder, "rs") {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= 800, "{} has {lines} lines: split it by what it says it does", file.display());
+        }
+    }
+}
+
+/// The table of requirements in proto says what the specification says.
+#[test]
+fn requirements_are_those_of_the_specification() {
+    let catalog = meshproof_kit::catalog::Catalog::embedded();
+    for requirement in meshproof_proto::requirement::ALL {
+        let written = catalog.get(requirement.id).unwrap_or_else(|| panic!("{} is not in spec/", requirement.id));
+        let error = written.error.as_deref().unwrap_or("none");
+        assert_eq!(requirement.error, error, "{}", requirement.id);
+    }
+}
+
+/// Every requirement of the table is enforced somewhere: its name occurs outside the table.
+#[test]
+fn every_requirement_of_the_table_is_enforced() {
+    let sources: Vec<String> = ["reference/proto/src", "reference/cloud/src", "reference/client/src"]
+        .iter()
+        .flat_map(|folder| files(folder, "rs"))
+        .filter(|file| !file.ends_with("requirement.rs") && !file.ends_with("tests.rs"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let unused: Vec<&str> = meshproof_proto::requirement::ALL
+        .iter()
+        .filter(|requirement| {
+            let name = requirement.id.replace('-', "_");
+            !sources.iter().any(|text| text.contains(&name))
+        })
+        .map(|requirement| requirement.id)
+        .collect();
+    assert!(unused.is_empty(), "in the table but nowhere enforced: {unused:?}");
+}
