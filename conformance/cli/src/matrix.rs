@@ -1,21 +1,30 @@
 //! The kill matrix: for each requirement, the reference without it, and which checks notice.
+//!
+//! The switch that plants a fault is one for a process, so each mutant runs in a process of its own, several at once:
+//! most of their time is waiting for something that the mutant does not do.
 
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
-use meshproof_kit::check::{Check, Role};
+use anyhow::{Context as _, ensure};
+use meshproof_kit::check::{Check, Outcome};
 use meshproof_kit::checks;
-use meshproof_kit::report::KillMatrix;
-use meshproof_kit::run::{Filter, Options, Quiet, run};
+use meshproof_kit::report::{CheckResult, KillMatrix};
+use meshproof_kit::run::Options;
 use meshproof_proto::requirement::{self, Requirement};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
-use crate::embedded::Embedded;
 use crate::progress::Bar;
 
-/// How long a check waits for a mutant that does not do what it should.
-const PATIENCE: Duration = Duration::from_millis(700);
+/// How many mutants run at once.
+const AT_ONCE: usize = 8;
 
-/// Ignores a requirement for as long as this lives. One at a time: the switch is one for the process.
+/// Ignores a requirement in this process for as long as it lives.
 pub(crate) struct Mutant;
 
 impl Mutant {
@@ -35,35 +44,62 @@ impl Drop for Mutant {
 /// Runs, for every requirement with a mutant, the checks that cite it. A check that cannot be killed by what it claims
 /// to test is no check.
 pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
-    let all = checks::all();
-    let mutants: Vec<Requirement> =
-        requirement::ALL.iter().copied().filter(|r| all.iter().any(|check| cites(check, *r))).collect();
+    let all = Arc::new(checks::all());
+    let cited = |r: &Requirement| all.iter().any(|check| check.reqs.iter().any(|id| id == r.id));
+    let mutants: Vec<Requirement> = requirement::ALL.iter().copied().filter(cited).collect();
     let bar = Bar::new("kill matrix");
     bar.plan(mutants.len());
-    let mut matrix = KillMatrix::default();
-    let mut shared = None;
-    for mutant in mutants {
-        bar.step(mutant.id);
-        let citing: Vec<Check> = Filter::new([mutant.id]).select(&all);
-        let planted = Mutant::plant(mutant);
-        // A cloud keeps what a mutant let in, so checks of clouds get a fresh one; vectors and peers keep nothing.
-        let fresh = citing.iter().any(|check| check.role == Role::Cloud);
-        let embedded = match shared.take() {
-            Some(embedded) if !fresh => embedded,
-            _ => Embedded::start().await?,
-        };
-        let report = run(&citing, embedded.targets(PATIENCE)?, options, Arc::new(Quiet)).await;
-        drop(planted);
-        matrix.add(mutant.id, &all, &report.results);
-        if fresh { embedded.stop().await } else { shared = Some(embedded) }
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for (row, mutant) in mutants.iter().copied().enumerate() {
+        let (places, all, seed) = (places.clone(), all.clone(), options.seed);
+        tasks.spawn(async move {
+            let _place = places.acquire().await;
+            (row, run_one(mutant, seed, &all).await)
+        });
     }
-    if let Some(embedded) = shared {
-        embedded.stop().await;
+    let mut rows: Vec<Vec<CheckResult>> = vec![Vec::new(); mutants.len()];
+    while let Some(done) = tasks.join_next().await {
+        let (row, results) = done.context("a mutant's task")?;
+        rows[row] = results.with_context(|| format!("the mutant of {}", mutants[row].id))?;
+        bar.step(mutants[row].id);
     }
     bar.finish();
+    let mut matrix = KillMatrix::default();
+    for (mutant, results) in mutants.iter().zip(&rows) {
+        matrix.add(mutant.id, &all, results);
+    }
     Ok(matrix)
 }
 
-fn cites(check: &Check, requirement: Requirement) -> bool {
-    check.reqs.iter().any(|id| id == requirement.id)
+/// Runs `self-test --mutant` on the checks that cite the requirement.
+async fn run_one(mutant: Requirement, seed: u64, all: &[Check]) -> anyhow::Result<Vec<CheckResult>> {
+    let folder = TempDir::new().context("no temporary directory")?;
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let output = Command::new(program)
+        .args(["self-test", "--mutant", mutant.id, "--filter", mutant.id])
+        .args(["--seed", &seed.to_string(), "--report"])
+        .arg(folder.path())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .context("cannot start this program again")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.code().is_some_and(|code| code != 2), "{}: {stderr}", output.status);
+    read(folder.path(), all)
+}
+
+/// The results of a run, from its `results.json`.
+fn read(folder: &Path, all: &[Check]) -> anyhow::Result<Vec<CheckResult>> {
+    let text = std::fs::read_to_string(folder.join("results.json")).context("no results.json")?;
+    let report: Value = serde_json::from_str(&text).context("results.json is no JSON")?;
+    let results = report["results"].as_array().context("results.json has no results")?;
+    let found = results.iter().map(|result| {
+        let (id, outcome) = (result["id"].as_str()?, result["outcome"].as_str()?);
+        let check = all.iter().find(|check| check.id == id)?;
+        let outcome = Outcome::ALL.into_iter().find(|known| known.name() == outcome)?;
+        Some(CheckResult::new(check, outcome, result["message"].as_str().unwrap_or_default()))
+    });
+    found.collect::<Option<_>>().context("results.json has a result that this kit does not know")
 }

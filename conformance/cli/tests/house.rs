@@ -54,7 +54,9 @@ fn arrows() {
         let found = local_dependencies(&format!("{member}/Cargo.toml"));
         assert!(found.iter().all(|name| allowed.contains(&name.as_str())), "{member} depends on {found:?}");
     }
-    for member in ["reference/proto", "reference/cloud", "reference/client", "conformance/kit", "conformance/cli"] {
+    for member in
+        ["reference/proto", "reference/cloud", "reference/client", "conformance/kit", "conformance/cli"]
+    {
         let manifest = read(format!("{member}/Cargo.toml"));
         for leaf in ["meshproof-fuzz", "meshproof-benches", "meshproof-interop", "meshproof ="] {
             assert!(!manifest.contains(leaf), "{member} depends on {leaf}");
@@ -84,7 +86,12 @@ fn arrows_inside_proto() {
         for (number, line) in fs::read_to_string(&file).unwrap().lines().enumerate() {
             let code = line.split("//").next().unwrap_or_default();
             for other in *forbidden {
-                assert!(!code.contains(&format!("crate::{other}")), "{}:{}: {line}", name.display(), number + 1);
+                assert!(
+                    !code.contains(&format!("crate::{other}")),
+                    "{}:{}: {line}",
+                    name.display(),
+                    number + 1
+                );
             }
         }
     }
@@ -122,7 +129,8 @@ fn no_file_is_too_long() {
 fn requirements_are_those_of_the_specification() {
     let catalog = meshproof_kit::catalog::Catalog::embedded();
     for requirement in meshproof_proto::requirement::ALL {
-        let written = catalog.get(requirement.id).unwrap_or_else(|| panic!("{} is not in spec/", requirement.id));
+        let written =
+            catalog.get(requirement.id).unwrap_or_else(|| panic!("{} is not in spec/", requirement.id));
         let error = written.error.as_deref().unwrap_or("none");
         assert_eq!(requirement.error, error, "{}", requirement.id);
     }

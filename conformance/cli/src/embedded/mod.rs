@@ -16,7 +16,7 @@ use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::{Patience, Targets};
-use meshproof_kit::vectors::fixtures::{ISSUER_A, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
+use meshproof_kit::vectors::fixtures::{ISSUER_A, ISSUER_B, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::handshake::Device;
@@ -65,9 +65,10 @@ impl Embedded {
     }
 }
 
-/// A cloud whose passwords cost next to nothing: the kit signs many users in.
+/// A cloud for many short lives: its passwords cost next to nothing, and its issuer's key is a test key.
 pub(crate) async fn start_cloud(data: PathBuf) -> anyhow::Result<Running> {
-    let config = Config { quota: QUOTA, passwords: PasswordCost::FOR_TESTS, ..Config::new(data) };
+    let issuer_key = Some(pkcs8(&ISSUER_B)?);
+    let config = Config { quota: QUOTA, passwords: PasswordCost::FOR_TESTS, issuer_key, ..Config::new(data) };
     meshproof_cloud::start(config).await.context("the embedded cloud does not start")
 }
 

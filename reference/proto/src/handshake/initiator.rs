@@ -66,7 +66,10 @@ impl AwaitM2 {
     /// Reads the responder's answer; returns M3.
     pub fn handle(self, frame: &Frame) -> Result<(Established, Vec<u8>), Failure> {
         match frame.kind {
-            FrameType::NoCommonSuite => Err(req::HSK_037.into()),
+            FrameType::NoCommonSuite => {
+                demand(false, req::HSK_037)?;
+                Err(self.read_refusal(frame)) // only the mutant comes here
+            }
             FrameType::Refuse => Err(self.read_refusal(frame)),
             _ => self.read_m2(frame),
         }

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs what the interop tests need, on Debian 12 as root: system packages, and a Python environment in $1
+# (default: target/interop-venv). Idempotent; prints nothing when all is well, the failing command's output otherwise.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+venv=${1:-${MESHPROOF_INTEROP_VENV:-$here/../../target/interop-venv}}
+
+# xmlsec1 and openssl are the command lines under test; xmltooling-schemas and opensaml-schemas carry the W3C and OASIS
+# schemas; the rest builds samael's binding to libxmlsec1, for which bindgen needs libclang.
+packages="xmlsec1 openssl libxml2-utils opensaml-schemas xmltooling-schemas
+    gcc libc6-dev pkg-config libssl-dev libxmlsec1-dev libclang1-14 libclang-common-14-dev
+    python3 python3-venv"
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+quietly() {
+    "$@" >"$log" 2>&1 || {
+        echo "install.sh: failed: $*" >&2
+        cat "$log" >&2
+        exit 1
+    }
+}
+
+missing=
+for package in $packages; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+    quietly apt-get update
+    # shellcheck disable=SC2086 # a list of words
+    quietly env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+fi
+
+[ -x "$venv/bin/python" ] || quietly python3 -m venv "$venv"
+if ! "$venv/bin/python" "$here/signxml_verify.py" --check "$here/requirements.txt" 2>/dev/null; then
+    quietly "$venv/bin/pip" install --disable-pip-version-check -r "$here/requirements.txt"
+fi
