@@ -51,7 +51,7 @@ fn status_of(requirement: Requirement) -> StatusCode {
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
         "GPH-004" | "STO-005" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "IDN-005" | "GPH-018" | "GPH-031" | "GPH-032" | "STO-003" => StatusCode::CONFLICT,
+        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" => StatusCode::CONFLICT,
         "GPH-051" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,

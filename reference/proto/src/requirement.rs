@@ -189,6 +189,7 @@ requirements! {
     GPH_018 = "GPH-018", "last-owner", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
     GPH_021 = "GPH-021", "no-such-user", Peer;
+    GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
     GPH_031 = "GPH-031", "device-key-in-use", Peer;
     GPH_032 = "GPH-032", "device-pending", Peer;
@@ -199,6 +200,7 @@ requirements! {
     GPH_043 = "GPH-043", "not-authorised", Peer;
     GPH_050 = "GPH-050", "path-unacceptable", Peer;
     GPH_051 = "GPH-051", "entry-deleted", Peer;
+    GPH_053 = "GPH-053", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::path::PortablePath;
 use serde::Deserialize;
@@ -87,7 +87,7 @@ pub(crate) async fn put(
     Ok(node(StatusCode::OK, &entry.etag, body))
 }
 
-/// Leaves a tombstone. A device that deletes counts itself in the version, so that the tombstone wins.
+/// Leaves a tombstone, in whose version the deletion counts (GPH-053).
 pub(crate) async fn delete(
     State(app): State<App>,
     Ids([folder, id]): Ids<2>,
@@ -98,8 +98,9 @@ pub(crate) async fn delete(
     let mut entry = existing(app.store.entry(folder, id).await?)?;
     demand(!entry.deleted, req::GPH_051)?;
     etag::check(&headers, &entry.etag)?; // GPH-012, GPH-013
-    if let Some(device) = tickets.device {
-        let counter = entry.version.entry(device.to_string()).or_default();
+    if !deviates(req::GPH_053) {
+        let writer = tickets.device.unwrap_or(tickets.user);
+        let counter = entry.version.entry(writer.to_string()).or_default();
         *counter = counter.saturating_add(1).min(MAX_NUMBER);
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());

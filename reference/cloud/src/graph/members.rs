@@ -58,7 +58,7 @@ pub(crate) async fn post(
     let user = demand_some(user, req::GPH_021, Id::default)?;
     let member = Member { user, name: new.name, role, etag: new_etag() };
     let added = app.store.add_member(folder, member.clone()).await?;
-    demand(added, req::GPH_012)?; // who is a member already is changed by PATCH, with If-Match
+    demand(added, req::GPH_023)?; // who is a member already is changed by PATCH
     Ok(created(&path(folder, user), &member.etag, representation(folder, &member)))
 }
 

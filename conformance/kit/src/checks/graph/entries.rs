@@ -26,7 +26,7 @@ pub(super) fn checks() -> Vec<Check> {
         .twin(HONEST),
         check(
             "gph.entry.deleted",
-            &["GPH-051", "GPH-052"],
+            &["GPH-051", "GPH-052", "GPH-053"],
             "a deleted entry is gone and listed as deleted",
             deleted,
         )
@@ -135,6 +135,12 @@ async fn deleted(context: Context) -> Verdict {
     demand!(
         item.get("deleted") == Some(&json!(true)),
         "the deleted entry is listed without `\"deleted\": true`"
+    );
+    let writer = item["version"].get(&world.alice.id).and_then(serde_json::Value::as_u64);
+    demand!(
+        writer == Some(1),
+        "the version of the deleted entry does not count the deletion: {}",
+        item["version"]
     );
     // GPH-010 gives every representation `links`; that is taken to hold for this one too.
     let allowed = ["entry", "path", "version", "etag", "deleted", "links"];

@@ -84,6 +84,29 @@ pub(super) fn checks() -> Vec<Check> {
             request.send().await?.expect_problem(409, "last-owner")
         })
         .twin("gph.rights.leave"),
+        check("gph.members.twice", &["GPH-023"], "a member is added again", |context| async move {
+            let (world, folder, _) = with_bob(&context, "reader").await?;
+            let request =
+                call(&context, "POST", &format!("{}/members", folder.path)).tickets(&folder.tickets);
+            let body = json!({"name": world.bob.name, "role": "owner"});
+            request.json(&body).send().await?.expect_problem(409, "already-member")
+        })
+        .twin(READER),
+        check(
+            "gph.rights.demoted-owner",
+            &["GPH-018"],
+            "the only owner becomes a reader",
+            |context| async move {
+                let world = World::get(&context).await?;
+                let folder = Folder::new(&context, &world, "cloud").await?;
+                let member = format!("{}/members/{}", folder.path, world.alice.id);
+                let current = etag(&context, &folder.tickets, &member).await?;
+                let request =
+                    call(&context, "PATCH", &member).tickets(&folder.tickets).header("if-match", &current);
+                request.json(&json!({"role": "reader"})).send().await?.expect_problem(409, "last-owner")
+            },
+        )
+        .twin("gph.rights.leave"),
         check("gph.members.unknown", &["GPH-021"], "a member whose name nobody has", |context| async move {
             let world = World::get(&context).await?;
             let folder = Folder::new(&context, &world, "cloud").await?;

@@ -4,8 +4,8 @@ use super::draft::{Cases, Draft};
 use crate::oracle::crypto::{base64, modulus};
 use crate::oracle::ticket::{Decision, uri};
 use crate::vectors::fixtures::{
-    ALICE, BOB, DEVICE_X, DEVICE_Y, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X, KEY_Y, Key,
-    claim_values, key_values, mapping_values, ticket_id,
+    ALICE, BOB, DEVICE_X, DEVICE_Y, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X, KEY_Y,
+    Key, claim_values, key_values, mapping_values, ticket_id,
 };
 
 const ID: (&str, &str) = ("TKT-007", "ticket-id");
