@@ -71,7 +71,7 @@ async fn members_and_their_rights() {
     bobs.is(201);
     let bobs_path = bobs.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(bobs_path, format!("{members}/{}", bob.id));
-    ann.post(&members, json!({"name": "bob", "role": "owner"})).await.refused(428, "GPH-012");
+    ann.post(&members, json!({"name": "bob", "role": "owner"})).await.refused(409, "GPH-023");
 
     // A reader reads.
     bob.get(&folder).await.refused(403, "GPH-002"); // not before fresh tickets
