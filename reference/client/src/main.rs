@@ -1,2 +1,11 @@
-//! Placeholder.
-fn main() {}
+//! `mesh`: the device agent as a program.
+
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    meshproof_client::cli::run().await
+}

@@ -139,14 +139,15 @@ impl Channel {
         self.advance(now);
     }
 
-    /// The connection was ended by the peer.
+    /// The peer's direction of the connection ended. After its close_notify the own direction goes on.
     pub fn handle_fin(&mut self) {
         match &mut self.state {
             State::Ended => {}
-            State::Open { opener, .. } => match opener.fin() {
-                Ok(()) => self.state = State::Ended,
-                Err(error) => self.fail(error.into()),
-            },
+            State::Open { opener, .. } => {
+                if let Err(error) = opener.fin() {
+                    self.fail(error.into());
+                }
+            }
             _ => {
                 self.events.push_back(Event::HungUp);
                 self.state = State::Ended;

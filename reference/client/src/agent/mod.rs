@@ -1,0 +1,168 @@
+//! The device agent: one state directory, its user, its device, its folders, and syncing them with the peers that the
+//! graph knows. The CLI and the conformance kit use it alike.
+
+mod rounds;
+mod serve;
+mod setup;
+mod status;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::{DEFAULT, Provider};
+use meshproof_proto::handshake::Device;
+use meshproof_proto::ticket::Verifier;
+
+use crate::cloud::Cloud;
+use crate::error::{Error, Result};
+use crate::home::{Config, Home};
+use crate::responder::pair_verifier;
+use crate::sync::{Folder, Index};
+
+pub use rounds::{Outcome, PeerRound, Round};
+pub use serve::ServeOptions;
+pub use setup::NewFolder;
+pub use status::{FolderStatus, PeerStatus, Status};
+
+const CONFIG: &str = "config.json";
+const SESSION: &str = "session.json";
+const KEY: &str = "device.key";
+const CA: &str = "ca.pem";
+
+/// A device and its state directory.
+pub struct Agent {
+    home: Home,
+    config: Config,
+    provider: &'static dyn Provider,
+    device: Option<Arc<Device>>,
+    cloud: Option<Arc<Cloud>>,
+    index: Arc<Index>,
+    /// Opened folders: one object each, whoever syncs it.
+    folders: Mutex<HashMap<Id, Arc<Folder>>>,
+    /// Held from the first sync on.
+    lock: Mutex<Option<std::fs::File>>,
+}
+
+impl Agent {
+    /// Opens a state directory, or makes an empty one.
+    pub fn open(home: &Path) -> Result<Self> {
+        Self::open_with(home, DEFAULT)
+    }
+
+    /// As [`open`](Self::open), computing with another library.
+    pub fn open_with(home: &Path, provider: &'static dyn Provider) -> Result<Self> {
+        let home = Home::open(home)?;
+        let config: Config = home.read_json(CONFIG)?.unwrap_or_default();
+        let index = Arc::new(Index::open(&home.path("index.db"))?);
+        let mut agent = Self {
+            home,
+            config,
+            provider,
+            device: None,
+            cloud: None,
+            index,
+            folders: Mutex::default(),
+            lock: Mutex::default(),
+        };
+        agent.device = agent.load_device()?.map(Arc::new);
+        agent.cloud = agent.connect_cloud()?.map(Arc::new);
+        Ok(agent)
+    }
+
+    /// What the state directory says.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This device.
+    ///
+    /// # Errors
+    /// If there is none yet.
+    pub fn device(&self) -> Result<&Arc<Device>> {
+        self.device
+            .as_ref()
+            .ok_or_else(|| Error::usage("this device is not claimed yet: use `mesh device add NAME` first"))
+    }
+
+    /// The cloud.
+    ///
+    /// # Errors
+    /// If nobody has signed in yet.
+    pub fn cloud(&self) -> Result<&Arc<Cloud>> {
+        self.cloud.as_ref().ok_or_else(|| {
+            Error::usage("you are not signed in: use `mesh login --cloud URL --user NAME` first")
+        })
+    }
+
+    /// The folders of this device, opened.
+    pub fn folders(&self) -> Result<Vec<Arc<Folder>>> {
+        let device = self.device()?.id();
+        let mut open = lock(&self.folders);
+        let mut folders = Vec::new();
+        for config in &self.config.folders {
+            let id = parse_id("folder", &config.id)?;
+            let folder = if let Some(folder) = open.get(&id) {
+                folder.clone()
+            } else {
+                let index = self.index.clone();
+                Arc::new(Folder::open(id, device, &config.path, config.direction, index)?)
+            };
+            open.insert(id, folder.clone());
+            folders.push(folder);
+        }
+        Ok(folders)
+    }
+
+    /// Who signs the tickets of peers, for this device as audience.
+    async fn verifier(&self) -> Result<Verifier> {
+        let (issuer, keys) = self.cloud()?.issuer().await?;
+        pair_verifier(self.device()?, &issuer, &keys)
+            .map_err(|_| Error::Cloud("the issuer's key is not acceptable".into()))
+    }
+
+    /// One program syncs with a state directory at a time.
+    fn lock(&self) -> Result<()> {
+        let mut held = lock(&self.lock);
+        if held.is_none() {
+            *held = Some(self.home.lock()?);
+        }
+        Ok(())
+    }
+
+    /// Keeps the tickets for the next run.
+    async fn save_session(&self) -> Result<()> {
+        match &self.cloud {
+            Some(cloud) => self.home.write_json(SESSION, &cloud.session().await),
+            None => Ok(()),
+        }
+    }
+
+    fn save_config(&self) -> Result<()> {
+        self.home.write_json(CONFIG, &self.config)
+    }
+
+    fn load_device(&self) -> Result<Option<Device>> {
+        let Some(config) = &self.config.device else { return Ok(None) };
+        let id = parse_id("device", &config.id)?;
+        let lost = || Error::usage("device.key is missing or damaged: use `mesh device add NAME` again");
+        let key = self.home.read(KEY)?.ok_or_else(lost)?;
+        Device::load(self.provider, id, &key, &mut crate::os_entropy).map(Some).map_err(|_| lost())
+    }
+
+    fn connect_cloud(&self) -> Result<Option<Cloud>> {
+        let Some(url) = &self.config.cloud else { return Ok(None) };
+        let session = self.home.read_json(SESSION)?.unwrap_or_default();
+        Cloud::new(url, self.home.read(CA)?.as_deref(), self.device.clone(), session).map(Some)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parse_id(what: &str, text: &str) -> Result<Id> {
+    let bad = || Error::usage(format!("{text} is no {what} identifier: it has 32 hexadecimal digits"));
+    Id::parse(text).ok_or_else(bad)
+}

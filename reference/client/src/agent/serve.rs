@@ -1,0 +1,149 @@
+//! Being online: listening, saying in the graph where, and going round the peers now and then.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::{Agent, Round};
+use crate::error::{Error, Result};
+use crate::responder::Responder;
+use crate::sync::Progress;
+
+/// How long an announcement holds, in seconds. It is renewed after half of it.
+const TTL: u32 = 120;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What to announce, as `host:port`; found out if empty.
+    pub advertise: Vec<String>,
+    /// How often folders are scanned and peers dialled. `None`: only peers that come are answered.
+    pub interval: Option<Duration>,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        let listen = SocketAddr::from(([0, 0, 0, 0], 0));
+        Self { listen, advertise: Vec::new(), interval: Some(Duration::from_mins(1)) }
+    }
+}
+
+impl Agent {
+    /// Is online until `stop` is ready: answers peers, and goes round them. `online` is called with the address as
+    /// soon as peers can come, `on_round` after each round.
+    pub async fn serve(
+        &self,
+        options: ServeOptions,
+        progress: Arc<dyn Progress>,
+        online: impl FnOnce(SocketAddr) + Send,
+        mut on_round: impl FnMut(Result<Round>) + Send,
+        stop: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
+        self.lock()?;
+        let device = self.device()?.clone();
+        let responder = Responder::new(device.clone(), self.verifier().await?, self.folders()?);
+        let index = self.index.clone();
+        let responder = responder.with_progress(progress.clone()).on_session(move |peer, result| {
+            if let (Some(peer), Ok(report)) = (peer, result) {
+                for folder in &report.folders {
+                    let _ = index.set_synced(*folder, peer, crate::now().0);
+                }
+            }
+        });
+        let responder = Arc::new(responder);
+        let failed = |source| Error::Io { what: format!("listening on {}", options.listen), source };
+        let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let mut addresses = options.advertise;
+        if addresses.is_empty() {
+            addresses.push(self.reachable(address).to_string());
+        }
+        let cloud = self.cloud()?;
+        cloud.announce(device.id(), &addresses, TTL).await?;
+        self.save_session().await?;
+
+        let (stopping, stopped) = tokio::sync::oneshot::channel::<()>();
+        let accepting = tokio::spawn(responder.clone().serve(listener, async move {
+            let _ = stopped.await;
+        }));
+        online(address);
+        let announcing = async {
+            let mut tick = tokio::time::interval(Duration::from_secs(u64::from(TTL / 2)));
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                let renewed = async {
+                    cloud.announce(device.id(), &addresses, TTL).await?;
+                    responder.set_verifier(self.verifier().await?); // the issuer may have changed its key
+                    responder.set_folders(self.folders()?);
+                    self.save_session().await
+                };
+                if let Err(error) = renewed.await {
+                    tracing::warn!(requirement = error.requirement_id(), "announcing this device: {error}");
+                }
+            }
+        };
+        let going_round = async {
+            let Some(interval) = options.interval else { return std::future::pending().await };
+            let mut tick = tokio::time::interval(interval);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                on_round(self.sync_once(progress.clone()).await);
+            }
+        };
+        tokio::select! {
+            () = stop => {}
+            () = announcing => {}
+            () = going_round => {}
+        }
+        drop(stopping);
+        let _ = accepting.await;
+        // So that nobody tries in vain until the announcement ends by itself.
+        if let Err(error) = cloud.announce(device.id(), &[], 1).await {
+            tracing::debug!("taking the announcement back: {error}");
+        }
+        self.save_session().await
+    }
+
+    /// An address under which others may find a listener: the one that this device has on its way to the cloud, if it
+    /// listens on all.
+    fn reachable(&self, listening: SocketAddr) -> SocketAddr {
+        if !listening.ip().is_unspecified() {
+            return listening;
+        }
+        let towards_cloud = || -> Option<IpAddr> {
+            let url = reqwest::Url::parse(self.config.cloud.as_ref()?).ok()?;
+            let cloud = (url.host_str()?.trim_matches(['[', ']']), url.port_or_known_default()?);
+            let to = cloud.to_socket_addrs().ok()?.find(|to| to.is_ipv4() == listening.is_ipv4())?;
+            // Nothing is sent: a UDP socket only looks up the route.
+            let socket = UdpSocket::bind((listening.ip(), 0)).ok()?;
+            socket.connect(to).ok()?;
+            Some(socket.local_addr().ok()?.ip())
+        };
+        SocketAddr::new(towards_cloud().unwrap_or(listening.ip()), listening.port())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::NoProgress;
+
+    /// Compiles only if an embedder can spawn the agent's work.
+    #[test]
+    fn the_agents_futures_can_be_spawned() {
+        fn spawnable<T: Send>(_: &T) {}
+        let home = tempfile::tempdir().unwrap();
+        let agent = Agent::open(home.path()).unwrap();
+        let progress = || Arc::new(NoProgress);
+        spawnable(&agent.serve(ServeOptions::default(), progress(), |_| {}, |_| {}, std::future::pending()));
+        spawnable(&agent.sync_once(progress()));
+        assert!(agent.device().is_err() && agent.cloud().is_err());
+    }
+}

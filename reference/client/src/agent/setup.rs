@@ -1,0 +1,157 @@
+//! What is done once: signing in, claiming the device, adding and sharing folders.
+
+use std::path::PathBuf;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::KeyBits;
+use meshproof_proto::handshake::Device;
+use meshproof_proto::ticket::Role;
+
+use super::{Agent, CA, KEY, SESSION, parse_id};
+use crate::cloud::{Cloud, Session};
+use crate::error::{Error, Result};
+use crate::home::{Config, DeviceConfig, FolderConfig};
+use crate::sync::Direction;
+
+/// A folder that is to be added.
+#[derive(Clone, Debug)]
+pub struct NewFolder {
+    /// Where its files are. Made if it does not exist.
+    pub path: PathBuf,
+    /// Its name; that of the directory if there is none.
+    pub name: Option<String>,
+    /// An existing folder to take part in, instead of a new one.
+    pub join: Option<String>,
+    /// No byte of a new folder will be in the cloud.
+    pub p2p_only: bool,
+    /// Which way changes go.
+    pub direction: Direction,
+}
+
+impl Agent {
+    /// Signs in, and makes the user first if `register`. Another cloud or user than before starts anew.
+    pub async fn login(
+        &mut self,
+        url: &str,
+        ca: Option<Vec<u8>>,
+        user: &str,
+        password: &str,
+        register: bool,
+    ) -> Result<()> {
+        let cloud = Cloud::new(url, ca.as_deref(), None, Session::default())?;
+        if register {
+            cloud.register(user, password).await?;
+        }
+        cloud.sign_in(user, password).await?;
+        let (url, user) = (Some(url.trim_end_matches('/').to_owned()), Some(user.to_owned()));
+        if self.config.cloud != url || self.config.user != user {
+            self.config = Config { cloud: url, user, ..Config::default() };
+            self.device = None;
+        }
+        self.home.write(CA, ca.as_deref().unwrap_or_default())?;
+        if ca.is_none() {
+            let path = self.home.path(CA);
+            std::fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+        }
+        self.home.write_json(SESSION, &cloud.session().await)?;
+        self.save_config()?;
+        self.cloud = self.connect_cloud()?.map(std::sync::Arc::new);
+        Ok(())
+    }
+
+    /// Makes a key on this device and claims it.
+    pub async fn add_device(&mut self, name: &str, bits: KeyBits) -> Result<Id> {
+        let cloud = self.cloud()?.clone();
+        if let Some(device) = &self.config.device {
+            return Err(Error::usage(format!(
+                "this is {} ({}) already: use --home DIR for another device",
+                device.name, device.id
+            )));
+        }
+        let key = self.provider.generate_key(bits, &mut crate::os_entropy);
+        let load = |id| Device::load(self.provider, id, &key, &mut crate::os_entropy);
+        let failed = |_| Error::Cloud("the new key is not acceptable".into());
+        // The key is kept before it is claimed: a device whose key is lost cannot be used.
+        self.home.write(KEY, &key)?;
+        let claimed = cloud.claim(name, load(Id::default()).map_err(failed)?.spki()).await?;
+        let device = load(claimed.device).map_err(failed)?;
+        cloud.prove(&claimed, &device).await?;
+        self.config.device = Some(DeviceConfig { id: claimed.device.to_string(), name: name.into() });
+        self.save_config()?;
+        self.device = Some(std::sync::Arc::new(device));
+        // From now on the device signs in by its key.
+        self.home.write_json(SESSION, &Session::default())?;
+        self.cloud = self.connect_cloud()?.map(std::sync::Arc::new);
+        Ok(claimed.device)
+    }
+
+    /// Adds a folder to this device.
+    pub async fn add_folder(&mut self, new: NewFolder) -> Result<Id> {
+        let (cloud, device) = (self.cloud()?.clone(), self.device()?.id());
+        // Everything that can be refused is refused before anything is made.
+        let join = new.join.as_deref().map(|text| parse_id("folder", text)).transpose()?;
+        let path = std::path::absolute(&new.path).map_err(Error::io("opening the folder", &new.path))?;
+        self.check_overlap(&path, join)?;
+        let name = match join {
+            Some(id) => cloud.folder(id).await?.name,
+            None => path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        };
+        let name = new.name.unwrap_or(name);
+        std::fs::create_dir_all(&path).map_err(Error::io("making the folder", &path))?;
+        let path = path.canonicalize().map_err(Error::io("opening the folder", &path))?;
+        self.check_overlap(&path, join)?;
+        let id = match join {
+            Some(id) => id,
+            None => cloud.create_folder(&name, new.p2p_only).await?,
+        };
+        cloud.map(id, device).await?;
+        let known = self.config.folders.iter().position(|folder| folder.id == id.to_string());
+        // Added anew, at the same place or another: what was known of its files there does not count.
+        if let Some(known) = known {
+            self.config.folders.remove(known);
+            self.index.forget(id)?;
+            super::lock(&self.folders).remove(&id);
+        }
+        self.config.folders.push(FolderConfig { id: id.to_string(), name, path, direction: new.direction });
+        self.save_config()?;
+        self.save_session().await?;
+        Ok(id)
+    }
+
+    /// Makes somebody a member of a folder. `folder` is a name or an identifier.
+    pub async fn share(&self, folder: &str, user: &str, role: Role) -> Result<()> {
+        let id = self.folder_id(folder)?;
+        self.cloud()?.add_member(id, user, role).await?;
+        self.save_session().await
+    }
+
+    /// The identifier of a folder of this device, by name or identifier.
+    pub fn folder_id(&self, folder: &str) -> Result<Id> {
+        let mut named = self.config.folders.iter().filter(|known| known.name == folder);
+        match (named.next(), named.next()) {
+            (Some(known), None) => parse_id("folder", &known.id),
+            (Some(_), Some(_)) => {
+                Err(Error::usage(format!("several folders are named {folder}: say the identifier")))
+            }
+            (None, _) => Id::parse(folder)
+                .ok_or_else(|| Error::usage(format!("there is no folder {folder}: see `mesh folder list`"))),
+        }
+    }
+
+    /// One file must not belong to two folders.
+    fn check_overlap(&self, path: &std::path::Path, id: Option<Id>) -> Result<()> {
+        let id = id.map(|id| id.to_string());
+        let others = self.config.folders.iter().filter(|folder| Some(&folder.id) != id.as_ref());
+        for other in others {
+            if path.starts_with(&other.path) || other.path.starts_with(path) {
+                return Err(Error::usage(format!(
+                    "{} and the folder {} at {} contain each other: choose another directory",
+                    path.display(),
+                    other.name,
+                    other.path.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! What a person wants to know: who am I, what is here, who else is there.
+
+use serde::Serialize;
+
+use super::Agent;
+use crate::error::Result;
+use crate::sync::Direction;
+
+/// The state of this device.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The cloud's URL.
+    pub cloud: Option<String>,
+    /// The user's name.
+    pub user: Option<String>,
+    /// This device's identifier.
+    pub device: Option<String>,
+    /// Its name.
+    pub device_name: Option<String>,
+    /// Its folders.
+    pub folders: Vec<FolderStatus>,
+    /// The devices that have one of the folders too.
+    pub peers: Vec<PeerStatus>,
+}
+
+/// A folder of this device.
+#[derive(Clone, Debug, Serialize)]
+pub struct FolderStatus {
+    /// Its identifier.
+    pub folder: String,
+    /// Its name.
+    pub name: String,
+    /// Where its files are.
+    pub path: String,
+    /// Which way changes go.
+    pub direction: Direction,
+    /// Files and directories.
+    pub entries: u64,
+    /// Bytes in files.
+    pub bytes: u64,
+    /// When it was last in sync with a peer, in seconds since 1970.
+    pub last_sync: Option<u64>,
+    /// Losing content of concurrent edits that waits for somebody to look at it.
+    pub conflicts: Vec<String>,
+}
+
+/// Another device.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerStatus {
+    /// Its identifier.
+    pub device: String,
+    /// Its name, if it is this user's.
+    pub name: Option<String>,
+    /// Whether it can be reached now.
+    pub online: bool,
+}
+
+impl Agent {
+    /// The state of this device and, where the cloud can be reached, of its peers.
+    pub async fn status(&self) -> Result<Status> {
+        let device = self.config.device.as_ref();
+        let mut status = Status {
+            cloud: self.config.cloud.clone(),
+            user: self.config.user.clone(),
+            device: device.map(|device| device.id.clone()),
+            device_name: device.map(|device| device.name.clone()),
+            folders: self.folder_statuses()?,
+            peers: Vec::new(),
+        };
+        if let (Ok(cloud), Ok(_)) = (self.cloud(), self.device()) {
+            let own = cloud.devices().await?;
+            for peer in self.peers(&self.folders()?).await? {
+                let device = peer.to_string();
+                let name = own.iter().find(|own| own.device == device).map(|own| own.name.clone());
+                let online = !cloud.addresses(peer).await?.is_empty();
+                status.peers.push(PeerStatus { device, name, online });
+            }
+            self.save_session().await?;
+        }
+        Ok(status)
+    }
+
+    /// What is known of this device's folders without asking anybody.
+    pub fn folder_statuses(&self) -> Result<Vec<FolderStatus>> {
+        let mut statuses = Vec::new();
+        for folder in &self.config.folders {
+            let id = super::parse_id("folder", &folder.id)?;
+            let (entries, bytes) = self.index.totals(id)?;
+            statuses.push(FolderStatus {
+                folder: folder.id.clone(),
+                name: folder.name.clone(),
+                path: folder.path.display().to_string(),
+                direction: folder.direction,
+                entries,
+                bytes,
+                last_sync: self.index.synced(id)?.first().map(|(_, time)| *time),
+                conflicts: self.index.conflicts(id)?,
+            });
+        }
+        Ok(statuses)
+    }
+}

@@ -1,0 +1,50 @@
+//! `mesh device add`, `mesh device list`
+
+use std::process::ExitCode;
+
+use meshproof_proto::crypto::KeyBits;
+
+use super::output;
+use crate::Agent;
+use crate::error::Result;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a key on this device and claim it.
+    Add {
+        /// What to call this device.
+        name: String,
+        /// Size of the RSA key.
+        #[arg(long, default_value = "3072", value_parser = ["2048", "3072"])]
+        bits: String,
+    },
+    /// List the user's devices.
+    List {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+        match self {
+            Self::Add { name, bits } => {
+                let bits = if bits == "2048" { KeyBits::B2048 } else { KeyBits::B3072 };
+                let id = agent.add_device(&name, bits).await?;
+                println!("{id}");
+            }
+            Self::List { json } => {
+                let devices = agent.cloud()?.devices().await?;
+                if json {
+                    return output::json(&devices);
+                }
+                for device in devices {
+                    println!("{} {:8} {}", device.device, device.state, device.name);
+                    println!("    fingerprint {}", device.fingerprint);
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

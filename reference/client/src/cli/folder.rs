@@ -1,0 +1,64 @@
+//! `mesh folder add`, `mesh folder list`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::output;
+use crate::Agent;
+use crate::agent::NewFolder;
+use crate::error::Result;
+use crate::sync::Direction;
+
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Add a folder to this device.
+    Add {
+        /// The directory. Made if it does not exist.
+        path: PathBuf,
+        /// Its name [default: that of the directory].
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        /// Take part in this folder instead of making a new one.
+        #[arg(long, value_name = "FOLDER_ID", conflicts_with = "p2p_only")]
+        join: Option<String>,
+        /// Keep every byte of it out of the cloud.
+        #[arg(long)]
+        p2p_only: bool,
+        /// Take changes of others, keep own ones here.
+        #[arg(long, conflicts_with = "send_only")]
+        receive_only: bool,
+        /// Give own changes, leave out those of others.
+        #[arg(long)]
+        send_only: bool,
+    },
+    /// List the folders of this device.
+    List {
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Command {
+    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+        match self {
+            Self::Add { path, name, join, p2p_only, receive_only, send_only } => {
+                let direction = match (receive_only, send_only) {
+                    (true, _) => Direction::ReceiveOnly,
+                    (_, true) => Direction::SendOnly,
+                    _ => Direction::Both,
+                };
+                let id = agent.add_folder(NewFolder { path, name, join, p2p_only, direction }).await?;
+                println!("{id}");
+            }
+            Self::List { json } => {
+                let folders = agent.folder_statuses()?;
+                if json {
+                    return output::json(&folders);
+                }
+                folders.iter().for_each(output::folder);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

@@ -1,0 +1,76 @@
+//! The command line. Every command is one call of [`Agent`] and words for a person.
+
+mod device;
+mod folder;
+mod login;
+mod output;
+mod share;
+mod status;
+mod sync;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::Agent;
+use crate::error::{Error, Result};
+use crate::home::Home;
+
+/// Keeps folders the same on a person's devices and those of the people they share with.
+#[derive(Parser)]
+#[command(name = "mesh", version)]
+struct Arguments {
+    /// The state directory [default: meshproof in the configuration directory].
+    #[arg(long, env = "MESH_HOME", value_name = "DIR", global = true)]
+    home: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sign in to a cloud. The password comes from MESH_PASSWORD, or else from the first line of standard input.
+    Login(login::Login),
+    /// Claim this device, or list the user's devices.
+    #[command(subcommand)]
+    Device(device::Command),
+    /// Add a folder to this device, or list its folders.
+    #[command(subcommand)]
+    Folder(folder::Command),
+    /// Make somebody a member of a folder.
+    Share(share::Share),
+    /// Sync with every peer that is online, once, or stay online.
+    Sync(sync::Sync),
+    /// Say who this is, what is here, and who else is there.
+    Status(status::Status),
+}
+
+/// Runs the program with the arguments of the process.
+pub async fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            // One line, whatever a cause had to say.
+            output::complain(&error.to_string().replace('\n', " "));
+            ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
+    let home = match arguments.home {
+        Some(home) => home,
+        None => Home::default_directory()?,
+    };
+    let mut agent = Agent::open(&home)?;
+    match arguments.command {
+        Command::Login(login) => login.run(&mut agent).await,
+        Command::Device(command) => command.run(&mut agent).await,
+        Command::Folder(command) => command.run(&mut agent).await,
+        Command::Share(share) => share.run(&agent).await,
+        Command::Sync(sync) => sync.run(&agent).await,
+        Command::Status(status) => status.run(&agent).await,
+    }
+}

@@ -1,0 +1,85 @@
+//! Words, JSON and progress bars.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use meshproof_proto::codec::Id;
+use meshproof_proto::sync::PortablePath;
+use serde::Serialize;
+
+use crate::agent::FolderStatus;
+use crate::error::{Error, Result};
+use crate::sync::{Progress, Skipped};
+
+pub(super) fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "mesh: {text}");
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> Result<ExitCode> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Error::Cloud(error.to_string()))?;
+    println!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn bytes(count: u64) -> String {
+    HumanBytes(count).to_string()
+}
+
+pub(super) fn folder(folder: &FolderStatus) {
+    println!("folder  {} {} {}", folder.folder, folder.name, folder.path);
+    let synced = match folder.last_sync {
+        Some(time) => format!("in sync at {}", meshproof_proto::time::UnixTime(time)),
+        None => "never synced".into(),
+    };
+    println!("        {} entries, {}, {synced}", folder.entries, bytes(folder.bytes));
+    folder.conflicts.iter().for_each(|path| println!("        conflict: {path}"));
+}
+
+/// Progress on a terminal as a bar, elsewhere as nothing but lines for what a person should know.
+pub(super) struct Bars {
+    bar: ProgressBar,
+}
+
+impl Bars {
+    pub(super) fn new() -> Self {
+        let bar = ProgressBar::new(0);
+        let terminal = std::io::stderr().is_terminal();
+        bar.set_draw_target(if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        });
+        let template = "{bar:32} {bytes}/{total_bytes} {bytes_per_sec} {msg}";
+        bar.set_style(
+            ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        Self { bar }
+    }
+
+    pub(super) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    fn line(&self, text: &str) {
+        self.bar.suspend(|| complain(text));
+    }
+}
+
+impl Progress for Bars {
+    fn expected(&self, _: Id, _: u64, bytes: u64) {
+        self.bar.inc_length(bytes);
+    }
+
+    fn received(&self, _: Id, _: u64, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn skipped(&self, _: Id, skipped: &Skipped) {
+        self.line(&format!("left out {}: {}", skipped.path.escape_debug(), skipped.reason));
+    }
+
+    fn conflict(&self, _: Id, kept: &PortablePath) {
+        self.line(&format!("two devices changed one file; the other content is in {kept}"));
+    }
+}

@@ -1,0 +1,92 @@
+//! `mesh sync`
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::output::{self, Bars};
+use crate::Agent;
+use crate::agent::{Outcome, Round, ServeOptions};
+use crate::error::Result;
+
+#[derive(clap::Args)]
+pub(super) struct Sync {
+    /// Stay online and answer peers until interrupted.
+    #[arg(long)]
+    serve: bool,
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:0", requires = "serve")]
+    listen: SocketAddr,
+    /// What to tell peers to connect to, as host:port, if not the address of this device.
+    #[arg(long, value_name = "HOST:PORT", requires = "serve")]
+    advertise: Vec<String>,
+    /// Seconds between two rounds of scanning and dialling; 0: only answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "serve")]
+    interval: u64,
+}
+
+impl Sync {
+    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+        let bars = Arc::new(Bars::new());
+        if !self.serve {
+            let round = agent.sync_once(bars.clone()).await?;
+            bars.finish();
+            return Ok(tell(&round));
+        }
+        let options = ServeOptions {
+            listen: self.listen,
+            advertise: self.advertise,
+            interval: (self.interval > 0).then(|| Duration::from_secs(self.interval)),
+        };
+        let online = |address| println!("listening on {address}");
+        let on_round = |round: Result<Round>| match round {
+            Ok(round) => drop(tell(&round)),
+            Err(error) => output::complain(&error.to_string()),
+        };
+        agent.serve(options, bars, online, on_round, interrupted()).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Says what happened. The code is a failure if a peer failed.
+fn tell(round: &Round) -> ExitCode {
+    for peer in &round.peers {
+        let short: String = peer.device.to_string().chars().take(8).collect();
+        let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
+        match &peer.outcome {
+            Outcome::Offline => println!("{name}: offline"),
+            Outcome::Failed(_) => {} // below, on stderr
+            Outcome::Synced(report) => println!(
+                "{name}: in sync; received {} files, {}; sent {}; deleted {}; {} conflicts",
+                report.files_received,
+                output::bytes(report.bytes_received),
+                output::bytes(report.bytes_sent),
+                report.deleted,
+                report.conflicts.len(),
+            ),
+        }
+    }
+    match round.failure() {
+        None => ExitCode::SUCCESS,
+        Some((peer, error)) => {
+            output::complain(&format!("sync with {} failed: {error}", peer.device));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

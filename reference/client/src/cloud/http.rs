@@ -1,0 +1,140 @@
+//! Requests: tickets on, answers and problem documents off.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use meshproof_proto::requirement as req;
+use reqwest::{Method, Response, StatusCode, header};
+use serde_json::Value;
+
+use super::{Cloud, Problem, Session};
+use crate::error::{Error, Result};
+
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+pub(super) fn client(url: &str, ca: Option<&[u8]>) -> Result<reqwest::Client> {
+    static PROVIDER: Once = Once::new();
+    // Somebody else in this process may have chosen; then theirs serves.
+    PROVIDER.call_once(|| drop(rustls::crypto::aws_lc_rs::default_provider().install_default()));
+    if !url.starts_with("https://") {
+        return Err(Error::usage(format!("{url} is not an https:// URL")));
+    }
+    let mut builder = reqwest::Client::builder().https_only(true).timeout(TIMEOUT);
+    if let Some(pem) = ca {
+        let bad = |_| Error::usage("the CA file has no PEM certificate");
+        let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(bad)?;
+        if certificates.is_empty() {
+            return Err(Error::usage("the CA file has no PEM certificate"));
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    builder.build().map_err(|error| Error::Cloud(format!("cannot make an HTTPS client: {}", chain(&error))))
+}
+
+/// What a request shows.
+pub(super) enum Rights<'a> {
+    None,
+    Token(&'a str),
+    /// The tickets for this resource of `spec/graph.md`, section 4.2.
+    Resource(&'a str),
+}
+
+/// What came back.
+pub(super) struct Answer {
+    pub(super) body: Value,
+    pub(super) location: Option<String>,
+}
+
+impl Cloud {
+    /// One request with tickets. They are renewed first if they end soon, and once if the cloud says that they ended
+    /// or that none of them is for `resource`, which another user may have shared meanwhile.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        resource: &str,
+    ) -> Result<Answer> {
+        let mut session = self.session.lock().await;
+        if session.ends_soon() || !session.has(resource) {
+            self.renew(&mut session).await?;
+        }
+        let rights = Rights::Resource(resource);
+        match self.send(method.clone(), path, body, rights, &mut session).await {
+            Err(error) if error.requirement() == Some(req::TKT_014) => {
+                self.renew(&mut session).await?;
+                self.send(method, path, body, Rights::Resource(resource), &mut session).await
+            }
+            result => result,
+        }
+    }
+
+    /// One request.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        rights: Rights<'_>,
+        session: &mut Session,
+    ) -> Result<Answer> {
+        let what = format!("{method} {path}");
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        request = match rights {
+            Rights::None => request,
+            Rights::Token(token) => request.bearer_auth(token),
+            Rights::Resource(resource) => {
+                request.header(header::AUTHORIZATION, format!("MeshTicket {}", session.set_for(resource)))
+            }
+        };
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let unreachable = |error: reqwest::Error| {
+            let why = chain(&error);
+            let advice = if why.contains("UnknownIssuer") { "; give its CA with --ca FILE" } else { "" };
+            Error::Cloud(format!("cannot reach {}: {why}{advice}", self.url))
+        };
+        let response = request.send().await.map_err(unreachable)?;
+        for ticket in response.headers().get_all("mesh-ticket") {
+            ticket.to_str().into_iter().for_each(|ticket| session.add(ticket)); // GPH-020
+        }
+        let location =
+            response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).map(Into::into);
+        if !response.status().is_success() {
+            return Err(problem(what, response).await);
+        }
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(Answer { body: Value::Null, location });
+        }
+        let body = response.json().await.map_err(|error| unexpected(&what, &chain(&error)))?;
+        Ok(Answer { body, location })
+    }
+}
+
+async fn problem(what: String, response: Response) -> Error {
+    let status = response.status().as_u16();
+    let body: Value = response.json().await.unwrap_or_default();
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    let error = text("type").strip_prefix("urn:meshproof:error:").map(str::to_owned);
+    match error {
+        Some(error) => Problem { status, error, requirement: text("requirement"), what }.into(),
+        None => unexpected(&what, &format!("status {status} without a problem document (GPH-008)")),
+    }
+}
+
+pub(super) fn unexpected(what: &str, why: &str) -> Error {
+    Error::Cloud(format!("the cloud's answer to {what} is not as specified: {why}"))
+}
+
+/// The whole chain of causes: reqwest's own text leaves out why.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        text = format!("{text}: {error}");
+        next = error.source();
+    }
+    text
+}

@@ -1,0 +1,53 @@
+//! The cloud, over HTTPS: identity, account and graph services (`spec/identity.md`, `spec/graph.md`).
+//!
+//! [`Cloud`] keeps the ticket set: it shows with each request the tickets that matter for it, takes new ones from
+//! answers, and renews all before they end, by the device's key if there is one.
+
+mod http;
+mod operations;
+mod problem;
+mod session;
+
+use std::sync::Arc;
+
+use meshproof_proto::crypto::Spki;
+use meshproof_proto::handshake::Device;
+use tokio::sync::Mutex;
+
+use crate::error::Result;
+
+pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
+pub use problem::Problem;
+pub use session::{IssuerKeys, Session};
+
+/// A client of one cloud for one user.
+pub struct Cloud {
+    http: reqwest::Client,
+    url: String,
+    /// Signs in without a password.
+    device: Option<Arc<Device>>,
+    session: Mutex<Session>,
+}
+
+impl Cloud {
+    /// A client of the cloud at `url`. Its certificate is checked with the PEM certificates `ca`, or with the system's
+    /// if there are none. `session` is that of the last run, or an empty one.
+    pub fn new(url: &str, ca: Option<&[u8]>, device: Option<Arc<Device>>, session: Session) -> Result<Self> {
+        let url = url.trim_end_matches('/').to_owned();
+        Ok(Self { http: http::client(&url, ca)?, url, device, session: Mutex::new(session) })
+    }
+
+    /// What to keep for the next run.
+    pub async fn session(&self) -> Session {
+        self.session.lock().await.clone()
+    }
+
+    /// Who signs tickets, from the last sign-in; signs in if there was none.
+    pub async fn issuer(&self) -> Result<(String, Vec<Spki>)> {
+        let mut session = self.session.lock().await;
+        if session.issuer.is_none() {
+            self.renew(&mut session).await?;
+        }
+        session.issuer_keys()
+    }
+}

@@ -1,0 +1,220 @@
+//! The operations on the graph that a device needs, typed.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::Spki;
+use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::ticket::Role;
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Cloud;
+use super::http::unexpected;
+use super::session::{MESH, answer};
+use crate::error::Result;
+
+/// A device in the graph.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeviceInfo {
+    /// Its identifier.
+    pub device: String,
+    /// Its name.
+    pub name: String,
+    /// `pending`, `claimed` or `revoked`.
+    pub state: String,
+    /// `H(SPKI)` in hexadecimal: what two people compare.
+    pub fingerprint: String,
+}
+
+/// A folder in the graph.
+#[derive(Clone, Debug, Serialize)]
+pub struct FolderInfo {
+    /// Its identifier.
+    pub folder: String,
+    /// Its name.
+    pub name: String,
+    /// `cloud` or `p2p`.
+    pub storage: String,
+}
+
+/// That a folder is mapped on a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappingInfo {
+    /// The device.
+    pub device: Id,
+}
+
+/// A device that this user claims, before it has proved its key.
+pub struct ClaimedDevice {
+    /// The identifier that the graph gave it.
+    pub device: Id,
+    path: String,
+    challenge: Value,
+}
+
+/// What is needed to meet another device.
+pub struct Pair {
+    /// The device, its key and the ticket.
+    pub target: Target,
+    /// Its name.
+    pub name: String,
+    /// Where it can be reached; empty when it is not online.
+    pub addresses: Vec<String>,
+}
+
+impl Cloud {
+    /// Claims the key as a device of this user. To be followed by [`prove`](Self::prove).
+    pub async fn claim(&self, name: &str, key: &Spki) -> Result<ClaimedDevice> {
+        let body = json!({ "name": name, "spki": STANDARD.encode(key.der()) });
+        let devices = self.devices_path().await?;
+        let answer = self.call(Method::POST, &devices, Some(&body), MESH).await?;
+        let device = id(&answer.body, "device")?;
+        let path = answer.location.unwrap_or_else(|| format!("{devices}/{device}"));
+        let path = link(&answer.body, "proof", &path);
+        Ok(ClaimedDevice { device, path, challenge: answer.body["proof"].clone() })
+    }
+
+    /// Proves the key of a claimed device.
+    pub async fn prove(&self, claimed: &ClaimedDevice, device: &Device) -> Result<()> {
+        let body = json!({ "answer": answer(device, &claimed.challenge)? });
+        self.call(Method::POST, &claimed.path, Some(&body), MESH).await.map(drop)
+    }
+
+    /// The user's devices.
+    pub async fn devices(&self) -> Result<Vec<DeviceInfo>> {
+        let devices = self.devices_path().await?;
+        let answer = self.call(Method::GET, &devices, None, MESH).await?;
+        let info = |item: &Value| DeviceInfo {
+            device: text(item, "device"),
+            name: text(item, "name"),
+            state: text(item, "state"),
+            fingerprint: text(item, "fingerprint"),
+        };
+        Ok(items(&answer.body)?.iter().map(info).collect())
+    }
+
+    /// The folders that the user is a member of.
+    pub async fn folders(&self) -> Result<Vec<FolderInfo>> {
+        let objects = self.objects_path().await?;
+        let answer = self.call(Method::GET, &objects, None, MESH).await?;
+        Ok(items(&answer.body)?.iter().map(folder_info).collect())
+    }
+
+    /// Makes a folder. `p2p`: no byte of it will be in the cloud.
+    pub async fn create_folder(&self, name: &str, p2p: bool) -> Result<Id> {
+        let body = json!({ "name": name, "storage": if p2p { "p2p" } else { "cloud" } });
+        let objects = self.objects_path().await?;
+        let answer = self.call(Method::POST, &objects, Some(&body), MESH).await?;
+        id(&answer.body, "folder")
+    }
+
+    /// One folder.
+    pub async fn folder(&self, folder: Id) -> Result<FolderInfo> {
+        let path = self.folder_path(folder).await?;
+        let answer = self.call(Method::GET, &path, None, &path).await?;
+        Ok(folder_info(&answer.body))
+    }
+
+    /// Maps the folder on a device of this user.
+    pub async fn map(&self, folder: Id, device: Id) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let mapping = format!("{path}/mappings/{device}");
+        self.call(Method::PUT, &mapping, Some(&json!({})), &path).await.map(drop)
+    }
+
+    /// The devices on which the folder is mapped.
+    pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
+        let path = self.folder_path(folder).await?;
+        let answer = self.call(Method::GET, &format!("{path}/mappings"), None, &path).await?;
+        let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
+        items(&answer.body)?.iter().map(mapping).collect()
+    }
+
+    /// Makes somebody a member of the folder.
+    pub async fn add_member(&self, folder: Id, user: &str, role: Role) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let body = json!({ "name": user, "role": role.name() });
+        self.call(Method::POST, &format!("{path}/members"), Some(&body), &path).await.map(drop)
+    }
+
+    /// Says for `ttl` seconds where this device can be reached.
+    pub async fn announce(&self, device: Id, addresses: &[String], ttl: u32) -> Result<()> {
+        let path = format!("{}/{device}/endpoints", self.devices_path().await?);
+        let body = json!({ "addresses": addresses, "ttl": ttl });
+        self.call(Method::PUT, &path, Some(&body), MESH).await.map(drop)
+    }
+
+    /// Where a device can be reached; empty when it is not online.
+    pub async fn addresses(&self, device: Id) -> Result<Vec<String>> {
+        let path = format!("{}/{device}/endpoints", self.devices_path().await?);
+        let answer = self.call(Method::GET, &path, None, MESH).await?;
+        Ok(strings(&answer.body["addresses"]))
+    }
+
+    /// A ticket with which this device and another may meet, and what else is needed for that.
+    pub async fn pair(&self, device: Id) -> Result<Pair> {
+        let path = format!("{}/{device}/pair", self.devices_path().await?);
+        let answer = self.call(Method::POST, &path, None, MESH).await?.body;
+        let bad = |why| unexpected(&format!("POST {path}"), why);
+        let ticket = answer["ticket"].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
+        let ticket = ticket.ok_or_else(|| bad("there is no ticket"))?;
+        let about = &answer["device"];
+        let key = about["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let key = key.and_then(|der| Spki::parse(&der).ok()).ok_or_else(|| bad("there is no key"))?;
+        let target = Target { device, key, ticket };
+        Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]) })
+    }
+
+    async fn devices_path(&self) -> Result<String> {
+        self.below_root("devices").await
+    }
+
+    async fn objects_path(&self) -> Result<String> {
+        self.below_root("objects").await
+    }
+
+    async fn folder_path(&self, folder: Id) -> Result<String> {
+        Ok(format!("{}/{folder}", self.objects_path().await?))
+    }
+
+    /// GPH-010: the root is all that a client has to know.
+    async fn below_root(&self, name: &str) -> Result<String> {
+        let root = {
+            let mut session = self.session.lock().await;
+            if session.root.is_empty() {
+                self.renew(&mut session).await?;
+            }
+            session.root.clone()
+        };
+        Ok(format!("{root}/{name}"))
+    }
+}
+
+fn folder_info(item: &Value) -> FolderInfo {
+    FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
+}
+
+fn items(body: &Value) -> Result<&Vec<Value>> {
+    body["items"].as_array().ok_or_else(|| unexpected("GET of a collection", "there are no items"))
+}
+
+fn id(item: &Value, name: &str) -> Result<Id> {
+    let found = item[name].as_str().and_then(Id::parse);
+    found.ok_or_else(|| unexpected("a request", &format!("there is no identifier `{name}`")))
+}
+
+fn text(item: &Value, name: &str) -> String {
+    item[name].as_str().unwrap_or_default().into()
+}
+
+fn strings(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(|item| item.as_str().map(Into::into)).collect()
+}
+
+/// The path behind a link of a representation; `parent` and the name where there is no such link.
+fn link(body: &Value, name: &str, parent: &str) -> String {
+    let found = body["links"][name].as_str().filter(|path| path.starts_with('/'));
+    found.map_or_else(|| format!("{parent}/{name}"), Into::into)
+}

@@ -1,0 +1,49 @@
+//! Problem documents (RFC 9457) as errors that a person can act on.
+
+use std::fmt;
+
+/// A refusal by the cloud.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The status code.
+    pub status: u16,
+    /// The error's name in `spec/`, such as `name-taken`.
+    pub error: String,
+    /// The id of the sentence that the cloud enforced.
+    pub requirement: String,
+    /// What was tried.
+    pub what: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.what, self.error, self.requirement)?;
+        match advice(&self.error) {
+            "" => Ok(()),
+            advice => write!(f, "; {advice}"),
+        }
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// What to do next.
+fn advice(error: &str) -> &'static str {
+    match error {
+        "sign-in-failed" => "check name and password, or add --register to make a new user",
+        "name-taken" => "choose another name, or leave out --register",
+        "name-unacceptable" => "use 2 to 63 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit",
+        "password-unacceptable" => "use 8 to 1024 bytes",
+        "token-rejected" | "tickets-required" | "device-proof-failed" | "ticket-rejected" => {
+            "sign in again with `mesh login`"
+        }
+        "ticket-expired" => "sign in again with `mesh login`, and check this device's clock",
+        "not-authorised" => "you have no right to this, or it does not exist",
+        "no-such-user" => "check the user's name",
+        "device-key-in-use" => "this device is claimed already: see `mesh device list`",
+        "pair-refused" => "the two devices share no folder and no user",
+        "already-member" => "change the role instead, or leave it",
+        "last-owner" => "make somebody else owner first",
+        _ => "",
+    }
+}

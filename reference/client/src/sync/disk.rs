@@ -1,0 +1,246 @@
+//! The file system below a folder's root. Every path that comes from a peer goes through here.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use meshproof_proto::sync::PortablePath;
+
+use crate::error::{Error, Result};
+
+/// A file this much younger than its reading may have changed again without a trace in its time: the clocks of file
+/// systems tick coarsely.
+const COARSE: Duration = Duration::from_millis(100);
+
+/// How a file on disk looked.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    /// In bytes.
+    pub size: u64,
+    /// In nanoseconds since 1970.
+    pub mtime: u64,
+    /// 0 where there are none.
+    pub inode: u64,
+    /// Whether a later change would show in the other fields.
+    pub certain: bool,
+}
+
+impl PartialEq for Seen {
+    fn eq(&self, other: &Self) -> bool {
+        (self.size, self.mtime, self.inode) == (other.size, other.mtime, other.inode)
+    }
+}
+
+impl Eq for Seen {}
+
+impl Seen {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let since_1970 = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            size: metadata.len(),
+            mtime: u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX),
+            inode: inode(metadata),
+            certain: modified.elapsed().is_ok_and(|age| age > COARSE),
+        }
+    }
+
+    /// Whether a file that now looks like `now` surely has the content that it had then.
+    pub(super) fn still(&self, now: &Self) -> bool {
+        self == now && self.certain
+    }
+}
+
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Nothing,
+    File {
+        seen: Seen,
+        mode: u16,
+    },
+    Directory {
+        mode: u16,
+        mtime: u64,
+    },
+    /// A symbolic link, a device, ...: nothing of ours, here or on the way here.
+    Foreign,
+}
+
+impl Found {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let (seen, mode) = (Seen::of(metadata), mode(metadata));
+        match metadata.file_type() {
+            kind if kind.is_file() => Self::File { seen, mode },
+            kind if kind.is_dir() => Self::Directory { mode, mtime: seen.mtime },
+            _ => Self::Foreign,
+        }
+    }
+}
+
+/// Looks at a path without following any symbolic link.
+pub(super) fn look(root: &Path, path: &PortablePath) -> Result<Found> {
+    match parent(root, path)? {
+        Found::Directory { .. } => look_at(&root.join(path.as_str())),
+        Found::Nothing => Ok(Found::Nothing),
+        Found::File { .. } | Found::Foreign => Ok(Found::Foreign),
+    }
+}
+
+fn look_at(path: &Path) -> Result<Found> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Found::of(&metadata)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound) => Ok(Found::Nothing),
+        // A file where a directory should be: for whoever asks for what is below it, the way is blocked.
+        Err(error) if matches!(error.kind(), ErrorKind::NotADirectory) => Ok(Found::Foreign),
+        Err(error) => Err(Error::io("looking at", path)(error)),
+    }
+}
+
+/// What the way to a path is: a directory if every component is one; otherwise the first that is not.
+fn parent(root: &Path, path: &PortablePath) -> Result<Found> {
+    let mut at = root.to_path_buf();
+    let mut components = path.components().peekable();
+    while let Some(component) = components.next() {
+        if components.peek().is_none() {
+            break;
+        }
+        at.push(component);
+        // SYN-034 for what is read, SYN-010 for what is written: a symbolic link is no way out of the folder.
+        match look_at(&at)? {
+            Found::Directory { .. } => {}
+            blocked => return Ok(blocked),
+        }
+    }
+    Ok(Found::Directory { mode: 0, mtime: 0 })
+}
+
+/// Opens the file at `path` if it still is the one that was `seen`.
+///
+/// SYN-034: the file that was opened is compared, so that no link put there meanwhile leads elsewhere.
+pub(super) fn open_seen(root: &Path, path: &PortablePath, seen: &Seen) -> Result<Option<File>> {
+    if !matches!(look(root, path)?, Found::File { seen: now, .. } if now == *seen) {
+        return Ok(None);
+    }
+    let Ok(file) = File::open(root.join(path.as_str())) else { return Ok(None) };
+    Ok(is_seen(&file, seen).then_some(file))
+}
+
+/// Whether an open file still looks as it did.
+pub(super) fn is_seen(file: &File, seen: &Seen) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && Seen::of(&metadata) == *seen)
+}
+
+/// Directories that were checked or made while a batch is applied, and those whose own content changed.
+#[derive(Default)]
+pub(super) struct Directories {
+    good: BTreeSet<PathBuf>,
+    changed: BTreeSet<PathBuf>,
+}
+
+impl Directories {
+    /// Makes the directories on the way to `path`. `false`: something else is in the way.
+    pub(super) fn make_way(&mut self, root: &Path, path: &PortablePath) -> Result<bool> {
+        let (parent, _) = path.as_str().rsplit_once('/').unwrap_or_default();
+        if self.good.contains(Path::new(parent)) {
+            return Ok(true);
+        }
+        let mut at = root.to_path_buf();
+        for component in parent.split('/').filter(|component| !component.is_empty()) {
+            at.push(component);
+            match look_at(&at)? {
+                Found::Directory { .. } => {}
+                Found::Nothing => {
+                    std::fs::create_dir(&at).map_err(Error::io("making the directory", &at))?;
+                    self.changed(&at);
+                }
+                Found::File { .. } | Found::Foreign => return Ok(false),
+            }
+        }
+        self.good.insert(parent.into());
+        Ok(true)
+    }
+
+    /// Something at `path` was made, renamed or removed.
+    pub(super) fn changed(&mut self, path: &Path) {
+        if let Some(parent) = path.parent()
+            && !self.changed.contains(parent)
+        {
+            self.changed.insert(parent.into());
+        }
+    }
+
+    /// A directory was removed or renamed: what was checked may not hold any more.
+    pub(super) fn forget_checks(&mut self) {
+        self.good.clear();
+    }
+
+    /// Makes renames and removals safe from a crash.
+    pub(super) fn flush(&mut self, root: &Path) -> Result<()> {
+        self.good.clear();
+        let changed = std::mem::take(&mut self.changed);
+        if changed.len() > 4 && flush_all(root)? {
+            return Ok(());
+        }
+        for directory in changed {
+            match File::open(&directory).and_then(|file| file.sync_all()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {} // removed with its content
+                result => result.map_err(Error::io("flushing", &directory))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the content of finished temporary files safe from a crash, many at once.
+pub(super) fn flush(root: &Path) -> Result<()> {
+    flush_all(root).map(drop)
+}
+
+/// One system call for all that was written to the file system. `false`: the system has none.
+#[cfg(target_os = "linux")]
+fn flush_all(root: &Path) -> Result<bool> {
+    let file = File::open(root).map_err(Error::io("opening", root))?;
+    rustix::fs::syncfs(&file).map_err(|error| Error::io("flushing", root)(error.into()))?;
+    Ok(true)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn flush_all(_: &Path) -> Result<bool> {
+    Ok(false)
+}
+
+#[cfg(unix)]
+pub(super) fn mode(metadata: &Metadata) -> u16 {
+    let bits = std::os::unix::fs::MetadataExt::mode(metadata) & 0o777;
+    u16::try_from(bits).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+pub(super) fn mode(metadata: &Metadata) -> u16 {
+    if metadata.permissions().readonly() { 0o444 } else { 0o644 }
+}
+
+/// Sets permission bits. Never more than those: a peer does not hand out set-user-id programs.
+#[cfg(unix)]
+pub(super) fn set_mode(file: &File, mode: u16) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(std::fs::Permissions::from_mode(u32::from(mode & 0o777)))
+}
+
+#[cfg(not(unix))]
+pub(super) fn set_mode(_: &File, _: u16) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn inode(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
+}
+
+#[cfg(not(unix))]
+fn inode(_: &Metadata) -> u64 {
+    0
+}

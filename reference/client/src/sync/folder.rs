@@ -1,0 +1,92 @@
+//! One folder of this device: where it is, and the lock under which its files change.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use meshproof_proto::codec::{Id, hex};
+
+use super::Index;
+use super::temp::{PREFIX, TempFile};
+use crate::error::{Error, Result};
+
+/// Which way changes go, by choice of this device's user. What the user *may* do is in the tickets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Both.
+    #[default]
+    Both,
+    /// Changes of others are taken, own changes stay here.
+    ReceiveOnly,
+    /// Own changes are given, changes of others are left out.
+    SendOnly,
+}
+
+/// One folder of this device.
+pub struct Folder {
+    id: Id,
+    device: Id,
+    root: PathBuf,
+    direction: Direction,
+    index: Arc<Index>,
+    lock: Mutex<()>,
+    /// Tells own temporary files, which are in use, from leftovers of a run that ended early (SYN-033).
+    run: String,
+    temporary: AtomicU64,
+}
+
+impl Folder {
+    /// The folder `id` of `device`, with its files below the directory `root`.
+    pub fn open(id: Id, device: Id, root: &Path, direction: Direction, index: Arc<Index>) -> Result<Self> {
+        let root = std::fs::canonicalize(root).map_err(Error::io("opening the folder", root))?;
+        if !root.is_dir() {
+            return Err(Error::usage(format!("{} is not a directory", root.display())));
+        }
+        let mut run = [0; 8];
+        crate::os_entropy(&mut run);
+        let (run, temporary) = (hex(&run), AtomicU64::new(0));
+        Ok(Self { id, device, root, direction, index, lock: Mutex::new(()), run, temporary })
+    }
+
+    /// The folder's identifier.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// The device that this is.
+    pub fn device(&self) -> Id {
+        self.device
+    }
+
+    /// Where its files are.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Which way changes go.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// What is known of its paths.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Whoever changes files or the index of this folder holds this.
+    pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new temporary file, in the folder's own file system so that it can be renamed into place.
+    pub(super) fn temp_file(&self) -> Result<TempFile> {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        TempFile::create(self.root.join(format!("{}{number}", self.temp_prefix())))
+    }
+
+    /// How the names of this run's temporary files start.
+    pub(super) fn temp_prefix(&self) -> String {
+        format!("{PREFIX}{}-", self.run)
+    }
+}

@@ -1,0 +1,29 @@
+//! Synchronising folders (`spec/sync.md`): what is on disk, what is known of it, and sessions with peers.
+//!
+//! ```text
+//!  scan --------> Index <-------- apply <---- fetch <--\
+//!  (own changes)    |    (received changes)             session <--> peer
+//!                   \------> upload -------------------/
+//! ```
+//!
+//! Everything here blocks and runs on threads for blocking work. A folder's files change only under the lock of its
+//! [`Folder`]: one scan or one batch of received changes at a time.
+
+mod apply;
+mod disk;
+mod fetch;
+mod folder;
+mod index;
+mod progress;
+mod scan;
+mod session;
+mod temp;
+mod upload;
+
+pub use disk::Seen;
+pub use folder::{Direction, Folder};
+pub use index::{Index, Record};
+pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
+pub use scan::{ScanReport, scan};
+pub use session::run as run_session;
+pub use temp::PREFIX as TEMP_PREFIX;

@@ -1,0 +1,102 @@
+//! What a person or a kit can watch of a sync, and what is left to say at its end.
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::sync::PortablePath;
+
+/// Told while a scan or a session goes on, from several threads. Implement what you need.
+pub trait Progress: Send + Sync {
+    /// A scan read this many bytes of changed files more.
+    fn hashed(&self, folder: Id, bytes: u64) {
+        let _ = (folder, bytes);
+    }
+
+    /// It became known that this many files and bytes more have to be received.
+    fn expected(&self, peer: Id, files: u64, bytes: u64) {
+        let _ = (peer, files, bytes);
+    }
+
+    /// This many files and bytes more were received.
+    fn received(&self, peer: Id, files: u64, bytes: u64) {
+        let _ = (peer, files, bytes);
+    }
+
+    /// This many bytes more were sent.
+    fn sent(&self, peer: Id, bytes: u64) {
+        let _ = (peer, bytes);
+    }
+
+    /// A path is left out.
+    fn skipped(&self, folder: Id, skipped: &Skipped) {
+        let _ = (folder, skipped);
+    }
+
+    /// Two devices changed one file; the losing content is now under this name.
+    fn conflict(&self, folder: Id, kept: &PortablePath) {
+        let _ = (folder, kept);
+    }
+}
+
+/// Watches nothing.
+pub struct NoProgress;
+
+impl Progress for NoProgress {}
+
+/// A path that is not synchronised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Where, below the folder's root. Not always Unicode on disk, so only for people.
+    pub path: String,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why a path is not synchronised.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// The name breaks this rule for portable paths, SYN-010 to SYN-014, or is no Unicode.
+    Unportable(&'static str),
+    /// A symbolic link, a device, a socket or a pipe.
+    NotAFile,
+    /// It changed while it was read.
+    Busy,
+    /// The system does not let us.
+    Unreadable(String),
+    /// Something else is at its place.
+    InTheWay,
+    /// The peer does not have the content any more.
+    Gone,
+}
+
+impl std::fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unportable(rule) => write!(f, "the name is not portable ({rule}); rename it"),
+            Self::NotAFile => f.write_str("neither file nor directory"),
+            Self::Busy => f.write_str("changed while it was read; the next sync takes it"),
+            Self::Unreadable(why) => write!(f, "not accessible: {why}"),
+            Self::InTheWay => f.write_str("something else is in its place here; move that away"),
+            Self::Gone => {
+                f.write_str("the peer does not have it any more; the next sync takes what replaced it")
+            }
+        }
+    }
+}
+
+/// What a session did.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The folders that both devices wanted and the ticket allows.
+    pub folders: Vec<Id>,
+    /// Files whose content came from the peer.
+    pub files_received: u64,
+    /// Content from the peer.
+    pub bytes_received: u64,
+    /// Content to the peer.
+    pub bytes_sent: u64,
+    /// Paths that were removed here.
+    pub deleted: u64,
+    /// Where the losing content of concurrent edits went.
+    pub conflicts: Vec<(Id, PortablePath)>,
+    /// What could not be taken over.
+    pub skipped: Vec<(Id, Skipped)>,
+}

@@ -1,0 +1,315 @@
+//! One session over one channel (`spec/sync.md`, section 3.1). Both roles are the same.
+//!
+//! ```text
+//!  HELLO both ways --> INDEX of each common folder --> REQUEST / BLOCK --> DONE of each --> BYE both ways --> close
+//! ```
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use meshproof_proto::sync::message::{Entry, Request};
+use meshproof_proto::sync::{Decoder, Kind, Message, PortablePath};
+use meshproof_proto::ticket::Role;
+use meshproof_proto::ticket::pair::SharedFolder;
+use tokio::sync::mpsc;
+
+use super::apply::Apply;
+use super::fetch::{Fetch, Fetched, Want};
+use super::progress::{Progress, Report, SkipReason};
+use super::upload::{Gate, Job, Upload};
+use super::{Direction, Folder};
+use crate::error::{Error, Result};
+use crate::transport::{Connection, Incoming};
+
+/// How many requests of the peer may be unanswered: far above what waits in an honest window, and a bound for others.
+const MAX_UNANSWERED: usize = 65_536;
+/// How many entries a peer may have in one folder: a bound for memory.
+const MAX_ENTRIES: u64 = 4_000_000;
+
+/// Runs a session to its end; blocks. Folders are synchronised that both devices want and the ticket maps on both.
+///
+/// # Errors
+/// The first failure. What was completely received until then is in place, nothing else (SYN-033).
+pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progress) -> Result<Report> {
+    let Connection { peer, initiator, mut incoming, outgoing } = connection;
+    // SYN-005: the ticket, not the peer, says what two devices share.
+    let common: Vec<(&Folder, &SharedFolder)> = {
+        let granted = |folder: &Id| peer.grounds.folders.iter().find(|shared| shared.folder == *folder);
+        let mut common: Vec<_> = folders.iter().filter_map(|f| Some((&**f, granted(&f.id())?))).collect();
+        common.sort_by_key(|(folder, _)| folder.id());
+        common
+    };
+    let mut hello = Vec::new();
+    Message::Hello(common.iter().map(|(folder, _)| folder.id()).collect()).write(&mut hello);
+    outgoing.send(hello);
+
+    let all: Vec<&Folder> = common.iter().map(|(folder, _)| *folder).collect();
+    let gate = Gate::new(outgoing.clone());
+    let (jobs, work) = sync_channel(MAX_UNANSWERED);
+    let upload = Upload {
+        folders: &all,
+        outgoing: outgoing.clone(),
+        gate: &gate,
+        progress,
+        peer: peer.device,
+        open: None,
+    };
+    let shared =
+        common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
+    let session = Session {
+        folders: &all,
+        shared,
+        started: false,
+        peer: peer.device,
+        progress,
+        fetch: Fetch::default(),
+        gate: &gate,
+        jobs,
+        said_bye: false,
+        heard_bye: false,
+        report: Report::default(),
+    };
+    std::thread::scope(|scope| {
+        let upload = scope.spawn(move || upload.run(&work));
+        let join = |upload: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
+            upload.join().unwrap_or(Err(Error::Peer("the sending thread panicked")))
+        };
+        match session.run(&mut incoming) {
+            Ok(mut report) => {
+                report.bytes_sent = join(upload)?; // all is sent: nothing follows close_notify
+                outgoing.close();
+                wait_for_close(&mut incoming)?;
+                Ok(report)
+            }
+            Err(error) => {
+                outgoing.abort(); // section 5
+                drop(incoming);
+                let _ = join(upload);
+                Err(error)
+            }
+        }
+    })
+}
+
+fn wait_for_close(incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
+    while let Some(next) = incoming.blocking_recv() {
+        if let Incoming::Failed(error) = next {
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// A folder of the session.
+#[allow(clippy::struct_excessive_bools)] // they are independent
+struct Shared<'a> {
+    apply: Apply<'a>,
+    /// Whether both devices named it in HELLO.
+    agreed: bool,
+    /// Whether the peer's entries count.
+    takes: bool,
+    /// Whether own entries are given.
+    gives: bool,
+    last_path: Option<PortablePath>,
+    entries: u64,
+    index_read: bool,
+    /// How many files are on their way.
+    wanted: usize,
+    done: bool,
+}
+
+impl<'a> Shared<'a> {
+    fn new(folder: &'a Folder, roles: &SharedFolder, initiator: bool, progress: &'a dyn Progress) -> Self {
+        let (mut own, mut theirs) = (roles.initiator_role, roles.responder_role);
+        if !initiator {
+            std::mem::swap(&mut own, &mut theirs);
+        }
+        // SYN-023: what a reader says about a folder does not count.
+        let may_write = theirs != Role::Reader || deviates(req::SYN_023);
+        Self {
+            apply: Apply::new(folder, progress),
+            agreed: false,
+            takes: may_write && folder.direction() != Direction::SendOnly,
+            gives: own != Role::Reader && folder.direction() != Direction::ReceiveOnly,
+            last_path: None,
+            entries: 0,
+            index_read: false,
+            wanted: 0,
+            done: false,
+        }
+    }
+}
+
+struct Session<'a> {
+    folders: &'a [&'a Folder],
+    shared: Vec<Shared<'a>>,
+    /// Whether the peer's HELLO came.
+    started: bool,
+    peer: Id,
+    progress: &'a dyn Progress,
+    fetch: Fetch,
+    gate: &'a Gate,
+    jobs: SyncSender<Job>,
+    said_bye: bool,
+    heard_bye: bool,
+    report: Report,
+}
+
+impl Session<'_> {
+    fn run(mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<Report> {
+        let result = self.exchange(incoming);
+        if result.is_err() {
+            // What is complete and verified stays (SYN-033 is about the rest).
+            for number in 0..self.shared.len() {
+                let _ = self.shared[number].apply.commit(&mut self.report);
+            }
+        }
+        result.map(|()| self.report)
+    }
+
+    fn exchange(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
+        let mut decoder = Decoder::default();
+        while !(self.said_bye && self.heard_bye) {
+            let content = match incoming.blocking_recv() {
+                Some(Incoming::Data(content)) => content,
+                Some(Incoming::Failed(error)) => return Err(error),
+                Some(Incoming::Closed) | None => return Err(Error::Peer("it ended the session early")),
+            };
+            decoder.push(&content);
+            while let Some(message) = decoder.next()? {
+                self.handle(message)?;
+            }
+            self.go_on()?;
+        }
+        Ok(())
+    }
+
+    fn handle(&mut self, message: Message) -> Result<()> {
+        match message {
+            Message::Hello(theirs) => self.handle_hello(&theirs),
+            Message::Index { folder, last, entries } => self.handle_index(folder, last, entries),
+            Message::Request(request) => self.handle_request(request),
+            Message::Block { request, content } => {
+                let bytes = content.as_ref().map_or(0, Vec::len) as u64;
+                self.report.bytes_received += bytes;
+                self.progress.received(self.peer, 0, bytes);
+                let fetched = self.fetch.block(request, content)?;
+                self.handle_fetched(fetched)
+            }
+            Message::Done(_) => Ok(()),
+            Message::Bye => {
+                self.heard_bye = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn handle_hello(&mut self, theirs: &[Id]) -> Result<()> {
+        if self.started {
+            return Err(Error::Peer("a second HELLO"));
+        }
+        self.started = true;
+        let mut indexes = Vec::new();
+        for (number, shared) in self.shared.iter_mut().enumerate() {
+            shared.agreed = theirs.contains(&shared.apply.folder_id());
+            if shared.agreed {
+                self.report.folders.push(shared.apply.folder_id());
+                indexes.push((number, shared.gives));
+            }
+        }
+        self.job(Job::Indexes(indexes))
+    }
+
+    /// SYN-004: the number of a folder of this session.
+    fn agreed(&self, folder: Id) -> Result<Option<usize>> {
+        let number = self.shared.iter().position(|s| s.agreed && s.apply.folder_id() == folder);
+        demand(number.is_some(), req::SYN_004)?;
+        Ok(number)
+    }
+
+    fn handle_index(&mut self, folder: Id, last: bool, entries: Vec<Entry>) -> Result<()> {
+        let Some(number) = self.agreed(folder)? else { return Ok(()) };
+        let shared = &mut self.shared[number];
+        // SYN-006 also when messages for two folders take turns, and after the last one.
+        let first = entries.first().map(|entry| &entry.path);
+        let ascends = shared.last_path.is_none() || first.is_none() || first > shared.last_path.as_ref();
+        demand(ascends && !shared.index_read, req::SYN_006)?;
+        shared.last_path = entries.last().map(|entry| entry.path.clone()).or(shared.last_path.take());
+        shared.index_read = last;
+        shared.entries += entries.len() as u64;
+        if shared.entries > MAX_ENTRIES {
+            return Err(Error::Peer("an INDEX without end"));
+        }
+        if !shared.takes {
+            return Ok(()); // SYN-023, or this device's own choice
+        }
+        for theirs in shared.apply.offer(entries, &mut self.report)? {
+            if let Kind::File { size, .. } = theirs.kind {
+                self.progress.expected(self.peer, 1, size);
+            }
+            shared.wanted += 1;
+            self.fetch.want(Want { folder: number, theirs });
+        }
+        Ok(())
+    }
+
+    fn handle_request(&mut self, request: Request) -> Result<()> {
+        match self.agreed(request.folder)? {
+            Some(number) => self.job(Job::Answer(number, request)),
+            None => Ok(()),
+        }
+    }
+
+    fn handle_fetched(&mut self, fetched: Fetched) -> Result<()> {
+        let (want, ready) = match fetched {
+            Fetched::Part => return Ok(()),
+            Fetched::Complete(want, ready) => (want, Some(ready)),
+            Fetched::Gone(want) => (want, None),
+        };
+        let shared = &mut self.shared[want.folder];
+        shared.wanted -= 1;
+        let Some(ready) = ready else {
+            shared.apply.skip(&want.theirs.path, SkipReason::Gone, &mut self.report);
+            return Ok(());
+        };
+        self.report.files_received += 1;
+        self.progress.received(self.peer, 1, 0);
+        shared.apply.stage(want.theirs, ready, &mut self.report)
+    }
+
+    /// Asks for more content; says DONE and BYE when it is time.
+    fn go_on(&mut self) -> Result<()> {
+        let mut out = Vec::new();
+        while let Some(fetched) = self.fetch.ask(self.folders, &mut out)? {
+            self.handle_fetched(fetched)?;
+        }
+        if !out.is_empty() {
+            self.gate.send(std::mem::take(&mut out));
+        }
+        for shared in self.shared.iter_mut().filter(|shared| shared.agreed && !shared.done) {
+            if shared.index_read && shared.wanted == 0 {
+                shared.apply.finish(&mut self.report)?;
+                shared.done = true;
+                Message::Done(shared.apply.folder_id()).write(&mut out);
+            }
+        }
+        let all_done = self.shared.iter().all(|shared| shared.done || !shared.agreed);
+        if self.started && !self.said_bye && all_done && self.fetch.is_idle() {
+            self.said_bye = true;
+            Message::Bye.write(&mut out);
+        }
+        if !out.is_empty() {
+            self.gate.send(out);
+        }
+        Ok(())
+    }
+
+    fn job(&self, job: Job) -> Result<()> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            std::sync::mpsc::TrySendError::Full(_) => Error::Peer("more requests than it reads answers"),
+            std::sync::mpsc::TrySendError::Disconnected(_) => Error::Peer("it takes no answers any more"),
+        })
+    }
+}

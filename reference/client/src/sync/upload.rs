@@ -1,0 +1,187 @@
+//! The sending half of a session, on a thread of its own: indexes, then answers to requests. It waits for room in the
+//! channel so that nobody else has to.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::sync::mpsc::Receiver;
+use std::sync::{Mutex, PoisonError};
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::Message;
+use meshproof_proto::sync::message::{Entry, MAX_BODY, Request};
+
+use super::Folder;
+use super::disk::{Seen, is_seen, open_seen};
+use super::progress::Progress;
+use crate::error::Result;
+use crate::transport::Outgoing;
+
+/// How many entries are read from the index at once.
+const PAGE: usize = 1_024;
+/// Messages are put together up to this size.
+const PIECE: usize = 256 * 1024;
+
+/// Keeps what the session has to say behind the indexes: requests and DONE come after INDEX (section 3.1).
+pub(super) struct Gate {
+    outgoing: Outgoing,
+    /// `None`: the indexes are out.
+    held: Mutex<Option<Vec<u8>>>,
+}
+
+impl Gate {
+    pub(super) fn new(outgoing: Outgoing) -> Self {
+        Self { outgoing, held: Mutex::new(Some(Vec::new())) }
+    }
+
+    /// Sends, as soon as the indexes are out. Does not wait.
+    pub(super) fn send(&self, bytes: Vec<u8>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *held {
+            Some(held) => held.extend_from_slice(&bytes),
+            None => self.outgoing.send(bytes),
+        }
+    }
+
+    fn open(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.take().filter(|held| !held.is_empty()) {
+            self.outgoing.send(held);
+        }
+    }
+}
+
+/// What the thread is told to do.
+pub(super) enum Job {
+    /// Send the indexes of these folders. `false`: an empty one, for this device keeps its changes to itself.
+    Indexes(Vec<(usize, bool)>),
+    /// Answer a request for a file of the folder with this number.
+    Answer(usize, Request),
+}
+
+pub(super) struct Upload<'a> {
+    pub(super) folders: &'a [&'a Folder],
+    pub(super) outgoing: Outgoing,
+    pub(super) gate: &'a Gate,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) peer: Id,
+    /// The file of the last answer: the next is mostly for the same.
+    pub(super) open: Option<(usize, MediaHash, File, Seen)>,
+}
+
+impl Upload<'_> {
+    /// Works until there are no more jobs, or the channel ended. Returns how many bytes of content it sent.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<u64> {
+        let mut sent = 0;
+        let mut piece = Vec::new();
+        while let Ok(job) = jobs.recv() {
+            let mut next = Some(job);
+            while let Some(job) = next {
+                match job {
+                    Job::Indexes(folders) => {
+                        for (number, publish) in folders {
+                            self.write_index(number, publish, &mut piece)?;
+                        }
+                        self.flush(&mut piece);
+                        self.gate.open();
+                    }
+                    Job::Answer(number, request) => sent += self.answer(number, &request, &mut piece)?,
+                }
+                if piece.len() >= PIECE && !self.flush(&mut piece) {
+                    return Ok(sent);
+                }
+                next = jobs.try_recv().ok();
+            }
+            if !self.flush(&mut piece) {
+                return Ok(sent);
+            }
+        }
+        Ok(sent)
+    }
+
+    fn flush(&self, piece: &mut Vec<u8>) -> bool {
+        piece.is_empty() || self.outgoing.send_bulk(std::mem::take(piece))
+    }
+
+    fn write_index(&self, number: usize, publish: bool, piece: &mut Vec<u8>) -> Result<()> {
+        let folder = self.folders[number];
+        let mut after = String::new();
+        loop {
+            let limit = if publish { PAGE } else { 0 };
+            let page = folder.index().page(folder.id(), &after, limit)?;
+            let last = page.len() < PAGE;
+            if let Some(record) = page.last() {
+                after = record.entry.path.as_str().into();
+            }
+            let mut entries = page.into_iter().map(|record| record.entry).peekable();
+            loop {
+                // Paths may be long: a message is cut by bytes.
+                let (mut some, mut size) = (Vec::new(), 0);
+                while let Some(entry) = entries.next_if(|entry| size + size_of(entry) <= MAX_BODY - 64) {
+                    size += size_of(&entry);
+                    some.push(entry);
+                }
+                let last = last && entries.peek().is_none();
+                Message::Index { folder: folder.id(), last, entries: some }.write(piece);
+                if piece.len() >= PIECE {
+                    self.flush(piece);
+                }
+                if entries.peek().is_none() {
+                    break;
+                }
+            }
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
+        let content = self.read(number, request)?;
+        let sent = content.as_ref().map_or(0, Vec::len) as u64;
+        // SYN-032: `None` is status 1.
+        Message::Block { request: request.request, content }.write(piece);
+        self.progress.sent(self.peer, sent);
+        Ok(sent)
+    }
+
+    /// The bytes, if some file of the folder has the content (SYN-034) and did not change since it was hashed (SYN-032).
+    fn read(&mut self, number: usize, request: &Request) -> Result<Option<Vec<u8>>> {
+        let is_open = matches!(&self.open, Some((n, hash, ..)) if (*n, *hash) == (number, request.hash));
+        if !is_open && !self.find(number, &request.hash)? {
+            return Ok(None);
+        }
+        let Some((_, _, file, seen)) = &mut self.open else { return Ok(None) };
+        let content = read_part(file, seen.size, request);
+        let content = content.filter(|_| is_seen(file, seen));
+        if content.is_none() {
+            self.open = None;
+        }
+        Ok(content)
+    }
+
+    fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {
+        let folder = self.folders[number];
+        for record in folder.index().find(folder.id(), hash)? {
+            let Some(seen) = record.seen else { continue };
+            if let Some(file) = open_seen(folder.root(), &record.entry.path, &seen)? {
+                self.open = Some((number, *hash, file, seen));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn read_part(file: &mut File, size: u64, request: &Request) -> Option<Vec<u8>> {
+    let length = size.checked_sub(request.offset)?.min(u64::from(request.length));
+    let mut content = vec![0; usize::try_from(length).ok()?];
+    file.seek(SeekFrom::Start(request.offset)).ok()?;
+    file.read_exact(&mut content).ok()?;
+    Some(content)
+}
+
+/// Not less than what the entry takes in an INDEX.
+fn size_of(entry: &Entry) -> usize {
+    96 + entry.path.as_str().len() + 24 * entry.version.counters().len()
+}

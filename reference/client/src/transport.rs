@@ -1,0 +1,411 @@
+//! A proto [`Channel`] over a TCP connection: one task a connection, bounded memory both ways.
+//!
+//! ```text
+//!  socket --read--> Channel --Incoming--> queue of a fixed length --> session
+//!  socket <-write-- Channel <-Command---- queue of a budget in bytes <-- session
+//! ```
+//!
+//! The task writes whenever it can and reads only when what it read before was taken, so a slow reader slows its peer
+//! and nothing else; it never waits for one direction while the other could go on.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use meshproof_proto::channel::{Channel, Event, Output, Peer};
+use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::requirement as req;
+use meshproof_proto::ticket::pair::{Grounds, grounds};
+use meshproof_proto::ticket::{Presenter, Verifier};
+use meshproof_proto::time::UnixTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+use crate::{now, os_entropy};
+
+/// How much is read from a socket at once, in bytes.
+const READ: usize = 256 * 1024;
+/// How many pieces of up to [`READ`] bytes wait for the session.
+const INCOMING: usize = 16;
+/// How many sealed bytes wait for the socket before more is sealed.
+const HIGH_WATER: usize = 1024 * 1024;
+/// How many bytes a session may have queued for sending.
+const BUDGET: usize = 4 * 1024 * 1024;
+/// How long a TCP connection may take to be opened.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long the peer may take to answer our close_notify.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long a channel may be silent both ways before the peer counts as gone.
+const IDLE: Duration = Duration::from_mins(5);
+
+/// An established channel. Dropping it closes the channel.
+pub struct Connection {
+    /// Who is at the other end, and why it may be.
+    pub peer: Peer,
+    /// Whether this device opened the connection.
+    pub initiator: bool,
+    /// What the peer sends.
+    pub incoming: mpsc::Receiver<Incoming>,
+    /// The way to the peer.
+    pub outgoing: Outgoing,
+}
+
+/// What comes out of a channel.
+#[derive(Debug)]
+pub enum Incoming {
+    /// The peer sent this.
+    Data(Vec<u8>),
+    /// The peer sends nothing more.
+    Closed,
+    /// The channel failed; this is the last that comes.
+    Failed(Error),
+}
+
+/// The sending end of a channel, for threads that may block.
+#[derive(Clone)]
+pub struct Outgoing {
+    commands: mpsc::UnboundedSender<Command>,
+    budget: Arc<Budget>,
+}
+
+enum Command {
+    Send { content: Vec<u8>, cost: usize },
+    Close,
+    Abort,
+}
+
+impl Outgoing {
+    /// Sends without waiting. For what is small and bounded by a rule of its own.
+    pub fn send(&self, content: Vec<u8>) {
+        let _ = self.commands.send(Command::Send { content, cost: 0 });
+    }
+
+    /// Waits until there is room, then sends. `false`: the channel has ended. Not for async code: it blocks.
+    pub fn send_bulk(&self, content: Vec<u8>) -> bool {
+        let cost = content.len().min(BUDGET);
+        self.budget.take(cost) && self.commands.send(Command::Send { content, cost }).is_ok()
+    }
+
+    /// Says, after all that was sent, that nothing more comes.
+    pub fn close(&self) {
+        let _ = self.commands.send(Command::Close);
+    }
+
+    /// Says that nothing more comes, and waits for no answer: the peer broke a rule.
+    pub fn abort(&self) {
+        let _ = self.commands.send(Command::Abort);
+    }
+}
+
+/// What a verified pair ticket gives the initiator: see [`meshproof_proto::ticket::pair::grounds`].
+pub fn grounds_of(verifier: &Verifier, device: &Device, target: &Target) -> Result<Grounds> {
+    let ticket = verifier.verify(&target.ticket, now(), Presenter::Holder(device.spki()))?;
+    Ok(grounds(&ticket, target.device, &target.key.fingerprint(device.provider()))?)
+}
+
+/// Opens a channel to the device `target` at `address` (`host:port`). `grounds` is from [`grounds_of`].
+pub async fn dial(
+    address: &str,
+    device: Arc<Device>,
+    target: &Target,
+    grounds: Grounds,
+) -> Result<Connection> {
+    let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
+        .await
+        .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)?;
+    let channel = Channel::initiate(device, target, grounds, now(), Box::new(os_entropy))?;
+    establish(stream, channel, true).await
+}
+
+/// Does the responder's part of the handshake on an accepted connection. `verifier` has this device as audience.
+pub async fn accept(stream: TcpStream, device: Arc<Device>, verifier: Arc<Verifier>) -> Result<Connection> {
+    let channel = Channel::accept(device, verifier, now(), Box::new(os_entropy));
+    establish(stream, channel, false).await
+}
+
+async fn establish(stream: TcpStream, channel: Channel, initiator: bool) -> Result<Connection> {
+    let _ = stream.set_nodelay(true);
+    let (established, done) = oneshot::channel();
+    let (to_session, incoming) = mpsc::channel(INCOMING);
+    let (commands, from_session) = mpsc::unbounded_channel();
+    let budget = Arc::new(Budget::new(BUDGET));
+    let driver = Driver {
+        channel,
+        established: Some(established),
+        sealed: VecDeque::new(),
+        sealed_bytes: 0,
+        written: 0,
+        ready: VecDeque::new(),
+        budget: budget.clone(),
+        closing_since: None,
+        aborted: false,
+    };
+    tokio::spawn(driver.run(stream, to_session, from_session));
+    let peer = done.await.map_err(|_| Error::Peer("the connection was abandoned during the handshake"))??;
+    Ok(Connection { peer, initiator, incoming, outgoing: Outgoing { commands, budget } })
+}
+
+/// The task of one connection.
+struct Driver {
+    channel: Channel,
+    established: Option<oneshot::Sender<Result<Peer>>>,
+    /// What waits for the socket, and how much of the first piece is written.
+    sealed: VecDeque<Vec<u8>>,
+    sealed_bytes: usize,
+    written: usize,
+    /// What waits for the session.
+    ready: VecDeque<Incoming>,
+    budget: Arc<Budget>,
+    closing_since: Option<Instant>,
+    aborted: bool,
+}
+
+impl Driver {
+    async fn run(
+        mut self,
+        mut stream: TcpStream,
+        to_session: mpsc::Sender<Incoming>,
+        mut from_session: mpsc::UnboundedReceiver<Command>,
+    ) {
+        let (mut reader, mut writer) = stream.split();
+        let mut input = Vec::with_capacity(READ);
+        let mut last_activity = Instant::now();
+        let (mut readable, mut writable, mut session_gone) = (true, true, false);
+        loop {
+            let (ended, deadline) = self.poll_channel();
+            let ended = ended || self.aborted;
+            if ended && (self.sealed.is_empty() || !writable) {
+                break;
+            }
+            let wake = self.wake_at(deadline, last_activity);
+            tokio::select! {
+                result = writer.write(self.unwritten()), if writable && !self.sealed.is_empty() => {
+                    last_activity = Instant::now();
+                    match result {
+                        Ok(count) if count > 0 => self.wrote(count),
+                        // The peer may have said why before it went: go on reading.
+                        _ => writable = false,
+                    }
+                }
+                room = to_session.reserve(), if !self.ready.is_empty() && !session_gone => match room {
+                    Ok(room) => {
+                        if let Some(next) = self.ready.pop_front() {
+                            room.send(next);
+                        }
+                    }
+                    Err(_) => session_gone = true,
+                },
+                result = reader.read_buf(&mut input), if readable && !ended && (self.ready.is_empty() || session_gone) => {
+                    last_activity = Instant::now();
+                    match result {
+                        Ok(count) if count > 0 => self.channel.handle_input(now(), &input),
+                        _ => {
+                            readable = false;
+                            self.channel.handle_fin();
+                        }
+                    }
+                    input.clear();
+                    if session_gone {
+                        self.ready.clear();
+                    }
+                }
+                command = from_session.recv(), if self.takes_commands(ended) => {
+                    self.obey(command, &mut from_session);
+                }
+                () = tokio::time::sleep_until(wake.into()) => {
+                    self.channel.handle_timeout(now());
+                    if self.is_dead(last_activity) {
+                        self.channel.handle_fin();
+                        writable = false;
+                    }
+                }
+            }
+        }
+        self.budget.close();
+        for last in self.ready.drain(..) {
+            let _ = to_session.send(last).await;
+        }
+        drop(to_session);
+        // Unread input would turn our last words into a reset, so what still comes is read for a moment.
+        let _ = writer.shutdown().await;
+        let drain = async {
+            while matches!(reader.read_buf(&mut input).await, Ok(n) if n > 0) {
+                input.clear();
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+    }
+
+    /// Collects what the channel has to say. Returns whether it ended, and when it wants to be woken.
+    fn poll_channel(&mut self) -> (bool, Option<UnixTime>) {
+        loop {
+            match self.channel.poll_output() {
+                Output::Transmit(bytes) => {
+                    self.sealed_bytes += bytes.len();
+                    self.sealed.push_back(bytes);
+                }
+                Output::Event(event) => self.take_event(event),
+                Output::Close => return (true, None),
+                Output::Wait(deadline) => return (false, deadline),
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) {
+        let next = match event {
+            Event::Established(peer) => {
+                let nobody_waits = self.established.take().is_none_or(|tell| tell.send(Ok(peer)).is_err());
+                if nobody_waits {
+                    self.channel.close();
+                }
+                return;
+            }
+            Event::Data(content) => {
+                if let Some(Incoming::Data(before)) = self.ready.back_mut()
+                    && before.len() + content.len() <= READ
+                {
+                    before.extend_from_slice(&content);
+                    return;
+                }
+                Incoming::Data(content)
+            }
+            Event::PeerClosed => Incoming::Closed,
+            Event::HungUp => Incoming::Failed(Error::Channel {
+                message: "the peer hung up during the handshake".into(),
+                requirement: None,
+                refused: None,
+            }),
+            Event::Failed(failure) => {
+                let error = Error::from(failure);
+                tracing::warn!(requirement = error.requirement_id(), "channel failed: {error}");
+                Incoming::Failed(error)
+            }
+        };
+        match (next, self.established.take()) {
+            (Incoming::Failed(error), Some(tell)) => drop(tell.send(Err(error))),
+            (next, tell) => {
+                self.established = tell;
+                self.ready.push_back(next);
+            }
+        }
+    }
+
+    fn unwritten(&self) -> &[u8] {
+        self.sealed.front().map_or(&[], |piece| &piece[self.written..])
+    }
+
+    fn wrote(&mut self, count: usize) {
+        self.written += count;
+        self.sealed_bytes -= count;
+        if self.unwritten().is_empty() {
+            self.sealed.pop_front();
+            self.written = 0;
+        }
+    }
+
+    fn takes_commands(&self, ended: bool) -> bool {
+        let established = self.established.is_none();
+        established && !ended && self.closing_since.is_none() && self.sealed_bytes < HIGH_WATER
+    }
+
+    /// Obeys a command and those behind it. `None`: the session is gone.
+    fn obey(&mut self, first: Option<Command>, more: &mut mpsc::UnboundedReceiver<Command>) {
+        let mut small = Vec::new();
+        let mut command = first.unwrap_or(Command::Close);
+        loop {
+            match command {
+                Command::Send { content, cost } => {
+                    self.budget.give(cost);
+                    if small.is_empty() && content.len() >= READ / 4 {
+                        small = content;
+                    } else {
+                        // Many small messages make one record.
+                        small.extend_from_slice(&content);
+                    }
+                }
+                Command::Close | Command::Abort => {
+                    self.aborted = matches!(command, Command::Abort);
+                    let _ = self.channel.send(&small);
+                    self.channel.close();
+                    self.closing_since = Some(Instant::now());
+                    return;
+                }
+            }
+            if small.len() >= READ {
+                break;
+            }
+            match more.try_recv() {
+                Ok(next) => command = next,
+                Err(_) => break,
+            }
+        }
+        let _ = self.channel.send(&small);
+    }
+
+    fn wake_at(&self, deadline: Option<UnixTime>, last_activity: Instant) -> Instant {
+        let mut wake = last_activity + IDLE;
+        if let Some(since) = self.closing_since {
+            wake = wake.min(since + LINGER);
+        }
+        if let Some(UnixTime(seconds)) = deadline {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            wake = wake.min(Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default());
+        }
+        wake
+    }
+
+    /// Whether the peer took too long for a close or for any sign of life.
+    fn is_dead(&self, last_activity: Instant) -> bool {
+        let lingered = self.closing_since.is_some_and(|since| since.elapsed() >= LINGER);
+        lingered || last_activity.elapsed() >= IDLE
+    }
+}
+
+impl Drop for Driver {
+    /// Also when the runtime ends before the connection: no thread waits for room that never comes.
+    fn drop(&mut self) {
+        self.budget.close();
+    }
+}
+
+/// How many bytes may still be queued. Threads wait for it, the task of the connection gives back.
+struct Budget {
+    state: Mutex<(usize, bool)>,
+    changed: Condvar,
+}
+
+impl Budget {
+    fn new(available: usize) -> Self {
+        Self { state: Mutex::new((available, true)), changed: Condvar::new() }
+    }
+
+    fn take(&self, cost: usize) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while state.1 && state.0 < cost {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.0 = state.0.saturating_sub(cost);
+        state.1
+    }
+
+    fn give(&self, cost: usize) {
+        if cost > 0 {
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).0 += cost;
+            self.changed.notify_all();
+        }
+    }
+
+    fn close(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
+        self.changed.notify_all();
+    }
+}
+
+/// Whether an error says that the channel's ticket is over, so that a new one helps.
+pub fn ticket_ended(error: &Error) -> bool {
+    error.requirement() == Some(req::HSK_042)
+}

@@ -1,0 +1,276 @@
+//! What the tests share: an issuer with the public test keys, devices with folders in temporary directories, and a
+//! hostile peer that says what it likes over a real channel.
+
+#![allow(dead_code, unreachable_pub)] // each test program uses a part
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use meshproof_client::responder::{Responder, pair_verifier};
+use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Report};
+use meshproof_client::transport::{self, Connection, Incoming};
+use meshproof_client::{Error, now, os_entropy};
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::{DEFAULT, Provider};
+use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::message::{Entry, Version};
+use meshproof_proto::sync::{Decoder, Kind, Message, PortablePath};
+use meshproof_proto::ticket::{
+    Attributes, Claim, Issuer, KeyBinding, Mapping, Role, Subject, Ticket, device_audience,
+};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub const FOLDER: Id = Id([0xF0; 16]);
+pub const ISSUER: &str = "urn:meshproof:test";
+pub const X: Id = Id([2; 16]);
+pub const Y: Id = Id([3; 16]);
+pub const Z: Id = Id([4; 16]);
+
+fn pkcs8(pem: &str) -> Vec<u8> {
+    let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
+fn key_of(id: Id) -> &'static str {
+    match id {
+        X => include_str!("../../../../vectors/keys/device-x.pem"),
+        Y => include_str!("../../../../vectors/keys/device-y.pem"),
+        _ => include_str!("../../../../vectors/keys/device-z.pem"),
+    }
+}
+
+/// Issues tickets that say what the test wants.
+pub fn issuer() -> Issuer {
+    let key = pkcs8(include_str!("../../../../vectors/keys/issuer-a.pem"));
+    Issuer::new(DEFAULT, DEFAULT.private_key(&key).unwrap())
+}
+
+/// A pair ticket and all else that `from` needs to dial `to`.
+pub fn target(from: &Device, to: &Device, mappings: &[(Id, Role, Role)]) -> Target {
+    let mut id = [0; 16];
+    os_entropy(&mut id);
+    let mapping = |folder, device, role| Mapping { folder, device, role };
+    let ticket = Ticket {
+        id: Id(id),
+        issue_instant: now(),
+        issuer: ISSUER.into(),
+        subject: Subject::Device(from.id()),
+        confirmation: Some(from.spki().clone()),
+        not_before: now(),
+        not_on_or_after: now().plus(600),
+        audience: device_audience(to.id()),
+        authn: None,
+        authz: Vec::new(),
+        attributes: Attributes {
+            keys: vec![KeyBinding { device: to.id(), fingerprint: to.spki().fingerprint(DEFAULT) }],
+            claims: [from, to].map(|device| Claim { device: device.id(), user: Id([1; 16]) }).to_vec(),
+            mappings: mappings
+                .iter()
+                .flat_map(|(folder, mine, theirs)| {
+                    [mapping(*folder, from.id(), *mine), mapping(*folder, to.id(), *theirs)]
+                })
+                .collect(),
+        },
+    };
+    Target { device: to.id(), key: to.spki().clone(), ticket: issuer().issue(&ticket).unwrap() }
+}
+
+/// A device with one folder.
+pub struct Node {
+    pub device: Arc<Device>,
+    pub folder: Arc<Folder>,
+    pub root: PathBuf,
+    home: tempfile::TempDir,
+}
+
+impl Node {
+    pub fn new(provider: &'static dyn Provider, id: Id) -> Self {
+        Self::with(provider, id, Direction::Both)
+    }
+
+    pub fn with(provider: &'static dyn Provider, id: Id, direction: Direction) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("folder");
+        std::fs::create_dir(&root).unwrap();
+        let root = root.canonicalize().unwrap();
+        let device = Arc::new(Device::load(provider, id, &pkcs8(key_of(id)), &mut os_entropy).unwrap());
+        let index = Arc::new(Index::open(&home.path().join("index.db")).unwrap());
+        let folder = Arc::new(Folder::open(FOLDER, id, &root, direction, index).unwrap());
+        Self { device, folder, root, home }
+    }
+
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    pub fn read(&self, path: &str) -> Option<String> {
+        std::fs::read(self.root.join(path)).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    pub fn remove(&self, path: &str) {
+        std::fs::remove_file(self.root.join(path)).unwrap();
+    }
+
+    pub fn entry(&self, path: &str) -> Option<Entry> {
+        self.folder.index().get(FOLDER, path).unwrap().map(|record| record.entry)
+    }
+
+    /// Every path below the root with what it is, hidden and temporary ones too.
+    pub fn tree(&self) -> BTreeMap<String, String> {
+        let mut tree = BTreeMap::new();
+        walk(&self.root, &self.root, &mut tree);
+        tree
+    }
+}
+
+fn walk(root: &Path, at: &Path, tree: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(at).unwrap() {
+        let entry = entry.unwrap();
+        let path = entry.path();
+        let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        let metadata = entry.metadata().unwrap();
+        if metadata.is_dir() {
+            tree.insert(name, "directory".into());
+            walk(root, &path, tree);
+        } else if metadata.is_file() {
+            tree.insert(name, MediaHash::of(&std::fs::read(&path).unwrap()).to_string());
+        } else {
+            tree.insert(name, "other".into());
+        }
+    }
+}
+
+/// A responder that is up, and how its sessions ended.
+pub struct Serving {
+    pub address: String,
+    ended: Arc<Mutex<tokio::sync::mpsc::UnboundedReceiver<Result<Report, String>>>>,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Serving {
+    /// How the next incoming session ended.
+    #[allow(clippy::await_holding_lock)] // one test, one waiter
+    pub async fn ended(&self) -> Result<Report, String> {
+        self.ended.lock().unwrap().recv().await.unwrap()
+    }
+}
+
+pub async fn serve(node: &Node) -> Serving {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: SocketAddr = listener.local_addr().unwrap();
+    let verifier = pair_verifier(&node.device, ISSUER, &[issuer().key().spki().clone()]).unwrap();
+    let (tell, ended) = tokio::sync::mpsc::unbounded_channel();
+    let responder = Responder::new(node.device.clone(), verifier, vec![node.folder.clone()]).on_session(
+        move |_, result| {
+            let result = match result {
+                Ok(report) => Ok(report.clone()),
+                Err(error) => Err(format!("{}: {error}", error.requirement_id())),
+            };
+            let _ = tell.send(result);
+        },
+    );
+    let (stop, stopped) = oneshot::channel::<()>();
+    tokio::spawn(Arc::new(responder).serve(listener, async move {
+        let _ = stopped.await;
+    }));
+    Serving { address: address.to_string(), ended: Arc::new(Mutex::new(ended)), _stop: stop }
+}
+
+/// `from` dials `to`, which is up at `address`, with these roles.
+pub async fn connect(
+    from: &Device,
+    to: &Device,
+    address: &str,
+    roles: (Role, Role),
+) -> Result<Connection, Error> {
+    let target = target(from, to, &[(FOLDER, roles.0, roles.1)]);
+    let verifier = pair_verifier(to, ISSUER, &[issuer().key().spki().clone()]).unwrap();
+    let device = Arc::new(
+        Device::load(from.provider(), from.id(), &pkcs8(key_of(from.id())), &mut os_entropy).unwrap(),
+    );
+    let grounds = transport::grounds_of(&verifier, &device, &target)?;
+    transport::dial(address, device, &target, grounds).await
+}
+
+/// One session in which `from` dials `to`. Both reports.
+pub async fn sync(from: &Node, to: &Node) -> (Report, Report) {
+    let serving = serve(to).await;
+    let connection =
+        connect(&from.device, &to.device, &serving.address, (Role::Owner, Role::Owner)).await.unwrap();
+    let mine =
+        meshproof_client::responder::sync(connection, vec![from.folder.clone()], Arc::new(NoProgress)).await;
+    (mine.unwrap(), serving.ended().await.unwrap())
+}
+
+/// A peer that speaks the handshake properly and then says what the test wants.
+pub struct RawPeer {
+    pub connection: Connection,
+    decoder: Decoder,
+}
+
+impl RawPeer {
+    pub async fn connect(from: Id, to: &Node, address: &str, role: Role) -> Self {
+        let device = Device::load(DEFAULT, from, &pkcs8(key_of(from)), &mut os_entropy).unwrap();
+        let connection = connect(&device, &to.device, address, (role, Role::Owner)).await.unwrap();
+        Self { connection, decoder: Decoder::default() }
+    }
+
+    pub fn send(&self, messages: &[Message]) {
+        let mut bytes = Vec::new();
+        messages.iter().for_each(|message| message.write(&mut bytes));
+        self.connection.outgoing.send(bytes);
+    }
+
+    pub fn send_bytes(&self, bytes: Vec<u8>) {
+        self.connection.outgoing.send(bytes);
+    }
+
+    /// HELLO and an INDEX with these entries.
+    pub fn offer(&self, entries: Vec<Entry>) {
+        self.send(&[Message::Hello(vec![FOLDER]), Message::Index { folder: FOLDER, last: true, entries }]);
+    }
+
+    /// The next message, or `None` when the peer closed.
+    pub async fn next(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.decoder.next().unwrap() {
+                return Some(message);
+            }
+            match self.connection.incoming.recv().await? {
+                Incoming::Data(content) => self.decoder.push(&content),
+                Incoming::Closed => return None,
+                Incoming::Failed(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The next message that `wanted` makes something of.
+    pub async fn wait<T>(&mut self, mut wanted: impl FnMut(Message) -> Option<T>) -> Option<T> {
+        while let Some(message) = self.next().await {
+            if let Some(found) = wanted(message) {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
+/// A file that `writer` wrote as its first change.
+pub fn file(path: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
+    Entry {
+        path: PortablePath::parse(path).unwrap(),
+        kind: Kind::File { size: content.len() as u64, hash: MediaHash::of(content) },
+        mode: 0o644,
+        mtime: 1_600_000_000_000_000_000,
+        lamport,
+        writer,
+        version: Version::default().bump(writer),
+    }
+}

@@ -1,0 +1,250 @@
+//! A peer that speaks the handshake properly and then breaks the rules of `spec/sync.md`.
+
+mod common;
+
+use common::{FOLDER, Node, RawPeer, Serving, X, Y, connect, file, serve, sync};
+use meshproof_client::sync::{Direction, TEMP_PREFIX};
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::message::{Entry, Request};
+use meshproof_proto::sync::{Kind, Message};
+use meshproof_proto::ticket::Role;
+
+async fn raw(role: Role) -> (Node, Serving, RawPeer) {
+    let node = Node::new(DEFAULT, Y);
+    node.write("mine", "content of mine");
+    let serving = serve(&node).await;
+    let peer = RawPeer::connect(X, &node, &serving.address, role).await;
+    (node, serving, peer)
+}
+
+/// The session failed by this rule, and the folder is as it was.
+async fn refused(node: &Node, serving: &Serving, id: &str) {
+    let error = serving.ended().await.unwrap_err();
+    assert!(error.starts_with(id), "{error}");
+    assert_eq!(node.tree().keys().collect::<Vec<_>>(), ["mine"]);
+    assert_eq!(node.root.parent().unwrap().read_dir().unwrap().count(), 4, "folder and index.db, -shm, -wal");
+}
+
+/// An INDEX whose only path, of the same length as `safe`, is patched in after encoding.
+fn index_with_path(safe: &str, path: &str) -> Vec<u8> {
+    assert_eq!(safe.len(), path.len());
+    let (mut bytes, entries) = (Vec::new(), vec![file(safe, b"evil", X, 9)]);
+    Message::Hello(vec![FOLDER]).write(&mut bytes);
+    Message::Index { folder: FOLDER, last: true, entries }.write(&mut bytes);
+    let at = bytes.windows(safe.len()).position(|window| window == safe.as_bytes()).unwrap();
+    bytes[at..at + path.len()].copy_from_slice(path.as_bytes());
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_that_leave_the_folder() {
+    for (path, id) in [
+        ("../../etc/evil", "SYN-010"),
+        ("/tmp/evil-file", "SYN-010"),
+        ("dir/../../evil", "SYN-010"),
+        ("c:\\windows\\evi", "SYN-012"),
+        ("nul.txt/evil-f", "SYN-014"),
+    ] {
+        let (node, serving, peer) = raw(Role::Owner).await;
+        peer.send_bytes(index_with_path("aaaaaaaaaaaaaa", path));
+        refused(&node, &serving, id).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_with_another_hash_is_discarded() {
+    for content in [&b"other bytes"[..], b"short", b"longer than it said"] {
+        let (node, serving, mut peer) = raw(Role::Owner).await;
+        peer.offer(vec![file("theirs", b"right bytes", X, 1)]);
+        let request = peer.wait(|m| if let Message::Request(r) = m { Some(r.request) } else { None }).await;
+        peer.send(&[Message::Block { request: request.unwrap(), content: Some(content.to_vec()) }]);
+        refused(&node, &serving, "SYN-030").await;
+        while peer.next().await.is_some() {} // ends with close_notify (section 5); a truncation would panic
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_file_with_the_hash_of_another() {
+    let (node, serving, peer) = raw(Role::Owner).await;
+    let kind = Kind::File { size: 0, hash: MediaHash::of(b"not empty") };
+    peer.offer(vec![Entry { kind, ..file("theirs", b"", X, 1) }]);
+    refused(&node, &serving, "SYN-030").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_content_of_the_folder_is_sent() {
+    let (node, serving, mut peer) = raw(Role::Owner).await;
+    // A file of the device that is in no folder, and one that was in the folder.
+    std::fs::write(node.root.parent().unwrap().join("secret"), "secret").unwrap();
+    let request = |request, content: &[u8], offset, length| {
+        let hash = MediaHash::of(content);
+        Message::Request(Request { request, folder: FOLDER, hash, offset, length })
+    };
+    peer.offer(Vec::new());
+    let hash = peer.wait(|m| matches!(m, Message::Index { .. }).then_some(())).await;
+    assert!(hash.is_some());
+    peer.send(&[request(1, b"secret", 0, 6), request(2, b"content of mine", 8, 7)]);
+    let block = |m| if let Message::Block { request, content } = m { Some((request, content)) } else { None };
+    assert_eq!(peer.wait(block).await, Some((1, None)), "SYN-034");
+    assert_eq!(peer.wait(block).await, Some((2, Some(b"of mine".to_vec()))));
+    node.write("mine", "changed meanwhile");
+    peer.send(&[request(3, b"content of mine", 0, 15)]);
+    assert_eq!(peer.wait(block).await, Some((3, None)), "SYN-032");
+    peer.send(&[request(4, b"content of mine", u64::MAX, 15)]);
+    assert_eq!(peer.wait(block).await, Some((4, None)));
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    while peer.next().await.is_some() {}
+    peer.connection.outgoing.close();
+    serving.ended().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_put_in_the_place_of_a_file_leads_nowhere() {
+    let (node, _serving, mut peer) = raw(Role::Owner).await;
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outside.path(), "content of mine").unwrap();
+    peer.offer(Vec::new());
+    peer.wait(|m| matches!(m, Message::Index { .. }).then_some(())).await.unwrap();
+    node.remove("mine");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(outside.path(), node.root.join("mine")).unwrap();
+    let hash = MediaHash::of(b"content of mine");
+    peer.send(&[Message::Request(Request { request: 1, folder: FOLDER, hash, offset: 0, length: 15 })]);
+    let block = |m| if let Message::Block { content, .. } = m { Some(content) } else { None };
+    assert_eq!(peer.wait(block).await, Some(None), "SYN-034");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reader_writes_is_ignored() {
+    let (node, serving, mut peer) = raw(Role::Reader).await;
+    let tombstone = Entry { kind: Kind::Tombstone, ..file("mine", b"", X, 9) };
+    peer.offer(vec![tombstone, file("theirs", b"evil", X, 9)]);
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    let mut asked = false;
+    while let Some(message) = peer.next().await {
+        asked |= matches!(message, Message::Request(_));
+    }
+    peer.connection.outgoing.close();
+    assert!(!asked, "SYN-023");
+    serving.ended().await.unwrap();
+    assert_eq!(node.tree().keys().collect::<Vec<_>>(), ["mine"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_outside_the_session() {
+    let other = Id([0xAA; 16]);
+    let request = Request { request: 1, folder: other, hash: MediaHash::of(b"x"), offset: 0, length: 1 };
+    for message in [
+        Message::Index { folder: other, last: true, entries: vec![file("theirs", b"evil", X, 9)] },
+        Message::Request(request),
+    ] {
+        let (node, serving, peer) = raw(Role::Owner).await;
+        peer.send(&[Message::Hello(vec![other, FOLDER]), message]);
+        refused(&node, &serving, "SYN-004").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_before_hello_and_one_after_its_last() {
+    let (node, serving, peer) = raw(Role::Owner).await;
+    peer.send(&[Message::Index { folder: FOLDER, last: true, entries: Vec::new() }]);
+    refused(&node, &serving, "SYN-004").await;
+
+    let (node, serving, peer) = raw(Role::Owner).await;
+    peer.offer(Vec::new());
+    peer.send(&[Message::Index { folder: FOLDER, last: true, entries: vec![file("late", b"evil", X, 9)] }]);
+    refused(&node, &serving, "SYN-006").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_in_the_middle_of_a_block_leaves_nothing() {
+    let (node, serving, mut peer) = raw(Role::Owner).await;
+    let content = vec![7; 600_000];
+    peer.offer(vec![file("large", &content, X, 1), file("small", b"small", X, 2)]);
+    let mut requests = Vec::new();
+    while requests.len() < 4 {
+        requests.extend(peer.wait(|m| if let Message::Request(r) = m { Some(r) } else { None }).await);
+    }
+    // Two blocks of three of the large file, the small one, and the start of a block.
+    let mut bytes = Vec::new();
+    for request in requests.iter().filter(|r| r.offset != 524_288) {
+        let of = if request.length == 5 { &b"small"[..] } else { &content[..request.length as usize] };
+        Message::Block { request: request.request, content: Some(of.to_vec()) }.write(&mut bytes);
+    }
+    let last = requests.iter().find(|r| r.offset == 524_288).unwrap();
+    Message::Block { request: last.request, content: Some(content[524_288..].to_vec()) }.write(&mut bytes);
+    bytes.truncate(bytes.len() - 1);
+    peer.send_bytes(bytes);
+    peer.connection.outgoing.close();
+    assert!(serving.ended().await.is_err());
+    // SYN-033: what is complete may stay; of the rest there is no trace.
+    let tree = node.tree();
+    assert!(!tree.contains_key("large"), "{tree:?}");
+    assert!(tree.keys().all(|path| !path.starts_with(TEMP_PREFIX)), "{tree:?}");
+    assert_eq!(node.read("small").as_deref(), Some("small"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_under_a_temporary_name_is_not_taken() {
+    let (node, serving, mut peer) = raw(Role::Owner).await;
+    let path = format!("{TEMP_PREFIX}x");
+    peer.offer(vec![file(&path, b"evil", X, 9)]);
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    while peer.next().await.is_some() {}
+    peer.connection.outgoing.close();
+    serving.ended().await.unwrap();
+    assert_eq!(node.tree().keys().collect::<Vec<_>>(), ["mine"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_the_ticket_does_not_map_is_left_out() {
+    // SYN-005: both want it, the peer is the same user's, and still.
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    y.write("mine", "1");
+    let serving = serve(&y).await;
+    let target = common::target(&x.device, &y.device, &[]);
+    let verifier = meshproof_client::responder::pair_verifier(
+        &y.device,
+        common::ISSUER,
+        &[common::issuer().key().spki().clone()],
+    );
+    let grounds = meshproof_client::transport::grounds_of(&verifier.unwrap(), &x.device, &target).unwrap();
+    assert!(grounds.folders.is_empty());
+    let connection =
+        meshproof_client::transport::dial(&serving.address, x.device.clone(), &target, grounds).await;
+    let progress = std::sync::Arc::new(meshproof_client::sync::NoProgress);
+    let report = meshproof_client::responder::sync(connection.unwrap(), vec![x.folder.clone()], progress)
+        .await
+        .unwrap();
+    assert!(report.folders.is_empty() && serving.ended().await.unwrap().folders.is_empty());
+    assert!(x.tree().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn send_only_and_receive_only() {
+    let (x, y) = (Node::with(DEFAULT, X, Direction::SendOnly), Node::new(DEFAULT, Y));
+    x.write("from x", "1");
+    y.write("from y", "2");
+    sync(&x, &y).await;
+    assert_eq!(x.tree().keys().collect::<Vec<_>>(), ["from x"]);
+    assert_eq!(y.tree().keys().collect::<Vec<_>>(), ["from x", "from y"]);
+
+    let (x, y) = (Node::with(DEFAULT, X, Direction::ReceiveOnly), Node::new(DEFAULT, Y));
+    x.write("from x", "1");
+    y.write("from y", "2");
+    sync(&x, &y).await;
+    assert_eq!(x.tree().keys().collect::<Vec<_>>(), ["from x", "from y"]);
+    assert_eq!(y.tree().keys().collect::<Vec<_>>(), ["from y"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ticket_for_another_device_opens_nothing() {
+    let (x, y, z) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y), Node::new(DEFAULT, common::Z));
+    let serving = serve(&y).await;
+    // The ticket is for Z, the connection reaches Y.
+    let refused = connect(&x.device, &z.device, &serving.address, (Role::Owner, Role::Owner)).await;
+    assert!(refused.is_err());
+    assert!(serving.ended().await.unwrap_err().starts_with("HSK-014"));
+}
