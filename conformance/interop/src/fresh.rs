@@ -153,5 +153,5 @@ pub fn random(out: &mut [u8]) {
 
 /// A random number below `n`, near enough to uniform for tests.
 fn below(n: usize) -> usize {
-    usize::from(u16::from_le_bytes(bytes())) * n >> 16
+    (usize::from(u16::from_le_bytes(bytes())) * n) >> 16
 }

@@ -46,16 +46,16 @@ pub struct Signxml {
 
 /// Shows all samples to one Python process.
 pub fn signxml(samples: &[Sample]) -> Result<Vec<Signxml>> {
-    let lines: String = samples
+    let lines: Vec<_> = samples
         .iter()
         .map(|sample| {
             let keys: Vec<_> = sample.keys.iter().map(|key| STANDARD.encode(key)).collect();
             let ticket = sample.bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
-            format!("{}\n", json!({"ticket": ticket, "keys": keys}))
+            json!({"ticket": ticket, "keys": keys}).to_string()
         })
         .collect();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/signxml_verify.py");
-    let out = tool::output(tool::python()?.arg(script), lines.as_bytes())?;
+    let out = tool::output(tool::python()?.arg(script), lines.join("\n").as_bytes())?;
     let said: Vec<Signxml> = String::from_utf8(out)?
         .lines()
         .map(|line| {

@@ -24,10 +24,11 @@ fn keys_made_here_load_there_and_the_other_way_round() {
         for maker in providers() {
             openssl.file("made.der", &maker.generate_key(bits, &mut random)).unwrap();
             openssl.run("pkey -inform DER -in made.der -check -noout", &[]).unwrap();
-            let theirs = format!(
-                "genpkey -quiet -algorithm RSA -pkeyopt rsa_keygen_bits:{name} -outform DER -out theirs.der"
-            );
-            openssl.run(&theirs, &[]).unwrap();
+            openssl
+                .run(&format!("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:{name} -out theirs.pem"), &[])
+                .unwrap();
+            // As DER, genpkey writes the older PKCS#1 form.
+            openssl.run("pkcs8 -topk8 -nocrypt -in theirs.pem -outform DER -out theirs.der", &[]).unwrap();
             for file in ["made.der", "theirs.der"] {
                 let spki =
                     openssl.run(&format!("pkey -inform DER -in {file} -pubout -outform DER"), &[]).unwrap();

@@ -1,6 +1,11 @@
 //! Whatever we accept, xmlsec1 accepts.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meshproof_interop::{judge, sample, tool};
+use meshproof_proto::crypto::Spki;
+use meshproof_proto::requirement::TKT_006;
+use meshproof_proto::ticket::parse::parse;
 
 #[test]
 #[ignore = "needs xmlsec1: conformance/interop/run.sh"]
@@ -28,4 +33,24 @@ fn xmlsec1_refuses_the_right_ticket_under_the_wrong_key() {
     let sample = samples.last_mut().unwrap();
     sample.keys = other;
     assert!(judge::xmlsec1(sample).unwrap().is_err());
+}
+
+/// Why a signature has no KeyInfo in our grammar. Should this fail one day, README.md is to be changed.
+#[test]
+#[ignore = "needs xmlsec1: conformance/interop/run.sh"]
+fn xmlsec1_by_default_believes_the_key_that_a_forger_encloses() {
+    let mut samples = meshproof_interop::fresh::samples().unwrap();
+    let configured = samples.first().unwrap().keys.clone();
+    let sample = samples.last_mut().unwrap();
+    let forger = Spki::parse(&std::mem::replace(&mut sample.keys, configured)[0]).unwrap();
+    let key_info = format!(
+        "<ds:KeyInfo><ds:KeyValue><ds:RSAKeyValue><ds:Modulus>{}</ds:Modulus><ds:Exponent>AQAB</ds:Exponent>\
+         </ds:RSAKeyValue></ds:KeyValue></ds:KeyInfo></ds:Signature>",
+        STANDARD.encode(forger.modulus()),
+    );
+    let text = String::from_utf8(sample.bytes.take().unwrap()).unwrap();
+    let text = text.replace("</ds:Signature>", &key_info);
+    assert!(parse(text.as_bytes()).unwrap_err().is(TKT_006));
+    sample.bytes = Some(text.into_bytes());
+    assert_eq!(judge::xmlsec1(sample).unwrap(), Ok(()));
 }

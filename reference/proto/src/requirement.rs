@@ -267,6 +267,7 @@ requirements! {
     SYN_012 = "SYN-012", "path-character", Message;
     SYN_013 = "SYN-013", "path-form", Message;
     SYN_014 = "SYN-014", "path-reserved", Message;
+    SYN_015 = "SYN-015", "sync-state", Peer;
     SYN_022 = "SYN-022", "none", Peer;
     SYN_023 = "SYN-023", "none", Peer;
     SYN_030 = "SYN-030", "content-hash", Peer;

@@ -11,7 +11,7 @@ use meshproof_proto::sync::{Kind, Message};
 
 use super::temp::{Ready, TempFile};
 use super::{Folder, disk};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How many bytes are asked for and not here yet. This bounds what a session keeps in memory.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
@@ -135,7 +135,9 @@ impl Fetch {
 
     /// A BLOCK came.
     pub(super) fn block(&mut self, request: u32, content: Option<Vec<u8>>) -> Result<Fetched> {
-        let part = self.parts.remove(&request).ok_or(Error::Peer("a BLOCK that was not asked for"))?;
+        let part = self.parts.remove(&request);
+        demand(part.is_some(), req::SYN_015)?;
+        let Some(part) = part else { return Ok(Fetched::Part) };
         self.outstanding -= u64::from(part.length);
         let Some(file) = self.files.get_mut(&part.file) else { return Ok(Fetched::Part) };
         file.unanswered -= 1;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::sync::message::{Entry, Request};
 use meshproof_proto::sync::{Decoder, Kind, Message, PortablePath};
@@ -175,7 +176,8 @@ impl Session<'_> {
             let content = match incoming.blocking_recv() {
                 Some(Incoming::Data(content)) => content,
                 Some(Incoming::Failed(error)) => return Err(error),
-                Some(Incoming::Closed) | None => return Err(Error::Peer("it ended the session early")),
+                Some(Incoming::Closed) => return Err(RuleError::from(req::SYN_015).into()),
+                None => return Err(Error::Peer("it ended the session early")),
             };
             decoder.push(&content);
             while let Some(message) = decoder.next()? {
@@ -207,9 +209,7 @@ impl Session<'_> {
     }
 
     fn handle_hello(&mut self, theirs: &[Id]) -> Result<()> {
-        if self.started {
-            return Err(Error::Peer("a second HELLO"));
-        }
+        demand(!self.started, req::SYN_015)?;
         self.started = true;
         let mut indexes = Vec::new();
         for (number, shared) in self.shared.iter_mut().enumerate() {
@@ -232,10 +232,11 @@ impl Session<'_> {
     fn handle_index(&mut self, folder: Id, last: bool, entries: Vec<Entry>) -> Result<()> {
         let Some(number) = self.agreed(folder)? else { return Ok(()) };
         let shared = &mut self.shared[number];
-        // SYN-006 also when messages for two folders take turns, and after the last one.
+        demand(!shared.index_read, req::SYN_015)?;
+        // SYN-006 also when messages for two folders take turns.
         let first = entries.first().map(|entry| &entry.path);
         let ascends = shared.last_path.is_none() || first.is_none() || first > shared.last_path.as_ref();
-        demand(ascends && !shared.index_read, req::SYN_006)?;
+        demand(ascends, req::SYN_006)?;
         shared.last_path = entries.last().map(|entry| entry.path.clone()).or(shared.last_path.take());
         shared.index_read = last;
         shared.entries += entries.len() as u64;

@@ -72,6 +72,22 @@ fn messages() -> Vec<Check> {
         closes("syn.length.huge", &["SYN-002"], "the header of a message of 4 GiB", |_| {
             vec![kind::INDEX, 255, 255, 255, 255]
         }),
+        closes("syn.state.hello-twice", &["SYN-015"], "a second HELLO", |_| message::hello(&[FOLDER])),
+        closes("syn.state.block-unasked", &["SYN-015"], "a BLOCK that answers no REQUEST", |_| {
+            message::block(7, 0, b"unasked")
+        }),
+        closes(
+            "syn.state.index-after-last",
+            &["SYN-015"],
+            "an INDEX after the last of its folder",
+            |context| {
+                let first =
+                    message::index(FOLDER, true, &[Entry::directory(&format!("{}-1", name(context)))]);
+                let second =
+                    message::index(FOLDER, true, &[Entry::directory(&format!("{}-2", name(context)))]);
+                [first, second].concat()
+            },
+        ),
         closes("syn.fields.done-short", &["SYN-003"], "DONE with a folder of 15 bytes", |_| {
             message(kind::DONE, &[1; 15])
         }),
