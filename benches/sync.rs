@@ -37,7 +37,7 @@ fn index(writer: Id) -> Vec<Entry> {
             mtime: 0,
             lamport: n,
             writer,
-            version: Version::default().bump(writer),
+            version: Version::default().bump(writer).expect("an empty version"),
         })
         .collect()
 }

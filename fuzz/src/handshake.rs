@@ -164,7 +164,7 @@ fn drain(channel: &mut Channel) -> End {
 fn initiator() -> Channel {
     let w = &*WORLD;
     let entropy = Box::new(Counter(2));
-    Channel::initiate(w.initiator.clone(), &w.target, w.grounds.clone(), NOW, entropy).expect("a good target")
+    Channel::initiate(w.initiator.clone(), &w.target, w.vouched.clone(), NOW, entropy).expect("a good target")
 }
 
 fn responder() -> Channel {

@@ -5,8 +5,7 @@ use std::sync::{Arc, LazyLock};
 use base64::Engine as _;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Entropy};
-use meshproof_proto::handshake::{Device, Target};
-use meshproof_proto::ticket::pair::Grounds;
+use meshproof_proto::handshake::{Device, Target, Vouched};
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Subject, Ticket, Verifier, device_audience,
 };
@@ -23,7 +22,7 @@ pub(crate) struct World {
     pub(crate) responder: Arc<Device>,
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) target: Target,
-    pub(crate) grounds: Grounds,
+    pub(crate) vouched: Vouched,
 }
 
 pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
@@ -53,13 +52,13 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
     };
     let ticket = issuer.issue(&ticket).expect("a good ticket");
     let target = Target { device: Y, key: responder.spki().clone(), ticket };
-    let grounds = Grounds { initiator: X, user: Some(USER), folders: Vec::new() };
+    let vouched = target.verify(&initiator, &verifier, NOW).expect("a good ticket");
     World {
         initiator: Arc::new(initiator),
         responder: Arc::new(responder),
         verifier: Arc::new(verifier),
         target,
-        grounds,
+        vouched,
     }
 });
 

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::catalog::{Level, Part, SPEC_VERSION};
-use crate::check::{Check, Context, Outcome, Stop, Verdict};
+use crate::check::{Check, Context, Outcome, Role, Stop, Verdict};
 use crate::report::{CheckResult, RunReport};
 use crate::target::Targets;
 
@@ -23,11 +23,13 @@ pub struct Options {
     pub expected_failures: BTreeMap<String, String>,
     /// Whether evidence shows tickets, tokens and keys.
     pub show_secrets: bool,
+    /// How many checks for the targets were left out by choice; a report says so.
+    pub left_out: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { jobs: 8, seed: 1, expected_failures: BTreeMap::new(), show_secrets: false }
+        Options { jobs: 8, seed: 1, expected_failures: BTreeMap::new(), show_secrets: false, left_out: 0 }
     }
 }
 
@@ -94,6 +96,9 @@ impl Filter {
     }
 }
 
+/// How many checks of a peer run at once.
+const PEER_JOBS: usize = 4;
+
 /// Runs `checks` and reports. The results are in the order of the checks, whatever order they ended in.
 pub async fn run(
     checks: &[Check],
@@ -105,12 +110,15 @@ pub async fn run(
     let clock = Instant::now();
     let targets = Arc::new(targets);
     let places = Arc::new(Semaphore::new(options.jobs.max(1)));
+    // A peer bounds the handshakes of one source (HSK-008), and a connection that the kit has left may still count.
+    let peer_places = Arc::new(Semaphore::new(options.jobs.clamp(1, PEER_JOBS)));
     let things: BTreeMap<&str, Arc<Mutex<()>>> =
         checks.iter().filter_map(|check| check.turn).map(|thing| (thing, Arc::default())).collect();
     progress.planned(checks.len());
     let mut tasks = JoinSet::new();
     for (place, check) in checks.iter().cloned().enumerate() {
-        let (targets, places) = (Arc::clone(&targets), Arc::clone(&places));
+        let targets = Arc::clone(&targets);
+        let places = Arc::clone(if check.role == Role::Peer { &peer_places } else { &places });
         let (options, progress) = (options.clone(), Arc::clone(&progress));
         let thing = check.turn.and_then(|thing| things.get(thing).cloned());
         tasks.spawn(async move {
@@ -145,6 +153,7 @@ pub async fn run(
     let twins: BTreeMap<&str, &str> =
         checks.iter().filter_map(|check| Some((check.id.as_str(), check.twin.as_deref()?))).collect();
     doubt_refusals(&mut results, &twins);
+    count_evasions(&mut results);
     RunReport {
         spec_version: SPEC_VERSION.to_owned(),
         kit_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -152,6 +161,7 @@ pub async fn run(
         seed: options.seed,
         started,
         seconds: clock.elapsed().as_secs_f64(),
+        left_out: options.left_out,
         results,
         kill_matrix: None,
         mission: None,
@@ -170,6 +180,24 @@ fn doubt_refusals(results: &mut [CheckResult], twins: &BTreeMap<&str, &str>) {
             result.outcome = Outcome::Blocked;
             result.message =
                 format!("as it should be, which proves nothing, for the valid twin {twin} did not pass");
+        }
+    }
+}
+
+/// A shim that answers some vectors of a group has to answer them all: `unsupported` is no way out of a hard one.
+fn count_evasions(results: &mut [CheckResult]) {
+    let group = |result: &CheckResult| result.id.split('.').take(3).collect::<Vec<_>>().join(".");
+    let of_shim = |result: &&CheckResult| result.role == Role::Vectors;
+    let answered: BTreeSet<String> = results
+        .iter()
+        .filter(of_shim)
+        .filter(|result| !matches!(result.outcome, Outcome::NotApplicable | Outcome::KitError))
+        .map(group)
+        .collect();
+    for result in results.iter_mut().filter(|result| result.role == Role::Vectors) {
+        if result.outcome == Outcome::NotApplicable && answered.contains(&group(result)) {
+            result.outcome = Outcome::Fail;
+            result.message = "unsupported, though other vectors of its group are answered".to_owned();
         }
     }
 }
@@ -235,7 +263,6 @@ fn panic_text(error: tokio::task::JoinError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::check::Role;
 
     fn check(id: &str, verdict: impl Fn() -> Verdict + Send + Sync + 'static) -> Check {
         Check::new(Role::Peer, Part::Handshake, id, &["HSK-014"], id, move |_| {
@@ -284,6 +311,24 @@ mod tests {
         assert_eq!(found[2].1, Outcome::Blocked);
         assert_eq!(found[3].1, Outcome::Pass);
         assert_eq!(found[4].1, Outcome::Blocked);
+    }
+
+    #[tokio::test]
+    async fn unsupported_is_no_way_out_of_some_vectors_of_a_group() {
+        let vector = |id: &str, verdict: fn() -> Verdict| {
+            Check::new(Role::Vectors, Part::Ticket, id, &["TKT-014"], id, move |_| async move { verdict() })
+        };
+        let evades = || Err(Stop::NotApplicable("unsupported".into()));
+        let checks = [
+            vector("vector.ticket.verify.good", || Ok(())),
+            vector("vector.ticket.verify.hard", evades),
+            vector("vector.ticket.set.good", evades),
+        ];
+        let found = outcomes(&checks, &Options::default()).await;
+        assert_eq!(
+            [found[0].1, found[1].1, found[2].1],
+            [Outcome::Pass, Outcome::Fail, Outcome::NotApplicable]
+        );
     }
 
     #[tokio::test]

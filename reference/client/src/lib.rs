@@ -14,6 +14,7 @@
 //! What is absent, and stays so: `sync` opens no file outside a folder's root, `transport` reads no file, nothing here
 //! writes a file under its own name before all of it is there.
 
+mod admission;
 pub mod agent;
 pub mod cli;
 pub mod cloud;
@@ -23,6 +24,7 @@ pub mod responder;
 pub mod sync;
 pub mod transport;
 
+pub use admission::Limits;
 pub use agent::Agent;
 pub use error::Error;
 pub use responder::Responder;

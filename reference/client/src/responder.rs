@@ -1,23 +1,24 @@
 //! Accepting channels and syncing over them, without a cloud: all that a bare P2P responder is.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{KeyRejected, Spki};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::{Verifier, device_audience};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::admission::{Admission, Limits, Place};
 use crate::error::{Error, Result};
 use crate::sync::{Folder, Progress, Report, run_session, scan};
 use crate::transport::{self, Connection};
 
-/// How many connections are served at once; those above wait in the system's queue.
-const CONNECTIONS: usize = 64;
+/// How long to leave the system alone when it could not accept: it is out of file descriptors, most likely.
+const RECOVERY: Duration = Duration::from_millis(100);
 
 /// Is told how each incoming session ended: with whom, if it got that far, and what it did.
 pub type OnSession = dyn Fn(Option<Id>, &Result<Report>) + Send + Sync;
@@ -29,6 +30,7 @@ pub struct Responder {
     folders: Mutex<Vec<Arc<Folder>>>,
     progress: Arc<dyn Progress>,
     on_session: Box<OnSession>,
+    admission: Admission,
 }
 
 /// A verifier for pair tickets to `device`, by this issuer with its one or two keys.
@@ -47,6 +49,7 @@ impl Responder {
             folders: Mutex::new(folders),
             progress: Arc::new(crate::sync::NoProgress),
             on_session: Box::new(|_, _| {}),
+            admission: Admission::new(Limits::default()),
         }
     }
 
@@ -65,6 +68,12 @@ impl Responder {
         Self { on_session: Box::new(on_session), ..self }
     }
 
+    /// Serves so many connections at once, instead of [`Limits::default`].
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { admission: Admission::new(limits), ..self }
+    }
+
     /// Trusts other issuer keys from now on.
     pub fn set_verifier(&self, verifier: Verifier) {
         *self.verifier.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
@@ -76,47 +85,33 @@ impl Responder {
     }
 
     /// Accepts connections until `stop` is ready. Sessions under way go on to their end.
+    ///
+    /// Accepting never waits for a connection that was accepted before: one above the limits is closed at once.
     pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) {
-        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let mut sessions = JoinSet::new();
         tokio::pin!(stop);
         loop {
-            let accepted = async {
-                let slot = slots.clone().acquire_owned().await;
-                (slot, listener.accept().await)
-            };
-            let (slot, (stream, from)) = tokio::select! {
+            let (stream, from) = tokio::select! {
                 () = &mut stop => return sessions.detach_all(),
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
-                accepted = accepted => match accepted {
-                    (Ok(slot), Ok(accepted)) => (slot, accepted),
-                    (_, Err(error)) => {
-                        // Out of file descriptors, most likely: others have to end first.
-                        tracing::warn!("accepting a connection: {error}");
-                        tokio::task::yield_now().await;
-                        continue;
-                    }
-                    (Err(_), _) => return,
-                },
+                accepted = accept(&listener) => accepted,
+            };
+            let Some(place) = self.admission.half_open(from.ip()) else {
+                tracing::debug!(%from, "closed: too many connections that are not authenticated");
+                continue;
             };
             let responder = self.clone();
-            sessions.spawn(async move {
-                responder.answer(stream, from).await;
-                drop(slot);
-            });
+            sessions.spawn(async move { responder.answer(stream, from, place).await });
         }
     }
 
     /// One connection from accept to close.
-    async fn answer(&self, stream: TcpStream, from: SocketAddr) {
+    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>) {
         let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let connection = transport::accept(stream, self.device.clone(), verifier).await;
+        drop(half_open);
         let (peer, result) = match connection {
-            Ok(connection) => {
-                let peer = connection.peer.device;
-                let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                (Some(peer), sync(connection, folders, self.progress.clone()).await)
-            }
+            Ok(connection) => (Some(connection.peer.device), self.converse(connection).await),
             Err(error) => (None, Err(error)),
         };
         if let Err(error) = &result {
@@ -124,6 +119,28 @@ impl Responder {
             tracing::warn!(%from, peer, requirement = error.requirement_id(), "session failed: {error}");
         }
         (self.on_session)(peer, &result);
+    }
+
+    /// A session with a device that has authenticated, if there is a place for it.
+    async fn converse(&self, connection: Connection) -> Result<Report> {
+        let Some(_place) = self.admission.session(connection.peer.device) else {
+            return Err(Error::usage("too many sessions at once; the peer has to come again"));
+        };
+        let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        sync(connection, folders, self.progress.clone()).await
+    }
+}
+
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => {
+                tracing::warn!("accepting a connection: {error}");
+                tokio::time::sleep(RECOVERY).await;
+            }
+        }
     }
 }
 

@@ -13,10 +13,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
-use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::handshake::{Device, Target, Vouched};
 use meshproof_proto::requirement as req;
-use meshproof_proto::ticket::pair::{Grounds, grounds};
-use meshproof_proto::ticket::{Presenter, Verifier};
+use meshproof_proto::ticket::Verifier;
 use meshproof_proto::time::UnixTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -35,6 +34,8 @@ const HIGH_WATER: usize = 1024 * 1024;
 const BUDGET: usize = 4 * 1024 * 1024;
 /// How long a TCP connection may take to be opened.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long an initiator may take to say anything. It speaks first, so an honest one says it at once.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long the peer may take to answer our close_notify.
 const LINGER: Duration = Duration::from_secs(10);
 /// How long a channel may be silent both ways before the peer counts as gone.
@@ -99,31 +100,35 @@ impl Outgoing {
     }
 }
 
-/// What a verified pair ticket gives the initiator: see [`meshproof_proto::ticket::pair::grounds`].
-pub fn grounds_of(verifier: &Verifier, device: &Device, target: &Target) -> Result<Grounds> {
-    let ticket = verifier.verify(&target.ticket, now(), Presenter::Holder(device.spki()))?;
-    Ok(grounds(&ticket, target.device, &target.key.fingerprint(device.provider()))?)
+/// What the own pair ticket gives the initiator (HSK-039).
+pub fn grounds_of(verifier: &Verifier, device: &Device, target: &Target) -> Result<Vouched> {
+    Ok(target.verify(device, verifier, now())?)
 }
 
-/// Opens a channel to the device `target` at `address` (`host:port`). `grounds` is from [`grounds_of`].
+/// Opens a channel to the device `target` at `address` (`host:port`). `vouched` is from [`grounds_of`].
 pub async fn dial(
     address: &str,
     device: Arc<Device>,
     target: &Target,
-    grounds: Grounds,
+    vouched: Vouched,
 ) -> Result<Connection> {
     let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
     let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
         .await
         .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
-    let channel = Channel::initiate(device, target, grounds, now(), Box::new(os_entropy))?;
+    let channel = Channel::initiate(device, target, vouched, now(), Box::new(os_entropy))?;
     establish(stream, channel, true).await
 }
 
 /// Does the responder's part of the handshake on an accepted connection. `verifier` has this device as audience.
 pub async fn accept(stream: TcpStream, device: Arc<Device>, verifier: Arc<Verifier>) -> Result<Connection> {
+    // The deadline of HSK-005 runs from here.
     let channel = Channel::accept(device, verifier, now(), Box::new(os_entropy));
+    // End and failure of the connection are left for the channel to find.
+    if tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await.is_err() {
+        return Err(Error::Peer("it connected and said nothing"));
+    }
     establish(stream, channel, false).await
 }
 
@@ -144,8 +149,20 @@ async fn establish(stream: TcpStream, channel: Channel, initiator: bool) -> Resu
         closing_since: None,
         aborted: false,
     };
-    tokio::spawn(driver.run(stream, to_session, from_session));
-    let peer = done.await.map_err(|_| Error::Peer("the connection was abandoned during the handshake"))??;
+    let driver = tokio::spawn(driver.run(stream, to_session, from_session));
+    let established =
+        done.await.unwrap_or(Err(Error::Peer("the connection was abandoned during the handshake")));
+    let peer = match established {
+        Ok(peer) => peer,
+        Err(error) => {
+            drop(incoming);
+            if !initiator {
+                // The socket of a failed handshake lives a little longer, and so does the caller's account of it.
+                let _ = driver.await;
+            }
+            return Err(error);
+        }
+    };
     Ok(Connection { peer, initiator, incoming, outgoing: Outgoing { commands, budget } })
 }
 

@@ -3,11 +3,11 @@
 mod common;
 
 use common::{FOLDER, Node, RawPeer, Serving, X, Y, connect, file, serve, sync};
-use meshproof_client::sync::{Direction, TEMP_PREFIX};
+use meshproof_client::sync::{Direction, NoProgress, Report, Skipped, TEMP_PREFIX, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::{Entry, Request};
+use meshproof_proto::sync::message::{Entry, MAX_COUNTER, Request, Version};
 use meshproof_proto::sync::{Kind, Message};
 use meshproof_proto::ticket::Role;
 
@@ -155,7 +155,7 @@ async fn an_index_before_hello_and_one_after_its_last() {
     let (node, serving, peer) = raw(Role::Owner).await;
     peer.offer(Vec::new());
     peer.send(&[Message::Index { folder: FOLDER, last: true, entries: vec![file("late", b"evil", X, 9)] }]);
-    refused(&node, &serving, "SYN-006").await;
+    refused(&node, &serving, "SYN-015").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,7 +211,7 @@ async fn a_folder_that_the_ticket_does_not_map_is_left_out() {
         &[common::issuer().key().spki().clone()],
     );
     let grounds = meshproof_client::transport::grounds_of(&verifier.unwrap(), &x.device, &target).unwrap();
-    assert!(grounds.folders.is_empty());
+    assert!(grounds.grounds.folders.is_empty());
     let connection =
         meshproof_client::transport::dial(&serving.address, x.device.clone(), &target, grounds).await;
     let progress = std::sync::Arc::new(meshproof_client::sync::NoProgress);
@@ -247,4 +247,118 @@ async fn a_ticket_for_another_device_opens_nothing() {
     let refused = connect(&x.device, &z.device, &serving.address, (Role::Owner, Role::Owner)).await;
     assert!(refused.is_err());
     assert!(serving.ended().await.unwrap_err().starts_with("HSK-014"));
+}
+
+/// A version of 64 devices that nobody knows, `changes` of each.
+fn full(changes: u64) -> Version {
+    Version::new((100..164).map(|n| (Id([n; 16]), changes)).collect()).unwrap()
+}
+
+/// A whole session with a contributor that has these files and says these things of others.
+async fn contribute(node: &Node, contents: &[&[u8]], mut entries: Vec<Entry>) -> Report {
+    let serving = serve(node).await;
+    let mut peer = RawPeer::connect(X, node, &serving.address, Role::Contributor).await;
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    peer.offer(entries);
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    while let Some(message) = peer.next().await {
+        let Message::Request(Request { request, hash, .. }) = message else { continue };
+        let content = contents.iter().find(|content| MediaHash::of(content) == hash);
+        peer.send(&[Message::Block { request, content: content.map(|content| content.to_vec()) }]);
+    }
+    peer.connection.outgoing.close();
+    serving.ended().await.unwrap()
+}
+
+fn reasons(skipped: &[Skipped]) -> Vec<(&str, String)> {
+    skipped.iter().map(|skipped| (&*skipped.path, skipped.reason.to_string())).collect()
+}
+
+/// What an honest device gets of the folder in a session of its own.
+async fn seen_by_another(node: &Node) -> Node {
+    let other = Node::new(DEFAULT, common::Z);
+    sync(&other, node).await;
+    node.folder.index().page(FOLDER, "", 1_000).expect("the index can be read");
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_of_too_many_devices_is_ignored() {
+    for kind in [Kind::Tombstone, Kind::File { size: 4, hash: MediaHash::of(b"evil") }, Kind::Directory] {
+        let node = Node::new(DEFAULT, Y);
+        node.write("mine", "content of mine");
+        let evil = Entry { kind, version: full(1), ..file("mine", b"", X, 9) };
+        let entries = vec![evil, file("theirs", b"honest", X, 1)];
+        let report = contribute(&node, &[b"evil", b"honest"], entries).await;
+
+        let skipped: Vec<_> = report.skipped.into_iter().map(|(_, skipped)| skipped).collect();
+        assert!(matches!(&reasons(&skipped)[..], [("mine", why)] if why.contains("SYN-016")), "{skipped:?}");
+        assert_eq!(node.entry("mine").unwrap().version.counters(), [(Y, 1)]);
+        let other = seen_by_another(&node).await;
+        assert_eq!(other.read("mine").as_deref(), Some("content of mine"));
+        assert_eq!(other.read("theirs").as_deref(), Some("honest"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_no_version_can_say_stays_and_is_reported() {
+    let node = Node::new(DEFAULT, Y);
+    node.write("mine", "content of mine");
+    // Two paths that are new here, and one whose version has all changes of this device and no room for one more.
+    let entries = |content: &[u8], n| {
+        let at_its_end = Version::new(vec![(X, n), (Y, MAX_COUNTER)]).unwrap();
+        vec![
+            Entry { version: full(n), ..file("edited", content, X, n) },
+            Entry { version: full(n), ..file("gone", content, X, n) },
+            Entry { version: at_its_end, ..file("mine", content, X, MAX_COUNTER) },
+        ]
+    };
+    contribute(&node, &[b"theirs"], entries(b"theirs", 1)).await;
+    assert_eq!(node.read("edited").as_deref(), Some("theirs"));
+    let before = ["edited", "gone", "mine"].map(|path| node.entry(path));
+
+    node.write("edited", "a later edit");
+    node.write("mine", "a later edit");
+    node.write("new", "something new");
+    node.remove("gone");
+    let found = scan(&node.folder, &NoProgress).unwrap();
+    assert!(reasons(&found.skipped).iter().all(|(_, why)| why.contains("SYN-016")), "{:?}", found.skipped);
+    assert_eq!(found.skipped.iter().map(|s| &*s.path).collect::<Vec<_>>(), ["edited", "mine", "gone"]);
+    assert_eq!((found.changed, found.deleted), (1, 0));
+    assert_eq!(before, ["edited", "gone", "mine"].map(|path| node.entry(path)), "as they were");
+
+    // A newer version of the peer does not replace the edits, which it does not know.
+    let report = contribute(&node, &[b"newer"], entries(b"newer", 2)).await;
+    assert!(
+        reasons(&report.skipped.iter().map(|(_, s)| s.clone()).collect::<Vec<_>>())
+            .iter()
+            .all(|(_, why)| why.contains("SYN-016")),
+        "{:?}",
+        report.skipped
+    );
+    assert_eq!(node.read("edited").as_deref(), Some("a later edit"));
+    assert_eq!(node.read("mine").as_deref(), Some("a later edit"));
+    assert_eq!(node.read("gone"), None);
+
+    // All else goes on, also with the Lamport counter at its end.
+    let other = seen_by_another(&node).await;
+    assert_eq!(other.entry("new").unwrap().lamport, MAX_COUNTER);
+    assert_eq!(other.read("new").as_deref(), Some("something new"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_counter_beyond_its_end_is_refused() {
+    // No version can be made with such a counter, so another one is patched.
+    let (node, serving, peer) = raw(Role::Contributor).await;
+    let marked = 0x0000_1122_3344_5566_u64;
+    let version = Version::new(vec![(Y, marked)]).unwrap();
+    let (mut bytes, entries) = (Vec::new(), vec![Entry { version, ..file("mine", b"evil", X, 9) }]);
+    Message::Hello(vec![FOLDER]).write(&mut bytes);
+    Message::Index { folder: FOLDER, last: true, entries }.write(&mut bytes);
+    let at = bytes.windows(8).position(|window| window == marked.to_be_bytes()).unwrap();
+    bytes[at..at + 8].copy_from_slice(&(1_u64 << 63).to_be_bytes());
+    peer.send_bytes(bytes);
+    refused(&node, &serving, "SYN-008").await;
+    assert_eq!(node.entry("mine").unwrap().version.counters(), [(Y, 1)]);
+    assert_eq!(seen_by_another(&node).await.read("mine").as_deref(), Some("content of mine"));
 }

@@ -40,6 +40,11 @@ impl Tickets {
         }
     }
 
+    /// Whether the set says who signed in.
+    pub(crate) fn authenticated(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| set.principal().is_some())
+    }
+
     /// The subject to which new tickets are issued.
     pub(crate) fn subject(&self) -> Subject {
         self.device.map_or(Subject::User(self.user), Subject::Device)

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::ticket::MAX_LIFETIME;
 
@@ -30,6 +31,8 @@ pub struct Config {
     pub token_lifetime: u64,
     /// The issuer's key as PKCS#8 DER, in place of the one in the data directory. For tests that sign tickets too.
     pub issuer_key: Option<Vec<u8>>,
+    /// How long the next piece of a body may take to come, before the request is given up.
+    pub body_idle: Duration,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -46,6 +49,7 @@ impl Config {
             ticket_lifetime: MAX_LIFETIME,
             token_lifetime: 3_600,
             issuer_key: None,
+            body_idle: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
         }
     }

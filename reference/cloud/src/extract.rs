@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -64,8 +65,8 @@ pub(crate) struct Json<T>(pub(crate) T);
 impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        let bytes = read_body(request).await?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let bytes = read_body(request, app).await?;
         let strict = serde_json::from_slice(&bytes).ok();
         let lax = || if deviates(req::GPH_006) { with_a_member_less(&bytes) } else { None };
         strict.or_else(lax).map(Self).ok_or(req::GPH_006.into())
@@ -78,8 +79,8 @@ pub(crate) struct NoBody;
 impl FromRequest<App> for NoBody {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &App) -> Result<Self, Problem> {
-        let bytes = read_body(request).await?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let bytes = read_body(request, app).await?;
         demand(matches!(bytes.trim_ascii(), b"" | b"{}"), req::GPH_006)?;
         Ok(Self)
     }
@@ -91,12 +92,16 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     Ok(demand(fine, req::GPH_006)?)
 }
 
-/// The next piece of a body, `None` at its end.
-pub(crate) async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+/// The next piece of a body, `None` at its end. A body that is silent for longer than `idle` has failed: else a client
+/// that says nothing more would hold for ever what its request holds.
+pub(crate) async fn next_chunk(body: &mut Body, idle: Duration) -> Option<Result<Bytes, axum::Error>> {
     loop {
-        let frame = match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await? {
-            Ok(frame) => frame,
-            Err(e) => return Some(Err(e)),
+        let frame = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
+        let frame = match tokio::time::timeout(idle, frame).await {
+            Ok(None) => return None,
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(e))) => return Some(Err(e)),
+            Err(e) => return Some(Err(axum::Error::new(e))),
         };
         if let Ok(data) = frame.into_data() {
             return Some(Ok(data));
@@ -105,14 +110,16 @@ pub(crate) async fn next_chunk(body: &mut Body) -> Option<Result<Bytes, axum::Er
 }
 
 /// Reads on, within limits, and forgets. See [`MAX_DRAIN`].
-pub(crate) async fn drain(mut body: Body) {
+pub(crate) async fn drain(mut body: Body, idle: Duration) {
     let mut length = 0;
-    while length <= MAX_DRAIN {
-        match next_chunk(&mut body).await {
-            Some(Ok(chunk)) => length += chunk.len(),
-            _ => return,
+    let reading = async {
+        while length <= MAX_DRAIN
+            && let Some(Ok(chunk)) = next_chunk(&mut body, idle).await
+        {
+            length += chunk.len();
         }
-    }
+    };
+    drop(tokio::time::timeout(idle, reading).await); // in all, not for each piece
 }
 
 /// What `Content-Length` promises.
@@ -120,14 +127,14 @@ pub(crate) fn content_length(headers: &axum::http::HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-async fn read_body(request: Request) -> Result<Vec<u8>, Problem> {
-    let mut body = request.into_body();
+async fn read_body(request: Request, app: &App) -> Result<Vec<u8>, Problem> {
+    let (mut body, idle) = (request.into_body(), app.config.body_idle);
     let mut bytes = Vec::new();
-    while let Some(chunk) = next_chunk(&mut body).await {
+    while let Some(chunk) = next_chunk(&mut body, idle).await {
         // A body that ends early is not JSON of any form; nobody is there to read the answer.
         bytes.extend_from_slice(&chunk.map_err(|_| Problem::from(req::GPH_006))?);
         if let Err(too_large) = demand(bytes.len() <= MAX_BODY, req::GPH_007) {
-            drain(body).await;
+            drain(body, idle).await;
             return Err(too_large.into());
         }
     }

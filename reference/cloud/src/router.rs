@@ -11,7 +11,9 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
-use crate::graph::{claim, devices, endpoints, entries, folders, mappings, members, pair, root};
+use crate::graph::{
+    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, pair, root,
+};
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::media;
@@ -41,6 +43,7 @@ pub(crate) fn router(app: App) -> Router {
 
     // Paths below /mesh/objects/{folder}.
     let below_folder = Router::new()
+        .route("/ticket", post(folder_ticket::post))
         .route("/members", get(members::list).post(members::post))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/mappings", get(mappings::list))

@@ -42,18 +42,21 @@ pub struct Running {
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
 pub async fn start(config: Config) -> Result<Running, Error> {
+    // Before anything is swept away: where another server listens, the data directory is likely its own.
+    let wanted = config.listen;
+    let listening = move |source| Error::Listen { addr: wanted, source };
+    let listener = TcpListener::bind(wanted).map_err(listening)?;
+    listener.set_nonblocking(true).map_err(listening)?;
+    let addr = listener.local_addr().map_err(listening)?;
+
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
         app.blobs.forget_unfinished()?;
+        app.blobs.sweep(&app.store)?;
         let identity = tls::open(&config)?;
         Ok::<_, Error>((app, identity, config))
     });
     let (app, identity, config) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
-
-    let listening = |source| Error::Listen { addr: config.listen, source };
-    let listener = TcpListener::bind(config.listen).map_err(listening)?;
-    listener.set_nonblocking(true).map_err(listening)?;
-    let addr = listener.local_addr().map_err(listening)?;
 
     let handle = Handle::new();
     let acceptor =

@@ -1,20 +1,23 @@
 //! What all requests share.
 
 use std::fs;
+use std::future::Future;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{self, Entropy, KeyBits, draw};
+use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw};
 use meshproof_proto::ticket::{Issuer, Verifier};
 use meshproof_proto::time::UnixTime;
 
 use crate::account::challenges::Challenges;
 use crate::config::Config;
 use crate::identity::password::Passwords;
+use crate::problem::Problem;
 use crate::storage::blobs::Blobs;
+use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -43,6 +46,7 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
+    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
     pub(crate) challenges: Challenges,
     pub(crate) issuer: Issuer,
@@ -74,6 +78,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             store: Store::open(&config.data.join("meshd.sqlite"))?,
             blobs: Blobs::open(&config.data)?,
+            reserved: Reserved::default(),
             passwords: Passwords::new(config.passwords)?,
             challenges: Challenges::default(),
             issuer,
@@ -87,6 +92,13 @@ impl App {
     pub(crate) fn now(&self) -> UnixTime {
         self.config.clock.now()
     }
+}
+
+/// Does what has to come to its end once it has begun: a handler is dropped when its client goes away, this is not.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.map_err(Problem::internal)?
 }
 
 /// The operating system's generator.
@@ -119,13 +131,19 @@ fn open_issuer(config: &Config) -> Result<Issuer, Error> {
         (None, Ok(key)) => key,
         (None, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => {
             let key = crypto::DEFAULT.generate_key(KeyBits::B2048, &mut OsEntropy).to_vec();
+            // What a provider that failed gives is none, and must not stay as the issuer's key.
+            check_issuer(&key, &path)?;
             write_private(&path, &key)?;
             key
         }
         (None, Err(source)) => return Err(Error::Data { path, source }),
     };
-    let key = crypto::DEFAULT.private_key(&pkcs8).map_err(|source| Error::IssuerKey { path, source })?;
-    Ok(Issuer::new(crypto::DEFAULT, key))
+    Ok(Issuer::new(crypto::DEFAULT, check_issuer(&pkcs8, &path)?))
+}
+
+fn check_issuer(pkcs8: &[u8], path: &Path) -> Result<Box<dyn PrivateKey>, Error> {
+    let refused = |source| Error::IssuerKey { path: path.into(), source };
+    crypto::DEFAULT.private_key(pkcs8).map_err(refused)
 }
 
 /// Makes a folder that only its owner can look into.

@@ -13,10 +13,10 @@ use crate::crypto::{Entropy, Provider};
 use crate::error::Error;
 use crate::handshake::frame::{Frame, FrameType};
 use crate::handshake::{
-    self, AwaitM1, AwaitM2, AwaitM3, DEADLINE, Device, Established, Failure, Suite, Target,
+    self, AwaitM1, AwaitM2, AwaitM3, DEADLINE, Device, Established, Failure, Suite, Target, Vouched,
 };
 use crate::record::{self, Opener, Sealer};
-use crate::requirement::{self as req, deviates};
+use crate::requirement::{self as req, demand, deviates};
 use crate::ticket::Verifier;
 use crate::ticket::pair::Grounds;
 use crate::time::UnixTime;
@@ -63,7 +63,7 @@ pub struct Peer {
 }
 
 enum State {
-    AwaitM2(AwaitM2, Grounds),
+    AwaitM2(AwaitM2, Vouched),
     AwaitM1(AwaitM1),
     AwaitM3(AwaitM3),
     Open { sealer: Sealer, opener: Opener, we_closed: bool, peer_closed: bool },
@@ -84,20 +84,20 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// The end of the device that opened the connection. `grounds` is what its own pair ticket says.
+    /// The end of the device that opened the connection. `vouched` is what its own pair ticket says.
     ///
     /// # Errors
     /// [`Error::ApiMisuse`] if the target's key does not load.
     pub fn initiate(
         device: Arc<Device>,
         target: &Target,
-        grounds: Grounds,
+        vouched: Vouched,
         now: UnixTime,
         mut entropy: Box<dyn Entropy + Send>,
     ) -> Result<Self, Error> {
         let provider = device.provider();
         let (state, m1) = handshake::start(device, target, now, &mut *entropy)?;
-        Ok(Self { outbox: m1, ..Self::new(provider, State::AwaitM2(state, grounds), now, entropy) })
+        Ok(Self { outbox: m1, ..Self::new(provider, State::AwaitM2(state, vouched), now, entropy) })
     }
 
     /// The end of the device that accepted the connection. `verifier` is for this device as audience.
@@ -249,16 +249,17 @@ impl Channel {
                 }
                 self.state = State::AwaitM3(next);
             }
-            State::AwaitM2(state, grounds) => {
+            State::AwaitM2(state, vouched) => {
                 let (established, m3) = state.handle(&frame)?;
                 self.outbox.extend(m3);
                 let device = established.responder;
                 let secrets = |e: Established| (e.traffic.initiator, e.traffic.responder);
-                self.open(established, device, grounds, secrets);
-                self.deadline = None;
+                self.open(established, device, vouched.grounds, secrets);
+                self.deadline = Some(vouched.ends);
             }
             State::AwaitM3(state) => {
                 let admission = state.handle(&frame)?;
+                demand(now < admission.ends, req::HSK_042)?;
                 let device = admission.established.initiator;
                 let secrets = |e: Established| (e.traffic.responder, e.traffic.initiator);
                 self.open(admission.established, device, admission.grounds, secrets);
@@ -314,5 +315,125 @@ impl Channel {
     fn fail_keeping_output(&mut self, failure: Failure) {
         self.events.push_back(Event::Failed(failure));
         self.state = State::Ended;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{DEFAULT, RUSTCRYPTO};
+    use crate::handshake::tests::{NOW, world};
+    use crate::test_keys::Script;
+
+    fn pair() -> [Channel; 2] {
+        let world = world(DEFAULT, RUSTCRYPTO);
+        let vouched = world.target.verify(&world.initiator, &world.verifier, NOW).unwrap();
+        let (one, two) = (Box::new(Script::new(1)), Box::new(Script::new(2)));
+        [
+            Channel::initiate(world.initiator, &world.target, vouched, NOW, one).unwrap(),
+            Channel::accept(world.responder, world.verifier, NOW, two),
+        ]
+    }
+
+    /// What comes out of one end: bytes and events.
+    fn drain(channel: &mut Channel) -> (Vec<u8>, Vec<Event>) {
+        let (mut bytes, mut events) = (Vec::new(), Vec::new());
+        loop {
+            match channel.poll_output() {
+                Output::Transmit(more) => bytes.extend(more),
+                Output::Event(event) => events.push(event),
+                Output::Wait(_) | Output::Close => return (bytes, events),
+            }
+        }
+    }
+
+    /// Carries bytes to and fro until nothing moves; the events of both ends.
+    fn settle(ends: &mut [Channel; 2], now: UnixTime) -> [Vec<Event>; 2] {
+        let mut events = [Vec::new(), Vec::new()];
+        loop {
+            let mut moved = false;
+            for end in 0..2 {
+                let (bytes, more) = drain(&mut ends[end]);
+                events[end].extend(more);
+                if !bytes.is_empty() {
+                    ends[1 - end].handle_input(now, &bytes);
+                    moved = true;
+                }
+            }
+            if !moved {
+                return events;
+            }
+        }
+    }
+
+    fn failed_with(events: &[Event], requirement: req::Requirement) -> bool {
+        matches!(events.last(), Some(Event::Failed(failure)) if failure.error.is(requirement))
+    }
+
+    #[test]
+    fn data_goes_both_ways_and_ends_are_told_apart() {
+        let mut ends = pair();
+        let [left, right] = settle(&mut ends, NOW);
+        assert!(matches!((&left[..], &right[..]), ([Event::Established(_)], [Event::Established(_)])));
+        ends[0].send(b"to the responder").unwrap();
+        ends[1].send(b"to the initiator").unwrap();
+        ends[0].close();
+        let [left, right] = settle(&mut ends, NOW);
+        assert!(matches!(&left[..], [Event::Data(data)] if data == b"to the initiator"));
+        assert!(matches!(&right[..], [Event::Data(data), Event::PeerClosed] if data == b"to the responder"));
+        ends[1].handle_fin(); // after close_notify: no truncation, and our direction goes on
+        ends[1].send(b"still here").unwrap();
+        let [left, right] = settle(&mut ends, NOW);
+        assert!(right.is_empty() && matches!(&left[..], [Event::Data(data)] if data == b"still here"));
+        ends[0].handle_fin(); // without close_notify
+        assert!(failed_with(&drain(&mut ends[0]).1, req::REC_016));
+    }
+
+    #[test]
+    fn a_handshake_has_thirty_seconds() {
+        for mut end in pair() {
+            drain(&mut end);
+            end.handle_timeout(NOW.plus(DEADLINE - 1));
+            assert!(drain(&mut end).1.is_empty());
+            end.handle_timeout(NOW.plus(DEADLINE));
+            let (bytes, events) = drain(&mut end);
+            assert!(bytes.is_empty() && failed_with(&events, req::HSK_005));
+        }
+    }
+
+    #[test]
+    fn both_ends_stop_when_the_ticket_does() {
+        for late in 0..2 {
+            let mut ends = pair();
+            settle(&mut ends, NOW);
+            ends[late].handle_timeout(NOW.plus(599));
+            ends[late].send(b"in time").unwrap();
+            ends[late].handle_timeout(NOW.plus(600));
+            assert!(ends[late].send(b"too late").is_err());
+            let events = settle(&mut ends, NOW);
+            assert!(failed_with(&events[late], req::HSK_042));
+            // The other end sees an end, not a truncation.
+            assert!(matches!(events[1 - late].last(), Some(Event::PeerClosed)));
+        }
+    }
+
+    #[test]
+    fn an_m3_that_comes_after_the_ticket_opens_nothing() {
+        let late = NOW.plus(590);
+        let world = world(DEFAULT, DEFAULT);
+        let vouched = world.target.verify(&world.initiator, &world.verifier, late).unwrap();
+        let (one, two) = (Box::new(Script::new(1)), Box::new(Script::new(2)));
+        let mut ends = [
+            Channel::initiate(world.initiator, &world.target, vouched, late, one).unwrap(),
+            Channel::accept(world.responder, world.verifier, late, two),
+        ];
+        let (m1, _) = drain(&mut ends[0]);
+        ends[1].handle_input(late, &m1);
+        let (m2, _) = drain(&mut ends[1]);
+        ends[0].handle_input(late, &m2);
+        let (m3, _) = drain(&mut ends[0]);
+        ends[1].handle_input(late.plus(15), &m3);
+        let (bytes, events) = drain(&mut ends[1]);
+        assert!(bytes.is_empty() && failed_with(&events, req::HSK_042));
     }
 }

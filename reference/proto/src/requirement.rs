@@ -195,6 +195,7 @@ requirements! {
     GPH_032 = "GPH-032", "device-pending", Peer;
     GPH_033 = "GPH-033", "device-proof-failed", Peer;
     GPH_034 = "GPH-034", "pair-refused", Peer;
+    GPH_035 = "GPH-035", "not-authorised", Peer;
     GPH_040 = "GPH-040", "pair-refused", Peer;
     GPH_041 = "GPH-041", "not-authorised", Peer;
     GPH_043 = "GPH-043", "not-authorised", Peer;
@@ -237,6 +238,7 @@ requirements! {
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
     HSK_037 = "HSK-037", "no-common-suite", Peer;
+    HSK_039 = "HSK-039", "ticket", Peer;
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
     HSK_042 = "HSK-042", "ticket-ended", Peer;

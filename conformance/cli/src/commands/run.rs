@@ -30,7 +30,8 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         Some(file) => expectations(file, &all.iter().map(|check| check.id.as_str()).collect::<Vec<_>>())?,
         None => BTreeMap::new(),
     };
-    let options = Options { expected_failures, ..options(&args.running)? };
+    let options =
+        Options { expected_failures, left_out: all.len() - selected.len(), ..options(&args.running)? };
     println!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime()?.block_on(run(&selected, targets, &options, bar.clone()));

@@ -24,9 +24,9 @@ const MUTANT_PATIENCE: Duration = Duration::from_millis(700);
 pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let mutant = args.mutant.as_deref().map(find_mutant).transpose()?;
     let sources = mission::sources(&args.dir)?;
-    let options = options(&args.running)?;
     let all = checks::all();
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
+    let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
     println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 

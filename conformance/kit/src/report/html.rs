@@ -23,7 +23,7 @@ struct Page<'a> {
     seed: u64,
     started: String,
     took: String,
-    verdict: &'static str,
+    verdict: String,
     verdict_class: &'static str,
     verdict_sentence: String,
     tiles: Vec<Tile>,
@@ -163,7 +163,7 @@ impl<'a> Page<'a> {
             seed: report.seed,
             started: utc(report.started),
             took: short_seconds(report.seconds),
-            verdict: conclusion.words(),
+            verdict: report.verdict(),
             verdict_class: match conclusion.exit_code() {
                 0 => "pass",
                 1 => "fail",

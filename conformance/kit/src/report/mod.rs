@@ -8,6 +8,7 @@ mod kill;
 mod summary;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::Serialize;
 
@@ -37,6 +38,8 @@ pub struct RunReport {
     pub started: u64,
     /// How long it took.
     pub seconds: f64,
+    /// How many checks for the targets were not selected.
+    pub left_out: usize,
     /// One result a check.
     pub results: Vec<CheckResult>,
     /// What the checks find in implementations with one planted fault each.
@@ -165,6 +168,21 @@ impl RunReport {
         } else {
             Conclusion::Conformant
         }
+    }
+
+    /// The conclusion in words. What was not tested, or is known to fail, is never called conformant without saying so.
+    pub fn verdict(&self) -> String {
+        let (conclusion, counts) = (self.conclusion(), self.counts());
+        let (untested, known) =
+            (self.left_out + counts.of(Outcome::NotApplicable), counts.of(Outcome::Xfail));
+        let mut verdict = conclusion.words().to_owned();
+        if conclusion == Conclusion::Conformant && known > 0 {
+            verdict = format!("as declared, with {known} known failures");
+        }
+        if conclusion == Conclusion::Conformant && untested > 0 {
+            write!(verdict, " in what was tested; {untested} checks were not").expect("writing to a String");
+        }
+        verdict
     }
 
     /// How many checks ended how.

@@ -59,6 +59,7 @@ pub(crate) fn report() -> RunReport {
         seed: 7,
         started: 1_795_342_417,
         seconds: 3.25,
+        left_out: 0,
         results,
         kill_matrix: Some(kill_matrix()),
         mission: Some(mission()),

@@ -21,9 +21,8 @@ fn write(out: &mut String, report: &RunReport) -> fmt::Result {
     if let Some(matrix) = &report.kill_matrix {
         mutants(out, matrix)?;
     }
-    let conclusion = report.conclusion();
     writeln!(out)?;
-    writeln!(out, "{}: {}; {}", report.target, conclusion.words().to_uppercase(), totals(&report.counts()))?;
+    writeln!(out, "{}: {}; {}", report.target, report.verdict().to_uppercase(), totals(&report.counts()))?;
     writeln!(
         out,
         "specification {SPEC_VERSION}, kit {}, seed {}, {}, took {}",

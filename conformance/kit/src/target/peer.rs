@@ -188,7 +188,9 @@ impl PeerConn {
     pub async fn read_m2(&mut self, initiator: &Initiator) -> Result<Keys, Stop> {
         let frame = self.read_frame().await.map_err(|ending| ending.instead_of("M2"))?;
         match initiator.read(&frame) {
-            Ok(Reply::M2 { m3, traffic_i, traffic_r }) => Ok(Keys { m2: frame, m3, traffic_i, traffic_r }),
+            Ok(Reply::M2 { m3, traffic_i, traffic_r, k_i }) => {
+                Ok(Keys { m2: frame, m3, traffic_i, traffic_r, k_i })
+            }
             Ok(Reply::Refused(code)) => {
                 Err(Stop::Fail(format!("the device answered REFUSE with code {code} instead of M2")))
             }
@@ -204,6 +206,8 @@ impl PeerConn {
 
 /// What an accepted M2 gives.
 pub struct Keys {
+    /// `k_I`, for a look at its freshness.
+    pub k_i: Vec<u8>,
     /// The M2 frame.
     pub m2: Vec<u8>,
     /// The M3 frame to send.

@@ -126,7 +126,7 @@ fn handshake_m2(group: &Value, test: &Value) -> Option<Answer> {
         m1: bytes(&test["m1"])?,
     };
     Some(match initiator.read(&bytes(&test["frame"])?) {
-        Ok(Reply::M2 { m3, traffic_i, traffic_r }) => Answer::accept(
+        Ok(Reply::M2 { m3, traffic_i, traffic_r, .. }) => Answer::accept(
             json!({"m3": hex(&m3), "traffic_i": hex(&traffic_i), "traffic_r": hex(&traffic_r)}),
         ),
         Ok(Reply::Refused(code)) => Answer {

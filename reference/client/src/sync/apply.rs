@@ -17,7 +17,7 @@ use super::Folder;
 use super::disk::{self, Directories, Seen, set_mode};
 use super::index::Record;
 use super::progress::{Progress, Report, SkipReason, Skipped};
-use super::scan::{Observed, observe};
+use super::scan::{Observed, next_lamport, observe};
 use super::temp::{PREFIX, Ready};
 use crate::error::{Error, Result};
 
@@ -177,8 +177,12 @@ impl<'a> Apply<'a> {
                 None => Merge::Take(theirs.clone()),
                 Some(own) => merge(&own.entry, theirs), // SYN-020, SYN-022
             };
+            if merged == Merge::Refuse {
+                self.skip(&theirs.path, SkipReason::Unmergeable, report);
+                return Ok(Resolved::Done);
+            }
             let needs_content = match (&merged, &own) {
-                (Merge::Keep | Merge::KeepJoined(_), _) => false,
+                (Merge::Keep | Merge::KeepJoined(_) | Merge::Refuse, _) => false,
                 (_, Some(own)) => !theirs.is_deleted() && own.entry.kind != theirs.kind,
                 (_, None) => true,
             };
@@ -192,9 +196,12 @@ impl<'a> Apply<'a> {
             if !looked {
                 looked = true;
                 let seen = observe(self.folder, &theirs.path, own.as_ref(), &mut self.lamport)?;
-                let Observed::Known(now) = seen else {
-                    self.skip(&theirs.path, SkipReason::InTheWay, report);
-                    return Ok(Resolved::Done);
+                let now = match seen {
+                    Observed::Known(now) => now,
+                    Observed::Leave(reason) => {
+                        self.skip(&theirs.path, reason, report);
+                        return Ok(Resolved::Done);
+                    }
                 };
                 if now != own {
                     now.iter().for_each(|record| self.put(record.clone()));
@@ -203,7 +210,7 @@ impl<'a> Apply<'a> {
                 }
             }
             return match merged {
-                Merge::Keep => Ok(Resolved::Done),
+                Merge::Keep | Merge::Refuse => Ok(Resolved::Done),
                 Merge::KeepJoined(entry) => {
                     self.put(Record { entry, seen: own.and_then(|own| own.seen) });
                     Ok(Resolved::Done)
@@ -274,7 +281,7 @@ impl<'a> Apply<'a> {
             }
             (Kind::Tombstone, Kind::Directory) => {
                 if std::fs::remove_dir(&target).is_err() {
-                    self.keep_directory(&entry, own);
+                    self.keep_directory(&entry, own, report);
                     return Ok(Resolved::Done);
                 }
                 self.directories.changed(&target);
@@ -329,11 +336,14 @@ impl<'a> Apply<'a> {
     }
 
     /// A directory was deleted there, and has something in it here: that is an edit, and an edit wins.
-    fn keep_directory(&mut self, deletion: &Entry, own: Option<&Record>) {
+    fn keep_directory(&mut self, deletion: &Entry, own: Option<&Record>, report: &mut Report) {
         let Some(own) = own else { return };
-        self.lamport = self.lamport.saturating_add(1);
+        self.lamport = next_lamport(self.lamport);
         let (writer, lamport) = (self.folder.device(), self.lamport);
-        let version = own.entry.version.join(&deletion.version).bump(writer);
+        let joined = own.entry.version.join(&deletion.version);
+        let Some(version) = joined.and_then(|version| version.bump(writer)) else {
+            return self.skip(&deletion.path, SkipReason::Unmergeable, report);
+        };
         self.put(Record { entry: Entry { lamport, writer, version, ..own.entry.clone() }, seen: None });
     }
 

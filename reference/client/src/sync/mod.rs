@@ -10,6 +10,7 @@
 //! [`Folder`]: one scan or one batch of received changes at a time.
 
 mod apply;
+mod bound;
 mod disk;
 mod fetch;
 mod folder;

@@ -65,6 +65,10 @@ pub enum SkipReason {
     InTheWay,
     /// The peer does not have the content any more.
     Gone,
+    /// The peer's version and the own one are of too many devices together (SYN-016).
+    Unmergeable,
+    /// It changed here, and its version is too full to say so (SYN-016).
+    Uncountable,
 }
 
 impl std::fmt::Display for SkipReason {
@@ -78,6 +82,12 @@ impl std::fmt::Display for SkipReason {
             Self::Gone => {
                 f.write_str("the peer does not have it any more; the next sync takes what replaced it")
             }
+            Self::Unmergeable => f.write_str(
+                "more than 64 devices changed it, says the peer (SYN-016); it stays as it is here",
+            ),
+            Self::Uncountable => f.write_str(
+                "changed here, and no further change of it can be counted (SYN-016); give it another name",
+            ),
         }
     }
 }

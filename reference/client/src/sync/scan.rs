@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::storage::{MediaHash, MediaHasher};
-use meshproof_proto::sync::message::Entry;
+use meshproof_proto::sync::message::{Entry, MAX_COUNTER};
 use meshproof_proto::sync::{Kind, PortablePath, Version};
 
 use super::disk::{Found, Seen};
@@ -55,9 +55,13 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
         match state {
             Ok(state) => {
                 let own = known.get(path.as_str());
-                if let Some(record) = record_change(folder, path, &state, own, &mut lamport) {
-                    scan.report.changed += u64::from(own.is_none_or(|own| own.entry != record.entry));
-                    records.push(record);
+                match record_change(folder, path.clone(), &state, own, &mut lamport) {
+                    Ok(Some(record)) => {
+                        scan.report.changed += u64::from(own.is_none_or(|own| own.entry != record.entry));
+                        records.push(record);
+                    }
+                    Ok(None) => {}
+                    Err(reason) => scan.leave(path.as_str(), reason),
                 }
             }
             Err(reason) => scan.skip(path.as_str(), reason),
@@ -68,14 +72,13 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     }
     for (path, own) in &known {
         if !own.entry.is_deleted() && !scan.is_unknown(path) {
-            records.extend(record_change(
-                folder,
-                own.entry.path.clone(),
-                &State::Gone,
-                Some(own),
-                &mut lamport,
-            ));
-            scan.report.deleted += 1;
+            match record_change(folder, own.entry.path.clone(), &State::Gone, Some(own), &mut lamport) {
+                Ok(record) => {
+                    records.extend(record);
+                    scan.report.deleted += 1;
+                }
+                Err(reason) => scan.leave(path, reason),
+            }
         }
     }
     folder.index().put(folder.id(), &records)?;
@@ -89,8 +92,8 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
 pub(super) enum Observed {
     /// What this record says, or nothing that ever was.
     Known(Option<Record>),
-    /// Something that is not ours, or that cannot be read.
-    Foreign,
+    /// What has to stay as it is, and why: it is not ours, cannot be read, or is a change that no version can say.
+    Leave(SkipReason),
 }
 
 /// Looks at one path again. Nothing is written.
@@ -101,19 +104,21 @@ pub(super) fn observe(
     lamport: &mut u64,
 ) -> Result<Observed> {
     let state = match disk::look(folder.root(), path)? {
-        Found::Foreign => return Ok(Observed::Foreign),
+        Found::Foreign => return Ok(Observed::Leave(SkipReason::InTheWay)),
         Found::Nothing => State::Gone,
         Found::Directory { mode, mtime } => State::Directory { mode, mtime },
         Found::File { seen, mode } => match own.and_then(|own| own.seen) {
             Some(before) if before.still(&seen) => return Ok(Observed::Known(own.cloned())),
             _ => match hash_file(&folder.root().join(path.as_str()), &seen, &mut |_| {}) {
                 Ok((hash, seen)) => State::File { hash, seen, mode },
-                Err(_) => return Ok(Observed::Foreign),
+                Err(_) => return Ok(Observed::Leave(SkipReason::InTheWay)),
             },
         },
     };
-    let changed = record_change(folder, path.clone(), &state, own, lamport);
-    Ok(Observed::Known(changed.or_else(|| own.cloned())))
+    Ok(match record_change(folder, path.clone(), &state, own, lamport) {
+        Ok(changed) => Observed::Known(changed.or_else(|| own.cloned())),
+        Err(reason) => Observed::Leave(reason),
+    })
 }
 
 /// What is at a path now.
@@ -124,13 +129,17 @@ enum State {
 }
 
 /// The record that takes the place of `own`, if it has to be another one: a change is one more of this device.
+///
+/// # Errors
+/// If no version can say so (SYN-016). `own` is to stay then: a record without the change would make the edit look
+/// like the old version, which a peer may replace.
 fn record_change(
     folder: &Folder,
     path: PortablePath,
     state: &State,
     own: Option<&Record>,
     lamport: &mut u64,
-) -> Option<Record> {
+) -> std::result::Result<Option<Record>, SkipReason> {
     let (kind, mode, mtime, seen) = match *state {
         State::Gone => (Kind::Tombstone, 0, 0, None),
         State::File { hash, seen, mode } => {
@@ -144,16 +153,21 @@ fn record_change(
             // Not a change of the entry; at most it looks different on disk.
             let as_before =
                 own.seen == seen && own.seen.map(|seen| seen.certain) == seen.map(|seen| seen.certain);
-            return (!as_before).then(|| Record { entry: own.entry.clone(), seen });
+            return Ok((!as_before).then(|| Record { entry: own.entry.clone(), seen }));
         }
     } else if kind == Kind::Tombstone {
-        return None;
+        return Ok(None);
     }
-    *lamport = lamport.saturating_add(1);
     let before = own.map_or_else(Version::default, |own| own.entry.version.clone());
-    let version = before.bump(folder.device());
+    let version = before.bump(folder.device()).ok_or(SkipReason::Uncountable)?;
+    *lamport = next_lamport(*lamport);
     let entry = Entry { path, kind, mode, mtime, lamport: *lamport, writer: folder.device(), version };
-    Some(Record { entry, seen })
+    Ok(Some(Record { entry, seen }))
+}
+
+/// The Lamport counter of a change after `lamport`. At its end it stays there: peers close on a larger one (SYN-016).
+pub(super) fn next_lamport(lamport: u64) -> u64 {
+    lamport.saturating_add(1).min(MAX_COUNTER)
 }
 
 struct Scan<'a> {
@@ -277,8 +291,14 @@ impl Scan<'_> {
         changes
     }
 
+    /// Leaves out a path and all below it.
     fn skip(&mut self, path: &str, reason: SkipReason) {
         self.unknown.push(path.into());
+        self.leave(path, reason);
+    }
+
+    /// Leaves a path as the index has it.
+    fn leave(&mut self, path: &str, reason: SkipReason) {
         self.report.skipped.push(Skipped { path: path.into(), reason });
     }
 

@@ -17,6 +17,7 @@ use meshproof_proto::ticket::pair::SharedFolder;
 use tokio::sync::mpsc;
 
 use super::apply::Apply;
+use super::bound::Bound;
 use super::fetch::{Fetch, Fetched, Want};
 use super::progress::{Progress, Report, SkipReason};
 use super::upload::{Gate, Job, Upload};
@@ -26,8 +27,6 @@ use crate::transport::{Connection, Incoming};
 
 /// How many requests of the peer may be unanswered: far above what waits in an honest window, and a bound for others.
 const MAX_UNANSWERED: usize = 65_536;
-/// How many entries a peer may have in one folder: a bound for memory.
-const MAX_ENTRIES: u64 = 4_000_000;
 
 /// Runs a session to its end; blocks. Folders are synchronised that both devices want and the ticket maps on both.
 ///
@@ -114,7 +113,7 @@ struct Shared<'a> {
     /// Whether own entries are given.
     gives: bool,
     last_path: Option<PortablePath>,
-    entries: u64,
+    bound: Bound,
     index_read: bool,
     /// How many files are on their way.
     wanted: usize,
@@ -135,7 +134,7 @@ impl<'a> Shared<'a> {
             takes: may_write && folder.direction() != Direction::SendOnly,
             gives: own != Role::Reader && folder.direction() != Direction::ReceiveOnly,
             last_path: None,
-            entries: 0,
+            bound: Bound::default(),
             index_read: false,
             wanted: 0,
             done: false,
@@ -239,10 +238,7 @@ impl Session<'_> {
         demand(ascends, req::SYN_006)?;
         shared.last_path = entries.last().map(|entry| entry.path.clone()).or(shared.last_path.take());
         shared.index_read = last;
-        shared.entries += entries.len() as u64;
-        if shared.entries > MAX_ENTRIES {
-            return Err(Error::Peer("an INDEX without end"));
-        }
+        shared.bound.take(&entries)?;
         if !shared.takes {
             return Ok(()); // SYN-023, or this device's own choice
         }

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use meshproof_client::responder::{Responder, pair_verifier};
 use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Report};
 use meshproof_client::transport::{self, Connection, Incoming};
-use meshproof_client::{Error, now, os_entropy};
+use meshproof_client::{Error, Limits, now, os_entropy};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider};
 use meshproof_proto::handshake::{Device, Target};
@@ -163,6 +163,10 @@ impl Serving {
 }
 
 pub async fn serve(node: &Node) -> Serving {
+    serve_with(node, Limits::default()).await
+}
+
+pub async fn serve_with(node: &Node, limits: Limits) -> Serving {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let verifier = pair_verifier(&node.device, ISSUER, &[issuer().key().spki().clone()]).unwrap();
@@ -176,6 +180,7 @@ pub async fn serve(node: &Node) -> Serving {
             let _ = tell.send(result);
         },
     );
+    let responder = responder.with_limits(limits);
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(Arc::new(responder).serve(listener, async move {
         let _ = stopped.await;
@@ -271,6 +276,6 @@ pub fn file(path: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
         mtime: 1_600_000_000_000_000_000,
         lamport,
         writer,
-        version: Version::default().bump(writer),
+        version: Version::default().bump(writer).unwrap(),
     }
 }

@@ -1,5 +1,7 @@
 //! Making tickets.
 
+use std::cmp::Reverse;
+
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::error::Error as RuleError;
@@ -24,14 +26,17 @@ const ACTION_BYTES: usize = 105;
 const MAX_STATEMENTS: usize = 16;
 
 /// The tickets that a subject starts with (IDN-008, IDN-014): who it is, its user's mesh, and each of the user's
-/// folders, several in a ticket. A set takes 16 tickets, so who has very many folders gets tickets for the first ones.
+/// folders, several in a ticket. A set takes 16 tickets, so who has very many folders gets tickets for the most important
+/// ones, the user's own first: nobody else can fill them up with invitations. For the others there is
+/// `graph/folder_ticket.rs`.
 pub(crate) async fn first_tickets(
     app: &App,
     subject: Subject,
     user: Id,
     class: &'static str,
 ) -> Result<Vec<String>, Problem> {
-    let folders = app.store.folders_of(user).await?;
+    let mut folders = app.store.folders_of(user).await?;
+    folders.sort_by_key(|(_, role)| Reverse(*role));
     let statements: Vec<Authz> = folders.iter().map(|(folder, role)| on_folder(folder.id, *role)).collect();
     let app = app.clone();
     let sign = move || {

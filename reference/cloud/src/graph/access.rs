@@ -12,6 +12,7 @@ use crate::problem::Problem;
 use crate::state::App;
 use crate::store::devices::Device;
 use crate::store::folders::{Folder, Storage};
+use crate::store::members::Actor;
 
 /// What an operation on a folder asks for.
 #[derive(Clone, Copy)]
@@ -40,6 +41,12 @@ impl Need {
     /// To put media.
     pub(crate) const WRITE_MEDIA: Self =
         Self { stranger: req::STO_007, ..Self::new(Action::Write, req::STO_007) };
+
+    /// The same need, to be asked again where `user` writes.
+    pub(crate) fn by(self, user: Id) -> Actor {
+        let Self { action, refusal, stranger } = self;
+        Actor { user, action, refusal, stranger }
+    }
 
     const fn new(action: Action, refusal: Requirement) -> Self {
         Self { action, refusal, stranger: req::GPH_002 }
@@ -86,6 +93,12 @@ pub(crate) async fn device(app: &App, tickets: &Tickets, id: Id, action: Action)
     let device = app.store.device(id).await?.ok_or(req::GPH_017)?;
     demand(device.user == tickets.user, req::GPH_017)?;
     Ok(device)
+}
+
+/// Authorises what only a person does: claiming devices, and changing others than the one that asks (GPH-035). `own` is
+/// the device of the path, which may do it to itself; `None` if no device may.
+pub(crate) fn person(tickets: &Tickets, own: Option<Id>) -> Result<(), RuleError> {
+    demand(tickets.device.is_none() || tickets.device == own, req::GPH_035)
 }
 
 /// A refusal, whatever is refused, when the node below the folder does not exist (GPH-004).

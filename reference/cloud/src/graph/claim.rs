@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{hex, hex_array};
 use meshproof_proto::crypto::{DEFAULT, Spki};
 use meshproof_proto::identity::Challenge;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand_some};
 use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 
@@ -42,10 +42,13 @@ pub(crate) async fn post(
     Json(claim): Json<Claim>,
 ) -> Result<Response, Problem> {
     access::mesh(&tickets, Action::Write)?;
+    access::person(&tickets, None)?; // GPH-035
     check_name(&claim.name)?;
     let der = STANDARD.decode(&claim.spki).map_err(|_| Problem::from(req::GPH_006))?;
+    // Numbers that look like a key but are none, such as an even modulus, are refused by the provider only.
     let key = Spki::parse(&der).ok();
-    demand(key.is_some(), req::GPH_030)?;
+    let challenge = key.and_then(|key| Challenge::new(DEFAULT, &key, &mut OsEntropy).ok());
+    let challenge = demand_some(challenge, req::GPH_030, || Challenge::unanswerable(256, &mut OsEntropy))?;
     let device = Device {
         id: new_id(),
         user: tickets.user,
@@ -54,10 +57,6 @@ pub(crate) async fn post(
         fingerprint: hex(&DEFAULT.sha256(&[&der])),
         state: DeviceState::Pending,
         etag: new_etag(),
-    };
-    let challenge = match &key {
-        Some(key) => Challenge::new(DEFAULT, key, &mut OsEntropy).map_err(Problem::internal)?,
-        None => Challenge::unanswerable(256, &mut OsEntropy), // only the mutant of GPH-030
     };
     app.store.add_device(device.clone()).await?; // GPH-031
 
@@ -75,6 +74,7 @@ pub(crate) async fn post_proof(
     Json(answer): Json<Answer>,
 ) -> Result<Response, Problem> {
     let mut device = access::device(&app, &tickets, id, Action::Write).await?;
+    access::person(&tickets, None)?; // GPH-035
     // What is no answer at all is a wrong answer.
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
     app.challenges.answer_claim(id, &answer, app.now())?; // GPH-033

@@ -49,6 +49,7 @@ pub(crate) async fn patch(
     Json(patch): Json<Patch>,
 ) -> Result<Response, Problem> {
     let mut device = access::device(&app, &tickets, id, Action::Write).await?;
+    access::person(&tickets, Some(id))?; // GPH-035
     check_name(&patch.name)?;
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut device.etag, new_etag());
@@ -65,6 +66,7 @@ pub(crate) async fn delete(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let device = access::device(&app, &tickets, id, Action::Write).await?;
+    access::person(&tickets, Some(id))?; // GPH-035
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
     app.store.revoke_device(id, device.etag, new_etag()).await?;
     tracing::info!(device = %id, "revoked");

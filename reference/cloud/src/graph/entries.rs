@@ -79,7 +79,8 @@ pub(crate) async fn put(
         None => etag::check_absent(&headers)?,
     }
     let is_new = old.is_none();
-    app.store.put_entry(folder, entry.clone(), old.map(|old| old.etag)).await?;
+    let by = Need::WRITE_ENTRY.by(tickets.user);
+    app.store.put_entry(folder, entry.clone(), old.map(|old| old.etag), by).await?;
     let body = representation(folder, &entry);
     if is_new {
         return Ok(created(&path(folder, id), &entry.etag, body));
@@ -102,10 +103,12 @@ pub(crate) async fn delete(
         let writer = tickets.device.unwrap_or(tickets.user);
         let counter = entry.version.entry(writer.to_string()).or_default();
         *counter = counter.saturating_add(1).min(MAX_NUMBER);
+        // A version of more devices could not be written, nor read by those who sync.
+        demand(entry.version.len() <= MAX_DEVICES, req::GPH_006)?;
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
     (entry.deleted, entry.size, entry.hash) = (true, 0, None);
-    app.store.put_entry(folder, entry, Some(from)).await?;
+    app.store.put_entry(folder, entry, Some(from), Need::DELETE_ENTRY.by(tickets.user)).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -15,7 +15,7 @@ use crate::auth::Tickets;
 use crate::etag;
 use crate::extract::{Ids, Json, check_name};
 use crate::problem::Problem;
-use crate::state::{App, new_etag, new_id};
+use crate::state::{App, new_etag, new_id, to_its_end};
 use crate::store::folders::{Folder, Storage};
 
 /// A folder that is to be made.
@@ -99,10 +99,14 @@ pub(crate) async fn delete(
 ) -> Result<Response, Problem> {
     let folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
-    for hash in app.store.remove_folder(id, folder.etag).await? {
-        app.blobs.discard_unheld(&app.store, hash).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    // Once the rows are gone nothing but a restart would find the files.
+    to_its_end(async move {
+        for hash in app.store.remove_folder(id, folder.etag).await? {
+            app.blobs.discard_unheld(&app.store, hash).await?;
+        }
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
 }
 
 fn representation(folder: &Folder) -> Value {
@@ -118,6 +122,7 @@ fn representation(folder: &Folder) -> Value {
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
             "media": paths::all_media(id),
+            "ticket": paths::folder_ticket(id),
         },
     })
 }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
 use serde_json::{Value, json};
 
 use super::access::{Need, existing};
@@ -13,7 +12,6 @@ use crate::auth::Tickets;
 use crate::extract::{Ids, NoBody};
 use crate::problem::Problem;
 use crate::state::{App, new_etag};
-use crate::store::devices::DeviceState;
 use crate::store::mappings::MappingRow;
 
 /// The mappings of a folder.
@@ -39,7 +37,7 @@ pub(crate) async fn get(
     Ok(node(StatusCode::OK, &mapping.etag, representation(folder, &mapping)))
 }
 
-/// Maps the folder on a device of the principal's user.
+/// Maps the folder on a device of the principal's user (GPH-016, in the store).
 pub(crate) async fn put(
     State(app): State<App>,
     Ids([folder, device]): Ids<2>,
@@ -47,8 +45,7 @@ pub(crate) async fn put(
     _: NoBody,
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::READ).await?;
-    check_device(&app, &tickets, device).await?;
-    let added = app.store.add_mapping(folder, device, new_etag()).await?;
+    let added = app.store.add_mapping(folder, device, new_etag(), Need::READ.by(tickets.user)).await?;
     let mapping = existing(app.store.mapping(folder, device).await?)?;
     let body = representation(folder, &mapping);
     if added {
@@ -57,25 +54,16 @@ pub(crate) async fn put(
     Ok(node(StatusCode::OK, &mapping.etag, body))
 }
 
-/// Takes the folder off a device of the principal's user.
+/// Takes the folder off a device of the principal's user (GPH-016, in the store).
 pub(crate) async fn delete(
     State(app): State<App>,
     Ids([folder, device]): Ids<2>,
     tickets: Tickets,
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::READ).await?;
-    check_device(&app, &tickets, device).await?;
-    let removed = app.store.remove_mapping(folder, device).await?;
+    let removed = app.store.remove_mapping(folder, device, Need::READ.by(tickets.user)).await?;
     existing(removed.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// GPH-016: the device is claimed by the principal's user. One that does not exist is like one of somebody else.
-async fn check_device(app: &App, tickets: &Tickets, device: Id) -> Result<(), Problem> {
-    let device = app.store.device(device).await?.ok_or(req::GPH_016)?;
-    demand(device.user == tickets.user, req::GPH_016)?;
-    demand(device.state != DeviceState::Pending, req::GPH_032)?;
-    Ok(demand(device.state != DeviceState::Revoked, req::GPH_016)?)
 }
 
 fn representation(folder: Id, mapping: &MappingRow) -> Value {

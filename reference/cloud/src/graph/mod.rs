@@ -5,6 +5,7 @@ pub(crate) mod claim;
 pub(crate) mod devices;
 pub(crate) mod endpoints;
 pub(crate) mod entries;
+pub(crate) mod folder_ticket;
 pub(crate) mod folders;
 pub(crate) mod mappings;
 pub(crate) mod members;

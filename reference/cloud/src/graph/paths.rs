@@ -15,6 +15,10 @@ pub(crate) fn folder(id: Id) -> String {
     format!("{FOLDERS}/{id}")
 }
 
+pub(crate) fn folder_ticket(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/ticket")
+}
+
 pub(crate) fn members(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/members")
 }

@@ -41,6 +41,30 @@ impl Blobs {
         removed.and_then(|()| make_directory(path))
     }
 
+    /// Removes files that no row names: a server that ended between the one and the other left them. Like
+    /// [`forget_unfinished`](Self::forget_unfinished) for a server that starts. Blocks.
+    pub(crate) fn sweep(&self, store: &Store) -> Result<(), Error> {
+        let failed = |source| Error::Data { path: self.kept.clone(), source };
+        for folder in fs::read_dir(&self.kept).map_err(failed)? {
+            let folder = folder.map_err(failed)?;
+            if !folder.file_type().map_err(failed)?.is_dir() {
+                continue;
+            }
+            for file in fs::read_dir(folder.path()).map_err(failed)? {
+                let file = file.map_err(failed)?;
+                let (start, rest) = (folder.file_name(), file.file_name());
+                // What we did not name is not ours to remove.
+                let name = start.to_str().zip(rest.to_str()).map(|(start, rest)| format!("{start}{rest}"));
+                let Some(name) = name.as_deref().and_then(MediaHash::parse) else { continue };
+                if self.path(name) == file.path() && !store.media_is_held_here(name)? {
+                    tracing::info!(%name, "removing bytes that no folder holds");
+                    fs::remove_file(file.path()).map_err(failed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Starts to receive.
     pub(crate) async fn receive(&self) -> io::Result<Incoming> {
         let folder = self.incoming.clone();

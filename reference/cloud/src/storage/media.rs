@@ -7,19 +7,21 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::{MediaHash, MediaHasher};
 use serde_json::json;
 
 use super::blobs::{Incoming, Received};
 use super::file_body::FileBody;
+use super::reserved::Reservation;
 use crate::auth::Tickets;
 use crate::etag;
 use crate::extract::{MediaPath, content_length, drain, next_chunk};
 use crate::graph::access::{self, Need};
 use crate::graph::paths;
 use crate::problem::Problem;
-use crate::state::App;
+use crate::state::{App, to_its_end};
 use crate::store::folders::Storage;
+use crate::store::members::Actor;
 
 /// Bytes are hashed and written in pieces of this size.
 const PIECE: usize = 512 * 1_024;
@@ -50,26 +52,55 @@ pub(crate) async fn put(
     let (parts, mut body) = request.into_parts();
     let done = receive(&app, folder, hash, &tickets, &parts.headers, &mut body).await;
     if done.is_err() {
-        drain(body).await;
+        drain(body, app.config.body_idle).await;
     }
-    let received = done?;
-
-    // The file first, the row that names it then (STO-006).
-    let gate = app.blobs.lock().await;
-    let (length, file) = received;
-    app.blobs.keep(&gate, file).await.map_err(Problem::internal)?;
-    let added = app.store.add_media(folder, hash, length, app.config.quota).await; // STO-002
-    if added.is_err() {
-        app.blobs.discard(&gate, &app.store, hash).await?;
-    }
-    let status = if added? { StatusCode::CREATED } else { StatusCode::OK };
+    let status = match done? {
+        None => StatusCode::OK,
+        // A client that goes away between the file and its row must not leave the one without the other (STO-002).
+        Some(upload) => {
+            let by = Need::WRITE_MEDIA.by(tickets.user);
+            to_its_end(keep(app, folder, hash, upload, by)).await?
+        }
+    };
     let links = json!({ "links": { "self": paths::media(folder, hash) } });
     let mut response = (status, axum::Json(links)).into_response();
     etag::set(&mut response, &hash.to_string());
     Ok(response)
 }
 
-/// Reads the body to disk, as far as the rules allow.
+/// Bytes that have come, and their place in the quota.
+struct Upload {
+    length: u64,
+    received: Received,
+    reservation: Reservation,
+}
+
+/// Keeps what has come, and charges for it.
+async fn keep(
+    app: App,
+    folder: Id,
+    hash: MediaHash,
+    upload: Upload,
+    by: Actor,
+) -> Result<StatusCode, Problem> {
+    let Upload { length, received, reservation } = upload;
+    // The file first, the row that names it then (STO-006).
+    let gate = app.blobs.lock().await;
+    app.blobs.keep(&gate, received).await.map_err(Problem::internal)?;
+    let added = {
+        let _charging = app.reserved.charging().await;
+        let added = app.store.add_media(folder, hash, length, app.config.quota, by).await; // STO-002
+        drop(reservation); // what was reserved is charged now
+        added
+    };
+    if added.is_err() {
+        app.blobs.discard(&gate, &app.store, hash).await?;
+    }
+    Ok(if added? { StatusCode::CREATED } else { StatusCode::OK })
+}
+
+/// Reads the body to disk, as far as the rules allow. `None` if the folder holds the media: then it only looks whether
+/// these are its bytes, which takes no room.
 async fn receive(
     app: &App,
     folder: Id,
@@ -77,44 +108,55 @@ async fn receive(
     tickets: &Tickets,
     headers: &HeaderMap,
     body: &mut Body,
-) -> Result<(u64, Received), Problem> {
+) -> Result<Option<Upload>, Problem> {
     let row = access::folder(app, tickets, folder, Need::WRITE_MEDIA).await?; // STO-007
     demand(row.storage == Storage::Cloud, req::STO_003)?; // STO-003
-    let room = room(app, row.creator, folder, hash).await?;
+    if let Some(size) = app.store.media_size(folder, hash).await? {
+        compare(app, hash, size, body).await?;
+        return Ok(None);
+    }
+    let mut reservation = Reservation::new(app, row.creator);
     if let Some(announced) = content_length(headers) {
-        demand(announced <= room, req::STO_002)?;
+        reservation.announce(announced).await?; // STO-002
     }
     let mut incoming = app.blobs.receive().await.map_err(Problem::internal)?;
     let mut piece = Vec::with_capacity(PIECE);
-    while let Some(chunk) = next_chunk(body).await {
+    while let Some(chunk) = next_chunk(body, app.config.body_idle).await {
         // Bytes cut short are not the bytes of the hash; nobody is there to read the answer.
         let chunk = chunk.map_err(|_| Problem::from(req::STO_001))?;
         piece.extend_from_slice(&chunk);
         if piece.len() >= PIECE {
-            take(&mut incoming, &mut piece, room).await?;
+            take(&mut incoming, &mut piece, &mut reservation).await?;
         }
     }
-    take(&mut incoming, &mut piece, room).await?;
+    take(&mut incoming, &mut piece, &mut reservation).await?;
     demand(incoming.hash() == hash, req::STO_001)?;
     let length = incoming.length();
-    Ok((length, incoming.finish(hash).await.map_err(Problem::internal)?))
+    let received = incoming.finish(hash).await.map_err(Problem::internal)?;
+    Ok(Some(Upload { length, received, reservation }))
 }
 
-async fn take(incoming: &mut Incoming, piece: &mut Vec<u8>, room: u64) -> Result<(), Problem> {
-    demand(incoming.length() + piece.len() as u64 <= room, req::STO_002)?;
+async fn take(
+    incoming: &mut Incoming,
+    piece: &mut Vec<u8>,
+    reservation: &mut Reservation,
+) -> Result<(), Problem> {
+    reservation.grow(piece.len() as u64).await?; // STO-002
     incoming.write(piece).await.map_err(Problem::internal)?;
     piece.clear();
     Ok(())
 }
 
-/// How many bytes a PUT may bring: what is left of the quota of the folder's creator, or nothing is charged because
-/// the folder holds the media. What counts in the end is decided when the row is written.
-async fn room(app: &App, creator: Id, folder: Id, hash: MediaHash) -> Result<u64, Problem> {
-    if app.store.media_size(folder, hash).await?.is_some() {
-        return Ok(app.config.quota);
+/// Reads bytes that are held already, and forgets them (STO-001).
+async fn compare(app: &App, hash: MediaHash, size: u64, body: &mut Body) -> Result<(), Problem> {
+    let (mut hasher, mut length) = (MediaHasher::default(), 0);
+    while let Some(chunk) = next_chunk(body, app.config.body_idle).await {
+        let chunk = chunk.map_err(|_| Problem::from(req::STO_001))?;
+        length += chunk.len() as u64;
+        demand(length <= size, req::STO_001)?;
+        hasher.update(&chunk);
     }
-    let used = app.store.user(creator).await?.map_or(0, |user| user.used);
-    Ok(app.config.quota.saturating_sub(used))
+    Ok(demand(hasher.finish() == hash, req::STO_001)?)
 }
 
 /// STO-005: what other folders hold is not there.

@@ -3,3 +3,4 @@
 pub(crate) mod blobs;
 mod file_body;
 pub(crate) mod media;
+pub(crate) mod reserved;

@@ -74,7 +74,7 @@ impl Store {
 
     /// The device.
     pub(crate) async fn device(&self, id: Id) -> Result<Option<Device>, StoreError> {
-        self.read(move |sql| first(sql, &format!("{COLUMNS} WHERE id = $1"), [id.to_string()], device)).await
+        self.read(move |sql| find(sql, id)).await
     }
 
     /// The user's devices, in all states.
@@ -125,9 +125,11 @@ impl Store {
         .await
     }
 
-    /// Keeps where the device can be reached.
+    /// Keeps where the device can be reached, unless it was revoked meanwhile (GPH-041).
     pub(crate) async fn put_endpoint(&self, device: Id, endpoint: Endpoint) -> Result<(), StoreError> {
         self.write(move |sql| {
+            let revoked = find(sql, device)?.is_none_or(|device| device.state == DeviceState::Revoked);
+            demand(!revoked, req::GPH_041)?;
             let upsert = "INSERT INTO endpoints (device_id, addresses, expires) VALUES ($1, $2, $3)
                 ON CONFLICT (device_id) DO UPDATE SET addresses = excluded.addresses, expires = excluded.expires";
             let addresses = serde_json::Value::from(endpoint.addresses).to_string();
@@ -174,11 +176,15 @@ impl Store {
         .await
     }
 
-    /// Whether some claimed device of the user has a folder mapped that is mapped on `device` too.
+    /// Whether some claimed device of the user has a folder mapped that is mapped on `device` too, both users being
+    /// members (GPH-019).
     pub(crate) async fn user_may_meet(&self, user: Id, device: Id) -> Result<bool, StoreError> {
         let select = "SELECT 1 FROM mappings theirs
             JOIN mappings ours ON ours.folder_id = theirs.folder_id
             JOIN devices d ON d.id = ours.device_id
+            JOIN devices t ON t.id = theirs.device_id
+            JOIN members md ON md.folder_id = ours.folder_id AND md.user_id = d.user_id
+            JOIN members mt ON mt.folder_id = ours.folder_id AND mt.user_id = t.user_id
             WHERE theirs.device_id = $1 AND d.user_id = $2 AND d.state = 'claimed' LIMIT 1";
         self.read(move |sql| {
             let found = first(sql, select, (device.to_string(), user.to_string()), |_| Ok(()))?;
@@ -186,6 +192,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// The device, inside a transaction.
+pub(super) fn find(sql: &rusqlite::Connection, id: Id) -> Result<Option<Device>, StoreError> {
+    first(sql, &format!("{COLUMNS} WHERE id = $1"), [id.to_string()], device)
 }
 
 fn key_in_use(sql: &rusqlite::Connection, fingerprint: &str) -> Result<bool, StoreError> {

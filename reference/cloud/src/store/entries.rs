@@ -6,6 +6,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use rusqlite::Row;
 
+use super::members::Actor;
 use super::{Store, StoreError, all, execute, first, id, integer, number, parsed};
 
 /// A file or directory of a folder, or the tombstone of one.
@@ -66,8 +67,10 @@ impl Store {
         folder: Id,
         entry: Entry,
         from: Option<String>,
+        by: Actor,
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
+            by.check(sql, folder)?;
             let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
                 path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,

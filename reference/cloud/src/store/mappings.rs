@@ -1,8 +1,12 @@
 //! Which folder is mapped on which device.
 
 use meshproof_proto::codec::Id;
-use rusqlite::Row;
+use meshproof_proto::error::Error as RuleError;
+use meshproof_proto::requirement::{self as req, demand};
+use rusqlite::{Connection, Row};
 
+use super::devices::{self, DeviceState};
+use super::members::Actor;
 use super::{Store, StoreError, all, execute, first, id};
 
 /// A folder on a device.
@@ -30,8 +34,15 @@ impl Store {
     }
 
     /// Maps a folder on a device. `false` if it was mapped already.
-    pub(crate) async fn add_mapping(&self, folder: Id, device: Id, etag: String) -> Result<bool, StoreError> {
+    pub(crate) async fn add_mapping(
+        &self,
+        folder: Id,
+        device: Id,
+        etag: String,
+        by: Actor,
+    ) -> Result<bool, StoreError> {
         self.write(move |sql| {
+            check(sql, folder, device, by)?;
             let insert = "INSERT INTO mappings (folder_id, device_id, etag) VALUES ($1, $2, $3)
                 ON CONFLICT (folder_id, device_id) DO NOTHING";
             Ok(execute(sql, insert, (folder.to_string(), device.to_string(), etag))? == 1)
@@ -40,13 +51,24 @@ impl Store {
     }
 
     /// Takes a folder off a device. `false` if it was not mapped.
-    pub(crate) async fn remove_mapping(&self, folder: Id, device: Id) -> Result<bool, StoreError> {
+    pub(crate) async fn remove_mapping(&self, folder: Id, device: Id, by: Actor) -> Result<bool, StoreError> {
         self.write(move |sql| {
+            check(sql, folder, device, by)?;
             let delete = "DELETE FROM mappings WHERE folder_id = $1 AND device_id = $2";
             Ok(execute(sql, delete, (folder.to_string(), device.to_string()))? == 1)
         })
         .await
     }
+}
+
+/// GPH-016: the device is claimed by the user who asks. One that does not exist is like one of somebody else. Here, for
+/// a device that is revoked, or a member who is removed, meanwhile must not leave a mapping (GPH-034, GPH-019).
+fn check(sql: &Connection, folder: Id, device: Id, by: Actor) -> Result<(), StoreError> {
+    by.check(sql, folder)?;
+    let device = devices::find(sql, device)?.ok_or(RuleError::from(req::GPH_016))?;
+    demand(device.user == by.user, req::GPH_016)?;
+    demand(device.state != DeviceState::Pending, req::GPH_032)?;
+    Ok(demand(device.state != DeviceState::Revoked, req::GPH_016)?)
 }
 
 fn mapping(row: &Row<'_>) -> rusqlite::Result<MappingRow> {

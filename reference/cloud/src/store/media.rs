@@ -4,6 +4,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some};
 use meshproof_proto::storage::MediaHash;
 
+use super::members::Actor;
 use super::{Store, StoreError, execute, first, integer, number};
 
 impl Store {
@@ -14,8 +15,12 @@ impl Store {
 
     /// Whether any folder holds the media.
     pub(crate) async fn media_is_held(&self, hash: MediaHash) -> Result<bool, StoreError> {
-        let select = "SELECT 1 FROM media WHERE hash = $1 LIMIT 1";
-        self.read(move |sql| Ok(first(sql, select, [hash.to_string()], |_| Ok(()))?.is_some())).await
+        self.read(move |sql| is_held(sql, hash)).await
+    }
+
+    /// The same on this thread, which may block.
+    pub(crate) fn media_is_held_here(&self, hash: MediaHash) -> Result<bool, StoreError> {
+        self.read_here(move |sql| is_held(sql, hash))
     }
 
     /// Lets the folder hold the media, and charges the folder's creator, in one transaction (STO-002). `false` if the
@@ -26,8 +31,10 @@ impl Store {
         hash: MediaHash,
         bytes: u64,
         quota: u64,
+        by: Actor,
     ) -> Result<bool, StoreError> {
         self.write(move |sql| {
+            by.check(sql, folder)?;
             if size(sql, folder, hash)?.is_some() {
                 return Ok(false);
             }
@@ -46,6 +53,11 @@ impl Store {
         })
         .await
     }
+}
+
+fn is_held(sql: &rusqlite::Connection, hash: MediaHash) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM media WHERE hash = $1 LIMIT 1";
+    Ok(first(sql, select, [hash.to_string()], |_| Ok(()))?.is_some())
 }
 
 fn size(sql: &rusqlite::Connection, folder: Id, hash: MediaHash) -> Result<Option<u64>, StoreError> {

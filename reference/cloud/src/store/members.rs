@@ -1,11 +1,12 @@
 //! Members of folders.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::ticket::Role;
+use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
+use meshproof_proto::ticket::{Action, Role};
 use rusqlite::{Connection, Row};
 
 use super::{Store, StoreError, all, execute, first, id, number, parsed};
+use crate::account::issue::actions_of;
 
 /// A user's membership in a folder.
 #[derive(Clone, Debug)]
@@ -14,6 +15,31 @@ pub(crate) struct Member {
     pub(crate) name: String,
     pub(crate) role: Role,
     pub(crate) etag: String,
+}
+
+/// Who changes something of a folder. What the request was allowed by may have gone since: so it is looked up again
+/// inside the transaction of the change (GPH-019).
+#[derive(Clone, Copy)]
+pub(crate) struct Actor {
+    pub(crate) user: Id,
+    pub(crate) action: Action,
+    /// The sentence that refuses a member whose role is too small.
+    pub(crate) refusal: Requirement,
+    /// The sentence that refused who is granted nothing.
+    pub(crate) stranger: Requirement,
+}
+
+impl Actor {
+    pub(super) fn check(self, sql: &Connection, folder: Id) -> Result<(), StoreError> {
+        let select = "SELECT role FROM members WHERE folder_id = $1 AND user_id = $2";
+        let ids = (folder.to_string(), self.user.to_string());
+        let role = first(sql, select, ids, |row| parsed(row, 0, Role::parse))?;
+        let Some(role) = role else {
+            // A mutant that let a stranger in lets it in here, too.
+            return Ok(demand(deviates(self.stranger), req::GPH_019)?);
+        };
+        Ok(demand(actions_of(role).contains(&self.action), self.refusal)?)
+    }
 }
 
 const COLUMNS: &str = "SELECT m.user_id, coalesce(u.name, ''), m.role, m.etag FROM members m
@@ -33,8 +59,9 @@ impl Store {
     }
 
     /// Adds a member. `false` if the user is one already, and nothing is changed.
-    pub(crate) async fn add_member(&self, folder: Id, member: Member) -> Result<bool, StoreError> {
+    pub(crate) async fn add_member(&self, folder: Id, member: Member, by: Actor) -> Result<bool, StoreError> {
         self.write(move |sql| {
+            by.check(sql, folder)?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (folder_id, user_id) DO NOTHING";
             let values = (folder.to_string(), member.user.to_string(), member.role.name(), member.etag);
@@ -49,10 +76,12 @@ impl Store {
         folder: Id,
         user: Id,
         role: Role,
-        from: String,
-        to: String,
+        tags: (String, String),
+        by: Actor,
     ) -> Result<(), StoreError> {
+        let (from, to) = tags;
         self.write(move |sql| {
+            by.check(sql, folder)?;
             let update = "UPDATE members SET role = $1, etag = $2
                 WHERE folder_id = $3 AND user_id = $4 AND etag = $5";
             let values = (role.name(), to, folder.to_string(), user.to_string(), from);
@@ -64,8 +93,15 @@ impl Store {
 
     /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices, unless the last owner
     /// would go (GPH-018).
-    pub(crate) async fn remove_member(&self, folder: Id, user: Id, from: String) -> Result<(), StoreError> {
+    pub(crate) async fn remove_member(
+        &self,
+        folder: Id,
+        user: Id,
+        from: String,
+        by: Actor,
+    ) -> Result<(), StoreError> {
         self.write(move |sql| {
+            by.check(sql, folder)?;
             let (id, user) = (folder.to_string(), user.to_string());
             let delete = "DELETE FROM members WHERE folder_id = $1 AND user_id = $2 AND etag = $3";
             demand(execute(sql, delete, (&id, &user, from))? == 1, req::GPH_013)?;

@@ -77,18 +77,21 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || {
-            let idle = lock(&inner.readers).pop();
-            let connection = idle.map_or_else(|| open_reader(&inner.path), Ok)?;
-            let result = work(&connection);
-            let mut readers = lock(&inner.readers);
-            if readers.len() < READERS {
-                readers.push(connection);
-            }
-            result
-        })
-        .await?
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.read_here(work)).await?
+    }
+
+    /// Reads on this thread, which may block.
+    fn read_here<T>(&self, work: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let Inner { path, readers, .. } = &*self.0;
+        let idle = lock(readers).pop();
+        let connection = idle.map_or_else(|| open_reader(path), Ok)?;
+        let result = work(&connection);
+        let mut readers = lock(readers);
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
+        result
     }
 
     /// Writes, in one transaction: all of it, or nothing if it fails.

@@ -27,6 +27,7 @@ async fn folders() {
             "mappings": format!("{folder}/mappings"),
             "entries": format!("{folder}/feeds/files/entries"),
             "media": format!("{folder}/media"),
+            "ticket": format!("{folder}/ticket"),
         })
     );
     let listed = ann.get("/mesh/objects").await.body;
@@ -137,6 +138,12 @@ async fn claiming() {
     // The weak key's SPKI is not one; its PKCS#8 is not one either.
     let weak = json!({"name": "x", "spki": STANDARD.encode(pkcs8(DEVICE_WEAK))});
     ann.post("/mesh/devices", weak).await.refused(422, "GPH-030");
+    // Nor is a key whose modulus is even: the exponent 65537 takes the last 5 bytes.
+    let mut even = private_key(DEVICE_X).spki().der().to_vec();
+    let at = even.len() - 6;
+    even[at] &= 0xFE;
+    let even = json!({"name": "x", "spki": STANDARD.encode(even)});
+    ann.post("/mesh/devices", even).await.refused(422, "GPH-030");
     ann.post("/mesh/devices", json!({"name": "x", "spki": "?"})).await.refused(422, "GPH-006");
 
     let path = format!("/mesh/devices/{}", claimed.text("device"));
@@ -145,6 +152,29 @@ async fn claiming() {
     let renamed = ann.send(Method::PATCH, &path, Some(json!({"name": "NAS"})), Some(&claimed.etag())).await;
     renamed.is(200);
     assert_eq!(ann.get("/mesh/devices").await.body["items"][0]["name"], "NAS");
+}
+
+#[tokio::test]
+async fn a_device_makes_no_successor() {
+    // GPH-035
+    let world = World::new().await;
+    let ann = world.user("ann").await;
+    let (x, y) = (ann.claimed(DEVICE_X).await, ann.claimed(DEVICE_Y).await);
+    let stolen = ann.device(&x, DEVICE_X).await;
+    stolen.claim(DEVICE_Z).await.refused(403, "GPH-035");
+    let pending = ann.claim(DEVICE_Z).await;
+    let proof = pending.body["links"]["proof"].as_str().unwrap();
+    let right = json!({"answer": answer(DEVICE_Z, &pending.body["proof"])});
+    stolen.post(proof, right.clone()).await.refused(403, "GPH-035");
+    ann.post(proof, right).await.is(200);
+    let (x, y) = (format!("/mesh/devices/{x}"), format!("/mesh/devices/{y}"));
+    let name = || Some(json!({"name": "mine"}));
+    stolen.send(Method::PATCH, &y, name(), Some("*")).await.refused(403, "GPH-035");
+    stolen.send(Method::DELETE, &y, None, Some("*")).await.refused(403, "GPH-035");
+    // Itself it may rename, and give up.
+    stolen.send(Method::PATCH, &x, name(), Some("*")).await.is(200);
+    stolen.send(Method::DELETE, &x, None, Some("*")).await.is(204);
+    stolen.get(&y).await.refused(401, "TKT-031");
 }
 
 #[tokio::test]
@@ -273,6 +303,25 @@ async fn entries() {
     // And can be written again.
     write("e", None).await.refused(428, "GPH-012");
     write("e", Some(etag.as_str().unwrap().into())).await.is(200);
+}
+
+#[tokio::test]
+async fn a_deletion_that_does_not_fit_the_version() {
+    let world = World::new().await;
+    let mut ann = world.user("ann").await;
+    let folder = ann.folder(json!({"name": "Photos"})).await;
+    let path = format!("{folder}/feeds/files/entries/{}", "1".repeat(32));
+    let mut full = file("a");
+    let devices = (0..64).map(|n| (format!("{n:032x}"), json!(1)));
+    full["version"] = Value::Object(devices.collect());
+    let written = ann.put(&path, full.clone()).await;
+    written.is(201);
+    ann.send(Method::DELETE, &path, None, Some(&written.etag())).await.refused(422, "GPH-006");
+    // Who has a place in it deletes.
+    full["version"].as_object_mut().unwrap().remove(&format!("{:032x}", 0));
+    full["version"][&ann.id] = json!(1);
+    let written = ann.send(Method::PUT, &path, Some(full), Some(&written.etag())).await;
+    ann.send(Method::DELETE, &path, None, Some(&written.etag())).await.is(204);
 }
 
 fn file(path: &str) -> Value {

@@ -3,6 +3,8 @@
 mod common;
 mod graph;
 mod identity;
+mod many_folders;
 mod meshd;
 mod requests;
 mod storage;
+mod uploads;

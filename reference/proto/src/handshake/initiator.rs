@@ -12,6 +12,8 @@ use crate::codec::{Id, Reader};
 use crate::crypto::{Entropy, Spki, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
+use crate::ticket::pair::{Grounds, grounds};
+use crate::ticket::{Presenter, Verifier};
 use crate::time::UnixTime;
 
 /// Whom to connect to, and with what right.
@@ -23,6 +25,27 @@ pub struct Target {
     pub key: Spki,
     /// The bytes of the pair ticket for the two.
     pub ticket: Vec<u8>,
+}
+
+/// What the issuer vouches for: who the responder is, and what the two may do. Only [`Target::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct Vouched {
+    /// Why the two devices may meet.
+    pub grounds: Grounds,
+    /// When the right to it ends: the ticket's `NotOnOrAfter`.
+    pub ends: UnixTime,
+    _proof: (),
+}
+
+impl Target {
+    /// HSK-039: that the own pair ticket names this device, its key, the responder and the responder's key.
+    /// `verifier` is for the responder as audience.
+    pub fn verify(&self, device: &Device, verifier: &Verifier, now: UnixTime) -> Result<Vouched, Error> {
+        let ticket = verifier.verify(&self.ticket, now, Presenter::Holder(device.spki()))?;
+        let grounds = grounds(&ticket, self.device, &self.key.fingerprint(device.provider))?;
+        demand(grounds.initiator == device.id, req::HSK_039)?;
+        Ok(Vouched { grounds, ends: ticket.not_on_or_after, _proof: () })
+    }
 }
 
 /// Writes M1 at the clock reading `now`. Entropy is drawn for the nonce, k_R and the seed of OAEP, in this order.

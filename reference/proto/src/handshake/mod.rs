@@ -28,7 +28,7 @@ use crate::crypto::{Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, dr
 use crate::error::Error;
 use crate::requirement::Requirement;
 
-pub use initiator::{AwaitM2, Target, start};
+pub use initiator::{AwaitM2, Target, Vouched, start};
 pub use responder::{AwaitM1, AwaitM3};
 pub use schedule::Traffic;
 
@@ -202,4 +202,4 @@ impl Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -12,19 +12,19 @@ use crate::test_keys::{DEVICE_X, DEVICE_Y, ISSUER_A, Script, pkcs8};
 use crate::ticket::{self, Attributes, Claim, KeyBinding, Subject, Ticket, Verifier};
 use crate::time::UnixTime;
 
-const NOW: UnixTime = UnixTime(1_211_000_000);
+pub(crate) const NOW: UnixTime = UnixTime(1_211_000_000);
 const X: Id = Id([2; 16]);
 const Y: Id = Id([3; 16]);
 const USER: Id = Id([1; 16]);
 
-struct World {
-    initiator: Arc<Device>,
-    responder: Arc<Device>,
-    verifier: Arc<Verifier>,
-    target: Target,
+pub(crate) struct World {
+    pub(crate) initiator: Arc<Device>,
+    pub(crate) responder: Arc<Device>,
+    pub(crate) verifier: Arc<Verifier>,
+    pub(crate) target: Target,
 }
 
-fn world(left: &'static dyn Provider, right: &'static dyn Provider) -> World {
+pub(crate) fn world(left: &'static dyn Provider, right: &'static dyn Provider) -> World {
     let entropy = &mut Script::new(7);
     let initiator = Device::load(left, X, &pkcs8(DEVICE_X), entropy).unwrap();
     let responder = Device::load(right, Y, &pkcs8(DEVICE_Y), entropy).unwrap();
@@ -139,4 +139,18 @@ fn a_message_of_another_handshake_does_not_fit() {
     let (await_m2, _) = start(world.initiator.clone(), &world.target, NOW, &mut Script::new(99)).unwrap();
     let failure = await_m2.handle(&frame(other_m2, AwaitM2::AWAITS)).err().unwrap();
     assert!(failure.error.is(req::HSK_032));
+}
+
+#[test]
+fn an_initiator_believes_only_a_ticket_of_its_own_for_this_responder() {
+    let World { initiator, responder, verifier, target } = world(DEFAULT, DEFAULT);
+    let verify =
+        |target: &Target, device: &Device| target.verify(device, &verifier, NOW).map(|v| v.grounds.user);
+    assert_eq!(verify(&target, &initiator), Ok(Some(USER)));
+    let other_key = Target { key: initiator.spki().clone(), ..target.clone() };
+    assert!(verify(&other_key, &initiator).unwrap_err().is(req::TKT_033));
+    assert!(verify(&target, &responder).unwrap_err().is(req::TKT_025));
+    let entropy = &mut Script::new(1);
+    let renamed = Device::load(DEFAULT, Id([9; 16]), &pkcs8(DEVICE_X), entropy).unwrap();
+    assert!(verify(&target, &renamed).unwrap_err().is(req::HSK_039));
 }

@@ -18,6 +18,8 @@ pub enum Merge {
     KeepJoined(Entry),
     /// Both sides changed it, the received content won, and the own content was the same or a deletion.
     TakeJoined(Entry),
+    /// No version can say what both sides did: the received entry is to be ignored (SYN-016).
+    Refuse,
     /// Both sides changed it differently.
     Conflict {
         /// The result, with the version of both.
@@ -37,7 +39,7 @@ pub fn merge(mine: &Entry, theirs: &Entry) -> Merge {
     if theirs.version.dominates(&mine.version) {
         return Merge::Take(theirs.clone());
     }
-    let version = mine.version.join(&theirs.version);
+    let Some(version) = mine.version.join(&theirs.version) else { return Merge::Refuse };
     let joined = |entry: &Entry| Entry { version: version.clone(), ..entry.clone() };
     let they_win = wins(theirs, mine);
     let (winner, loser) = if they_win { (theirs, mine) } else { (mine, theirs) };

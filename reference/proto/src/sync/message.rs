@@ -15,6 +15,8 @@ pub const MAX_BODY: usize = 1_048_576;
 pub const MAX_REQUEST: u32 = 262_144;
 const HEADER: usize = 5;
 const MAX_VERSION: usize = 64;
+/// The largest counter of a version and the largest Lamport counter (SYN-007, SYN-008).
+pub const MAX_COUNTER: u64 = (1 << 48) - 1;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub enum Kind {
     Directory,
 }
 
-/// A version vector: ascending devices, each with the number of its changes, at least one and at most 64 (SYN-008).
+/// A version vector: ascending devices, each with the number of its changes; 1 to 64 of them (SYN-008).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Version(Vec<(Id, u64)>);
 
@@ -103,7 +105,7 @@ impl Version {
     /// Checks the rule.
     pub fn new(counters: Vec<(Id, u64)>) -> Result<Self, Error> {
         let ascending = counters.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let counted = counters.iter().all(|(_, counter)| *counter > 0);
+        let counted = counters.iter().all(|(_, counter)| (1..=MAX_COUNTER).contains(counter));
         demand((1..=MAX_VERSION).contains(&counters.len()) && ascending && counted, req::SYN_008)?;
         Ok(Self(counters))
     }
@@ -113,15 +115,15 @@ impl Version {
         &self.0
     }
 
-    /// This version and one more change by `device`.
+    /// This version and one more change by `device`. `None` if no version can say so: it is full, or the counter is.
     #[must_use]
-    pub fn bump(&self, device: Id) -> Self {
+    pub fn bump(&self, device: Id) -> Option<Self> {
         let mut counters = self.0.clone();
         match counters.binary_search_by_key(&device, |(id, _)| *id) {
-            Ok(at) => counters[at].1 = counters[at].1.saturating_add(1),
+            Ok(at) => counters[at].1 += 1,
             Err(at) => counters.insert(at, (device, 1)),
         }
-        Self(counters)
+        Self::new(counters).ok()
     }
 
     /// Whether every change of `other` is in this version.
@@ -129,9 +131,9 @@ impl Version {
         other.0.iter().all(|(device, counter)| self.counter(*device) >= *counter)
     }
 
-    /// The least version that dominates both.
+    /// The least version that dominates both. `None` if it would be of more than 64 devices.
     #[must_use]
-    pub fn join(&self, other: &Self) -> Self {
+    pub fn join(&self, other: &Self) -> Option<Self> {
         let mut joined = self.0.clone();
         for (device, counter) in &other.0 {
             match joined.binary_search_by_key(device, |(id, _)| *id) {
@@ -139,7 +141,7 @@ impl Version {
                 Err(at) => joined.insert(at, (*device, *counter)),
             }
         }
-        Self(joined)
+        Self::new(joined).ok()
     }
 
     fn counter(&self, device: Id) -> u64 {
@@ -302,6 +304,7 @@ impl Entry {
         };
         let kind = demand_some(kind, req::SYN_007, || Kind::Directory)?;
         let lamport = malformed(fields.u64())?;
+        demand(lamport <= MAX_COUNTER, req::SYN_007)?;
         let writer = malformed(fields.array().map(Id))?;
         let count = malformed(fields.u16())?;
         let mut counters = Vec::new();

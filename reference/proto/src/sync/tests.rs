@@ -34,7 +34,7 @@ fn entries() -> impl Strategy<Value = Entry> {
 
 fn result(mine: &Entry, theirs: &Entry) -> Entry {
     match merge(mine, theirs) {
-        Merge::Keep => mine.clone(),
+        Merge::Keep | Merge::Refuse => mine.clone(),
         Merge::Take(e) | Merge::KeepJoined(e) | Merge::TakeJoined(e) | Merge::Conflict { winner: e, .. } => e,
     }
 }
@@ -129,7 +129,7 @@ fn an_index_in_two_messages_keeps_its_order() {
             mtime: 0,
             lamport: 1,
             writer: Id([1; 16]),
-            version: Version::default().bump(Id([1; 16])),
+            version: Version::default().bump(Id([1; 16])).unwrap(),
         }]
         .to_vec(),
     };
@@ -141,4 +141,17 @@ fn an_index_in_two_messages_keeps_its_order() {
     };
     assert!(read(&[index("a", false), index("b", true), index("a", true)]).is_ok());
     assert!(read(&[index("b", false), index("a", true)]).unwrap_err().is(req::SYN_006));
+}
+
+#[test]
+fn a_full_version_is_not_joined_and_not_bumped() {
+    let version =
+        |devices: std::ops::Range<u8>| Version::new(devices.map(|n| (Id([n; 16]), 1)).collect()).unwrap();
+    assert!(version(0..40).join(&version(20..64)).is_some());
+    assert_eq!(version(0..40).join(&version(30..65)), None);
+    assert!(version(0..64).bump(Id([7; 16])).is_some());
+    assert_eq!(version(0..64).bump(Id([99; 16])), None);
+    let last = Version::new([(Id([1; 16]), message::MAX_COUNTER)].to_vec()).unwrap();
+    assert_eq!(last.bump(Id([1; 16])), None);
+    assert!(Version::new([(Id([1; 16]), message::MAX_COUNTER + 1)].to_vec()).unwrap_err().is(req::SYN_008));
 }

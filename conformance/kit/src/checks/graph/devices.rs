@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Folder, check, success};
 use crate::check::{Check, Context, Stop, Verdict, demand};
-use crate::oracle::crypto::{from_base64url, hex, public_key_from_spki, spki};
+use crate::oracle::crypto::{base64, from_base64url, hex, public_key_from_spki, spki};
 use crate::oracle::ticket::{Issuer, Verification, pair, uri, verify};
 use crate::target::cloud::{Reply, call};
 use crate::target::peer::now;
@@ -58,6 +58,14 @@ fn claims() -> Vec<Check> {
         check("gph.device.revoked", &["GPH-034"], "a revoked device has neither mappings nor pairs", revoked)
             .twin(PAIR)
             .in_turn("spare key"),
+        check(
+            "gph.device.successor",
+            &["GPH-035"],
+            "a device claims, changes and revokes other devices",
+            successor,
+        )
+        .twin(HONEST)
+        .in_turn("spare key"),
         check("gph.device.foreign", &["GPH-017"], "somebody else's device", foreign).twin(HONEST),
     ];
     let bad: [(&str, GetKey); 4] = [
@@ -239,6 +247,29 @@ async fn foreign(context: Context) -> Verdict {
         request.send().await?.expect_problem(403, "not-authorised")?;
     }
     Ok(())
+}
+
+/// What a thief of the laptop would do: everything is the same as when Alice does it, but for the tickets.
+async fn successor(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let thief = &world.laptop.grant.tickets;
+    let body = json!({"name": "successor", "spki": base64(&spki(&world.spare_key.to_public_key()))});
+    let reply = call(&context, "POST", "/mesh/devices").tickets(thief).json(&body).send().await?;
+    reply.expect_problem(403, "not-authorised")?;
+
+    let (id, proof) = claim_only(&context, &world.alice, &world).await?;
+    let body = json!({"answer": answer(&world.spare_key, &proof)?});
+    let path = format!("/mesh/devices/{id}/proof");
+    let proved = call(&context, "POST", &path).tickets(thief).json(&body).send().await?;
+    success(revoke(&context, &world.alice, &id).await?, "revoking a pending device")?;
+    proved.expect_problem(403, "not-authorised")?;
+
+    // A tag that matches nothing: where the rule is broken, the phone that other checks need stays what it is.
+    let path = format!("/mesh/devices/{}", world.phone.id);
+    let rename = call(&context, "PATCH", &path).tickets(thief).header("if-match", "\"x\"");
+    rename.json(&json!({"name": "mine"})).send().await?.expect_problem(403, "not-authorised")?;
+    let revoke = call(&context, "DELETE", &path).tickets(thief).header("if-match", "\"x\"");
+    revoke.send().await?.expect_problem(403, "not-authorised")
 }
 
 async fn post_pair(context: &Context, x: &Device, y: &str) -> Result<Reply, Stop> {

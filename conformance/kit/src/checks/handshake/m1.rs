@@ -1,6 +1,6 @@
 //! handshake.md section 4.2, the steps up to and including the RSA operation, and box1's tag.
 
-use super::{Answer, ChangeM1, HONEST, check, expect, m1, sends_m1};
+use super::{Answer, ChangeM1, HONEST, check, m1, sends_m1};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::oaep_encrypt;
 use crate::oracle::handshake::{LABEL_I, LABEL_R};
@@ -142,7 +142,8 @@ pub(super) fn checks() -> Vec<Check> {
             failures_alike,
         )
         .twin(HONEST),
-        check("hs.m1.fresh", &[], "two answers to two M1 share neither nonce nor box", fresh).twin(HONEST),
+        check("hs.m1.fresh", &["HSK-025"], "two answers to one M1 share neither nonce, k_I nor box", fresh)
+            .twin(HONEST),
     ]
 }
 
@@ -193,13 +194,11 @@ async fn fresh(context: Context) -> Verdict {
     let mut answers = Vec::new();
     for _ in 0..2 {
         let mut conn = PeerConn::dial(&context).await?;
-        expect(&mut conn, &initiator, Answer::M2).await?;
-        let mut again = PeerConn::dial(&context).await?;
-        answers.push(again.expect_m2(&initiator).await?.m2);
+        answers.push(conn.expect_m2(&initiator).await?);
     }
-    match &answers[..] {
-        [a, b] if a[6..38] == b[6..38] => Err(Stop::Fail("nonce_R is the same in two sessions".to_owned())),
-        [a, b] if a[38..] == b[38..] => Err(Stop::Fail("box2 is the same in two sessions".to_owned())),
-        _ => Ok(()),
-    }
+    let [a, b] = &answers[..] else { return Err(Stop::KitError("two answers were asked for".to_owned())) };
+    demand!(a.m2[6..38] != b.m2[6..38], "nonce_R is the same in two sessions");
+    demand!(a.k_i != b.k_i, "k_I is the same in two sessions");
+    demand!(a.m2[38..] != b.m2[38..], "box2 is the same in two sessions");
+    Ok(())
 }

@@ -53,6 +53,17 @@ pub(super) fn checks() -> Vec<Check> {
             merged_version,
         ),
         check(
+            "syn.merge.full-version",
+            &["SYN-016"],
+            "a concurrent version that would make one of more than 64 devices is ignored",
+            |context| async move {
+                let versions =
+                    [1..=40, 41..=80].map(|devices| devices.map(|n| ([n; 16], 1)).collect::<Vec<_>>());
+                first_stays(context, &versions[0], 1, &versions[1], 9).await
+            },
+        )
+        .twin("syn.merge.version"),
+        check(
             "syn.merge.conflict-copy",
             &["SYN-021"],
             "the losing file is kept under a name of its own",

@@ -168,6 +168,12 @@ fn entries() -> Vec<Check> {
         entry("syn.version.zero", "SYN-008", "a version vector with a counter of 0", |entry| {
             entry.version = vec![(PeerFixture::DEVICE_X, 0)];
         }),
+        entry("syn.version.too-large", "SYN-008", "a version vector with a counter of 2^48", |entry| {
+            entry.version = vec![(PeerFixture::DEVICE_X, 1 << 48)];
+        }),
+        entry("syn.entry.lamport", "SYN-007", "an entry with a lamport of 2^48", |entry| {
+            entry.lamport = 1 << 48
+        }),
     ]
 }
 

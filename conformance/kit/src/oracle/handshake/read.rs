@@ -193,6 +193,8 @@ pub enum Reply {
         traffic_i: Vec<u8>,
         /// `traffic_R`.
         traffic_r: Vec<u8>,
+        /// `k_I`, which nobody but a check of its freshness needs.
+        k_i: Vec<u8>,
     },
     /// An authentic REFUSE with its code.
     Refused(u16),
@@ -256,6 +258,7 @@ impl Initiator {
             m3: frame(kind::M3, &tag_i(&ck3, &th2)),
             traffic_i: traffic_i(&ck3, &th2),
             traffic_r: traffic_r(&ck3, &th2),
+            k_i,
         })
     }
 }

@@ -1,0 +1,153 @@
+//! Uploads that do not come to their end, and what they leave: nothing.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use crate::common::{Session, World};
+use axum::body::Bytes;
+use hyper::body::{Body, Frame};
+use meshproof_proto::storage::MediaHash;
+use serde_json::json;
+
+/// A body that is silent after its first piece.
+struct Stalled(Option<Bytes>);
+
+impl Body for Stalled {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.take().map_or(Poll::Pending, |bytes| Poll::Ready(Some(Ok(Frame::data(bytes)))))
+    }
+}
+
+fn hash(bytes: &[u8]) -> String {
+    MediaHash::of(bytes).to_string()
+}
+
+fn put(session: &Session<'_>, folder: &str, hash: &str, body: reqwest::Body) -> reqwest::RequestBuilder {
+    let url = session.world.url(&format!("{folder}/media/{hash}"));
+    let tickets = format!("MeshTicket {}", session.tickets.join(","));
+    session.world.http.put(url).header("authorization", tickets).body(body)
+}
+
+/// The bytes of all files below a folder.
+fn on_disk(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let sizes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => on_disk(&entry.path()),
+        metadata => metadata.map_or(0, |metadata| metadata.len()),
+    });
+    sizes.sum()
+}
+
+/// Waits until it holds, for ten seconds.
+async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..500 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("after ten seconds still not: {what}");
+}
+
+#[tokio::test]
+async fn stalled_ones_stay_below_the_quota_together() {
+    // STO-002
+    const QUOTA: u64 = 2_000_000;
+    let data = tempfile::tempdir().unwrap();
+    let world = World::on(data.path(), |config| {
+        config.quota = QUOTA;
+        config.body_idle = Duration::from_secs(3);
+    })
+    .await;
+    let mut ann = world.user("ann").await;
+    let folder = ann.folder(json!({"name": "Photos"})).await;
+    let incoming = data.path().join("incoming");
+    let puts: Vec<_> = (0..8_u8)
+        .map(|n| {
+            let body = reqwest::Body::wrap(Stalled(Some(vec![n; 600_000].into())));
+            let request = put(&ann, &folder, &hash(&[n]), body);
+            tokio::spawn(async move { request.send().await.map(|answer| answer.status().as_u16()) })
+        })
+        .collect();
+    eventually("three uploads fill the quota", async || on_disk(&incoming) > 1_500_000).await;
+    for _ in 0..50 {
+        assert!(on_disk(&incoming) <= QUOTA, "{}", on_disk(&incoming));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What is in flight is not there for others.
+    ann.put_media(&folder, &hash(&[9; 700_000]), &[9; 700_000]).await.refused(507, "STO-002");
+
+    // Who is silent for too long is given up, and leaves nothing.
+    let mut answers = Vec::new();
+    for put in puts {
+        answers.extend(put.await.unwrap());
+    }
+    assert!(
+        answers.contains(&507) && answers.iter().all(|status| [422, 507].contains(status)),
+        "{answers:?}"
+    );
+    eventually("incoming is empty", async || on_disk(&incoming) == 0).await;
+    let all = vec![9; usize::try_from(QUOTA).unwrap()];
+    ann.put_media(&folder, &hash(&all), &all).await.is(201);
+    assert_eq!(ann.get("/mesh").await.body["used"], QUOTA);
+}
+
+#[tokio::test]
+async fn aborted_ones_leave_what_is_charged() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::on(data.path(), |_| ()).await;
+    let mut ann = world.user("ann").await;
+    let folder = ann.folder(json!({"name": "Photos"})).await;
+    for n in 0..40_u8 {
+        let bytes = vec![n; 10_000];
+        let request = put(&ann, &folder, &hash(&bytes), bytes.into());
+        let put = tokio::spawn(request.send());
+        tokio::time::sleep(Duration::from_micros(250 * u64::from(n))).await;
+        put.abort();
+    }
+    let (blobs, incoming) = (data.path().join("blobs"), data.path().join("incoming"));
+    eventually("used is what is on disk", async || {
+        let used = ann.get("/mesh").await.body["used"].as_u64().unwrap();
+        used == on_disk(&blobs) && on_disk(&incoming) == 0
+    })
+    .await;
+
+    // And whoever deletes the folder need not wait for the answer.
+    let tickets = format!("MeshTicket {}", ann.tickets.join(","));
+    let request = world.http.delete(world.url(&folder)).header("authorization", tickets);
+    let delete = tokio::spawn(request.header("if-match", "*").send());
+    let gone = async || ann.get(&folder).await.status.as_u16() == 403;
+    eventually("the folder has gone", gone).await;
+    delete.abort();
+    eventually("its bytes have gone", async || on_disk(&blobs) == 0).await;
+    assert_eq!(ann.get("/mesh").await.body["used"], 0);
+}
+
+#[tokio::test]
+async fn files_without_a_row_go_when_the_server_starts() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::on(data.path(), |_| ()).await;
+    let mut ann = world.user("ann").await;
+    let folder = ann.folder(json!({"name": "Photos"})).await;
+    ann.put_media(&folder, &hash(b"held"), b"held").await.is(201);
+    world.running.unwrap().shutdown().await.unwrap();
+
+    let blob = |name: &str| data.path().join("blobs").join(&name[..2]).join(&name[2..]);
+    let (held, orphan) = (blob(&hash(b"held")), blob(&hash(b"orphan")));
+    std::fs::create_dir_all(orphan.parent().unwrap()).unwrap();
+    std::fs::write(&orphan, b"orphan").unwrap();
+    let foreign = data.path().join("blobs").join("README");
+    std::fs::write(&foreign, b"not ours").unwrap();
+
+    let _world = World::on(data.path(), |_| ()).await;
+    assert!(!orphan.exists() && held.exists() && foreign.exists());
+}
