@@ -13,6 +13,7 @@ mod etag;
 mod extract;
 mod graph;
 mod identity;
+mod limits;
 mod problem;
 mod router;
 mod server;

@@ -10,6 +10,7 @@ use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::limits::{CONNECTIONS, Limits, PATIENCE, TokioTimer};
 use crate::state::App;
 use crate::{Error, router, tls};
 
@@ -61,11 +62,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
+    let acceptor = Limits::new(acceptor, CONNECTIONS, PATIENCE);
     let mut server =
         axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
     let http = server.http_builder();
     http.http1().max_buf_size(HTTP1_BUFFER).max_headers(HTTP1_FIELDS); // GPH-009
+    http.http1().timer(TokioTimer).header_read_timeout(PATIENCE);
     http.http2().max_header_list_size(HEADER_LIST); // GPH-009
+    http.http2().timer(TokioTimer).keep_alive_interval(PATIENCE); // finds out that a client has gone
 
     let running = Running {
         url: url_of(addr, &config),

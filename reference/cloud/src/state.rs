@@ -12,6 +12,8 @@ use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw};
 use meshproof_proto::ticket::{Issuer, Verifier};
 use meshproof_proto::time::UnixTime;
 
+use meshproof_proto::identity::Decoys;
+
 use crate::account::challenges::Challenges;
 use crate::config::Config;
 use crate::identity::password::Passwords;
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
     pub(crate) challenges: Challenges,
+    /// For devices that do not exist (IDN-009).
+    pub(crate) decoys: Decoys,
     pub(crate) issuer: Issuer,
     pub(crate) issuer_name: String,
     pub(crate) verifier: Verifier,
@@ -81,6 +85,7 @@ impl App {
             reserved: Reserved::default(),
             passwords: Passwords::new(config.passwords)?,
             challenges: Challenges::default(),
+            decoys: Decoys::new(&mut OsEntropy),
             issuer,
             issuer_name: config.issuer(),
             verifier,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshproof_client::Limits;
 use meshproof_client::responder::{Responder, pair_verifier};
 use meshproof_client::sync::{Direction, Folder, Index};
 use meshproof_cloud::{Config, PasswordCost, Running};
@@ -82,7 +83,12 @@ async fn start_peer(data: &Path) -> anyhow::Result<(PeerTarget, oneshot::Sender<
     let verifier = pair_verifier(&device, PeerFixture::ISSUER, &[issuer.spki().clone()])?;
     let index = Arc::new(Index::open(&data.join("index.db"))?);
     let folder = Folder::open(Id(PeerFixture::FOLDER), id, &root, Direction::Both, index)?;
-    let responder = Arc::new(Responder::new(Arc::new(device), verifier, vec![Arc::new(folder)]));
+    let responder = Responder::new(Arc::new(device), verifier, vec![Arc::new(folder)]);
+    // The kit is many devices at one address (HSK-008).
+    let many = 256;
+    let limits =
+        Limits { half_open: many, half_open_per_source: many, sessions: many, sessions_per_device: many };
+    let responder = Arc::new(responder.with_limits(limits));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the peer")?;
     let address = listener.local_addr().context("no address for the peer")?;

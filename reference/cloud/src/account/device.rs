@@ -18,9 +18,6 @@ use crate::problem::Problem;
 use crate::state::{App, OsEntropy};
 use crate::store::devices::{Device, DeviceState};
 
-/// The modulus of the key that a device most likely has, in bytes.
-const USUAL_MODULUS: usize = 256;
-
 /// A request for a challenge.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,12 +42,12 @@ pub(crate) async fn post_challenge(
     let id = Id::parse(&who.device).ok_or(req::GPH_006)?;
     let device = app.store.device(id).await?;
     let key = device.as_ref().and_then(key_of);
-    let length = key.as_ref().map_or(USUAL_MODULUS, |key| key.modulus().len());
     let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
     let challenge = match key.filter(|_| claimed) {
-        Some(key) => Challenge::new(DEFAULT, &key, &mut OsEntropy).map_err(Problem::internal)?,
-        None => Challenge::unanswerable(length, &mut OsEntropy), // IDN-009
+        Some(key) => Challenge::new(DEFAULT, &key, &mut OsEntropy),
+        None => app.decoys.challenge(DEFAULT, id, &mut OsEntropy), // IDN-009
     };
+    let challenge = challenge.map_err(Problem::internal)?;
     let representation = challenges::representation(&challenge);
     app.challenges.add_sign_in(id, challenge, app.now());
     Ok(axum::Json(representation))

@@ -47,10 +47,12 @@ pub(crate) async fn post(
     let der = STANDARD.decode(&claim.spki).map_err(|_| Problem::from(req::GPH_006))?;
     // Numbers that look like a key but are none, such as an even modulus, are refused by the provider only.
     let key = Spki::parse(&der).ok();
+    let id = new_id();
     let challenge = key.and_then(|key| Challenge::new(DEFAULT, &key, &mut OsEntropy).ok());
-    let challenge = demand_some(challenge, req::GPH_030, || Challenge::unanswerable(256, &mut OsEntropy))?;
+    let decoy = || app.decoys.challenge(DEFAULT, id, &mut OsEntropy).ok(); // only the mutant goes on
+    let challenge = demand_some(challenge.map(Some), req::GPH_030, decoy)?.ok_or(req::GPH_030)?;
     let device = Device {
-        id: new_id(),
+        id,
         user: tickets.user,
         name: claim.name,
         spki: claim.spki,

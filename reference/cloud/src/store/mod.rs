@@ -12,6 +12,8 @@ pub(crate) mod folders;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
+#[cfg(test)]
+mod races;
 pub(crate) mod users;
 
 use std::path::{Path, PathBuf};

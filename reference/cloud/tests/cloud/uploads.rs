@@ -84,7 +84,8 @@ async fn stalled_ones_stay_below_the_quota_together() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     // What is in flight is not there for others.
-    ann.put_media(&folder, &hash(&[9; 700_000]), &[9; 700_000]).await.refused(507, "STO-002");
+    let more = vec![9; 700_000];
+    ann.put_media(&folder, &hash(&more), &more).await.refused(507, "STO-002");
 
     // Who is silent for too long is given up, and leaves nothing.
     let mut answers = Vec::new();

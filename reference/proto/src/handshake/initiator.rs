@@ -29,12 +29,12 @@ pub struct Target {
 
 /// What the issuer vouches for: who the responder is, and what the two may do. Only [`Target::verify`] makes one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Vouched {
     /// Why the two devices may meet.
     pub grounds: Grounds,
     /// When the right to it ends: the ticket's `NotOnOrAfter`.
     pub ends: UnixTime,
-    _proof: (),
 }
 
 impl Target {
@@ -44,7 +44,7 @@ impl Target {
         let ticket = verifier.verify(&self.ticket, now, Presenter::Holder(device.spki()))?;
         let grounds = grounds(&ticket, self.device, &self.key.fingerprint(device.provider))?;
         demand(grounds.initiator == device.id, req::HSK_039)?;
-        Ok(Vouched { grounds, ends: ticket.not_on_or_after, _proof: () })
+        Ok(Vouched { grounds, ends: ticket.not_on_or_after })
     }
 }
 

@@ -2,7 +2,10 @@
 
 use alloc::vec::Vec;
 
-use crate::crypto::{Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, draw, draw_secret, equal};
+use crate::codec::Id;
+use crate::crypto::{
+    Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, draw, draw_secret, equal, expand,
+};
 
 const LABEL: &[u8] = b"meshproof/1 device challenge";
 const ANSWER: &[u8] = b"meshproof/1 device answer";
@@ -27,20 +30,38 @@ impl Challenge {
         Ok(Self { id, ciphertext, answer: answer_with(provider, &k, &id) })
     }
 
-    /// A challenge that nobody can answer, for a device that does not exist (IDN-009). `length` is that of a modulus.
-    pub fn unanswerable(length: usize, entropy: &mut dyn Entropy) -> Self {
-        let mut ciphertext = alloc::vec![0; length];
-        entropy.fill(&mut ciphertext);
-        // A number above the modulus would give the pretence away.
-        if let Some(first) = ciphertext.first_mut() {
-            *first &= 0x7F;
-        }
-        Self { id: draw(entropy), ciphertext, answer: draw(entropy) }
-    }
-
     /// Whether this is the answer, compared in constant time.
     pub fn accepts(&self, answer: &[u8]) -> bool {
         equal(&self.answer, answer)
+    }
+}
+
+/// Challenges for devices that do not exist, told from others by nobody (IDN-009).
+///
+/// Each such device has a modulus of its own, always the same, of one of the usual sizes. It is no product of known
+/// primes, so nobody decrypts what is encrypted to it; the work and the numbers are those of a real device.
+pub struct Decoys {
+    secret: Secret,
+}
+
+impl Decoys {
+    /// Decoys of one service.
+    pub fn new(entropy: &mut dyn Entropy) -> Self {
+        Self { secret: draw_secret(entropy) }
+    }
+
+    /// A challenge that nobody can answer.
+    pub fn challenge(
+        &self,
+        provider: &dyn Provider,
+        device: Id,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Challenge, KeyRejected> {
+        let mut modulus = expand::<385>(provider, &self.secret, &[b"decoy", &device.0]);
+        let length = if modulus[384] & 1 == 0 { 256 } else { 384 };
+        modulus[0] |= 0xC0; // as the product of two primes that start with two ones
+        modulus[length - 1] |= 1;
+        Challenge::new(provider, &Spki::from_modulus(&modulus[..length])?, entropy)
     }
 }
 
@@ -76,8 +97,22 @@ mod tests {
         assert!(challenge.accepts(&answer(DEFAULT, &*x, &challenge.id, &challenge.ciphertext, entropy)));
         assert!(!challenge.accepts(&answer(DEFAULT, &*y, &challenge.id, &challenge.ciphertext, entropy)));
         assert!(!challenge.accepts(&answer(DEFAULT, &*x, &[0; 16], &challenge.ciphertext, entropy)));
-        let nobody = Challenge::unanswerable(256, entropy);
-        assert!(!nobody.accepts(&answer(DEFAULT, &*x, &nobody.id, &nobody.ciphertext, entropy)));
-        assert_eq!(nobody.ciphertext.len(), challenge.ciphertext.len());
+    }
+
+    #[test]
+    fn devices_that_are_none_look_like_devices() {
+        let entropy = &mut Script::new(2);
+        let x = DEFAULT.private_key(&pkcs8(DEVICE_X)).unwrap();
+        let decoys = Decoys::new(entropy);
+        let mut lengths = [0; 2];
+        for n in 0..32 {
+            let mut ask = || decoys.challenge(DEFAULT, Id([n; 16]), entropy).unwrap();
+            let (first, second) = (ask(), ask());
+            assert_eq!(first.ciphertext.len(), second.ciphertext.len());
+            assert_ne!(first.ciphertext, second.ciphertext);
+            lengths[usize::from(first.ciphertext.len() == 384)] += 1;
+            assert!(!first.accepts(&answer(DEFAULT, &*x, &first.id, &first.ciphertext, &mut Script::new(3))));
+        }
+        assert!(lengths.iter().all(|count| *count > 4), "{lengths:?}");
     }
 }

@@ -66,20 +66,25 @@ async fn honest(context: Context) -> Verdict {
 async fn unknown(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let known = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
-    let unknown = challenge(&context, &hex(&context.random::<16>())).await?.expect(200)?.json()?;
+    let nobody = hex(&context.random::<16>());
+    let unknown = challenge(&context, &nobody).await?.expect(200)?.json()?;
+    let same = challenge(&context, &nobody).await?.expect(200)?.json()?;
     let form = |body: &serde_json::Value| {
         let challenge = body["challenge"].as_str().and_then(from_hex).map(|bytes| bytes.len());
-        let ciphertext = body["ciphertext"].as_str().and_then(from_base64).map(|bytes| bytes.len());
+        let ciphertext = body["ciphertext"].as_str().and_then(from_base64).map_or(0, |bytes| bytes.len());
         let members = body.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
-        (challenge, ciphertext, members)
+        (challenge, members, (256..=384).contains(&ciphertext), ciphertext)
     };
-    demand!(form(&known).0 == Some(16), "a challenge is not 16 bytes in hexadecimal");
+    let (known_form, unknown_form, same_form) = (form(&known), form(&unknown), form(&same));
+    demand!(known_form.0 == Some(16), "a challenge is not 16 bytes in hexadecimal");
+    let alike =
+        (&known_form.0, &known_form.1, known_form.2) == (&unknown_form.0, &unknown_form.1, unknown_form.2);
+    demand!(alike, "the two challenges differ in form: {known_form:?} and {unknown_form:?}");
     demand!(
-        form(&known) == form(&unknown),
-        "the two challenges differ in form: {:?} and {:?}",
-        form(&known),
-        form(&unknown)
+        unknown_form == same_form,
+        "one device has keys of two sizes: {unknown_form:?} and {same_form:?}"
     );
+    demand!(unknown["ciphertext"] != same["ciphertext"], "the same ciphertext was given out twice");
     // The same device again: one that exists gets a new ciphertext every time, and so does one that does not.
     let again = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
     demand!(known["challenge"] != again["challenge"], "the same challenge was given out twice");
