@@ -197,7 +197,7 @@ fn count_evasions(results: &mut [CheckResult]) {
     for result in results.iter_mut().filter(|result| result.role == Role::Vectors) {
         if result.outcome == Outcome::NotApplicable && answered.contains(&group(result)) {
             result.outcome = Outcome::Fail;
-            result.message = "unsupported, though other vectors of its group are answered".to_owned();
+            "unsupported, though other vectors of its group are answered".clone_into(&mut result.message);
         }
     }
 }

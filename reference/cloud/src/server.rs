@@ -1,6 +1,8 @@
 //! HTTPS: starting, stopping, limits of the HTTP stack.
 
+use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::time::Duration;
 
 use axum_server::Handle;
@@ -38,12 +40,12 @@ pub struct Running {
     /// The uri for which the services accept tickets.
     pub audience: String,
     handle: Handle<SocketAddr>,
+    _lock: File,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
 pub async fn start(config: Config) -> Result<Running, Error> {
-    // Before anything is swept away: where another server listens, the data directory is likely its own.
     let wanted = config.listen;
     let listening = move |source| Error::Listen { addr: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(listening)?;
@@ -52,12 +54,13 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
+        let lock = lock(&config.data)?; // before anything is swept away
         app.blobs.forget_unfinished()?;
         app.blobs.sweep(&app.store)?;
         let identity = tls::open(&config)?;
-        Ok::<_, Error>((app, identity, config))
+        Ok::<_, Error>((app, identity, config, lock))
     });
-    let (app, identity, config) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
+    let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
 
     let handle = Handle::new();
     let acceptor =
@@ -79,9 +82,18 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         issuer_key: app.issuer.key().spki().clone(),
         audience: config.audience(),
         handle,
+        _lock: lock,
         task: tokio::spawn(server.serve(router::router(app).into_make_service())),
     };
     Ok(running)
+}
+
+/// One server a data directory: a second one would sweep away what the first is writing.
+fn lock(data: &Path) -> Result<File, Error> {
+    let path = data.join("meshd.lock");
+    let file = File::create(&path).map_err(|source| Error::Data { path, source })?;
+    file.try_lock().map_err(|_| Error::Configuration("another meshd uses this data directory"))?;
+    Ok(file)
 }
 
 impl Running {

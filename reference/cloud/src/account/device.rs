@@ -43,9 +43,9 @@ pub(crate) async fn post_challenge(
     let device = app.store.device(id).await?;
     let key = device.as_ref().and_then(key_of);
     let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
-    let challenge = match key.filter(|_| claimed) {
-        Some(key) => Challenge::new(DEFAULT, &key, &mut OsEntropy),
-        None => app.decoys.challenge(DEFAULT, id, &mut OsEntropy), // IDN-009
+    let challenge = match key.as_ref().filter(|_| claimed) {
+        Some(key) => Challenge::new(DEFAULT, key, &mut OsEntropy),
+        None => app.decoys.challenge(DEFAULT, id, key.as_ref(), &mut OsEntropy), // IDN-009
     };
     let challenge = challenge.map_err(Problem::internal)?;
     let representation = challenges::representation(&challenge);

@@ -49,7 +49,7 @@ pub(crate) async fn post(
     let key = Spki::parse(&der).ok();
     let id = new_id();
     let challenge = key.and_then(|key| Challenge::new(DEFAULT, &key, &mut OsEntropy).ok());
-    let decoy = || app.decoys.challenge(DEFAULT, id, &mut OsEntropy).ok(); // only the mutant goes on
+    let decoy = || app.decoys.challenge(DEFAULT, id, None, &mut OsEntropy).ok(); // only the mutant goes on
     let challenge = demand_some(challenge.map(Some), req::GPH_030, decoy)?.ok_or(req::GPH_030)?;
     let device = Device {
         id,

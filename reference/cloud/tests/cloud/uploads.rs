@@ -152,3 +152,12 @@ async fn files_without_a_row_go_when_the_server_starts() {
     let _world = World::on(data.path(), |_| ()).await;
     assert!(!orphan.exists() && held.exists() && foreign.exists());
 }
+
+/// Two servers on one data directory would sweep each other's files away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_directory_has_one_server() {
+    let data = tempfile::tempdir().unwrap();
+    let _world = World::on(data.path(), |_| ()).await;
+    let second = meshproof_cloud::start(meshproof_cloud::Config::new(data.path())).await;
+    assert!(second.is_err_and(|error| error.to_string().contains("another meshd")));
+}

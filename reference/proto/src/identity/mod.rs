@@ -50,15 +50,17 @@ impl Decoys {
         Self { secret: draw_secret(entropy) }
     }
 
-    /// A challenge that nobody can answer.
+    /// A challenge that nobody can answer; as long as one for the key `like`, which a revoked device had.
     pub fn challenge(
         &self,
         provider: &dyn Provider,
         device: Id,
+        like: Option<&Spki>,
         entropy: &mut dyn Entropy,
     ) -> Result<Challenge, KeyRejected> {
         let mut modulus = expand::<385>(provider, &self.secret, &[b"decoy", &device.0]);
-        let length = if modulus[384] & 1 == 0 { 256 } else { 384 };
+        let any = if modulus[384] & 1 == 0 { 256 } else { 384 };
+        let length = like.map_or(any, |key| key.modulus().len());
         modulus[0] |= 0xC0; // as the product of two primes that start with two ones
         modulus[length - 1] |= 1;
         Challenge::new(provider, &Spki::from_modulus(&modulus[..length])?, entropy)
@@ -106,7 +108,7 @@ mod tests {
         let decoys = Decoys::new(entropy);
         let mut lengths = [0; 2];
         for n in 0..32 {
-            let mut ask = || decoys.challenge(DEFAULT, Id([n; 16]), entropy).unwrap();
+            let mut ask = || decoys.challenge(DEFAULT, Id([n; 16]), None, entropy).unwrap();
             let (first, second) = (ask(), ask());
             assert_eq!(first.ciphertext.len(), second.ciphertext.len());
             assert_ne!(first.ciphertext, second.ciphertext);

@@ -172,7 +172,7 @@ fn entries() -> Vec<Check> {
             entry.version = vec![(PeerFixture::DEVICE_X, 1 << 48)];
         }),
         entry("syn.entry.lamport", "SYN-007", "an entry with a lamport of 2^48", |entry| {
-            entry.lamport = 1 << 48
+            entry.lamport = 1 << 48;
         }),
     ]
 }
