@@ -25,12 +25,12 @@ fn main() -> ExitCode {
     let args = Args::parse();
     // The only failure is that a provider is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let done = match args.command.unwrap_or_else(|| Command::SelfTest(args.self_test)) {
+    let done = match args.command.unwrap_or(Command::SelfTest(args.self_test)) {
         Command::SelfTest(options) => commands::self_test::execute(&options),
         Command::Run(options) => commands::run::execute(&options),
         Command::List(options) => commands::list::execute(&options),
         Command::Explain(options) => commands::explain::execute(&options),
-        Command::Coverage => commands::coverage::execute(),
+        Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Shim => commands::shim::execute(),
     };

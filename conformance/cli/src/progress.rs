@@ -11,7 +11,7 @@ use meshproof_kit::run::Progress;
 
 /// A bar on a terminal; elsewhere a line now and then.
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    line: ProgressBar,
     failed: AtomicUsize,
     /// Checks under way, oldest first.
     running: Mutex<Vec<String>>,
@@ -28,29 +28,29 @@ impl Bar {
         }
         bar.set_prefix(title.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, failed: AtomicUsize::new(0), running: Mutex::default() }
+        Self { line: bar, failed: AtomicUsize::new(0), running: Mutex::default() }
     }
 
     /// So many steps are to come.
     pub(crate) fn plan(&self, steps: usize) {
-        self.bar.set_length(steps as u64);
+        self.line.set_length(steps as u64);
     }
 
     /// A step is done; this one is next.
     pub(crate) fn step(&self, next: &str) {
-        self.bar.inc(1);
-        self.bar.set_message(next.to_owned());
+        self.line.inc(1);
+        self.line.set_message(next.to_owned());
     }
 
     /// Nothing more comes.
     pub(crate) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.line.finish_and_clear();
     }
 
     fn show(&self, running: &[String]) {
         let failed = self.failed.load(Ordering::Relaxed);
         let failed = if failed == 0 { String::new() } else { format!("{failed} need attention  ") };
-        self.bar.set_message(format!("{failed}{}", running.first().map_or("", String::as_str)));
+        self.line.set_message(format!("{failed}{}", running.first().map_or("", String::as_str)));
     }
 }
 
@@ -74,6 +74,6 @@ impl Progress for Bar {
             running.retain(|id| *id != result.id);
             self.show(&running);
         }
-        self.bar.inc(1);
+        self.line.inc(1);
     }
 }
