@@ -80,7 +80,7 @@ pub(crate) struct Run {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Running {
-    /// Only checks whose id contains this, of this part, or for this requirement; may be given several times
+    /// Only checks whose id contains this, of this part, or for this requirement, and those they build on; repeatable
     #[arg(long, value_name = "WORD")]
     pub(crate) filter: Vec<String>,
     /// Where to write report.html, results.json, junit.xml and evidence
@@ -108,7 +108,7 @@ pub(crate) struct List {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
-    /// A requirement such as TKT-014, or a check such as hs.m1.mac1-wrong
+    /// A requirement such as TKT-014, or a check such as hs.m1.mac1-flipped
     pub(crate) id: String,
 }
 

@@ -17,7 +17,7 @@ pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let Some(check) = checks.iter().find(|check| check.id == options.id) else {
-        bail!("{} is neither a requirement nor a check; `meshproof list` shows the checks", options.id);
+        bail!("{:?} is neither a requirement nor a check; `meshproof list` shows the checks", options.id);
     };
     println!("{} ({}): {}", check.id, check.role, check.title);
     if let Some(twin) = &check.twin {

@@ -8,6 +8,7 @@ use crate::args::List;
 
 /// Lists the selected checks.
 pub(crate) fn execute(options: &List) -> anyhow::Result<u8> {
+    super::check_words(&options.filter, &checks::all())?;
     let filter = Filter::new(options.filter.iter().cloned());
     let selected: Vec<_> = checks::all().into_iter().filter(|check| filter.matches(check)).collect();
     ensure!(!selected.is_empty(), "no check matches {:?}", options.filter);

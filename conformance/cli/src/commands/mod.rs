@@ -8,9 +8,10 @@ pub(crate) mod self_test;
 pub(crate) mod shim;
 pub(crate) mod vectors;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use meshproof_kit::check::Check;
 use meshproof_kit::report::{self, RunReport};
-use meshproof_kit::run::Options;
+use meshproof_kit::run::{Filter, Options};
 
 use crate::args::Running;
 
@@ -31,6 +32,15 @@ fn conclude(report: &RunReport, running: &Running) -> anyhow::Result<u8> {
     print!("{}", report::summary(report));
     println!("\nreport: {}", written.html.display());
     Ok(report.conclusion().exit_code())
+}
+
+/// A word that selects nothing is a mistake, and would leave out checks without a sound.
+fn check_words(words: &[String], all: &[Check]) -> anyhow::Result<()> {
+    for word in words {
+        let filter = Filter::new([word.clone()]);
+        ensure!(all.iter().any(|check| filter.matches(check)), "no check matches {word:?}");
+    }
+    Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

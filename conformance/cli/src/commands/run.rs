@@ -11,12 +11,14 @@ use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::Targets;
 use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::peer::PeerTarget;
-use meshproof_kit::target::shim::ProcessShim;
+use meshproof_kit::target::shim::{Outcome, ProcessShim};
 
 use super::{conclude, options, runtime};
 use crate::args::Run;
 use crate::progress::Bar;
 
+/// Exit code for a run that could not find out anything.
+const INCOMPLETE: u8 = 3;
 /// How long a shim has for one vector.
 const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -30,13 +32,37 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         Some(file) => expectations(file, &all.iter().map(|check| check.id.as_str()).collect::<Vec<_>>())?,
         None => BTreeMap::new(),
     };
+    super::check_words(&args.running.filter, &all)?;
+    let runtime = runtime()?;
+    if let Err(error) = runtime.block_on(probe(&targets)) {
+        eprintln!("meshproof: {error:#}");
+        return Ok(INCOMPLETE);
+    }
     let options =
         Options { expected_failures, left_out: all.len() - selected.len(), ..options(&args.running)? };
     println!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
-    let report = runtime()?.block_on(run(&selected, targets, &options, bar.clone()));
+    let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
     bar.finish();
     conclude(&report, &args.running)
+}
+
+/// Whether the targets are there at all: one line says more than a thousand blocked checks.
+async fn probe(targets: &Targets) -> anyhow::Result<()> {
+    if let Some(cloud) = &targets.cloud {
+        cloud.probe().await?;
+    }
+    if let Some(peer) = &targets.peer {
+        let reached = tokio::net::TcpStream::connect(peer.address).await;
+        reached.with_context(|| format!("cannot connect to the peer {}", peer.address))?;
+    }
+    if let Some(shim) = &targets.shim {
+        let asked = shim.lock().map(|mut shim| shim.call(&serde_json::json!({"op": "meshproof-probe"})));
+        let answer =
+            asked.map_err(|_| anyhow::anyhow!("the shim panicked"))?.context("the shim does not answer")?;
+        ensure!(answer.outcome == Outcome::Unsupported, "the shim claims to know an op that does not exist");
+    }
+    Ok(())
 }
 
 fn targets(args: &Run) -> anyhow::Result<Targets> {
@@ -47,7 +73,10 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         let ca = args.ca.as_deref().map(|path| {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
         });
-        targets.cloud = Some(Arc::new(CloudTarget::new(url, ca.transpose()?.as_deref(), Vec::new())?));
+        let ca = ca.transpose()?;
+        let pem = ca.as_ref().is_none_or(|text| text.contains("-----BEGIN CERTIFICATE-----"));
+        ensure!(pem, "the file of --ca has no PEM certificate");
+        targets.cloud = Some(Arc::new(CloudTarget::new(url, ca.as_deref(), Vec::new())?));
         named.push(format!("cloud {url}"));
     }
     if let Some(address) = args.peer {

@@ -15,6 +15,8 @@ use crate::embedded::{Embedded, mission};
 use crate::matrix::{self, Mutant};
 use crate::progress::Bar;
 
+/// Exit code for a fault that the kit planted and did not find.
+const SURVIVED: u8 = 4;
 /// How long a check waits for what has to happen at once, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same where a mutant is known not to do it.
@@ -25,6 +27,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let mutant = args.mutant.as_deref().map(find_mutant).transpose()?;
     let sources = mission::sources(&args.dir)?;
     let all = checks::all();
+    super::check_words(&args.running.filter, &all)?;
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
@@ -44,6 +47,10 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
         anyhow::Ok(report)
     })?;
     let code = conclude(&report, &args.running)?;
+    if let (Some(mutant), 0) = (mutant, code) {
+        println!("the mutant of {} SURVIVED: none of these checks noticed", mutant.id);
+        return Ok(SURVIVED);
+    }
     let mission_failed = report.mission.is_some_and(|mission| mission.steps.iter().any(|step| !step.ok));
     Ok(if mission_failed { code.max(1) } else { code })
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use super::{RunReport, html, json, junit, summary};
 use crate::evidence::{self, file_name};
@@ -23,6 +23,9 @@ pub struct Written {
 
 /// Writes `report.html`, `results.json`, `junit.xml`, `summary.txt` and `evidence/<check>/` into a folder, which is
 /// made if need be. Evidence of an earlier report in the same place is removed.
+///
+/// # Errors
+/// Also if there is an `evidence` that no report wrote.
 pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
     let written = Written {
         html: folder.join("report.html"),
@@ -32,6 +35,9 @@ pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
     };
     fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
     if written.evidence.exists() {
+        // Only what a run has written is removed.
+        let ours = fs::read_to_string(&written.json).is_ok_and(|text| text.contains("\"meshproof-results/"));
+        ensure!(ours, "{} exists and is not of a report; choose another folder", written.evidence.display());
         fs::remove_dir_all(&written.evidence)
             .with_context(|| format!("clearing {}", written.evidence.display()))?;
     }

@@ -55,6 +55,14 @@ impl CloudTarget {
     }
 }
 
+impl CloudTarget {
+    /// Whether the cloud answers at all.
+    pub async fn probe(&self) -> anyhow::Result<()> {
+        let asked = self.client.get(format!("{}/", self.url)).send().await;
+        asked.map(drop).with_context(|| format!("cannot reach {}; its CA is given with --ca", self.url))
+    }
+}
+
 /// A request in the making.
 pub struct Call {
     context: Context,

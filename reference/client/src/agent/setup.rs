@@ -16,7 +16,7 @@ use crate::sync::Direction;
 /// A folder that is to be added.
 #[derive(Clone, Debug)]
 pub struct NewFolder {
-    /// Where its files are. Made if it does not exist.
+    /// Where its files are. Made if it does not exist and the folder is joined.
     pub path: PathBuf,
     /// Its name; that of the directory if there is none.
     pub name: Option<String>,
@@ -91,6 +91,9 @@ impl Agent {
         // Everything that can be refused is refused before anything is made.
         let join = new.join.as_deref().map(|text| parse_id("folder", text)).transpose()?;
         let path = std::path::absolute(&new.path).map_err(Error::io("opening the folder", &new.path))?;
+        if join.is_none() && !path.is_dir() {
+            return Err(Error::usage(format!("{} is not a directory", path.display())));
+        }
         self.check_overlap(&path, join)?;
         let name = match join {
             Some(id) => cloud.folder(id).await?.name,
