@@ -9,7 +9,7 @@ use super::messages::{self, Box1, LABEL_I, LABEL_R, M2};
 use super::schedule::Chain1;
 use super::{Device, Established, Failure, Refusal, Suite};
 use crate::codec::{Id, Reader};
-use crate::crypto::{Entropy, Spki, draw_secret, equal};
+use crate::crypto::{Entropy, Spki, draw, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
 use crate::ticket::pair::{Grounds, grounds};
@@ -60,7 +60,7 @@ pub fn start(
 ) -> Result<(AwaitM2, Vec<u8>), Error> {
     let p = device.provider;
     let responder_key = p.public_key(&target.key).map_err(|_| Error::ApiMisuse("the responder's key"))?;
-    let nonce = messages::nonce(entropy);
+    let nonce = draw(entropy);
     let k_r = draw_secret(entropy);
     let ct_r = responder_key.encrypt(LABEL_R, &k_r, entropy);
     let chain = Chain1::new(p, &k_r);

@@ -6,7 +6,7 @@ use super::boxes::{check_padding, padded};
 use super::frame::{Frame, FrameType, HEADER, header};
 use super::{Suite, VERSION};
 use crate::codec::{Reader, Write};
-use crate::crypto::{Provider, Spki, draw};
+use crate::crypto::{Provider, Spki};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some};
 
@@ -194,9 +194,4 @@ pub(super) fn write_m3(tag_i: &[u8; 32]) -> Vec<u8> {
     let mut out = header(FrameType::M3, tag_i.len());
     out.extend_from_slice(tag_i);
     out
-}
-
-/// A nonce.
-pub(super) fn nonce(entropy: &mut dyn crate::crypto::Entropy) -> [u8; 32] {
-    draw(entropy)
 }

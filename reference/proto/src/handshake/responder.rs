@@ -9,7 +9,7 @@ use super::frame::{Frame, FrameType, header};
 use super::messages::{self, Box1, LABEL_I, LABEL_R, M1};
 use super::schedule::{Chain1, Confirmation};
 use super::{Device, Established, Failure, MAX_CLOCK_DIFFERENCE, Refusal, Suite};
-use crate::crypto::{Entropy, Spki, draw_secret, equal};
+use crate::crypto::{Entropy, Spki, draw, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
 use crate::ticket::pair::{Grounds, grounds};
@@ -99,7 +99,7 @@ impl AwaitM1 {
         entropy: &mut dyn Entropy,
     ) -> Result<(AwaitM3, Vec<u8>), Failure> {
         let p = self.device.provider;
-        let nonce = messages::nonce(entropy);
+        let nonce = draw(entropy);
         let k_i = draw_secret(entropy);
         let peer = p.public_key(&admitted.key).map_err(|_| Error::from(req::HSK_020))?;
         let plaintext = messages::write_box2(&peer.encrypt(LABEL_I, &k_i, entropy));
