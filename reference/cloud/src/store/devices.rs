@@ -4,9 +4,8 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::{Mapping, Role};
 use meshproof_proto::time::UnixTime;
-use rusqlite::Row;
 
-use super::{Store, StoreError, all, execute, first, id, integer, number, parsed};
+use super::{Row, Sql, Store, StoreError, values};
 
 /// A device.
 #[derive(Clone, Debug)]
@@ -64,9 +63,8 @@ impl Store {
             demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
             let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7)";
-            let Device { id, user, name, spki, fingerprint, state, etag } = device;
-            let values = (id.to_string(), user.to_string(), name, spki, fingerprint, state.name(), etag);
-            execute(sql, insert, values)?;
+            let Device { id, user, name, spki, fingerprint, state, etag } = &device;
+            sql.execute(insert, values![*id, *user, name, spki, fingerprint, state.name(), etag])?;
             Ok(())
         })
         .await
@@ -79,10 +77,8 @@ impl Store {
 
     /// The user's devices, in all states.
     pub(crate) async fn devices_of(&self, user: Id) -> Result<Vec<Device>, StoreError> {
-        self.read(move |sql| {
-            all(sql, &format!("{COLUMNS} WHERE user_id = $1 ORDER BY id"), [user.to_string()], device)
-        })
-        .await
+        let select = format!("{COLUMNS} WHERE user_id = $1 ORDER BY id");
+        self.read(move |sql| sql.all(&select, values![user], device)).await
     }
 
     /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).
@@ -91,7 +87,7 @@ impl Store {
             demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
             let update =
                 "UPDATE devices SET state = 'claimed', etag = $1 WHERE id = $2 AND state = 'pending'";
-            let claimed = execute(sql, update, (etag, device.id.to_string()))? == 1;
+            let claimed = sql.execute(update, values![&etag, device.id])? == 1;
             Ok(demand(claimed, req::GPH_033)?)
         })
         .await
@@ -107,7 +103,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
             let update = "UPDATE devices SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(execute(sql, update, (name, to, id.to_string(), from))? == 1, req::GPH_013)?)
+            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
         })
         .await
     }
@@ -115,11 +111,10 @@ impl Store {
     /// Revokes the device whose tag is still `from`; its mappings and addresses go (GPH-034).
     pub(crate) async fn revoke_device(&self, id: Id, from: String, to: String) -> Result<(), StoreError> {
         self.write(move |sql| {
-            let id = id.to_string();
             let update = "UPDATE devices SET state = 'revoked', etag = $1 WHERE id = $2 AND etag = $3";
-            demand(execute(sql, update, (to, &id, from))? == 1, req::GPH_013)?;
-            execute(sql, "DELETE FROM mappings WHERE device_id = $1", [&id])?; // GPH-034
-            execute(sql, "DELETE FROM endpoints WHERE device_id = $1", [&id])?;
+            demand(sql.execute(update, values![&to, id, &from])? == 1, req::GPH_013)?;
+            sql.execute("DELETE FROM mappings WHERE device_id = $1", values![id])?; // GPH-034
+            sql.execute("DELETE FROM endpoints WHERE device_id = $1", values![id])?;
             Ok(())
         })
         .await
@@ -132,8 +127,8 @@ impl Store {
             demand(!revoked, req::GPH_041)?;
             let upsert = "INSERT INTO endpoints (device_id, addresses, expires) VALUES ($1, $2, $3)
                 ON CONFLICT (device_id) DO UPDATE SET addresses = excluded.addresses, expires = excluded.expires";
-            let addresses = serde_json::Value::from(endpoint.addresses).to_string();
-            execute(sql, upsert, (device.to_string(), addresses, integer(endpoint.expires.0)))?;
+            let addresses = serde_json::Value::from(endpoint.addresses.clone()).to_string();
+            sql.execute(upsert, values![device, addresses, endpoint.expires])?;
             Ok(())
         })
         .await
@@ -143,9 +138,9 @@ impl Store {
     pub(crate) async fn endpoint(&self, device: Id) -> Result<Option<Endpoint>, StoreError> {
         let select = "SELECT addresses, expires FROM endpoints WHERE device_id = $1";
         self.read(move |sql| {
-            first(sql, select, [device.to_string()], |row| {
-                let addresses = parsed(row, 0, |text| serde_json::from_str(text).ok())?;
-                Ok(Endpoint { addresses, expires: UnixTime(number(row, 1)?) })
+            sql.first(select, values![device], |row| {
+                let addresses = row.parsed(0, |text| serde_json::from_str(text).ok())?;
+                Ok(Endpoint { addresses, expires: row.time(1)? })
             })
         })
         .await
@@ -161,14 +156,11 @@ impl Store {
             JOIN members ry ON ry.folder_id = mx.folder_id AND ry.user_id = dy.user_id
             WHERE mx.device_id = $1 AND my.device_id = $2 ORDER BY mx.folder_id";
         self.read(move |sql| {
-            all(sql, select, (x.to_string(), y.to_string()), |row| {
-                let folder = id(row, 0)?;
+            sql.all(select, values![x, y], |row| {
+                let folder = row.id(0)?;
                 let fact = |device, column| {
-                    Ok::<_, rusqlite::Error>(Mapping {
-                        folder,
-                        device,
-                        role: parsed(row, column, Role::parse)?,
-                    })
+                    let role = row.parsed(column, Role::parse)?;
+                    Ok::<_, StoreError>(Mapping { folder, device, role })
                 };
                 Ok((fact(x, 1)?, fact(y, 2)?))
             })
@@ -186,32 +178,28 @@ impl Store {
             JOIN members md ON md.folder_id = ours.folder_id AND md.user_id = d.user_id
             JOIN members mt ON mt.folder_id = ours.folder_id AND mt.user_id = t.user_id
             WHERE theirs.device_id = $1 AND d.user_id = $2 AND d.state = 'claimed' LIMIT 1";
-        self.read(move |sql| {
-            let found = first(sql, select, (device.to_string(), user.to_string()), |_| Ok(()))?;
-            Ok(found.is_some())
-        })
-        .await
+        self.read(move |sql| sql.exists(select, values![device, user])).await
     }
 }
 
 /// The device, inside a transaction.
-pub(super) fn find(sql: &rusqlite::Connection, id: Id) -> Result<Option<Device>, StoreError> {
-    first(sql, &format!("{COLUMNS} WHERE id = $1"), [id.to_string()], device)
+pub(super) fn find(sql: &Sql<'_>, id: Id) -> Result<Option<Device>, StoreError> {
+    sql.first(&format!("{COLUMNS} WHERE id = $1"), values![id], device)
 }
 
-fn key_in_use(sql: &rusqlite::Connection, fingerprint: &str) -> Result<bool, StoreError> {
+fn key_in_use(sql: &Sql<'_>, fingerprint: &str) -> Result<bool, StoreError> {
     let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND state = 'claimed' LIMIT 1";
-    Ok(first(sql, select, [fingerprint], |_| Ok(()))?.is_some())
+    sql.exists(select, values![fingerprint])
 }
 
-fn device(row: &Row<'_>) -> rusqlite::Result<Device> {
+fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     Ok(Device {
-        id: id(row, 0)?,
-        user: id(row, 1)?,
-        name: row.get(2)?,
-        spki: row.get(3)?,
-        fingerprint: row.get(4)?,
-        state: parsed(row, 5, DeviceState::parse)?,
-        etag: row.get(6)?,
+        id: row.id(0)?,
+        user: row.id(1)?,
+        name: row.text(2)?,
+        spki: row.text(3)?,
+        fingerprint: row.text(4)?,
+        state: row.parsed(5, DeviceState::parse)?,
+        etag: row.text(6)?,
     })
 }

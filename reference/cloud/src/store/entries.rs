@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
-use rusqlite::Row;
 
 use super::members::Actor;
-use super::{Store, StoreError, all, execute, first, id, integer, number, parsed};
+use super::{Row, Store, StoreError, values};
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -52,13 +51,13 @@ impl Store {
     /// All entries of a folder, tombstones too (GPH-052).
     pub(crate) async fn entries(&self, folder: Id) -> Result<Vec<Entry>, StoreError> {
         let select = format!("{COLUMNS} WHERE folder_id = $1 ORDER BY id");
-        self.read(move |sql| all(sql, &select, [folder.to_string()], entry)).await
+        self.read(move |sql| sql.all(&select, values![folder], entry)).await
     }
 
     /// One entry, which may be a tombstone.
     pub(crate) async fn entry(&self, folder: Id, id: Id) -> Result<Option<Entry>, StoreError> {
         let select = format!("{COLUMNS} WHERE folder_id = $1 AND id = $2");
-        self.read(move |sql| first(sql, &select, (folder.to_string(), id.to_string()), entry)).await
+        self.read(move |sql| sql.first(&select, values![folder, id], entry)).await
     }
 
     /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
@@ -77,33 +76,33 @@ impl Store {
                 version = excluded.version, deleted = excluded.deleted, etag = excluded.etag
                 WHERE entries.etag = $10";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
-            let values = (
-                folder.to_string(),
-                entry.id.to_string(),
-                entry.path,
+            let values = values![
+                folder,
+                entry.id,
+                &entry.path,
                 entry.kind.name(),
-                integer(entry.size),
-                entry.hash,
+                entry.size,
+                entry.hash.as_ref(),
                 version,
-                i64::from(entry.deleted),
-                entry.etag,
-                from.unwrap_or_default(),
-            );
-            Ok(demand(execute(sql, insert, values)? == 1, req::GPH_013)?)
+                entry.deleted,
+                &entry.etag,
+                from.as_deref().unwrap_or_default(),
+            ];
+            Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)
         })
         .await
     }
 }
 
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
     Ok(Entry {
-        id: id(row, 0)?,
-        path: row.get(1)?,
-        kind: parsed(row, 2, Kind::parse)?,
-        size: number(row, 3)?,
-        hash: row.get(4)?,
-        version: parsed(row, 5, |text| serde_json::from_str(text).ok())?,
-        deleted: number(row, 6)? != 0,
-        etag: row.get(7)?,
+        id: row.id(0)?,
+        path: row.text(1)?,
+        kind: row.parsed(2, Kind::parse)?,
+        size: row.number(3)?,
+        hash: row.maybe_text(4)?,
+        version: row.parsed(5, |text| serde_json::from_str(text).ok())?,
+        deleted: row.number(6)? != 0,
+        etag: row.text(7)?,
     })
 }

@@ -4,9 +4,8 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::ticket::Role;
-use rusqlite::Row;
 
-use super::{Store, StoreError, all, execute, first, id, integer, parsed};
+use super::{Row, Store, StoreError, values};
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -46,11 +45,11 @@ impl Store {
     /// Adds a folder, whose creator becomes its owner.
     pub(crate) async fn add_folder(&self, folder: Folder, member_etag: String) -> Result<(), StoreError> {
         self.write(move |sql| {
-            let (id, creator) = (folder.id.to_string(), folder.creator.to_string());
+            let Folder { id, name, storage, creator, etag } = &folder;
             let insert = "INSERT INTO folders (id, name, storage, creator, etag) VALUES ($1, $2, $3, $4, $5)";
-            execute(sql, insert, (&id, folder.name, folder.storage.name(), &creator, folder.etag))?;
+            sql.execute(insert, values![*id, name, storage.name(), *creator, etag])?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)";
-            execute(sql, insert, (&id, &creator, Role::Owner.name(), member_etag))?;
+            sql.execute(insert, values![*id, *creator, Role::Owner.name(), &member_etag])?;
             Ok(())
         })
         .await
@@ -65,8 +64,8 @@ impl Store {
         let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, m.role FROM folders f
             LEFT JOIN members m ON m.folder_id = f.id AND m.user_id = $1 WHERE f.id = $2";
         self.read(move |sql| {
-            first(sql, select, (user.to_string(), id.to_string()), |row| {
-                let role: Option<String> = row.get(5)?;
+            sql.first(select, values![user, id], |row| {
+                let role = row.maybe_text(5)?;
                 Ok((folder(row)?, role.as_deref().and_then(Role::parse)))
             })
         })
@@ -78,7 +77,7 @@ impl Store {
         let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, m.role FROM members m
             JOIN folders f ON f.id = m.folder_id WHERE m.user_id = $1 ORDER BY f.id";
         self.read(move |sql| {
-            all(sql, select, [user.to_string()], |row| Ok((folder(row)?, parsed(row, 5, Role::parse)?)))
+            sql.all(select, values![user], |row| Ok((folder(row)?, row.parsed(5, Role::parse)?)))
         })
         .await
     }
@@ -93,7 +92,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
             let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(execute(sql, update, (name, to, id.to_string(), from))? == 1, req::GPH_013)?)
+            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
         })
         .await
     }
@@ -102,19 +101,19 @@ impl Store {
     /// no folder holds any more.
     pub(crate) async fn remove_folder(&self, id: Id, from: String) -> Result<Vec<MediaHash>, StoreError> {
         self.write(move |sql| {
-            let id = id.to_string();
-            let charged = "SELECT coalesce(sum(size), 0) FROM media WHERE folder_id = $1";
-            let size = first(sql, charged, [&id], |row| super::number(row, 0))?.unwrap_or(0);
+            let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
+            let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
             let credit = "UPDATE users SET used = used - $1
                 WHERE id = (SELECT creator FROM folders WHERE id = $2)";
-            execute(sql, credit, (integer(size), &id))?;
-            let removed = execute(sql, "DELETE FROM folders WHERE id = $1 AND etag = $2", (&id, from))?;
+            sql.execute(credit, values![size, id])?;
+            let removed =
+                sql.execute("DELETE FROM folders WHERE id = $1 AND etag = $2", values![id, &from])?;
             demand(removed == 1, req::GPH_013)?;
             let unheld = "SELECT hash FROM media m WHERE folder_id = $1 AND NOT EXISTS
                 (SELECT 1 FROM media o WHERE o.hash = m.hash AND o.folder_id <> $1)";
-            let unheld = all(sql, unheld, [&id], |row| parsed(row, 0, MediaHash::parse))?;
+            let unheld = sql.all(unheld, values![id], |row| row.parsed(0, MediaHash::parse))?;
             for table in ["members", "mappings", "entries", "media"] {
-                execute(sql, &format!("DELETE FROM {table} WHERE folder_id = $1"), [&id])?;
+                sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             Ok(unheld)
         })
@@ -122,12 +121,12 @@ impl Store {
     }
 }
 
-fn folder(row: &Row<'_>) -> rusqlite::Result<Folder> {
+fn folder(row: &Row<'_>) -> Result<Folder, StoreError> {
     Ok(Folder {
-        id: id(row, 0)?,
-        name: row.get(1)?,
-        storage: parsed(row, 2, Storage::parse)?,
-        creator: id(row, 3)?,
-        etag: row.get(4)?,
+        id: row.id(0)?,
+        name: row.text(1)?,
+        storage: row.parsed(2, Storage::parse)?,
+        creator: row.id(3)?,
+        etag: row.text(4)?,
     })
 }

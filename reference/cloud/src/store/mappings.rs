@@ -3,11 +3,10 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand};
-use rusqlite::{Connection, Row};
 
 use super::devices::{self, DeviceState};
 use super::members::Actor;
-use super::{Store, StoreError, all, execute, first, id};
+use super::{Row, Sql, Store, StoreError, values};
 
 /// A folder on a device.
 #[derive(Clone, Debug)]
@@ -24,13 +23,13 @@ impl Store {
     /// The mappings of a folder.
     pub(crate) async fn mappings(&self, folder: Id) -> Result<Vec<MappingRow>, StoreError> {
         let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.device_id");
-        self.read(move |sql| all(sql, &select, [folder.to_string()], mapping)).await
+        self.read(move |sql| sql.all(&select, values![folder], mapping)).await
     }
 
     /// One mapping.
     pub(crate) async fn mapping(&self, folder: Id, device: Id) -> Result<Option<MappingRow>, StoreError> {
         let select = format!("{COLUMNS} WHERE m.folder_id = $1 AND m.device_id = $2");
-        self.read(move |sql| first(sql, &select, (folder.to_string(), device.to_string()), mapping)).await
+        self.read(move |sql| sql.first(&select, values![folder, device], mapping)).await
     }
 
     /// Maps a folder on a device. `false` if it was mapped already.
@@ -45,7 +44,7 @@ impl Store {
             check(sql, folder, device, by)?;
             let insert = "INSERT INTO mappings (folder_id, device_id, etag) VALUES ($1, $2, $3)
                 ON CONFLICT (folder_id, device_id) DO NOTHING";
-            Ok(execute(sql, insert, (folder.to_string(), device.to_string(), etag))? == 1)
+            Ok(sql.execute(insert, values![folder, device, &etag])? == 1)
         })
         .await
     }
@@ -55,7 +54,7 @@ impl Store {
         self.write(move |sql| {
             check(sql, folder, device, by)?;
             let delete = "DELETE FROM mappings WHERE folder_id = $1 AND device_id = $2";
-            Ok(execute(sql, delete, (folder.to_string(), device.to_string()))? == 1)
+            Ok(sql.execute(delete, values![folder, device])? == 1)
         })
         .await
     }
@@ -63,7 +62,7 @@ impl Store {
 
 /// GPH-016: the device is claimed by the user who asks. One that does not exist is like one of somebody else. Here, for
 /// a device that is revoked, or a member who is removed, meanwhile must not leave a mapping (GPH-034, GPH-019).
-fn check(sql: &Connection, folder: Id, device: Id, by: Actor) -> Result<(), StoreError> {
+fn check(sql: &Sql<'_>, folder: Id, device: Id, by: Actor) -> Result<(), StoreError> {
     by.check(sql, folder)?;
     let device = devices::find(sql, device)?.ok_or(RuleError::from(req::GPH_016))?;
     demand(device.user == by.user, req::GPH_016)?;
@@ -71,6 +70,6 @@ fn check(sql: &Connection, folder: Id, device: Id, by: Actor) -> Result<(), Stor
     Ok(demand(device.state != DeviceState::Revoked, req::GPH_016)?)
 }
 
-fn mapping(row: &Row<'_>) -> rusqlite::Result<MappingRow> {
-    Ok(MappingRow { device: id(row, 0)?, user: id(row, 1)?, etag: row.get(2)? })
+fn mapping(row: &Row<'_>) -> Result<MappingRow, StoreError> {
+    Ok(MappingRow { device: row.id(0)?, user: row.id(1)?, etag: row.text(2)? })
 }

@@ -5,7 +5,7 @@ use meshproof_proto::requirement::{self as req, demand, demand_some};
 use meshproof_proto::storage::MediaHash;
 
 use super::members::Actor;
-use super::{Store, StoreError, execute, first, integer, number};
+use super::{Sql, Store, StoreError, values};
 
 impl Store {
     /// The size of a media that the folder holds.
@@ -38,29 +38,29 @@ impl Store {
             if size(sql, folder, hash)?.is_some() {
                 return Ok(false);
             }
-            let id = folder.to_string();
             // The folder may have gone while the bytes came in.
             let creator = "SELECT creator FROM folders WHERE id = $1";
-            let creator: Option<String> = first(sql, creator, [&id], |row| row.get(0))?;
-            let creator = demand_some(creator, req::GPH_019, String::new)?;
+            let creator = sql.first(creator, values![folder], |row| row.id(0))?;
+            let creator = demand_some(creator, req::GPH_019, Id::default)?;
             let charge = "UPDATE users SET used = used + $1 WHERE id = $2";
-            execute(sql, charge, (integer(bytes), &creator))?;
-            let used = first(sql, "SELECT used FROM users WHERE id = $1", [&creator], |row| number(row, 0))?;
+            sql.execute(charge, values![bytes, creator])?;
+            let used =
+                sql.first("SELECT used FROM users WHERE id = $1", values![creator], |row| row.number(0))?;
             demand(used.is_some_and(|used| used <= quota), req::STO_002)?;
             let insert = "INSERT INTO media (folder_id, hash, size) VALUES ($1, $2, $3)";
-            execute(sql, insert, (&id, hash.to_string(), integer(bytes)))?;
+            sql.execute(insert, values![folder, hash, bytes])?;
             Ok(true)
         })
         .await
     }
 }
 
-fn is_held(sql: &rusqlite::Connection, hash: MediaHash) -> Result<bool, StoreError> {
+fn is_held(sql: &Sql<'_>, hash: MediaHash) -> Result<bool, StoreError> {
     let select = "SELECT 1 FROM media WHERE hash = $1 LIMIT 1";
-    Ok(first(sql, select, [hash.to_string()], |_| Ok(()))?.is_some())
+    sql.exists(select, values![hash])
 }
 
-fn size(sql: &rusqlite::Connection, folder: Id, hash: MediaHash) -> Result<Option<u64>, StoreError> {
+fn size(sql: &Sql<'_>, folder: Id, hash: MediaHash) -> Result<Option<u64>, StoreError> {
     let select = "SELECT size FROM media WHERE folder_id = $1 AND hash = $2";
-    first(sql, select, (folder.to_string(), hash.to_string()), |row| number(row, 0))
+    sql.first(select, values![folder, hash], |row| row.number(0))
 }

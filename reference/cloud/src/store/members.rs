@@ -3,9 +3,8 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
 use meshproof_proto::ticket::{Action, Role};
-use rusqlite::{Connection, Row};
 
-use super::{Store, StoreError, all, execute, first, id, number, parsed};
+use super::{Row, Sql, Store, StoreError, values};
 use crate::account::issue::actions_of;
 
 /// A user's membership in a folder.
@@ -30,10 +29,9 @@ pub(crate) struct Actor {
 }
 
 impl Actor {
-    pub(super) fn check(self, sql: &Connection, folder: Id) -> Result<(), StoreError> {
+    pub(super) fn check(self, sql: &Sql<'_>, folder: Id) -> Result<(), StoreError> {
         let select = "SELECT role FROM members WHERE folder_id = $1 AND user_id = $2";
-        let ids = (folder.to_string(), self.user.to_string());
-        let role = first(sql, select, ids, |row| parsed(row, 0, Role::parse))?;
+        let role = sql.first(select, values![folder, self.user], |row| row.parsed(0, Role::parse))?;
         let Some(role) = role else {
             // A mutant that let a stranger in lets it in here, too.
             return Ok(demand(deviates(self.stranger), req::GPH_019)?);
@@ -49,13 +47,13 @@ impl Store {
     /// The members of a folder.
     pub(crate) async fn members(&self, folder: Id) -> Result<Vec<Member>, StoreError> {
         let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.user_id");
-        self.read(move |sql| all(sql, &select, [folder.to_string()], member)).await
+        self.read(move |sql| sql.all(&select, values![folder], member)).await
     }
 
     /// One member.
     pub(crate) async fn member(&self, folder: Id, user: Id) -> Result<Option<Member>, StoreError> {
         let select = format!("{COLUMNS} WHERE m.folder_id = $1 AND m.user_id = $2");
-        self.read(move |sql| first(sql, &select, (folder.to_string(), user.to_string()), member)).await
+        self.read(move |sql| sql.first(&select, values![folder, user], member)).await
     }
 
     /// Adds a member. `false` if the user is one already, and nothing is changed.
@@ -64,8 +62,8 @@ impl Store {
             by.check(sql, folder)?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (folder_id, user_id) DO NOTHING";
-            let values = (folder.to_string(), member.user.to_string(), member.role.name(), member.etag);
-            Ok(execute(sql, insert, values)? == 1)
+            let Member { user, role, etag, .. } = &member;
+            Ok(sql.execute(insert, values![folder, *user, role.name(), etag])? == 1)
         })
         .await
     }
@@ -84,8 +82,8 @@ impl Store {
             by.check(sql, folder)?;
             let update = "UPDATE members SET role = $1, etag = $2
                 WHERE folder_id = $3 AND user_id = $4 AND etag = $5";
-            let values = (role.name(), to, folder.to_string(), user.to_string(), from);
-            demand(execute(sql, update, values)? == 1, req::GPH_013)?;
+            let values = values![role.name(), &to, folder, user, &from];
+            demand(sql.execute(update, values)? == 1, req::GPH_013)?;
             Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
         })
         .await
@@ -102,12 +100,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
             by.check(sql, folder)?;
-            let (id, user) = (folder.to_string(), user.to_string());
             let delete = "DELETE FROM members WHERE folder_id = $1 AND user_id = $2 AND etag = $3";
-            demand(execute(sql, delete, (&id, &user, from))? == 1, req::GPH_013)?;
+            demand(sql.execute(delete, values![folder, user, &from])? == 1, req::GPH_013)?;
             let delete = "DELETE FROM mappings WHERE folder_id = $1
                 AND device_id IN (SELECT id FROM devices WHERE user_id = $2)";
-            execute(sql, delete, (&id, &user))?;
+            sql.execute(delete, values![folder, user])?;
             Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
         })
         .await
@@ -115,11 +112,11 @@ impl Store {
 }
 
 /// Asked after a change, inside its transaction: a refusal undoes the change.
-fn has_owner(sql: &Connection, folder: Id) -> Result<bool, StoreError> {
+fn has_owner(sql: &Sql<'_>, folder: Id) -> Result<bool, StoreError> {
     let count = "SELECT count(*) FROM members WHERE folder_id = $1 AND role = 'owner'";
-    Ok(first(sql, count, [folder.to_string()], |row| number(row, 0))?.is_some_and(|owners| owners > 0))
+    Ok(sql.first(count, values![folder], |row| row.number(0))?.is_some_and(|owners| owners > 0))
 }
 
-fn member(row: &Row<'_>) -> rusqlite::Result<Member> {
-    Ok(Member { user: id(row, 0)?, name: row.get(1)?, role: parsed(row, 2, Role::parse)?, etag: row.get(3)? })
+fn member(row: &Row<'_>) -> Result<Member, StoreError> {
+    Ok(Member { user: row.id(0)?, name: row.text(1)?, role: row.parsed(2, Role::parse)?, etag: row.text(3)? })
 }

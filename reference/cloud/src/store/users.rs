@@ -3,7 +3,7 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::time::UnixTime;
 
-use super::{Store, StoreError, execute, first, id, integer, number};
+use super::{Row, Store, StoreError, values};
 
 /// A user.
 #[derive(Clone, Debug)]
@@ -36,19 +36,21 @@ impl Store {
         self.write(move |sql| {
             let insert =
                 "INSERT INTO users (id, name, password) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING";
-            Ok(execute(sql, insert, (user.to_string(), name, password))? == 1)
+            Ok(sql.execute(insert, values![user, &name, &password])? == 1)
         })
         .await
     }
 
     /// The user of this name.
     pub(crate) async fn user_named(&self, name: String) -> Result<Option<User>, StoreError> {
-        self.read(move |sql| first(sql, &format!("{COLUMNS} WHERE name = $1"), [name], user)).await
+        let select = format!("{COLUMNS} WHERE name = $1");
+        self.read(move |sql| sql.first(&select, values![&name], user)).await
     }
 
     /// The user.
     pub(crate) async fn user(&self, id: Id) -> Result<Option<User>, StoreError> {
-        self.read(move |sql| first(sql, &format!("{COLUMNS} WHERE id = $1"), [id.to_string()], user)).await
+        let select = format!("{COLUMNS} WHERE id = $1");
+        self.read(move |sql| sql.first(&select, values![id], user)).await
     }
 
     /// Keeps the hash of a token, and forgets tokens that ended before `now`.
@@ -59,9 +61,9 @@ impl Store {
         now: UnixTime,
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
-            execute(sql, "DELETE FROM tokens WHERE expires < $1", [integer(now.0)])?;
+            sql.execute("DELETE FROM tokens WHERE expires < $1", values![now])?;
             let insert = "INSERT INTO tokens (hash, user_id, expires) VALUES ($1, $2, $3)";
-            execute(sql, insert, (hash, holder.user.to_string(), integer(holder.expires.0)))?;
+            sql.execute(insert, values![&hash, holder.user, holder.expires])?;
             Ok(())
         })
         .await
@@ -70,14 +72,14 @@ impl Store {
     /// Who holds the token with this hash. It may have ended.
     pub(crate) async fn token_holder(&self, hash: String) -> Result<Option<TokenHolder>, StoreError> {
         self.read(move |sql| {
-            first(sql, "SELECT user_id, expires FROM tokens WHERE hash = $1", [hash], |row| {
-                Ok(TokenHolder { user: id(row, 0)?, expires: UnixTime(number(row, 1)?) })
+            sql.first("SELECT user_id, expires FROM tokens WHERE hash = $1", values![&hash], |row| {
+                Ok(TokenHolder { user: row.id(0)?, expires: row.time(1)? })
             })
         })
         .await
     }
 }
 
-fn user(row: &rusqlite::Row<'_>) -> rusqlite::Result<User> {
-    Ok(User { id: id(row, 0)?, name: row.get(1)?, password: row.get(2)?, used: number(row, 3)? })
+fn user(row: &Row<'_>) -> Result<User, StoreError> {
+    Ok(User { id: row.id(0)?, name: row.text(1)?, password: row.text(2)?, used: row.number(3)? })
 }

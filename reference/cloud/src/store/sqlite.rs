@@ -1,0 +1,102 @@
+//! SQLite, embedded: one connection writes, a few read beside it (WAL).
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::sql::Sql;
+use super::{MIGRATIONS, StoreError};
+
+/// How many connections for reading are kept open.
+const READERS: usize = 8;
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// An open database file. Cloning is cheap.
+#[derive(Clone)]
+pub(super) struct Sqlite(Arc<Inner>);
+
+struct Inner {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Sqlite {
+    /// Opens the file, makes it if needed, and brings it up to date.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        create_private(path);
+        let mut writer = Connection::open(path)?;
+        writer.busy_timeout(BUSY)?;
+        writer.pragma_update(None, "journal_mode", "WAL")?;
+        // STO-006: with WAL only FULL makes a commit survive a power cut.
+        writer.pragma_update(None, "synchronous", "FULL")?;
+        migrate(&mut writer)?;
+        let inner = Inner { path: path.into(), writer: Mutex::new(writer), readers: Mutex::default() };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Reads on this thread.
+    pub(super) fn read<T>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let Inner { path, readers, .. } = &*self.0;
+        let idle = lock(readers).pop();
+        let connection = idle.map_or_else(|| open_reader(path), Ok)?;
+        let result = work(&Sql(&connection));
+        let mut readers = lock(readers);
+        if readers.len() < READERS {
+            readers.push(connection);
+        }
+        result
+    }
+
+    /// Writes on this thread, in one transaction.
+    pub(super) fn write<T>(
+        &self,
+        work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = lock(&self.0.writer);
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let result = work(&Sql(&transaction))?;
+        transaction.commit()?;
+        Ok(result)
+    }
+}
+
+/// Makes an empty file that only its owner can read; the files that SQLite puts beside it get the same mode. If that
+/// fails, opening the database will say why.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+}
+
+fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(BUSY)?;
+    Ok(connection)
+}
+
+fn migrate(writer: &mut Connection) -> Result<(), StoreError> {
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let applied = usize::try_from(version).map_err(|_| StoreError::TooNew(version))?;
+    let missing = MIGRATIONS.get(applied..).ok_or(StoreError::TooNew(version))?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX))?;
+    Ok(transaction.commit()?)
+}
+
+/// A connection is as good after a panic as before: its transaction was rolled back.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
