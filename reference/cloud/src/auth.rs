@@ -57,7 +57,7 @@ impl FromRequestParts<App> for Tickets {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let set = match demand_some(tickets_field(parts).map(Some), req::GPH_001, || None)? {
             None => None,
-            Some(field) => Some(TicketSet::verify(&app.verifier, &field, app.now()).map_err(rejected)?),
+            Some(field) => Some(verify(app, &field).await?),
         };
         let (user, device) = match set.as_ref().and_then(TicketSet::principal) {
             None => (Id::default(), None),
@@ -72,6 +72,18 @@ impl FromRequestParts<App> for Tickets {
         };
         Ok(Self { set, user, device })
     }
+}
+
+/// Verifies a set with the keys that are known, and if a signature is by none of them, with those that came since.
+pub(crate) async fn verify(app: &App, field: &str) -> Result<TicketSet, Problem> {
+    let now = app.now();
+    let set = match TicketSet::verify(&app.keys.ring().verifier, field, now) {
+        Err(unknown) if unknown.is(req::TKT_021) && app.keys.look_again(&app.store, now).await? => {
+            TicketSet::verify(&app.keys.ring().verifier, field, now)
+        }
+        decided => decided,
+    };
+    set.map_err(rejected)
 }
 
 /// The text after `MeshTicket `. `None` without such a field; what is no text is kept, to be rejected as tickets.

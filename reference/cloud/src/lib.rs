@@ -16,12 +16,16 @@ mod identity;
 mod limits;
 mod problem;
 mod router;
+mod secrets;
 mod server;
 mod state;
 mod storage;
 mod store;
 mod tls;
 
+pub use account::keys::{
+    IssuerKeyInfo, KeyStep, PUBLISHED as KEY_PUBLISHED_SECONDS, change_issuer_key, issuer_keys,
+};
 pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, ParseUnitError,
     PasswordCost, Service, Storage, bytes, duration,
@@ -47,14 +51,9 @@ pub enum Error {
     /// The database.
     #[error("database")]
     Database(#[from] store::StoreError),
-    /// The issuer's key.
-    #[error("{}", path.display())]
-    IssuerKey {
-        /// Where it is kept.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: meshproof_proto::crypto::KeyRejected,
-    },
+    /// The issuer's keys.
+    #[error("{0}")]
+    Issuer(String),
     /// The certificates.
     #[error("certificates: {0}")]
     Certificates(String),

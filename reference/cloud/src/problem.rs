@@ -43,9 +43,8 @@ impl Problem {
 /// The status code with which the spec wants each requirement enforced.
 fn status_of(requirement: Requirement) -> StatusCode {
     match requirement.id {
-        "IDN-002" | "IDN-007" | "IDN-010" | "IDN-011" | "IDN-012" | "IDN-013" | "GPH-001" | "GPH-033" => {
-            StatusCode::UNAUTHORIZED
-        }
+        "IDN-002" | "IDN-007" | "IDN-010" | "IDN-011" | "IDN-012" | "IDN-013" | "IDN-064" | "GPH-001"
+        | "GPH-033" => StatusCode::UNAUTHORIZED,
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
@@ -105,7 +104,7 @@ impl IntoResponse for Problem {
         let challenge = match requirement {
             "GPH-001" => Some("MeshTicket"), // GPH-001
             id if id.starts_with("TKT-") && status == StatusCode::UNAUTHORIZED => Some("MeshTicket"), // TKT-031
-            "IDN-007" => Some("Bearer"),
+            "IDN-007" | "IDN-064" => Some("Bearer"),
             _ => None,
         };
         if let Some(challenge) = challenge {

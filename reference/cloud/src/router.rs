@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
@@ -65,7 +65,7 @@ pub(crate) fn router(app: App) -> Router {
     here.fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(around))
+        .layer(from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 
@@ -80,10 +80,13 @@ async fn method_not_allowed() -> Result<(), Problem> {
     Err(req::GPH_004.into()) // what the mutant answers
 }
 
-/// Logs each request, never its header fields or body, and keeps answers out of caches.
-async fn around(request: Request, next: Next) -> Response {
+/// Looks whether the issuer's keys are still those. Logs each request, never its header fields or body, and keeps answers out of caches.
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-    let mut response = next.run(request).await;
+    let mut response = match app.keys.refresh(&app.store, app.now()).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let micros = started.elapsed().as_micros();
     tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");

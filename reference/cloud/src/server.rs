@@ -77,7 +77,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         addr,
         ca_pem: identity.ca_pem,
         issuer: config.issuer(),
-        issuer_key: app.issuer.key().spki().clone(),
+        issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
         handle,
         drain: config.drain,

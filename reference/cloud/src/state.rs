@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw};
-use meshproof_proto::ticket::{Issuer, Verifier};
+use meshproof_proto::crypto::{Entropy, draw};
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
 
 use crate::account::challenges::Challenges;
+use crate::account::keys::Keys;
 use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
@@ -40,6 +40,9 @@ impl Clock for SystemClock {
     }
 }
 
+/// The database, below the data directory.
+pub(crate) const DATABASE: &str = "meshd.sqlite";
+
 /// The state of the services, shared by all requests. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
@@ -53,9 +56,9 @@ pub(crate) struct Inner {
     pub(crate) challenges: Challenges,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
-    pub(crate) issuer: Issuer,
+    pub(crate) keys: Keys,
     pub(crate) issuer_name: String,
-    pub(crate) verifier: Verifier,
+    pub(crate) audience: String,
     pub(crate) config: Config,
 }
 
@@ -74,21 +77,17 @@ impl App {
             return Err(Error::Configuration(format!("{key}: {what}")));
         }
         make_directory(&config.data)?;
-        let issuer = open_issuer(config)?;
-        let mut verifier = Verifier::new(crypto::DEFAULT, config.audience());
-        verifier
-            .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
-            .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
+        let store = Store::open(&config.data.join(DATABASE))?;
         Ok(Self(Arc::new(Inner {
-            store: Store::open(&config.data.join("meshd.sqlite"))?,
+            keys: Keys::open(config, &store)?,
+            store,
             blobs: Blobs::open(&config.data)?,
             reserved: Reserved::default(),
             passwords: Passwords::new(config.identity.passwords)?,
             challenges: Challenges::default(),
             decoys: Decoys::new(&mut OsEntropy),
-            issuer,
             issuer_name: config.issuer(),
-            verifier,
+            audience: config.audience(),
             config: config::Config::clone(config),
         })))
     }
@@ -125,30 +124,6 @@ pub(crate) fn new_id() -> Id {
 /// back, not even when a node is removed and made again.
 pub(crate) fn new_etag() -> String {
     hex(&draw::<16>(&mut OsEntropy))
-}
-
-const ISSUER_KEY: &str = "issuer.p8";
-
-fn open_issuer(config: &Config) -> Result<Issuer, Error> {
-    let path = config.data.join(ISSUER_KEY);
-    let pkcs8 = match (&config.issuer_key, fs::read(&path)) {
-        (Some(key), _) => key.clone(),
-        (None, Ok(key)) => key,
-        (None, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => {
-            let key = crypto::DEFAULT.generate_key(KeyBits::B2048, &mut OsEntropy).to_vec();
-            // What a provider that failed gives is none, and must not stay as the issuer's key.
-            check_issuer(&key, &path)?;
-            write_private(&path, &key)?;
-            key
-        }
-        (None, Err(source)) => return Err(Error::Data { path, source }),
-    };
-    Ok(Issuer::new(crypto::DEFAULT, check_issuer(&pkcs8, &path)?))
-}
-
-fn check_issuer(pkcs8: &[u8], path: &Path) -> Result<Box<dyn PrivateKey>, Error> {
-    let refused = |source| Error::IssuerKey { path: path.into(), source };
-    crypto::DEFAULT.private_key(pkcs8).map_err(refused)
 }
 
 /// Makes a folder that only its owner can look into.

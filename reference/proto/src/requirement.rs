@@ -171,6 +171,8 @@ requirements! {
     IDN_011 = "IDN-011", "device-proof-failed", Peer;
     IDN_012 = "IDN-012", "device-proof-failed", Peer;
     IDN_013 = "IDN-013", "device-proof-failed", Peer;
+    IDN_060 = "IDN-060", "none", Peer;
+    IDN_064 = "IDN-064", "token-rejected", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

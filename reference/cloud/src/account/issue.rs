@@ -127,7 +127,7 @@ fn blank(app: &App, subject: Subject) -> Ticket {
         confirmation: None,
         not_before: now,
         not_on_or_after: now.plus(app.config.account.ticket_lifetime), // TKT-002
-        audience: app.verifier.audience().into(),
+        audience: app.audience.clone(),
         authn: None,
         authz: Vec::new(),
         attributes: Attributes::default(),
@@ -135,7 +135,7 @@ fn blank(app: &App, subject: Subject) -> Ticket {
 }
 
 fn sign(app: &App, ticket: &Ticket) -> Result<String, RuleError> {
-    Ok(encode(&app.issuer.issue(ticket)?))
+    Ok(encode(&app.keys.ring().issuer.issue(ticket)?))
 }
 
 #[cfg(test)]

@@ -2,12 +2,15 @@
 
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Subject;
 use serde_json::{Value, json};
 
 use super::issue::{BY_PASSWORD, first_tickets};
+use crate::auth::Tickets;
 use crate::extract::NoBody;
 use crate::graph::paths;
 use crate::identity::tokens;
@@ -18,19 +21,34 @@ use crate::state::App;
 pub(crate) async fn post(
     State(app): State<App>,
     headers: HeaderMap,
+    tickets: Result<Tickets, Problem>,
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
-    let user = tokens::holder(&app, &headers).await?;
+    let user = if shows_tickets(&headers) {
+        demand(false, req::IDN_064)?;
+        tickets?.user // the mutant renews by tickets
+    } else {
+        tokens::holder(&app, &headers).await?
+    };
     let tickets = first_tickets(&app, Subject::User(user), user, BY_PASSWORD).await?;
     Ok(axum::Json(representation(&app, &tickets)))
 }
 
+fn shows_tickets(headers: &HeaderMap) -> bool {
+    let scheme = headers.get(AUTHORIZATION).and_then(|field| field.as_bytes().get(..11));
+    scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"MeshTicket "))
+}
+
 /// The root of the mesh, first tickets, and what is needed to verify them.
 pub(crate) fn representation(app: &App, tickets: &[String]) -> Value {
+    let keys: Vec<String> = match deviates(req::IDN_060) {
+        true => Vec::new(), // the mutant keeps them to itself
+        false => app.keys.ring().published.iter().map(|key| STANDARD.encode(key.der())).collect(), // IDN-060
+    };
     json!({
         "root": paths::MESH,
-        "issuer": { "name": app.issuer_name, "keys": [STANDARD.encode(app.issuer.key().spki().der())] },
-        "audience": app.verifier.audience(),
+        "issuer": { "name": app.issuer_name, "keys": keys },
+        "audience": app.audience,
         "tickets": tickets,
     })
 }

@@ -53,7 +53,7 @@ pub struct Config {
     pub storage: Storage,
     /// The log.
     pub log: Log,
-    /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
+    /// The issuer's first key as PKCS#8 DER, in place of one that would be made. For tests that sign tickets too.
     #[serde(skip)]
     pub issuer_key: Option<Vec<u8>>,
     /// The clock.

@@ -7,5 +7,6 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod requests;
+mod rollover;
 mod storage;
 mod uploads;
