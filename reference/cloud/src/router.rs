@@ -101,7 +101,7 @@ mod tests {
     fn every_path_is_in_openapi() {
         let data = tempfile::tempdir().unwrap();
         let mut config = crate::Config::new(data.path());
-        config.passwords = crate::PasswordCost::FOR_TESTS;
+        config.identity.passwords = crate::PasswordCost::FOR_TESTS;
         let app = App::open(&config).unwrap();
         // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
         let shown = format!("{:?}", router(app));
