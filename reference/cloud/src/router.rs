@@ -92,3 +92,34 @@ async fn around(State(app): State<App>, request: Request, next: Next) -> Respons
     tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The other direction, with the methods, is in `tests/cloud/openapi.rs`.
+    #[test]
+    fn every_path_is_in_openapi() {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = crate::Config::new(data.path());
+        config.identity.passwords = crate::PasswordCost::FOR_TESTS;
+        let app = App::open(&config).unwrap();
+        // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
+        let shown = format!("{:?}", router(app));
+        let paths: BTreeSet<&str> = shown
+            .split("RouteId(")
+            .filter_map(|text| text.split_once("): \"/")?.1.split_once('"').map(|(path, _)| path))
+            .filter(|path| !path.contains("__private__"))
+            .collect();
+        assert!(paths.contains("mesh/devices/{device}") && paths.len() > 20, "{paths:?}");
+        let described: Vec<&str> = include_str!("../../../spec/openapi.yaml")
+            .lines()
+            .filter_map(|line| line.strip_prefix("  /")?.strip_suffix(':'))
+            .collect();
+        for path in paths {
+            assert!(described.contains(&path), "spec/openapi.yaml does not have /{path}");
+        }
+    }
+}

@@ -2,10 +2,12 @@
 
 mod common;
 mod config;
+mod contract;
 mod graph;
 mod identity;
 mod many_folders;
 mod meshd;
+mod openapi;
 mod requests;
 mod rollover;
 mod storage;
