@@ -10,6 +10,7 @@ use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::ticket::set::TicketSet;
 use meshproof_proto::ticket::{Action, Subject};
 
+use crate::metrics;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::devices::DeviceState;
@@ -83,7 +84,7 @@ pub(crate) async fn verify(app: &App, field: &str) -> Result<TicketSet, Problem>
         }
         decided => decided,
     };
-    set.map_err(rejected)
+    set.inspect(|_| metrics::tickets_verified(field.split(',').count())).map_err(rejected)
 }
 
 /// The text after `MeshTicket `. `None` without such a field; what is no text is kept, to be rejected as tickets.

@@ -12,13 +12,17 @@ mod config;
 mod etag;
 mod extract;
 mod graph;
+mod health;
 mod identity;
 mod limits;
+mod metrics;
+mod observe;
 mod problem;
 mod router;
 mod secrets;
 mod server;
 mod state;
+mod stopping;
 mod storage;
 mod store;
 mod tls;
@@ -27,8 +31,8 @@ pub use account::keys::{
     IssuerKeyInfo, KeyStep, PUBLISHED as KEY_PUBLISHED_SECONDS, change_issuer_key, issuer_keys,
 };
 pub use config::{
-    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, ParseUnitError,
-    PasswordCost, Service, Storage, bytes, duration,
+    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, Operations,
+    ParseUnitError, PasswordCost, Service, Storage, bytes, duration,
 };
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};

@@ -6,6 +6,7 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::Requirement;
 use serde_json::json;
 
+use crate::observe::Refusal;
 use crate::store::StoreError;
 
 /// Why a request was refused, or that the service failed.
@@ -92,7 +93,6 @@ impl IntoResponse for Problem {
         let (status, error) = (self.status(), self.error());
         // GPH-008: a fault of the service breaks no sentence but this one, which wants some id to be named.
         let requirement = if let Self::Refused(requirement) = &self { requirement.id } else { "GPH-008" };
-        tracing::debug!(requirement, error, status = status.as_u16(), "refused");
         let body = json!({
             "type": format!("urn:meshproof:error:{error}"),
             "title": error.replace('-', " "),
@@ -101,6 +101,9 @@ impl IntoResponse for Problem {
         });
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, body.to_string()).into_response();
+        if let Self::Refused(requirement) = &self {
+            response.extensions_mut().insert(Refusal(requirement.id)); // for the log and the metrics
+        }
         let challenge = match requirement {
             "GPH-001" => Some("MeshTicket"), // GPH-001
             id if id.starts_with("TKT-") && status == StatusCode::UNAUTHORIZED => Some("MeshTicket"), // TKT-031

@@ -1,13 +1,7 @@
 //! The table of contents: every path, and what answers it.
 
-use std::time::Instant;
-
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
@@ -18,7 +12,7 @@ use crate::graph::{
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::media;
-use crate::{account, identity};
+use crate::{account, identity, observe};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -65,7 +59,7 @@ pub(crate) fn router(app: App) -> Router {
     here.fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), around))
+        .layer(from_fn_with_state(app.clone(), observe::around))
         .with_state(app)
 }
 
@@ -78,19 +72,6 @@ async fn no_such_node() -> Result<(), Problem> {
 async fn method_not_allowed() -> Result<(), Problem> {
     demand(false, req::GPH_005)?;
     Err(req::GPH_004.into()) // what the mutant answers
-}
-
-/// Looks whether the issuer's keys are still those. Logs each request, never its header fields or body, and keeps answers out of caches.
-async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-    let mut response = match app.keys.refresh(&app.store, app.now()).await {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let micros = started.elapsed().as_micros();
-    tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");
-    response
 }
 
 #[cfg(test)]

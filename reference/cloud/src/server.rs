@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
-use crate::{Error, router, tls};
+use crate::stopping::Stopping;
+use crate::{Error, health, router, tls};
 
 /// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
 const HEADER_LIST: u32 = 128 * 1_024;
@@ -36,6 +37,9 @@ pub struct Running {
     pub issuer_key: Spki,
     /// The uri for which the services accept tickets.
     pub audience: String,
+    /// Where metrics and health are served.
+    pub operations: Option<SocketAddr>,
+    stopping: Stopping,
     handle: Handle<SocketAddr>,
     drain: Duration,
     _lock: File,
@@ -60,6 +64,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
 
+    let operations = match config.operations.listen {
+        Some(listen) => Some(health::start(app.clone(), listen).await?),
+        None => None,
+    };
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
@@ -79,6 +87,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         issuer: config.issuer(),
         issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
+        operations,
+        stopping: app.stopping.clone(),
         handle,
         drain: config.drain,
         _lock: lock,
@@ -98,6 +108,7 @@ fn lock(data: &Path) -> Result<File, Error> {
 impl Running {
     /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
         self.stopped().await
     }
@@ -115,6 +126,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.handle.shutdown();
+        self.stopping.end();
     }
 }
 

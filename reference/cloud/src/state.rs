@@ -18,6 +18,7 @@ use crate::account::keys::Keys;
 use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
+use crate::stopping::Stopping;
 use crate::storage::blobs::Blobs;
 use crate::storage::reserved::Reserved;
 use crate::store::Store;
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     pub(crate) keys: Keys,
     pub(crate) issuer_name: String,
     pub(crate) audience: String,
+    pub(crate) stopping: Stopping,
     pub(crate) config: Config,
 }
 
@@ -88,6 +90,7 @@ impl App {
             decoys: Decoys::new(&mut OsEntropy),
             issuer_name: config.issuer(),
             audience: config.audience(),
+            stopping: Stopping::default(),
             config: config::Config::clone(config),
         })))
     }
@@ -102,7 +105,8 @@ impl App {
 pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(Problem::internal)?
+    use tracing::Instrument as _;
+    tokio::spawn(work.in_current_span()).await.map_err(Problem::internal)?
 }
 
 /// The operating system's generator.

@@ -11,6 +11,7 @@ use meshproof_proto::ticket::{
 };
 
 use crate::graph::paths;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 
@@ -135,7 +136,9 @@ fn blank(app: &App, subject: Subject) -> Ticket {
 }
 
 fn sign(app: &App, ticket: &Ticket) -> Result<String, RuleError> {
-    Ok(encode(&app.keys.ring().issuer.issue(ticket)?))
+    let signed = app.keys.ring().issuer.issue(ticket)?;
+    metrics::ticket_issued();
+    Ok(encode(&signed))
 }
 
 #[cfg(test)]

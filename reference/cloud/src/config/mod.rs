@@ -51,6 +51,8 @@ pub struct Config {
     pub account: Account,
     /// The storage service.
     pub storage: Storage,
+    /// What is for whoever operates the cloud.
+    pub operations: Operations,
     /// The log.
     pub log: Log,
     /// The issuer's first key as PKCS#8 DER, in place of one that would be made. For tests that sign tickets too.
@@ -107,6 +109,14 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+}
+
+/// Section `[operations]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operations {
+    /// Where to serve metrics and health, without TLS. `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Section `[log]`.
@@ -216,6 +226,7 @@ impl Default for Config {
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
+            operations: Operations::default(),
             log: Log::default(),
             issuer_key: None,
             clock: system_clock(),

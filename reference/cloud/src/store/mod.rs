@@ -18,8 +18,11 @@ mod sqlite;
 pub(crate) mod users;
 
 use std::path::Path;
+use std::time::Duration;
 
 use meshproof_proto::error::Error as RuleError;
+
+use crate::metrics;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
@@ -27,6 +30,9 @@ use self::sqlite::Sqlite;
 /// In order. A database remembers how many of them it has.
 const MIGRATIONS: &[&str] =
     &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0006_account.sql")];
+
+/// How long a store that works may take to begin a write.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,9 @@ pub enum StoreError {
     /// The database is newer than this program.
     #[error("the database has version {0}, this program knows {known}", known = MIGRATIONS.len())]
     TooNew(i64),
+    /// A write could not begin in time.
+    #[error("no write can begin within {} s", PATIENCE.as_secs())]
+    Silent,
     /// The work did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -58,6 +67,11 @@ impl Store {
         Ok(Self(Sqlite::open(path)?))
     }
 
+    /// Whether a write can begin, within [`PATIENCE`].
+    pub(crate) async fn answers(&self) -> Result<(), StoreError> {
+        tokio::time::timeout(PATIENCE, self.write(|_| Ok(()))).await.map_err(|_| StoreError::Silent)?
+    }
+
     /// Reads.
     async fn read<T: Send + 'static>(
         &self,
@@ -69,7 +83,7 @@ impl Store {
 
     /// Reads on this thread, which may block.
     fn read_here<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.0.read(work)
+        metrics::store("read", || self.0.read(work))
     }
 
     /// Writes, in one transaction: all of it, or nothing if it fails. The transactions of a database are as if one came
@@ -84,6 +98,6 @@ impl Store {
 
     /// Writes on this thread, which may block.
     fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.0.write(work)
+        metrics::store("write", || self.0.write(work))
     }
 }
