@@ -19,6 +19,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The data directory: database, keys, certificates and stored bytes. Made if it does not exist.
     pub data: PathBuf,
+    /// The URL of a database server that several processes share: `postgres://user:password@host/database` (feature
+    /// `postgres`). Without it the database is a file of the data directory.
+    pub database: Option<String>,
     /// Host names and addresses for the certificate. The first also names issuer and audience.
     pub names: Vec<String>,
     /// Bytes that may be charged to a user (STO-002).
@@ -43,6 +46,7 @@ impl Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             data: data.into(),
+            database: None,
             names: ["localhost", "127.0.0.1", "::1"].map(String::from).into(),
             quota: DEFAULT_QUOTA,
             passwords: PasswordCost::default(),

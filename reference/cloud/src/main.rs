@@ -19,6 +19,10 @@ struct Arguments {
     /// The data directory: database, keys, certificates and stored bytes.
     #[arg(long, default_value = "meshd-data", env = "MESH_DATA", global = true)]
     data: PathBuf,
+    /// The URL of a database server that several processes share, postgres://user:password@host/database. Without it the
+    /// database is a file of the data directory.
+    #[arg(long, value_name = "URL", env = "MESH_DATABASE", hide_env_values = true, global = true)]
+    database: Option<String>,
     /// A host name or address for the certificate. The first also names issuer and audience.
     #[arg(long = "name", value_name = "NAME")]
     names: Vec<String>,
@@ -67,6 +71,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let mut config = Config::new(arguments.data);
     config.listen = arguments.listen;
+    config.database = arguments.database;
     config.quota = arguments.quota;
     if !arguments.names.is_empty() {
         config.names = arguments.names;

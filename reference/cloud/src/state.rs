@@ -80,7 +80,10 @@ impl App {
             .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
             .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
         Ok(Self(Arc::new(Inner {
-            store: Store::open(&config.data.join("meshd.sqlite"))?,
+            store: match &config.database {
+                Some(url) => Store::connect(url)?,
+                None => Store::open(&config.data.join("meshd.sqlite"))?,
+            },
             blobs: Blobs::open(&config.data)?,
             reserved: Reserved::default(),
             passwords: Passwords::new(config.passwords)?,
