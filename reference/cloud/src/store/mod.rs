@@ -27,6 +27,7 @@ use meshproof_proto::error::Error as RuleError;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::config;
 
 /// In order. A database remembers how many of them it has.
 const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
@@ -35,7 +36,7 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// The database server refused a statement, or could not be asked.
     #[cfg(feature = "postgres")]
@@ -61,13 +62,13 @@ pub enum StoreError {
     #[error("column {0} of a row is not what this program wrote")]
     Column(usize),
     /// A rule of the spec forbids what was asked for.
-    #[error("{0}")]
+    #[error(transparent)]
     Rule(#[from] RuleError),
     /// The database is newer than this program.
     #[error("the database has version {0}, this program knows {known}", known = MIGRATIONS.len())]
     TooNew(i64),
     /// The work did not come to its end.
-    #[error("{0}")]
+    #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
 }
 
@@ -90,13 +91,13 @@ impl Store {
     /// Connects to a database server, and brings the database up to date. Blocks, inside a runtime, on a thread that
     /// may.
     #[cfg(feature = "postgres")]
-    pub(crate) fn connect(url: &str) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Database::Postgres(postgres::Postgres::open(url)?))))
+    pub(crate) fn connect(server: &config::Database) -> Result<Self, StoreError> {
+        Ok(Self(Arc::new(Database::Postgres(postgres::Postgres::open(server)?))))
     }
 
     /// What a build can do that knows no database servers.
     #[cfg(not(feature = "postgres"))]
-    pub(crate) fn connect(_url: &str) -> Result<Self, StoreError> {
+    pub(crate) fn connect(_: &config::Database) -> Result<Self, StoreError> {
         Err(StoreError::NoPostgres)
     }
 

@@ -21,6 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::sql::{Sql, Value};
 use super::{MIGRATIONS, StoreError};
+use crate::config;
 use crate::state::OsEntropy;
 
 /// How many connections a process holds at most.
@@ -49,13 +50,15 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    /// Connects to `postgres://user:password@host/database` and brings the database up to date. Blocks, on a thread
+    /// Connects to `postgres://user@host/database` and brings the database up to date. Blocks, on a thread
     /// where that is allowed, inside a runtime.
-    pub(super) fn open(url: &str) -> Result<Self, StoreError> {
-        let config: Config = url.parse()?;
+    pub(super) fn open(server: &config::Database) -> Result<Self, StoreError> {
+        let mut config: Config = server.url.parse()?;
+        if let Some(password) = server.password.as_ref().filter(|_| config.get_password().is_none()) {
+            config.password(password);
+        }
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = if encrypted(&config) {
-            let mut config = config;
             config.ssl_mode(SslMode::Require);
             Manager::from_config(config, MakeRustlsConnect::new(tls()?), recycling)
         } else {

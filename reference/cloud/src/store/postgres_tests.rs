@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::folders::{Folder, Storage};
 use super::members::Member;
 use super::{Store, StoreError, races};
+use crate::config;
 use crate::graph::access::Need;
 use crate::state::{OsEntropy, new_id};
 
@@ -29,8 +30,8 @@ async fn new_database(locale: &str) -> String {
 }
 
 async fn connect(url: &str) -> Result<Store, StoreError> {
-    let url = url.to_owned();
-    tokio::task::spawn_blocking(move || Store::connect(&url)).await.unwrap()
+    let server = config::Database { url: url.to_owned(), password: None };
+    tokio::task::spawn_blocking(move || Store::connect(&server)).await.unwrap()
 }
 
 /// Two handles as two processes have them.
