@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
 pub(crate) mod folders;
@@ -17,6 +18,7 @@ mod sqlite;
 pub(crate) mod users;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use meshproof_proto::error::Error as RuleError;
 
@@ -24,7 +26,8 @@ use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0003_changes.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +51,22 @@ pub enum StoreError {
 
 /// A handle to the database. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Store(Sqlite);
+pub(crate) struct Store {
+    database: Sqlite,
+    epoch: Arc<str>,
+}
 
 impl Store {
     /// Opens the database file, makes it if needed, and brings it up to date. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self(Sqlite::open(path)?))
+        let database = Sqlite::open(path)?;
+        let epoch = database.write(changes::epoch)?.into();
+        Ok(Self { database, epoch })
+    }
+
+    /// Part of every watermark. A database that was restored from a backup has another one.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.epoch
     }
 
     /// Reads.
@@ -67,7 +80,7 @@ impl Store {
 
     /// Reads on this thread, which may block.
     fn read_here<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.0.read(work)
+        self.database.read(work)
     }
 
     /// Writes, in one transaction: all of it, or nothing if it fails. The transactions of a database are as if one came
@@ -77,6 +90,6 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.0.write(work)).await?
+        tokio::task::spawn_blocking(move || store.database.write(work)).await?
     }
 }
