@@ -2,10 +2,13 @@
 
 mod changes;
 mod common;
+mod config;
+mod contract;
 mod graph;
 mod identity;
 mod many_folders;
 mod meshd;
+mod openapi;
 mod requests;
 mod storage;
 mod uploads;
