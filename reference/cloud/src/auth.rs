@@ -9,10 +9,12 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::ticket::set::TicketSet;
 use meshproof_proto::ticket::{Action, Subject};
+use meshproof_proto::time::UnixTime;
 
 use crate::metrics;
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::changes::Who;
 use crate::store::devices::DeviceState;
 
 /// The verified tickets of a request, and who shows them.
@@ -23,6 +25,8 @@ pub(crate) struct Tickets {
     pub(crate) user: Id,
     /// The device that acts, if one does.
     pub(crate) device: Option<Id>,
+    /// When the request was looked at.
+    at: UnixTime,
 }
 
 impl Tickets {
@@ -46,6 +50,11 @@ impl Tickets {
         self.set.as_ref().is_some_and(|set| set.principal().is_some())
     }
 
+    /// Who acts, for the log of changes.
+    pub(crate) fn who(&self) -> Who {
+        Who { user: self.user, device: self.device, at: self.at }
+    }
+
     /// The subject to which new tickets are issued.
     pub(crate) fn subject(&self) -> Subject {
         self.device.map_or(Subject::User(self.user), Subject::Device)
@@ -56,9 +65,10 @@ impl FromRequestParts<App> for Tickets {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let at = app.now();
         let set = match demand_some(tickets_field(parts).map(Some), req::GPH_001, || None)? {
             None => None,
-            Some(field) => Some(verify(app, &field).await?),
+            Some(field) => Some(verify(app, &field, at).await?),
         };
         let (user, device) = match set.as_ref().and_then(TicketSet::principal) {
             None => (Id::default(), None),
@@ -71,13 +81,12 @@ impl FromRequestParts<App> for Tickets {
                 (device.map(|device| device.user).unwrap_or_default(), Some(id))
             }
         };
-        Ok(Self { set, user, device })
+        Ok(Self { set, user, device, at })
     }
 }
 
 /// Verifies a set with the keys that are known, and if a signature is by none of them, with those that came since.
-pub(crate) async fn verify(app: &App, field: &str) -> Result<TicketSet, Problem> {
-    let now = app.now();
+pub(crate) async fn verify(app: &App, field: &str, now: UnixTime) -> Result<TicketSet, Problem> {
     let set = match TicketSet::verify(&app.keys.ring().verifier, field, now) {
         Err(unknown) if unknown.is(req::TKT_021) && app.keys.look_again(&app.store, now).await? => {
             TicketSet::verify(&app.keys.ring().verifier, field, now)

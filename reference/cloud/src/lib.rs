@@ -8,6 +8,7 @@
 
 mod account;
 mod auth;
+mod backup;
 mod config;
 mod etag;
 mod extract;
@@ -30,6 +31,7 @@ mod tls;
 pub use account::keys::{
     IssuerKeyInfo, KeyStep, PUBLISHED as KEY_PUBLISHED_SECONDS, change_issuer_key, issuer_keys,
 };
+pub use backup::{BackupReport, backup, restore};
 pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, Operations,
     ParseUnitError, PasswordCost, Service, Storage, bytes, duration,
@@ -86,7 +88,9 @@ pub async fn add_user(
     name: &str,
     password: &str,
 ) -> Result<meshproof_proto::codec::Id, Error> {
-    let app = state::App::open(config)?;
+    let config = Config::clone(config);
+    let opened = tokio::task::spawn_blocking(move || state::App::open(&config)).await;
+    let app = opened.map_err(|e| Error::Stopped(e.to_string()))??;
     identity::users::register(&app, name.to_owned(), password.to_owned())
         .await
         .map_err(|problem| Error::UserRefused(problem.error()))

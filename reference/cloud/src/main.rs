@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use meshproof_cloud::{
     Config, ConfigError, DEFAULT_FILE, Error, IssuerKeyInfo, KeyStep, Log, LogFormat, ParseUnitError,
-    add_user, bytes, change_issuer_key, issuer_keys, start,
+    add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start,
 };
 use meshproof_proto::time::UnixTime;
 use tracing_subscriber::Layer as _;
@@ -52,6 +52,16 @@ enum Command {
     CheckConfig {
         /// The file.
         file: PathBuf,
+    },
+    /// Copy the database, the blobs that it names, and the keys to a new directory, while a server may run.
+    Backup {
+        /// The directory to make.
+        to: PathBuf,
+    },
+    /// Make the data directory of a backup. All tokens end.
+    Restore {
+        /// The directory that `meshd backup` made.
+        from: PathBuf,
     },
     /// Replace the issuer's key while servers run: add-key, 15 minutes later promote, 15 minutes later retire.
     #[command(subcommand)]
@@ -126,6 +136,16 @@ async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
             println!("{user}");
             Ok(())
         }
+        Some(Command::Backup { to }) => {
+            let report = tokio::task::spawn_blocking(move || backup(&config, &to)).await??;
+            println!("{} blobs, {} bytes", report.blobs, report.bytes);
+            Ok(())
+        }
+        Some(Command::Restore { from }) => {
+            let report = tokio::task::spawn_blocking(move || restore(&config, &from)).await??;
+            println!("{} blobs, {} bytes", report.blobs, report.bytes);
+            Ok(())
+        }
         Some(Command::Issuer(command)) => {
             // The store blocks.
             let keys = tokio::task::spawn_blocking(move || issuer(&config, &command)).await??;
@@ -152,6 +172,7 @@ fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
     if !names.is_empty() {
         config.names = names;
     }
+    config.database.password = std::env::var("MESH_DATABASE_PASSWORD").ok();
     config.storage.quota = quota.unwrap_or(config.storage.quota);
     config.log.filter = log.unwrap_or(config.log.filter);
     Ok(config)

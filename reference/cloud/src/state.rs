@@ -79,7 +79,7 @@ impl App {
             return Err(Error::Configuration(format!("{key}: {what}")));
         }
         make_directory(&config.data)?;
-        let store = Store::open(&config.data.join(DATABASE))?;
+        let store = open_store(config)?;
         Ok(Self(Arc::new(Inner {
             keys: Keys::open(config, &store)?,
             store,
@@ -99,6 +99,15 @@ impl App {
     pub(crate) fn now(&self) -> UnixTime {
         self.config.clock.now()
     }
+}
+
+/// Opens the database that the configuration names. Blocks, inside a runtime, on a thread that may.
+pub(crate) fn open_store(config: &Config) -> Result<Store, Error> {
+    Ok(if config.database.url.is_empty() {
+        Store::open(&config.data.join(DATABASE))?
+    } else {
+        Store::connect(&config.database)?
+    })
 }
 
 /// Does what has to come to its end once it has begun: a handler is dropped when its client goes away, this is not.

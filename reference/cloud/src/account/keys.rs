@@ -17,7 +17,7 @@ use crate::Error;
 use crate::config::Config;
 use crate::problem::Problem;
 use crate::secrets::Sealer;
-use crate::state::OsEntropy;
+use crate::state::{OsEntropy, open_store};
 use crate::store::Store;
 use crate::store::issuer_keys::{IssuerKey, KeyChange, KeyState};
 
@@ -205,7 +205,7 @@ pub fn change_issuer_key(config: &Config, step: KeyStep) -> Result<(), Error> {
 
 fn open(config: &Config) -> Result<(Store, Keys), Error> {
     crate::state::make_directory(&config.data)?;
-    let store = Store::open(&config.data.join(crate::state::DATABASE))?;
+    let store = open_store(config)?;
     let keys = Keys::open(config, &store)?;
     Ok((store, keys))
 }
@@ -310,7 +310,7 @@ mod tests {
         async fn accepts(&self, at: usize, ticket: &str) -> bool {
             let app = &self.apps[at];
             app.keys.refresh(&app.store, app.now()).await.unwrap();
-            crate::auth::verify(app, ticket).await.is_ok()
+            crate::auth::verify(app, ticket, app.now()).await.is_ok()
         }
 
         async fn all_accept(&self, tickets: &[String]) {

@@ -1,5 +1,6 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
+mod changes;
 mod common;
 mod config;
 mod contract;
@@ -8,6 +9,7 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod openapi;
+mod operations;
 mod requests;
 mod rollover;
 mod storage;

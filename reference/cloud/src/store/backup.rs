@@ -1,0 +1,33 @@
+//! What a backup needs of the database.
+
+use std::path::Path;
+
+use super::{Database, Store, StoreError, values};
+
+impl Store {
+    /// Writes a copy of the database, as it is at one moment, to a new file. Writers go on meanwhile. Blocks.
+    pub(crate) fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.copy_to(file),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => Err(StoreError::NotAFile),
+        }
+    }
+
+    /// The names of all blobs that a row needs. Blocks.
+    pub(crate) fn blob_names(&self) -> Result<Vec<String>, StoreError> {
+        self.read_here(|sql| {
+            sql.all("SELECT DISTINCT hash FROM media ORDER BY hash", values![], |row| row.text(0))
+        })
+    }
+
+    /// Makes a copy fit to take the place of the database: watermarks that name changes which are not in it are unknown
+    /// (GPH-063), and tokens that may have ended since end. Blocks.
+    pub(crate) fn was_restored(&self) -> Result<(), StoreError> {
+        self.write_here(|sql| {
+            sql.execute("DELETE FROM epochs", values![])?;
+            sql.execute("DELETE FROM tokens", values![])?;
+            Ok(())
+        })
+    }
+}
