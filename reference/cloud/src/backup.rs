@@ -48,6 +48,7 @@ pub fn backup(config: &Config, to: &Path) -> Result<BackupReport, Error> {
         store.copy_to(&copy)?;
         sync(&copy)?;
         let names = Store::open(&copy)?.blob_names()?;
+        Store::settle(&copy)?;
         let (report, missing) = copy_blobs(&names, &config.data, &partial)?;
         if missing > 0 {
             tracing::info!(missing, "blobs went while the backup was made; beginning again");
@@ -84,6 +85,7 @@ pub fn restore(config: &Config, from: &Path) -> Result<BackupReport, Error> {
         store.was_restored()?;
         store.blob_names()?
     };
+    Store::settle(&copy)?;
     let (report, missing) = copy_blobs(&names, from, &config.data)?;
     if missing > 0 {
         return Err(Error::Stopped(format!("{} lacks {missing} blobs: it is no backup", from.display())));

@@ -14,6 +14,11 @@ impl Store {
         }
     }
 
+    /// Makes a database that nobody has open one file, which can be renamed. Blocks.
+    pub(crate) fn settle(file: &Path) -> Result<(), StoreError> {
+        super::sqlite::settle(file)
+    }
+
     /// The names of all blobs that a row needs. Blocks.
     pub(crate) fn blob_names(&self) -> Result<Vec<String>, StoreError> {
         self.read_here(|sql| {
@@ -22,7 +27,7 @@ impl Store {
     }
 
     /// Makes a copy fit to take the place of the database: watermarks that name changes which are not in it are unknown
-    /// (GPH-063), and tokens that may have ended since end. Blocks.
+    /// (GPH-061), and tokens that may have ended since end. Blocks.
     pub(crate) fn was_restored(&self) -> Result<(), StoreError> {
         self.write_here(|sql| {
             sql.execute("DELETE FROM epochs", values![])?;

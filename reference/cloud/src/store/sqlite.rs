@@ -75,6 +75,11 @@ impl Sqlite {
     }
 }
 
+/// Puts what is in the write-ahead log into the file, and removes the log. Nobody else has the database open.
+pub(super) fn settle(path: &Path) -> Result<(), StoreError> {
+    Ok(Connection::open(path)?.pragma_update(None, "journal_mode", "DELETE")?)
+}
+
 /// Makes an empty file that only its owner can read; the files that SQLite puts beside it get the same mode. If that
 /// fails, opening the database will say why.
 fn create_private(path: &Path) {
