@@ -33,8 +33,37 @@ pub struct Config {
     pub issuer_key: Option<Vec<u8>>,
     /// How long the next piece of a body may take to come, before the request is given up.
     pub body_idle: Duration,
+    /// Limits of the storage service.
+    pub storage: Storage,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+}
+
+/// Limits of the storage service (`spec/storage.md`). The defaults are the numbers of the specification.
+#[derive(Clone, Debug)]
+pub struct Storage {
+    /// How long bytes wait for an entry that names them, in seconds (STO-037).
+    pub grace: u64,
+    /// How long an upload waits for its next bytes, in seconds (STO-025).
+    pub upload_idle: u64,
+    /// How many unfinished uploads a folder has (STO-022).
+    pub uploads: u64,
+    /// Bytes a second that a client has to send, as an average over `rate_window` (STO-027).
+    pub min_rate: u64,
+    /// See `min_rate`.
+    pub rate_window: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            grace: 86_400,
+            upload_idle: 86_400,
+            uploads: 16,
+            min_rate: 1_024,
+            rate_window: Duration::from_mins(1),
+        }
+    }
 }
 
 impl Config {
@@ -50,6 +79,7 @@ impl Config {
             token_lifetime: 3_600,
             issuer_key: None,
             body_idle: Duration::from_secs(30),
+            storage: Storage::default(),
             clock: Arc::new(SystemClock),
         }
     }

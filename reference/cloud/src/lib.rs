@@ -22,7 +22,7 @@ mod storage;
 mod store;
 mod tls;
 
-pub use config::{Config, DEFAULT_QUOTA, PasswordCost};
+pub use config::{Config, DEFAULT_QUOTA, PasswordCost, Storage};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 

@@ -16,7 +16,7 @@ use crate::graph::{
 };
 use crate::problem::Problem;
 use crate::state::App;
-use crate::storage::media;
+use crate::storage::{media, uploads, wanted};
 use crate::{account, identity};
 
 /// All services in one.
@@ -50,7 +50,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))
         .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
-        .route("/media/{hash}", put(media::put).get(media::get));
+        .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
+        .route("/uploads", get(uploads::list).post(uploads::post))
+        .route("/uploads/{upload}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
+        .route("/wanted", get(wanted::list));
 
     identity
         .merge(account)

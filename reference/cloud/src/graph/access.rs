@@ -42,6 +42,10 @@ impl Need {
     pub(crate) const WRITE_MEDIA: Self =
         Self { stranger: req::STO_007, ..Self::new(Action::Write, req::STO_007) };
 
+    /// To remove media.
+    pub(crate) const DELETE_MEDIA: Self =
+        Self { stranger: req::STO_007, ..Self::new(Action::Delete, req::STO_007) };
+
     /// The same need, to be asked again where `user` writes.
     pub(crate) fn by(self, user: Id) -> Actor {
         let Self { action, refusal, stranger } = self;

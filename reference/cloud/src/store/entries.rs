@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::time::UnixTime;
 
 use super::members::Actor;
+use super::wanted::settle;
 use super::{Row, Store, StoreError, values};
+use crate::storage::blobs::Object;
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -60,16 +63,20 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, id], entry)).await
     }
 
-    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
+    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013). What no entry names any more is let go
+    /// (STO-035); returns the objects that had it.
     pub(crate) async fn put_entry(
         &self,
         folder: Id,
         entry: Entry,
         from: Option<String>,
         by: Actor,
-    ) -> Result<(), StoreError> {
+        now: UnixTime,
+    ) -> Result<Vec<Object>, StoreError> {
         self.write(move |sql| {
             by.check(sql, folder)?;
+            let select = "SELECT hash FROM entries WHERE folder_id = $1 AND id = $2";
+            let before = sql.first(select, values![folder, entry.id], |row| row.maybe_text(0))?.flatten();
             let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
                 path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
@@ -88,7 +95,18 @@ impl Store {
                 &entry.etag,
                 from.as_deref().unwrap_or_default(),
             ];
-            Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)
+            demand(sql.execute(insert, values)? == 1, req::GPH_013)?;
+            let mut garbage = Vec::new();
+            if let Some(hash) = &entry.hash {
+                // The entry that its bytes waited for has come.
+                let update = "UPDATE media SET until = 0 WHERE folder_id = $1 AND hash = $2";
+                sql.execute(update, values![folder, hash])?;
+                garbage.extend(settle(sql, folder, hash, now)?);
+            }
+            if let Some(hash) = before.filter(|before| entry.hash.as_ref() != Some(before)) {
+                garbage.extend(settle(sql, folder, &hash, now)?);
+            }
+            Ok(garbage)
         })
         .await
     }

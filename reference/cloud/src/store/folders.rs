@@ -1,11 +1,12 @@
 //! Folders.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Role;
 
-use super::{Row, Store, StoreError, values};
+use super::members::Actor;
+use super::{Row, Store, StoreError, media, values, wanted};
+use crate::storage::blobs::Object;
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -82,40 +83,54 @@ impl Store {
         .await
     }
 
-    /// Renames the folder whose tag is still `from` (GPH-013).
-    pub(crate) async fn rename_folder(
+    /// Gives the folder whose tag is still `from` the name, storage and tag of `to` (GPH-013). Returns the objects that
+    /// a folder which became P2P-only held (STO-040).
+    pub(crate) async fn change_folder(
         &self,
-        id: Id,
-        name: String,
+        to: Folder,
         from: String,
-        to: String,
-    ) -> Result<(), StoreError> {
+        by: Actor,
+    ) -> Result<Vec<Object>, StoreError> {
         self.write(move |sql| {
-            let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
+            by.check(sql, to.id)?;
+            let select = "SELECT storage FROM folders WHERE id = $1";
+            let before = sql.first(select, values![to.id], |row| row.parsed(0, Storage::parse))?;
+            let update = "UPDATE folders SET name = $1, storage = $2, etag = $3 WHERE id = $4 AND etag = $5";
+            let values = values![&to.name, to.storage.name(), &to.etag, to.id, &from];
+            demand(sql.execute(update, values)? == 1, req::GPH_013)?;
+            match (before, to.storage) {
+                (Some(Storage::Cloud), Storage::P2p) if !deviates(req::STO_040) => {
+                    sql.execute("DELETE FROM missing WHERE folder_id = $1", values![to.id])?;
+                    media::release_all(sql, to.id)
+                }
+                (Some(Storage::P2p), Storage::Cloud) if !deviates(req::STO_041) => {
+                    wanted::miss_all(sql, to.id)?;
+                    Ok(Vec::new())
+                }
+                _ => Ok(Vec::new()),
+            }
         })
         .await
     }
 
-    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the media that
-    /// no folder holds any more.
-    pub(crate) async fn remove_folder(&self, id: Id, from: String) -> Result<Vec<MediaHash>, StoreError> {
+    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the objects that
+    /// no folder needs any more.
+    pub(crate) async fn remove_folder(
+        &self,
+        id: Id,
+        from: String,
+        by: Actor,
+    ) -> Result<Vec<Object>, StoreError> {
         self.write(move |sql| {
-            let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
-            let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
-            let credit = "UPDATE users SET used = used - $1
-                WHERE id = (SELECT creator FROM folders WHERE id = $2)";
-            sql.execute(credit, values![size, id])?;
-            let removed =
-                sql.execute("DELETE FROM folders WHERE id = $1 AND etag = $2", values![id, &from])?;
-            demand(removed == 1, req::GPH_013)?;
-            let unheld = "SELECT hash FROM media m WHERE folder_id = $1 AND NOT EXISTS
-                (SELECT 1 FROM media o WHERE o.hash = m.hash AND o.folder_id <> $1)";
-            let unheld = sql.all(unheld, values![id], |row| row.parsed(0, MediaHash::parse))?;
-            for table in ["members", "mappings", "entries", "media"] {
+            by.check(sql, id)?;
+            let select = "SELECT 1 FROM folders WHERE id = $1 AND etag = $2";
+            demand(sql.exists(select, values![id, &from])?, req::GPH_013)?;
+            let garbage = media::release_all(sql, id)?;
+            sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
+            for table in ["members", "mappings", "entries", "missing"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
-            Ok(unheld)
+            Ok(garbage)
         })
         .await
     }

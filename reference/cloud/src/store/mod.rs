@@ -14,7 +14,9 @@ pub(crate) mod members;
 mod races;
 mod sql;
 mod sqlite;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
 
@@ -24,7 +26,8 @@ use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0005_storage.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]

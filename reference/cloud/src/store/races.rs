@@ -71,7 +71,7 @@ async fn rights_that_have_gone() {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(bob))
+        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(bob), UnixTime(0))
     };
     refused(put().await, req::GPH_014);
 

@@ -28,6 +28,8 @@ async fn folders() {
             "entries": format!("{folder}/feeds/files/entries"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
+            "uploads": format!("{folder}/uploads"),
+            "wanted": format!("{folder}/wanted"),
         })
     );
     let listed = ann.get("/mesh/objects").await.body;
