@@ -225,9 +225,13 @@ requirements! {
     STO_024 = "STO-024", "no-such-upload", Peer;
     STO_027 = "STO-027", "upload-too-slow", Peer;
     STO_028 = "STO-028", "folder-is-p2p", Peer;
+    STO_030 = "STO-030", "none", Peer;
+    STO_031 = "STO-031", "none", Peer;
+    STO_032 = "STO-032", "none", Peer;
     STO_033 = "STO-033", "none", Peer;
     STO_034 = "STO-034", "none", Peer;
     STO_035 = "STO-035", "none", Peer;
+    STO_036 = "STO-036", "none", Peer;
     STO_038 = "STO-038", "media-in-use", Peer;
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;

@@ -37,8 +37,11 @@ pub(crate) enum Content {
 impl Content {
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Stored if deviates(req::STO_030) => "wanted",
             Self::Stored => "stored",
+            Self::Wanted if deviates(req::STO_031) => "p2p-only",
             Self::Wanted => "wanted",
+            Self::P2pOnly if deviates(req::STO_032) => "wanted",
             Self::P2pOnly => "p2p-only",
         }
     }
@@ -159,6 +162,9 @@ pub(super) fn settle(
             sql.execute("DELETE FROM missing WHERE folder_id = $1 AND hash = $2", values![folder, hash])?;
             match held {
                 Some((size, until)) if named.is_none() && until <= now && !deviates(req::STO_035) => {
+                    release(sql, folder, hash, size)
+                }
+                Some((size, _)) if named.is_some() && deviates(req::STO_036) => {
                     release(sql, folder, hash, size)
                 }
                 _ => Ok(Vec::new()),
