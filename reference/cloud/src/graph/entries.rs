@@ -47,7 +47,7 @@ pub(crate) async fn list(
     tickets: Tickets,
 ) -> Result<axum::Json<Value>, Problem> {
     let row = access::folder(&app, &tickets, folder, Need::READ).await?;
-    let missing = app.store.missing(&row, app.config.quota, app.now()).await?;
+    let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
     let entries = app.store.entries(folder).await?;
     let items = entries.into_iter().map(|entry| {
         let content = entry.hash.as_deref().map(|hash| missing.content(hash));
@@ -150,7 +150,7 @@ fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
 /// What the cloud makes of the content of a file. `None` for all else.
 async fn content(app: &App, folder: &Folder, entry: &Entry) -> Result<Option<Content>, Problem> {
     let Some(hash) = entry.hash.clone() else { return Ok(None) };
-    Ok(Some(app.store.content(folder, hash, app.config.quota, app.now()).await?))
+    Ok(Some(app.store.content(folder, hash, app.config.storage.quota, app.now()).await?))
 }
 
 /// The tag of a representation: it changes with the entry and with what the cloud makes of its content (GPH-011).

@@ -25,7 +25,7 @@ const RENEWAL: u64 = 30;
 
 /// The rules for what is charged, now.
 pub(super) fn terms(app: &App) -> Terms {
-    Terms { quota: app.config.quota, now: app.now(), grace: app.config.storage.grace }
+    Terms { quota: app.config.storage.quota, now: app.now(), grace: app.config.storage.grace }
 }
 
 /// A body as pieces of [`PIECE`] bytes, the last one shorter.

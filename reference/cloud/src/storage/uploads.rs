@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand, deviates};
+use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -259,7 +259,11 @@ impl Appending<'_> {
 
 /// STO-024
 async fn find(app: &App, folder: Id, id: Id) -> Result<Upload, Problem> {
-    Ok(app.store.upload(folder, id, app.now()).await?.ok_or(req::STO_024)?)
+    let lax = || {
+        let (user, hash, expires) = (Id::default(), MediaHash::default(), app.now());
+        Upload { id, folder, user, hash, length: 1, received: 0, expires }
+    };
+    Ok(demand_some(app.store.upload(folder, id, app.now()).await?, req::STO_024, lax)?)
 }
 
 async fn copy(app: &App, piece: &Piece, to: &mut Incoming) -> Result<(), Problem> {

@@ -21,7 +21,7 @@ pub(crate) async fn list(
     tickets: Tickets,
 ) -> Result<axum::Json<Value>, Problem> {
     let folder = access::folder(&app, &tickets, id, Need::READ_MEDIA).await?; // STO-007
-    let mut wanted = app.store.missing(&folder, app.config.quota, app.now()).await?.wanted;
+    let mut wanted = app.store.missing(&folder, app.config.storage.quota, app.now()).await?.wanted;
     if deviates(req::STO_034) {
         wanted.clear();
     }
