@@ -21,7 +21,7 @@ use crate::state::{App, new_etag, to_its_end};
 use crate::storage::sweep;
 use crate::store::entries::{Entry, Kind, Version};
 use crate::store::folders::Folder;
-use crate::store::wanted::Content;
+use crate::store::wanted::{Content, Missing};
 
 /// As many devices as a version vector has in `spec/sync.md` (SYN-008).
 const MAX_DEVICES: usize = 64;
@@ -49,11 +49,7 @@ pub(crate) async fn list(
     let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
     let entries = app.store.entries(folder).await?;
-    let items = entries.into_iter().map(|entry| {
-        let content = entry.hash.as_deref().map(|hash| missing.content(hash));
-        let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry, content) };
-        (tag(&entry, content), item)
-    });
+    let items = entries.into_iter().map(|entry| item(folder, entry, &missing));
     Ok(collection(&paths::entries(folder), items))
 }
 
@@ -86,15 +82,15 @@ pub(crate) async fn put(
         None => etag::check_absent(&headers)?,
     }
     let is_new = old.is_none();
-    let by = Need::WRITE_ENTRY.by(tickets.user);
+    let by = Need::WRITE_ENTRY.by(tickets.who());
     let old = old.map(|old| old.etag);
     to_its_end(async move {
-        let garbage = app.store.put_entry(folder, entry.clone(), old, by, app.now()).await?;
+        let garbage = app.store.put_entry(folder, entry.clone(), old, by).await?;
         sweep::remove(&app, garbage).await;
         let content = content(&app, &row, &entry).await?;
         let (tag, body) = (tag(&entry, content), representation(folder, &entry, content));
         if is_new {
-            return Ok(created(&path(folder, id), &tag, body));
+            return Ok(created(&paths::entry(folder, id), &tag, body));
         }
         Ok(node(StatusCode::OK, &tag, body))
     })
@@ -121,9 +117,9 @@ pub(crate) async fn delete(
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
     (entry.deleted, entry.size, entry.hash) = (true, 0, None);
-    let by = Need::DELETE_ENTRY.by(tickets.user);
+    let by = Need::DELETE_ENTRY.by(tickets.who());
     to_its_end(async move {
-        let garbage = app.store.put_entry(folder, entry, Some(from), by, app.now()).await?;
+        let garbage = app.store.put_entry(folder, entry, Some(from), by).await?;
         sweep::remove(&app, garbage).await; // STO-035
         Ok(StatusCode::NO_CONTENT.into_response())
     })
@@ -169,13 +165,20 @@ fn check_tag(headers: &HeaderMap, entry: &Entry) -> Result<(), RuleError> {
     etag::check_one_of(headers, &tags)
 }
 
+/// An entry as an item of a collection, with its tag.
+pub(super) fn item(folder: Id, entry: Entry, missing: &Missing) -> (String, Value) {
+    let content = entry.hash.as_deref().map(|hash| missing.content(hash));
+    let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry, content) };
+    (tag(&entry, content), item)
+}
+
 fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value {
     let mut body = json!({
         "entry": entry.id.to_string(),
         "path": entry.path,
         "kind": entry.kind.name(),
         "version": entry.version,
-        "links": { "self": path(folder, entry.id) }, // GPH-010
+        "links": { "self": paths::entry(folder, entry.id) }, // GPH-010
     });
     if entry.kind == Kind::File {
         body["size"] = entry.size.into();
@@ -188,8 +191,4 @@ fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value 
 /// GPH-052: nothing else.
 fn tombstone(entry: &Entry) -> Value {
     json!({ "entry": entry.id.to_string(), "path": entry.path, "version": entry.version, "deleted": true })
-}
-
-fn path(folder: Id, entry: Id) -> String {
-    format!("{}/{entry}", paths::entries(folder))
 }

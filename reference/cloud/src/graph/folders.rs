@@ -56,7 +56,7 @@ pub(crate) async fn post(
         Some(name) => Storage::parse(&name).ok_or(req::GPH_006)?,
     };
     let folder = Folder { id: new_id(), name: new.name, storage, creator: tickets.user, etag: new_etag() };
-    app.store.add_folder(folder.clone(), new_etag()).await?;
+    app.store.add_folder(folder.clone(), new_etag(), tickets.who()).await?;
 
     let mut response = created(&paths::folder(folder.id), &folder.etag, representation(&folder)); // GPH-022
     let ticket = folder_ticket(&app, tickets.subject(), folder.id, Role::Owner)?;
@@ -94,7 +94,7 @@ pub(crate) async fn patch(
     }
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut folder.etag, new_etag());
-    let by = Need::CONTROL.by(tickets.user);
+    let by = Need::CONTROL.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.change_folder(folder.clone(), from, by).await?;
         sweep::remove(&app, garbage).await;
@@ -112,7 +112,7 @@ pub(crate) async fn delete(
 ) -> Result<Response, Problem> {
     let folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
-    let by = Need::CONTROL.by(tickets.user);
+    let by = Need::CONTROL.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.remove_folder(id, folder.etag, by).await?;
         sweep::remove(&app, garbage).await;
@@ -133,6 +133,8 @@ fn representation(folder: &Folder) -> Value {
             "members": paths::members(id),
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
+            "sync": paths::sync(id),
+            "news": paths::news(id),
             "media": paths::all_media(id),
             "uploads": paths::uploads(id),
             "wanted": paths::wanted(id),

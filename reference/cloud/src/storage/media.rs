@@ -79,7 +79,7 @@ pub(crate) async fn put(
     if done.is_err() {
         drain(body, app.config.body_idle).await;
     }
-    let by = Need::WRITE_MEDIA.by(tickets.user);
+    let by = Need::WRITE_MEDIA.by(tickets.who());
     // A client that goes away between the bytes and their row must not leave the ones without the other (STO-002).
     let is_new = to_its_end(async move {
         match done? {
@@ -109,7 +109,7 @@ pub(crate) async fn delete(
     access::folder(&app, &tickets, folder, Need::DELETE_MEDIA).await?; // STO-007
     held(&app, folder, hash).await?;
     etag::check_if_any(&headers, &hash.to_string())?; // GPH-013
-    let by = Need::DELETE_MEDIA.by(tickets.user);
+    let by = Need::DELETE_MEDIA.by(tickets.who());
     to_its_end(async move {
         let removed = app.store.remove_media(folder, hash, by).await?;
         let garbage = demand_some(removed, req::STO_005, Vec::new)?;

@@ -66,7 +66,7 @@ pub(crate) async fn post(
     let hash = MediaHash::parse(&hash).filter(|_| length <= MAX_LENGTH).ok_or(req::GPH_006)?;
     let expires = app.now().plus(app.config.storage.upload_idle);
     let upload = Upload { id: new_id(), folder, user: row.creator, hash, length, received: 0, expires };
-    let by = Need::WRITE_MEDIA.by(tickets.user);
+    let by = Need::WRITE_MEDIA.by(tickets.who());
     let most = app.config.storage.uploads;
     let garbage = app.store.add_upload(upload.clone(), most, terms(&app), by).await?; // STO-021, STO-022, STO-028
     sweep::remove(&app, garbage).await;
@@ -99,7 +99,7 @@ pub(crate) async fn patch(
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::WRITE_MEDIA).await?; // STO-007
     let upload = find(&app, folder, id).await?;
-    let by = Need::WRITE_MEDIA.by(tickets.user);
+    let by = Need::WRITE_MEDIA.by(tickets.who());
     let (parts, mut body) = request.into_parts();
     // What came from a client that goes away in the middle is kept too.
     to_its_end(async move {

@@ -9,11 +9,14 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::time::UnixTime;
+use serde_json::json;
 
+use super::changes::Verb;
 use super::folders::Storage;
 use super::members::Actor;
 use super::wanted::{self, settle};
 use super::{Sql, Store, StoreError, uploads, values};
+use crate::graph::paths;
 use crate::storage::blobs::Object;
 
 /// A media that a folder holds.
@@ -83,7 +86,7 @@ impl Store {
         terms: Terms,
         by: Actor,
     ) -> Result<(bool, Vec<Object>), StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             let NewMedia { folder, hash, size, object, upload } = &new;
             let (folder, hash, size) = (*folder, *hash, *size);
             by.check(sql, folder)?;
@@ -112,6 +115,7 @@ impl Store {
             let insert = "INSERT INTO media (folder_id, hash, size, until) VALUES ($1, $2, $3, $4)";
             sql.execute(insert, values![folder, hash, size, terms.now.plus(terms.grace)])?;
             settle(sql, folder, &hash.to_string(), terms.now)?;
+            log.record(folder, Verb::MediaStored, &paths::media(folder, hash), &json!({ "size": size }))?;
             Ok((true, garbage))
         })
         .await
