@@ -1,6 +1,6 @@
 //! What a cloud can be told.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Config {
     pub ticket_lifetime: u64,
     /// How long a token lives, in seconds.
     pub token_lifetime: u64,
+    /// Signing people in.
+    pub identity: Identity,
     /// The issuer's key as PKCS#8 DER, in place of the one in the data directory. For tests that sign tickets too.
     pub issuer_key: Option<Vec<u8>>,
     /// How long the next piece of a body may take to come, before the request is given up.
@@ -48,6 +50,7 @@ impl Config {
             passwords: PasswordCost::default(),
             ticket_lifetime: MAX_LIFETIME,
             token_lifetime: 3_600,
+            identity: Identity::default(),
             issuer_key: None,
             body_idle: Duration::from_secs(30),
             clock: Arc::new(SystemClock),
@@ -67,6 +70,13 @@ impl Config {
     fn first_name(&self) -> &str {
         self.names.first().map_or("localhost", String::as_str)
     }
+}
+
+/// How people sign in (`spec/identity.md`).
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// The addresses of proxies in front of this cloud, whose `X-Forwarded-For` is believed.
+    pub proxies: Vec<IpAddr>,
 }
 
 /// The cost of an argon2id password hash (IDN-006).

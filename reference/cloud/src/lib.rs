@@ -17,12 +17,13 @@ mod limits;
 mod problem;
 mod router;
 mod server;
+mod source;
 mod state;
 mod storage;
 mod store;
 mod tls;
 
-pub use config::{Config, DEFAULT_QUOTA, PasswordCost};
+pub use config::{Config, DEFAULT_QUOTA, Identity, PasswordCost};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 

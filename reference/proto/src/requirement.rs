@@ -171,6 +171,9 @@ requirements! {
     IDN_011 = "IDN-011", "device-proof-failed", Peer;
     IDN_012 = "IDN-012", "device-proof-failed", Peer;
     IDN_013 = "IDN-013", "device-proof-failed", Peer;
+    IDN_015 = "IDN-015", "device-proof-failed", Peer;
+    IDN_016 = "IDN-016", "device-proof-failed", Peer;
+    IDN_017 = "IDN-017", "device-proof-failed", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod challenges;
 pub(crate) mod devices;
 pub(crate) mod entries;
 pub(crate) mod folders;
@@ -24,7 +25,8 @@ use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_identity.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,11 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.0.write(work)).await?
+        tokio::task::spawn_blocking(move || store.write_here(work)).await?
+    }
+
+    /// Writes on this thread, which may block.
+    fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.write(work)
     }
 }
