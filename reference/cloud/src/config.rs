@@ -27,7 +27,7 @@ pub struct Config {
     pub passwords: PasswordCost,
     /// How long a ticket lives, in seconds, 1 to 600 (TKT-002).
     pub ticket_lifetime: u64,
-    /// How long a token lives, in seconds.
+    /// How long a token lives at most, in seconds. Without use it ends earlier: [`Identity::session_idle`].
     pub token_lifetime: u64,
     /// Signing people in.
     pub identity: Identity,
@@ -49,7 +49,7 @@ impl Config {
             quota: DEFAULT_QUOTA,
             passwords: PasswordCost::default(),
             ticket_lifetime: MAX_LIFETIME,
-            token_lifetime: 3_600,
+            token_lifetime: 43_200,
             identity: Identity::default(),
             issuer_key: None,
             body_idle: Duration::from_secs(30),
@@ -73,10 +73,73 @@ impl Config {
 }
 
 /// How people sign in (`spec/identity.md`).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Identity {
+    /// Whether people may register and sign in with a name and a password.
+    pub passwords: bool,
+    /// How long a session lives without use, in seconds (IDN-032). With use it lives as long as a token.
+    pub session_idle: u64,
+    /// How long an address from which a user signed in is known as that user's, in seconds (IDN-024).
+    pub known_source: u64,
+    /// How often one may try.
+    pub limits: SignInLimits,
     /// The addresses of proxies in front of this cloud, whose `X-Forwarded-For` is believed.
     pub proxies: Vec<IpAddr>,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            passwords: true,
+            session_idle: 3_600,
+            known_source: 30 * 86_400,
+            limits: SignInLimits::default(),
+            proxies: Vec::new(),
+        }
+    }
+}
+
+/// How often one may try (`spec/identity.md`, section 4.2).
+#[derive(Clone, Copy, Debug)]
+pub struct SignInLimits {
+    /// Wrong passwords for one name from one address (IDN-018).
+    pub failures_per_name_and_source: Limit,
+    /// Wrong passwords for one name from all addresses that are not known as that user's (IDN-018).
+    pub failures_per_name: Limit,
+    /// Wrong passwords for any name from one address (IDN-021).
+    pub failures_per_source: Limit,
+    /// New users from one address (IDN-022).
+    pub registrations_per_source: Limit,
+    /// Challenges for one address (IDN-023).
+    pub challenges_per_source: Limit,
+}
+
+impl Default for SignInLimits {
+    fn default() -> Self {
+        Self {
+            failures_per_name_and_source: Limit { burst: 10, per: 600 },
+            failures_per_name: Limit { burst: 100, per: 3_600 },
+            failures_per_source: Limit { burst: 1_000, per: 3_600 },
+            registrations_per_source: Limit { burst: 2_000, per: 3_600 },
+            challenges_per_source: Limit { burst: 1_200, per: 60 },
+        }
+    }
+}
+
+/// So many at once, and evenly distributed as many again in each period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// How many at once, at least 1.
+    pub burst: u64,
+    /// The period in seconds.
+    pub per: u64,
+}
+
+impl Limit {
+    /// How long one of them counts, in milliseconds.
+    pub(crate) fn cost(self) -> u64 {
+        (self.per.saturating_mul(1_000) / self.burst.max(1)).max(1)
+    }
 }
 
 /// The cost of an argon2id password hash (IDN-006).

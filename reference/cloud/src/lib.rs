@@ -23,7 +23,7 @@ mod storage;
 mod store;
 mod tls;
 
-pub use config::{Config, DEFAULT_QUOTA, Identity, PasswordCost};
+pub use config::{Config, DEFAULT_QUOTA, Identity, Limit, PasswordCost, SignInLimits};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 

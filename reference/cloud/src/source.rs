@@ -5,13 +5,21 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
 use crate::state::App;
 
+/// How much of `User-Agent` is kept.
+const MAX_AGENT: usize = 200;
+
 /// The address of a client: IPv4 as it is, of IPv6 the first 64 bits, for those after them are the client's to choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Source(pub(crate) String);
+pub(crate) struct Source {
+    pub(crate) address: String,
+    /// `User-Agent`: as the client calls itself. Not to be believed.
+    pub(crate) agent: String,
+}
 
 impl FromRequestParts<App> for Source {
     type Rejection = Infallible;
@@ -19,19 +27,20 @@ impl FromRequestParts<App> for Source {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
         let peer = peer.unwrap_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED));
-        Ok(Self::new(client(peer, &parts.headers, &app.config.identity.proxies)))
+        let agent = parts.headers.get(USER_AGENT).and_then(|field| field.to_str().ok()).unwrap_or_default();
+        let agent = agent.chars().take(MAX_AGENT).collect();
+        let address = text_of(client(peer, &parts.headers, &app.config.identity.proxies));
+        Ok(Self { address, agent })
     }
 }
 
-impl Source {
-    fn new(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-        })
+fn text_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{}/64", Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
     }
 }
 
@@ -54,7 +63,7 @@ mod tests {
 
     #[test]
     fn sources() {
-        let source = |text: &str| Source::new(text.parse().unwrap()).0;
+        let source = |text: &str| text_of(text.parse().unwrap());
         assert_eq!(source("192.0.2.7"), "192.0.2.7");
         assert_eq!(source("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(source("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::/64");

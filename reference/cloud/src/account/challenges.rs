@@ -37,7 +37,7 @@ pub(crate) async fn hand_out(
     let body =
         json!({ "challenge": hex(&challenge.id), "ciphertext": STANDARD.encode(&challenge.ciphertext) });
     let issued = Issued { device, purpose, expected: challenge.expected, at: app.now(), used: false };
-    app.store.add_challenge(challenge.id, issued, source.0).await?;
+    app.store.add_challenge(challenge.id, issued, source.address).await?;
     Ok(body)
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::issue::{BY_KEY, first_tickets};
 use super::{challenges, tickets};
 use crate::extract::Json;
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::state::App;
@@ -42,6 +43,7 @@ pub(crate) async fn post_challenge(
     Json(who): Json<Who>,
 ) -> Result<axum::Json<Value>, Problem> {
     let id = Id::parse(&who.device).ok_or(req::GPH_006)?;
+    throttle::challenge(&app, &source).await?;
     let device = app.store.device(id).await?;
     let key = device.as_ref().and_then(key_of);
     let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);

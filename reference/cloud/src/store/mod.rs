@@ -13,8 +13,10 @@ pub(crate) mod media;
 pub(crate) mod members;
 #[cfg(test)]
 mod races;
+pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod throttle;
 pub(crate) mod users;
 
 use std::path::Path;

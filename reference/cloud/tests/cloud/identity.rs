@@ -66,9 +66,21 @@ async fn tokens() {
     };
     trade("AAAA").await.refused(401, "IDN-007");
     Answer::of(world.http.post(world.url("/tickets"))).await.refused(401, "IDN-007");
+    // IDN-032: an hour without use; using it begins the hour anew.
     world.clock.advance(3_599);
     trade(&ann.token).await.is(200);
-    world.clock.advance(1);
+    world.clock.advance(3_599);
+    trade(&ann.token).await.is(200);
+    world.clock.advance(3_600);
+    trade(&ann.token).await.refused(401, "IDN-032");
+    // Twelve hours are the end in any case.
+    let mut ann = ann;
+    ann.sign_in().await;
+    for _ in 0..23 {
+        world.clock.advance(1_800);
+        trade(&ann.token).await.is(200);
+    }
+    world.clock.advance(1_800);
     trade(&ann.token).await.refused(401, "IDN-007");
 }
 

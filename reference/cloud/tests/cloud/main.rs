@@ -6,5 +6,6 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod requests;
+mod sign_in;
 mod storage;
 mod uploads;
