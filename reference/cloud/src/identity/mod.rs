@@ -26,7 +26,7 @@ pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
 /// `GET /identity/providers`: how people may sign in here (IDN-035).
 pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
     let mut items = Vec::new();
-    if app.config.identity.passwords {
+    if app.config.identity.password_sign_in {
         items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
     }
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
@@ -34,5 +34,5 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
 
 /// Whether people may sign in by password here (IDN-036).
 fn passwords_are_on(app: &App) -> Result<(), Problem> {
-    Ok(demand(app.config.identity.passwords, req::IDN_036)?)
+    Ok(demand(app.config.identity.password_sign_in, req::IDN_036)?)
 }

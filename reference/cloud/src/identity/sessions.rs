@@ -44,7 +44,7 @@ pub(crate) async fn begin(
     taken: Vec<Bucket>,
 ) -> Result<Value, Problem> {
     let token = URL_SAFE_NO_PAD.encode(draw::<32>(&mut OsEntropy));
-    let (now, lifetime) = (app.now(), app.config.token_lifetime);
+    let (now, lifetime) = (app.now(), app.config.identity.token_lifetime);
     let session = Session {
         id: new_id(),
         user,
@@ -59,7 +59,7 @@ pub(crate) async fn begin(
     let body = json!({
         "token": token,
         "expires_in": lifetime,
-        "idle": app.config.identity.session_idle,
+        "idle": app.config.identity.token_idle,
         "session": session.id.to_string(),
     });
     app.store.add_session(hash_of(&token), session, taken, app.config.identity.known_source).await?;
@@ -79,7 +79,7 @@ pub(crate) async fn holder(app: &App, headers: &HeaderMap) -> Result<Session, Pr
     // The mutant takes a token of its own making for that of somebody.
     let session = demand_some(known, req::IDN_007, || nobodys(now))?;
     demand(now < session.expires, req::IDN_007)?;
-    demand(now < session.used.plus(app.config.identity.session_idle), req::IDN_032)?;
+    demand(now < session.used.plus(app.config.identity.token_idle), req::IDN_032)?;
     if now >= session.used.plus(GRAIN) {
         app.store.touch_session(session.id, now).await?;
     }
@@ -90,7 +90,7 @@ pub(crate) async fn holder(app: &App, headers: &HeaderMap) -> Result<Session, Pr
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<axum::Json<Value>, Problem> {
     let current = holder(&app, &headers).await?;
     let now = app.now();
-    let idle = UnixTime(now.0.saturating_sub(app.config.identity.session_idle));
+    let idle = UnixTime(now.0.saturating_sub(app.config.identity.token_idle));
     let sessions = app.store.sessions_of(current.user, now, idle).await?;
     let items: Vec<Value> = sessions.iter().map(|session| representation(session, current.id)).collect();
     Ok(axum::Json(json!({ "items": items, "links": { "self": "/identity/sessions" } })))

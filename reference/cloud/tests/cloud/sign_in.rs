@@ -197,7 +197,7 @@ async fn a_changed_password() {
 #[tokio::test]
 async fn a_cloud_without_passwords() {
     // IDN-035, IDN-036
-    let world = World::with(|config| config.identity.passwords = false).await;
+    let world = World::with(|config| config.identity.password_sign_in = false).await;
     let credentials = json!({"name": "ann", "password": PASSWORD});
     world.post("/identity/users", credentials.clone()).await.refused(404, "IDN-036");
     world.post("/identity/token", credentials).await.refused(404, "IDN-036");
