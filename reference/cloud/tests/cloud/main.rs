@@ -10,5 +10,6 @@ mod many_folders;
 mod meshd;
 mod openapi;
 mod requests;
+mod sign_in;
 mod storage;
 mod uploads;
