@@ -22,6 +22,7 @@ mod problem;
 mod router;
 mod secrets;
 mod server;
+mod source;
 mod state;
 mod stopping;
 mod storage;
@@ -33,8 +34,8 @@ pub use account::keys::{
 };
 pub use backup::{BackupReport, backup, restore};
 pub use config::{
-    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, Operations,
-    ParseUnitError, PasswordCost, Service, Storage, bytes, duration,
+    Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
+    Operations, ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
 };
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};

@@ -58,7 +58,7 @@ enum Command {
         /// The directory to make.
         to: PathBuf,
     },
-    /// Make the data directory of a backup. All tokens end.
+    /// Make the data directory of a backup. All sessions end.
     Restore {
         /// The directory that `meshd backup` made.
         from: PathBuf,

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
 use crate::stopping::Stopping;
+use crate::storage::sweep;
 use crate::{Error, health, router, tls};
 
 /// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
@@ -40,6 +41,7 @@ pub struct Running {
     /// Where metrics and health are served.
     pub operations: Option<SocketAddr>,
     stopping: Stopping,
+    sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
     drain: Duration,
     _lock: File,
@@ -56,9 +58,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
-        let lock = lock(&config.data)?; // before anything is swept away
-        app.blobs.forget_unfinished()?;
-        app.blobs.sweep(&app.store)?;
+        let lock = lock(&config.data)?;
         let identity = tls::open(&config)?;
         Ok::<_, Error>((app, identity, config, lock))
     });
@@ -89,15 +89,18 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         audience: config.audience(),
         operations,
         stopping: app.stopping.clone(),
+        sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
         drain: config.drain,
         _lock: lock,
-        task: tokio::spawn(server.serve(router::router(app).into_make_service())),
+        task: tokio::spawn(
+            server.serve(router::router(app).into_make_service_with_connect_info::<SocketAddr>()),
+        ),
     };
     Ok(running)
 }
 
-/// One server a data directory: a second one would sweep away what the first is writing.
+/// One server a data directory: who starts a second one does not mean it.
 fn lock(data: &Path) -> Result<File, Error> {
     let path = data.join("meshd.lock");
     let file = File::create(&path).map_err(|source| Error::Data { path, source })?;
@@ -125,6 +128,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.sweeping.abort();
         self.handle.shutdown();
         self.stopping.end();
     }

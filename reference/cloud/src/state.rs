@@ -8,19 +8,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{Entropy, draw};
+use meshproof_proto::crypto::{Entropy, draw, draw_secret};
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
 
-use crate::account::challenges::Challenges;
 use crate::account::keys::Keys;
 use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::stopping::Stopping;
 use crate::storage::blobs::Blobs;
-use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -52,9 +50,7 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
-    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
-    pub(crate) challenges: Challenges,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) keys: Keys,
@@ -81,13 +77,11 @@ impl App {
         make_directory(&config.data)?;
         let store = open_store(config)?;
         Ok(Self(Arc::new(Inner {
+            decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
             keys: Keys::open(config, &store)?,
             store,
-            blobs: Blobs::open(&config.data)?,
-            reserved: Reserved::default(),
+            blobs: Blobs::open_local(&config.data)?,
             passwords: Passwords::new(config.identity.passwords)?,
-            challenges: Challenges::default(),
-            decoys: Decoys::new(&mut OsEntropy),
             issuer_name: config.issuer(),
             audience: config.audience(),
             stopping: Stopping::default(),

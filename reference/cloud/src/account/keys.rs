@@ -1,4 +1,4 @@
-//! The issuer's keys, and replacing one by another while tickets of both are about (`spec/identity.md`, Issuer keys).
+//! The issuer's keys, and replacing one by another while tickets of both are about (`spec/identity.md`, section 4.6).
 //!
 //! They are rows of the store, sealed, so that all processes sign and verify alike. Each process reads them again when
 //! what it knows is older than [`FRESH`], and when a signature is by none of them.

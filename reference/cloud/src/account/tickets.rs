@@ -9,11 +9,11 @@ use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Subject;
 use serde_json::{Value, json};
 
-use super::issue::{BY_PASSWORD, first_tickets};
+use super::issue::first_tickets;
 use crate::auth::Tickets;
 use crate::extract::NoBody;
 use crate::graph::paths;
-use crate::identity::tokens;
+use crate::identity::{self, sessions};
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -24,13 +24,14 @@ pub(crate) async fn post(
     tickets: Result<Tickets, Problem>,
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
-    let user = if shows_tickets(&headers) {
+    let (user, class) = if shows_tickets(&headers) {
         demand(false, req::IDN_064)?;
-        tickets?.user // the mutant renews by tickets
+        (tickets?.user, identity::PASSWORD.class.to_owned()) // the mutant renews by tickets
     } else {
-        tokens::holder(&app, &headers).await?
+        let session = sessions::holder(&app, &headers).await?;
+        (session.user, session.class)
     };
-    let tickets = first_tickets(&app, Subject::User(user), user, BY_PASSWORD).await?;
+    let tickets = first_tickets(&app, Subject::User(user), user, &class).await?;
     Ok(axum::Json(representation(&app, &tickets)))
 }
 

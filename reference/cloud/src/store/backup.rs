@@ -21,17 +21,16 @@ impl Store {
 
     /// The names of all blobs that a row needs. Blocks.
     pub(crate) fn blob_names(&self) -> Result<Vec<String>, StoreError> {
-        self.read_here(|sql| {
-            sql.all("SELECT DISTINCT hash FROM media ORDER BY hash", values![], |row| row.text(0))
-        })
+        let select = "SELECT object FROM blobs UNION SELECT object FROM pieces";
+        self.read_here(|sql| sql.all(select, values![], |row| row.text(0)))
     }
 
     /// Makes a copy fit to take the place of the database: watermarks that name changes which are not in it are unknown
-    /// (GPH-061), and tokens that may have ended since end. Blocks.
+    /// (GPH-061), and sessions end, for they may have ended since. Blocks.
     pub(crate) fn was_restored(&self) -> Result<(), StoreError> {
         self.write_here(|sql| {
             sql.execute("DELETE FROM epochs", values![])?;
-            sql.execute("DELETE FROM tokens", values![])?;
+            sql.execute("DELETE FROM sessions", values![])?;
             Ok(())
         })
     }

@@ -5,6 +5,7 @@
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
 mod backup;
+pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
@@ -19,9 +20,13 @@ mod postgres;
 mod postgres_tests;
 #[cfg(test)]
 mod races;
+pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod throttle;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +43,9 @@ use crate::config;
 /// In order. A database remembers how many of them it has.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0006_account.sql"),
 ];
 

@@ -3,6 +3,7 @@
 mod changes;
 mod common;
 mod config;
+mod contents;
 mod contract;
 mod graph;
 mod identity;
@@ -12,5 +13,6 @@ mod openapi;
 mod operations;
 mod requests;
 mod rollover;
+mod sign_in;
 mod storage;
 mod uploads;

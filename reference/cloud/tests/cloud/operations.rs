@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::{Body, Frame};
 use meshproof_cloud::{Config, backup, restore};
+use meshproof_proto::identity::Purpose;
 use meshproof_proto::storage::MediaHash;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ async fn the_log_has_no_secrets_and_cites_requirements() {
     let folder = ann.folder(json!({"name": "Photos"})).await;
     put(&ann, &folder, 1).await;
     let challenge = world.post("/tickets/challenge", json!({"device": id})).await.body;
-    let proof = answer(DEVICE_X, &challenge);
+    let proof = answer(DEVICE_X, &id, Purpose::SignIn, &challenge);
     secrets.push(proof.clone());
     let proof = json!({"device": id, "challenge": challenge["challenge"], "answer": proof});
     let device = world.post("/tickets/device", proof.clone()).await;
@@ -332,11 +333,16 @@ async fn backup_during_writes_and_restore() {
     for round in 0..8 {
         let saved = dir.path().join(format!("backup.{round}"));
         let rows = rusqlite::Connection::open(saved.join("meshd.sqlite")).unwrap();
-        let mut select = rows.prepare("SELECT hash, size FROM media").unwrap();
-        let media: Vec<(String, i64)> =
-            select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
-        for (hash, size) in media {
-            let blob = std::fs::read(saved.join("blobs").join(&hash[..2]).join(&hash[2..])).unwrap();
+        let mut select = rows
+            .prepare("SELECT b.object, m.hash, m.size FROM media m JOIN blobs b ON b.hash = m.hash")
+            .unwrap();
+        let media: Vec<(String, String, i64)> = select
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        for (object, hash, size) in media {
+            let blob = std::fs::read(saved.join("blobs").join(&object[..2]).join(&object[2..])).unwrap();
             assert_eq!((MediaHash::of(&blob).to_string(), i64::try_from(blob.len()).unwrap()), (hash, size));
         }
     }
