@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
+use serde::{Deserialize, Serialize};
 
 use super::members::Actor;
 use super::{Row, Store, StoreError, values};
@@ -18,8 +19,22 @@ pub(crate) struct Entry {
     /// Of files only.
     pub(crate) hash: Option<String>,
     pub(crate) version: Version,
+    /// Of tombstones empty.
+    pub(crate) attributes: Attributes,
     pub(crate) deleted: bool,
     pub(crate) etag: String,
+}
+
+/// What the writer of an entry says beside its content; it decides nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Attributes {
+    /// When the content last changed, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) modified: Option<u64>,
+    /// Texts that only clients understand.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) properties: BTreeMap<String, String>,
 }
 
 /// A version vector: from device to counter.
@@ -45,7 +60,7 @@ impl Kind {
     }
 }
 
-const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag FROM entries";
+const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag, attributes FROM entries";
 
 impl Store {
     /// All entries of a folder, tombstones too (GPH-052).
@@ -70,11 +85,11 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
             by.check(sql, folder)?;
-            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
+            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag,
+                attributes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder_id, id) DO UPDATE SET
                 path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
-                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag
-                WHERE entries.etag = $10";
+                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag,
+                attributes = excluded.attributes WHERE entries.etag = $11";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
             let values = values![
                 folder,
@@ -86,6 +101,7 @@ impl Store {
                 version,
                 entry.deleted,
                 &entry.etag,
+                serde_json::to_string(&entry.attributes).unwrap_or_default(),
                 from.as_deref().unwrap_or_default(),
             ];
             Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)
@@ -104,5 +120,6 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
         version: row.parsed(5, |text| serde_json::from_str(text).ok())?,
         deleted: row.number(6)? != 0,
         etag: row.text(7)?,
+        attributes: row.parsed(8, |text| serde_json::from_str(text).ok())?,
     })
 }

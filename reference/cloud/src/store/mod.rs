@@ -24,7 +24,8 @@ use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0007_desktop.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]

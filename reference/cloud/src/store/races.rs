@@ -68,6 +68,7 @@ async fn rights_that_have_gone() {
             size: 0,
             hash: None,
             version: [].into(),
+            attributes: super::entries::Attributes::default(),
             deleted: false,
             etag: "a".into(),
         };
