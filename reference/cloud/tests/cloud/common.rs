@@ -15,6 +15,8 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::contract::CONTRACT;
+
 pub(crate) const ISSUER_A: &str = include_str!("../../../../vectors/keys/issuer-a.pem");
 pub(crate) const DEVICE_X: &str = include_str!("../../../../vectors/keys/device-x.pem");
 pub(crate) const DEVICE_Y: &str = include_str!("../../../../vectors/keys/device-y.pem");
@@ -66,7 +68,7 @@ impl World {
     pub(crate) async fn on(data: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock(AtomicU64::new(meshproof_cloud::SystemClock.now().0)));
         let mut config = Config::new(data);
-        config.passwords = PasswordCost::FOR_TESTS;
+        config.identity.passwords = PasswordCost::FOR_TESTS;
         config.clock = clock.clone();
         change(&mut config);
         let running = start(config).await.unwrap();
@@ -219,7 +221,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// A response, read to its end.
+/// A response, read to its end, and one that `spec/openapi.yaml` describes.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -230,9 +232,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let response = request.send().await.unwrap();
+        let (http, request) = request.build_split();
+        let request = request.unwrap();
+        let (method, path) = (request.method().clone(), request.url().path().to_owned());
+        let response = http.execute(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap().to_vec();
+        CONTRACT.check(&method, &path, status, &headers, &bytes);
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
         Self { status, headers, body, bytes }
     }

@@ -1,10 +1,13 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
 mod common;
+mod config;
+mod contract;
 mod graph;
 mod identity;
 mod many_folders;
 mod meshd;
+mod openapi;
 mod requests;
 mod storage;
 mod uploads;
