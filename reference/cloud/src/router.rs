@@ -18,7 +18,7 @@ use crate::graph::{
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::media;
-use crate::{account, identity};
+use crate::{account, desktop, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -62,11 +62,23 @@ pub(crate) fn router(app: App) -> Router {
         (Service::Storage, folders(storage)),
     ];
     let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
-    here.fold(Router::new(), |all, (_, service)| all.merge(service))
+    let config = app.config.clone();
+    let services = here
+        .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(around))
-        .with_state(app)
+        .with_state(app);
+    if !config.services.contains(&Service::Desktop) {
+        return services;
+    }
+    // A client: it gets the services as they are seen from outside.
+    let settings = desktop::Settings {
+        spool: config.data.join("spool"),
+        body_idle: config.body_idle,
+        clock: config.clock.clone(),
+    };
+    services.clone().merge(desktop::router(services, settings))
 }
 
 /// GPH-004

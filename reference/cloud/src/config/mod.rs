@@ -73,11 +73,13 @@ pub enum Service {
     Graph,
     /// The bytes of files.
     Storage,
+    /// Web pages, and with the feature `webdav` a network drive. A client of the others, which have to run here, too.
+    Desktop,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Account, Self::Graph, Self::Storage, Self::Desktop];
 }
 
 /// Section `[identity]`.
@@ -166,6 +168,9 @@ impl Config {
             demand(is_host(name), "names", &what);
         }
         demand(!self.services.is_empty(), "services", "at least one service is needed");
+        let whole = Service::ALL.iter().all(|service| self.services.contains(service));
+        let desktop = self.services.contains(&Service::Desktop);
+        demand(whole || !desktop, "services", "desktop needs all other services beside it");
         demand(self.connections > 0, "connections", "at least 1 is needed");
         demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);

@@ -1,0 +1,91 @@
+//! Live Desktop: the cloud's web pages, below `/desktop`, and with the feature `webdav` its network drive, below `/dav`.
+//!
+//! The desktop is a client. It reaches the services by requests alone, which happen to stay in the process
+//! ([`graph`]); all that it may do is decided by tickets, as for everybody else. It keeps nothing: the cookie of a
+//! browser is the token that the identity service gave out, so any process can answer any request. This folder imports
+//! neither `store` nor the insides of a service; a test of the house looks.
+//!
+//! Pages are plain HTML that works without scripts. Bytes of users are never served in a form that a browser would run
+//! (`pages/bytes.rs`), and [`guard`] refuses writes that do not come from the desktop's own pages.
+
+mod assets;
+#[cfg(feature = "webdav")]
+mod dav;
+mod failure;
+mod files;
+mod graph;
+mod guard;
+mod pages;
+mod session;
+mod spool;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+
+use self::graph::Graph;
+use crate::state::Clock;
+
+/// What the desktop has to be told.
+pub(crate) struct Settings {
+    /// Where bytes wait on their way into the cloud.
+    pub(crate) spool: PathBuf,
+    /// How long the next piece of a body may take to come.
+    pub(crate) body_idle: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// What all pages share. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct Desktop {
+    graph: Graph,
+    spool: Arc<Path>,
+    body_idle: Duration,
+}
+
+/// The pages. `services` is where their requests go.
+pub(crate) fn router(services: Router, settings: Settings) -> Router {
+    let graph = Graph::new(services, settings.clock);
+    let desktop = Desktop { graph, spool: settings.spool.into(), body_idle: settings.body_idle };
+    #[cfg(feature = "webdav")]
+    let drive = dav::router(desktop.clone());
+
+    let folder = Router::new()
+        .route("/", get(pages::folder::get))
+        .route("/settings", get(pages::settings::get))
+        .route("/name", post(pages::settings::rename))
+        .route("/removal", get(pages::settings::ask).post(pages::settings::remove))
+        .route("/members", get(pages::sharing::get).post(pages::sharing::add))
+        .route("/members/{user}", post(pages::sharing::change))
+        .route("/directories", post(pages::folder::make_directory))
+        .route("/upload", post(pages::upload::post).layer(DefaultBodyLimit::disable()))
+        .route("/file", get(pages::file::get))
+        .route("/rename", get(pages::change::ask_rename).post(pages::change::rename))
+        .route("/remove", get(pages::change::ask_remove).post(pages::change::remove))
+        .route("/entries/{entry}/bytes", get(pages::bytes::get));
+
+    let pages = Router::new()
+        .route("/", get(pages::home::get))
+        .route("/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
+        .route("/register", get(pages::sign_in::get_register).post(pages::sign_in::post_register))
+        .route("/sign-out", post(pages::sign_in::sign_out))
+        .route("/folders", post(pages::home::make_folder))
+        .nest("/folders/{folder}", folder)
+        .route("/devices", get(pages::devices::get))
+        .route("/devices/{device}/name", post(pages::devices::rename))
+        .route("/devices/{device}/revocation", get(pages::devices::ask).post(pages::devices::revoke))
+        .route("/assets/{name}", get(assets::get))
+        .fallback(pages::nothing)
+        .with_state(desktop);
+
+    let desktop = Router::new().route("/desktop", get(pages::to_home)).nest("/desktop", pages);
+    let desktop = desktop.layer(from_fn(guard::guard));
+    #[cfg(feature = "webdav")]
+    let desktop = desktop.merge(drive);
+    desktop
+}
