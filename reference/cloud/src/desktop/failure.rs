@@ -44,7 +44,10 @@ impl Failure {
 
     /// There is no such page, or nothing that this person may see.
     pub(crate) fn nothing_here() -> Self {
-        Self::Unacceptable(StatusCode::NOT_FOUND, "There is nothing here, or it is not shared with you.".into())
+        Self::Unacceptable(
+            StatusCode::NOT_FOUND,
+            "There is nothing here, or it is not shared with you.".into(),
+        )
     }
 
     /// Whether the service refused it with this error.

@@ -262,7 +262,8 @@ impl Tree {
 
     /// A path near this one where nothing is: `a (2).txt` for `a.txt`.
     pub(crate) fn free_path(&self, path: &str) -> String {
-        let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
+        let (directory, name) =
+            path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
         let (stem, extension) = match name.rsplit_once('.') {
             Some((stem, extension)) if !stem.is_empty() => (stem, format!(".{extension}")),
             _ => (name, String::new()),

@@ -26,7 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 use self::graph::Graph;
 use crate::state::Clock;
@@ -55,36 +55,32 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
     #[cfg(feature = "webdav")]
     let drive = dav::router(desktop.clone());
 
-    let folder = Router::new()
-        .route("/", get(pages::folder::get))
-        .route("/settings", get(pages::settings::get))
-        .route("/name", post(pages::settings::rename))
-        .route("/removal", get(pages::settings::ask).post(pages::settings::remove))
-        .route("/members", get(pages::sharing::get).post(pages::sharing::add))
-        .route("/members/{user}", post(pages::sharing::change))
-        .route("/directories", post(pages::folder::make_directory))
-        .route("/upload", post(pages::upload::post).layer(DefaultBodyLimit::disable()))
-        .route("/file", get(pages::file::get))
-        .route("/rename", get(pages::change::ask_rename).post(pages::change::rename))
-        .route("/remove", get(pages::change::ask_remove).post(pages::change::remove))
-        .route("/entries/{entry}/bytes", get(pages::bytes::get));
-
+    let folder = |path: &str| format!("/desktop/folders/{{folder}}/{path}");
     let pages = Router::new()
-        .route("/", get(pages::home::get))
-        .route("/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
-        .route("/register", get(pages::sign_in::get_register).post(pages::sign_in::post_register))
-        .route("/sign-out", post(pages::sign_in::sign_out))
-        .route("/folders", post(pages::home::make_folder))
-        .nest("/folders/{folder}", folder)
-        .route("/devices", get(pages::devices::get))
-        .route("/devices/{device}/name", post(pages::devices::rename))
-        .route("/devices/{device}/revocation", get(pages::devices::ask).post(pages::devices::revoke))
-        .route("/assets/{name}", get(assets::get))
-        .fallback(pages::nothing)
-        .with_state(desktop);
-
-    let desktop = Router::new().route("/desktop", get(pages::to_home)).nest("/desktop", pages);
-    let desktop = desktop.layer(from_fn(guard::guard));
+        .route("/desktop", get(pages::to_home))
+        .route("/desktop/", get(pages::home::get))
+        .route("/desktop/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
+        .route("/desktop/register", get(pages::sign_in::get_register).post(pages::sign_in::post_register))
+        .route("/desktop/sign-out", post(pages::sign_in::sign_out))
+        .route("/desktop/folders", post(pages::home::make_folder))
+        .route("/desktop/devices", get(pages::devices::get))
+        .route("/desktop/devices/{device}/name", post(pages::devices::rename))
+        .route("/desktop/devices/{device}/revocation", get(pages::devices::ask).post(pages::devices::revoke))
+        .route(&folder(""), get(pages::folder::get))
+        .route(&folder("settings"), get(pages::settings::get))
+        .route(&folder("name"), post(pages::settings::rename))
+        .route(&folder("removal"), get(pages::settings::ask).post(pages::settings::remove))
+        .route(&folder("members"), get(pages::sharing::get).post(pages::sharing::add))
+        .route(&folder("members/{user}"), post(pages::sharing::change))
+        .route(&folder("directories"), post(pages::folder::make_directory))
+        .route(&folder("upload"), post(pages::upload::post).layer(DefaultBodyLimit::disable()))
+        .route(&folder("file"), get(pages::file::get))
+        .route(&folder("rename"), get(pages::change::ask_rename).post(pages::change::rename))
+        .route(&folder("remove"), get(pages::change::ask_remove).post(pages::change::remove))
+        .route(&folder("entries/{entry}/bytes"), get(pages::bytes::get))
+        .route("/desktop/assets/{name}", get(assets::get))
+        .route("/desktop/{*path}", any(pages::nothing));
+    let desktop = pages.layer(from_fn(guard::guard)).with_state(desktop);
     #[cfg(feature = "webdav")]
     let desktop = desktop.merge(drive);
     desktop

@@ -44,9 +44,8 @@ impl Session {
     /// Whether a form came from a page of this session.
     pub(crate) fn demand_token(&self, found: Option<&str>) -> Result<(), Failure> {
         // Comparing hashes takes as long for every guess.
-        let same = found.is_some_and(|found| {
-            blake3::hash(found.as_bytes()) == blake3::hash(self.form_token.as_bytes())
-        });
+        let same = found
+            .is_some_and(|found| blake3::hash(found.as_bytes()) == blake3::hash(self.form_token.as_bytes()));
         let sentence = "This form belongs to another session. Go back, load the page again, and repeat it.";
         if same { Ok(()) } else { Err(Failure::Unacceptable(StatusCode::FORBIDDEN, sentence.into())) }
     }

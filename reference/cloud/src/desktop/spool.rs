@@ -25,7 +25,8 @@ impl Spool {
     /// An empty one in this directory, which is made if it does not exist.
     pub(crate) async fn new(directory: &Path) -> Result<Self, Failure> {
         let directory = directory.to_path_buf();
-        let make = move || std::fs::create_dir_all(&directory).and_then(|()| tempfile::tempfile_in(&directory));
+        let make =
+            move || std::fs::create_dir_all(&directory).and_then(|()| tempfile::tempfile_in(&directory));
         let made = tokio::task::spawn_blocking(make).await;
         let file = made.map_err(Failure::broken)?.map_err(Failure::broken)?;
         Ok(Self { file: file.into(), hasher: MediaHasher::default(), length: 0 })

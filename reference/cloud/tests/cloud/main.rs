@@ -3,6 +3,7 @@
 mod common;
 mod config;
 mod contract;
+mod desktop;
 mod graph;
 mod identity;
 mod many_folders;

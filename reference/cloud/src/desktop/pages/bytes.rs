@@ -4,8 +4,8 @@
 
 use axum::extract::{Path, Query};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::response::Response;
@@ -66,8 +66,7 @@ pub(crate) async fn get(
     let tree = open.tree().await?;
     let entry = tree.by_id(&entry).filter(|entry| !entry.is_directory()).ok_or_else(Failure::nothing_here)?;
     let name = entry.path.rsplit('/').next().unwrap_or_default();
-    let mut call =
-        Call::new(Method::GET, &open.folder.media(entry.hash.as_deref().unwrap_or_default()));
+    let mut call = Call::new(Method::GET, &open.folder.media(entry.hash.as_deref().unwrap_or_default()));
     for field in [RANGE, IF_RANGE, IF_NONE_MATCH] {
         if let Some(value) = headers.get(&field).and_then(|value| value.to_str().ok()) {
             call = call.header(field, value);
@@ -75,7 +74,10 @@ pub(crate) async fn get(
     }
     let answer = open.session.client.open(call).await?;
     let status = answer.status();
-    if !status.is_success() && !status.is_redirection() && status != axum::http::StatusCode::RANGE_NOT_SATISFIABLE {
+    if !status.is_success()
+        && !status.is_redirection()
+        && status != axum::http::StatusCode::RANGE_NOT_SATISFIABLE
+    {
         return Err(Answer::of(answer).await.err().unwrap_or(Failure::Broken).into());
     }
     let (parts, body) = answer.into_parts();

@@ -102,6 +102,7 @@ fn path(device: &str) -> Result<String, Failure> {
 }
 
 fn grouped(fingerprint: &str) -> String {
-    let groups: Vec<&str> = (0..fingerprint.len()).step_by(8).filter_map(|at| fingerprint.get(at..at + 8)).collect();
+    let groups: Vec<&str> =
+        (0..fingerprint.len()).step_by(8).filter_map(|at| fingerprint.get(at..at + 8)).collect();
     groups.join(" ")
 }

@@ -47,14 +47,17 @@ async fn receive(desktop: &Desktop, open: &Open, mut form: Multipart) -> Result<
             }
             "path" => path = text(desktop, field).await?,
             "replace" => replace = !text(desktop, field).await?.is_empty(),
-            "file" if !is_own => return Err(open.session.demand_token(None).err().unwrap_or(Failure::Broken)),
+            "file" if !is_own => {
+                return Err(open.session.demand_token(None).err().unwrap_or(Failure::Broken));
+            }
             "file" if field.file_name().is_none_or(str::is_empty) => {} // nothing was chosen
             "file" => {
                 if open.role < Role::Contributor {
                     return Err(Failure::unacceptable("You may look at this folder, and not change it."));
                 }
                 // Some browsers send the path on their disk.
-                let name = field.file_name().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
+                let name =
+                    field.file_name().unwrap_or_default().rsplit(['/', '\\']).next().unwrap_or_default();
                 let name = component(name)?;
                 let file = spool(desktop, open, field).await?;
                 let tree = match &mut tree {
@@ -69,7 +72,13 @@ async fn receive(desktop: &Desktop, open: &Open, mut form: Multipart) -> Result<
 }
 
 /// Puts the bytes, then the entry that names them.
-async fn keep(tree: &mut Tree, open: &Open, path: &str, replace: bool, file: &Spooled) -> Result<(), Failure> {
+async fn keep(
+    tree: &mut Tree,
+    open: &Open,
+    path: &str,
+    replace: bool,
+    file: &Spooled,
+) -> Result<(), Failure> {
     let is_directory = tree.node(path).is_some_and(|node| node.is_directory);
     let path = if replace && !is_directory { path.to_owned() } else { tree.free_path(path) };
     tree.put_bytes(file).await?;
