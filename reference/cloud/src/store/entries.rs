@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
+use super::changes::{self, Verb};
 use super::members::Actor;
 use super::{Row, Store, StoreError, values};
+use crate::graph::paths;
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -60,7 +63,18 @@ impl Kind {
     }
 }
 
-const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag, attributes FROM entries";
+const COLUMNS: &str =
+    "SELECT id, path, kind, size, hash, version, deleted, etag, attributes, seq FROM entries";
+
+/// Entries in the order of their last change.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    pub(crate) entries: Vec<Entry>,
+    /// From which number to go on.
+    pub(crate) seq: u64,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
 
 impl Store {
     /// All entries of a folder, tombstones too (GPH-052).
@@ -75,6 +89,34 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, id], entry)).await
     }
 
+    /// The entries of a folder that changed after the number `since` (GPH-060), `limit` at most. `None` if the feed has
+    /// not come that far.
+    pub(crate) async fn entries_since(
+        &self,
+        folder: Id,
+        since: u64,
+        limit: usize,
+    ) -> Result<Option<Delta>, StoreError> {
+        self.read(move |sql| {
+            // Before the entries: all up to this number can be seen, and what comes between has a larger one.
+            let last = changes::last(sql, folder)?;
+            if since > last && !deviates(req::GPH_061) {
+                return Ok(None);
+            }
+            let select = format!("{COLUMNS} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            let values = values![folder, since, limit as u64 + 1];
+            let mut rows = sql.all(&select, values, |row| Ok((entry(row)?, row.number(9)?)))?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let reached = rows.last().map_or(since, |(_, seq)| *seq);
+            let seq = if more && !deviates(req::GPH_062) { reached } else { reached.max(last) };
+            let mut entries: Vec<Entry> = rows.into_iter().map(|(entry, _)| entry).collect();
+            entries.retain(|entry| !(entry.deleted && deviates(req::GPH_060)));
+            Ok(Some(Delta { entries, seq, more }))
+        })
+        .await
+    }
+
     /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
     pub(crate) async fn put_entry(
         &self,
@@ -83,13 +125,16 @@ impl Store {
         from: Option<String>,
         by: Actor,
     ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
+            let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
+            let detail = json!({ "path": entry.path });
+            let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
             let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag,
-                attributes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder_id, id) DO UPDATE SET
-                path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
+                attributes, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                ON CONFLICT (folder_id, id) DO UPDATE SET path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
                 version = excluded.version, deleted = excluded.deleted, etag = excluded.etag,
-                attributes = excluded.attributes WHERE entries.etag = $11";
+                attributes = excluded.attributes, seq = excluded.seq WHERE entries.etag = $12";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
             let values = values![
                 folder,
@@ -102,6 +147,7 @@ impl Store {
                 entry.deleted,
                 &entry.etag,
                 serde_json::to_string(&entry.attributes).unwrap_or_default(),
+                seq,
                 from.as_deref().unwrap_or_default(),
             ];
             Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)

@@ -6,6 +6,7 @@ pub(super) mod devices;
 pub(super) mod file;
 pub(super) mod folder;
 pub(super) mod home;
+pub(super) mod news;
 pub(super) mod settings;
 pub(super) mod sharing;
 pub(super) mod sign_in;

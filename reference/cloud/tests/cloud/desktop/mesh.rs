@@ -80,3 +80,23 @@ async fn devices_come_and_go() {
     browser.get("/desktop/devices").await.lacks("Laptop");
     device.get("/mesh").await.refused(401, "TKT-031");
 }
+
+#[tokio::test]
+async fn news_are_told() {
+    let world = World::new().await;
+    let ann = Browser::of(&world, "ann").await;
+    let folder = ann.folder("Documents", "cloud").await;
+    ann.upload(&folder, "", "a.txt", b"text").await.is(204);
+    for page in ["/desktop/news".to_owned(), format!("{folder}news")] {
+        let page = ann.get(&page).await.is(200);
+        page.has("wrote a.txt").has("<b>ann</b>").has("file?path=a.txt").lacks("Older");
+    }
+    for n in 0..30 {
+        ann.upload(&folder, "", &format!("{n}.txt"), format!("text {n}").as_bytes()).await.is(204);
+    }
+    let first = ann.get(&format!("{folder}news")).await.is(200);
+    first.has("wrote 29.txt").lacks("wrote a.txt");
+    let older = first.between("href=\"?before=", "\"").expect("a next page").to_owned();
+    ann.get(&format!("{folder}news?before={older}")).await.is(200).has("wrote a.txt").lacks("wrote 29.txt");
+    ann.get(&format!("{folder}news?before=x")).await.is(410);
+}
