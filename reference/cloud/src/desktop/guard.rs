@@ -5,7 +5,7 @@ use axum::http::header::{
     ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERER, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::uri::PathAndQuery;
+use axum::http::uri::{Authority, PathAndQuery};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -60,7 +60,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
 /// Whether a request comes from a page of the host that it goes to. Every browser says so when it sends a form.
 fn is_own(headers: &HeaderMap, uri: &Uri) -> bool {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| text(&HOST));
+    let host = uri.authority().map(Authority::as_str).or_else(|| text(&HOST));
     let origin = text(&ORIGIN).and_then(|origin| origin.strip_prefix("https://"));
     let site = text(&HeaderName::from_static("sec-fetch-site"));
     host.is_some() && origin == host && site.is_none_or(|site| site == "same-origin")
@@ -69,7 +69,7 @@ fn is_own(headers: &HeaderMap, uri: &Uri) -> bool {
 /// The path of the page from which the request comes, if it is one of ours.
 fn page_before(headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| text(&HOST))?;
+    let host = uri.authority().map(Authority::as_str).or_else(|| text(&HOST))?;
     let path = text(&REFERER)?.strip_prefix("https://")?.strip_prefix(host)?;
     path.starts_with("/desktop/").then(|| path.into())
 }

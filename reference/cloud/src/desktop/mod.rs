@@ -1,4 +1,4 @@
-//! Live Desktop: the cloud's web pages, below `/desktop`, and with the feature `webdav` its network drive, below `/dav`.
+//! Live Desktop: the cloud's web pages, below `/desktop`.
 //!
 //! The desktop is a client. It reaches the services by requests alone, which happen to stay in the process
 //! ([`graph`]); all that it may do is decided by tickets, as for everybody else. It keeps nothing: the cookie of a
@@ -9,8 +9,6 @@
 //! (`pages/bytes.rs`), and [`guard`] refuses writes that do not come from the desktop's own pages.
 
 mod assets;
-#[cfg(feature = "webdav")]
-mod dav;
 mod failure;
 mod files;
 mod graph;
@@ -52,8 +50,6 @@ pub(crate) struct Desktop {
 pub(crate) fn router(services: Router, settings: Settings) -> Router {
     let graph = Graph::new(services, settings.clock);
     let desktop = Desktop { graph, spool: settings.spool.into(), body_idle: settings.body_idle };
-    #[cfg(feature = "webdav")]
-    let drive = dav::router(desktop.clone());
 
     let folder = |path: &str| format!("/desktop/folders/{{folder}}/{path}");
     let pages = Router::new()
@@ -82,8 +78,5 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route(&folder("entries/{entry}/bytes"), get(pages::bytes::get))
         .route("/desktop/assets/{name}", get(assets::get))
         .route("/desktop/{*path}", any(pages::nothing));
-    let desktop = pages.layer(from_fn(guard::guard)).with_state(desktop);
-    #[cfg(feature = "webdav")]
-    let desktop = desktop.merge(drive);
-    desktop
+    pages.layer(from_fn(guard::guard)).with_state(desktop)
 }
