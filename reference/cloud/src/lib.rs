@@ -9,6 +9,7 @@
 mod account;
 mod auth;
 mod config;
+mod desktop;
 mod etag;
 mod extract;
 mod graph;

@@ -41,6 +41,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0005_storage.sql"),
+    include_str!("migrations/0007_desktop.sql"),
 ];
 
 /// Why an operation of the store failed.
