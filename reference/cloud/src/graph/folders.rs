@@ -124,6 +124,7 @@ fn representation(folder: &Folder) -> Value {
             "entries": paths::entries(id),
             "sync": paths::sync(id),
             "news": paths::news(id),
+            "presence": paths::presence(id),
             "media": paths::all_media(id),
             "ticket": paths::folder_ticket(id),
         },

@@ -11,6 +11,7 @@ pub(crate) mod folders;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
+pub(crate) mod queues;
 #[cfg(test)]
 mod races;
 mod sql;
@@ -24,10 +25,14 @@ use meshproof_proto::error::Error as RuleError;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::bus::Bus;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0003_changes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0008_queues.sql"),
+];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +59,7 @@ pub enum StoreError {
 pub(crate) struct Store {
     database: Sqlite,
     epoch: Arc<str>,
+    bus: Bus,
 }
 
 impl Store {
@@ -61,12 +67,17 @@ impl Store {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let database = Sqlite::open(path)?;
         let epoch = database.write(changes::epoch)?.into();
-        Ok(Self { database, epoch })
+        Ok(Self { database, epoch, bus: Bus::default() })
     }
 
     /// Part of every watermark. A database that was restored from a backup has another one.
     pub(crate) fn epoch(&self) -> &str {
         &self.epoch
+    }
+
+    /// What wakes who waits for changes.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
     }
 
     /// Reads.
@@ -90,6 +101,11 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.database.write(work)).await?
+        tokio::task::spawn_blocking(move || store.write_here(work)).await?
+    }
+
+    /// Writes on this thread, which may block.
+    fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.database.write(work)
     }
 }
