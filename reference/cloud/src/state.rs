@@ -80,7 +80,11 @@ impl App {
             .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
             .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
         Ok(Self(Arc::new(Inner {
-            store: Store::open(&config.data.join("meshd.sqlite"))?,
+            store: if config.database.url.is_empty() {
+                Store::open(&config.data.join("meshd.sqlite"))?
+            } else {
+                Store::connect(&config.database)?
+            },
             blobs: Blobs::open(&config.data)?,
             reserved: Reserved::default(),
             passwords: Passwords::new(config.identity.passwords)?,

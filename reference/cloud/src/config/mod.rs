@@ -45,6 +45,8 @@ pub struct Config {
     /// How long open requests have when the server stops.
     #[serde(with = "units::duration")]
     pub drain: Duration,
+    /// Where metadata is kept.
+    pub database: Database,
     /// The identity service.
     pub identity: Identity,
     /// The account service.
@@ -78,6 +80,17 @@ pub enum Service {
 impl Service {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+}
+
+/// Section `[database]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Database {
+    /// `postgres://user@host/database`; empty for a file of the data directory.
+    pub url: String,
+    /// The password, if the URL has none.
+    #[serde(skip)]
+    pub password: Option<String>,
 }
 
 /// Section `[identity]`.
@@ -167,6 +180,9 @@ impl Config {
         }
         demand(!self.services.is_empty(), "services", "at least one service is needed");
         demand(self.connections > 0, "connections", "at least 1 is needed");
+        let postgres = ["postgres://", "postgresql://"];
+        let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
+        demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
         demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
@@ -213,6 +229,7 @@ impl Default for Config {
             connections: 512,
             body_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
+            database: Database::default(),
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),

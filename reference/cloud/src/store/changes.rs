@@ -146,7 +146,7 @@ impl Store {
                 let value = work(sql, &log)?;
                 Ok((value, log.touched.into_inner()))
             })?;
-            store.bus.wake(&touched);
+            store.bus().wake(&touched);
             Ok(value)
         });
         done.await?

@@ -32,9 +32,12 @@ fn member(user: Id, role: Role) -> Member {
 }
 
 #[tokio::test]
-async fn rights_that_have_gone() {
+async fn rights_that_have_gone_in_sqlite() {
     let data = tempfile::tempdir().unwrap();
-    let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+    rights_that_have_gone(Store::open(&data.path().join("meshd.sqlite")).unwrap()).await;
+}
+
+pub(super) async fn rights_that_have_gone(store: Store) {
     let (ann, bob, carl, folder, device) = (new_id(), new_id(), new_id(), new_id(), new_id());
     for (user, name) in [(ann, "ann"), (bob, "bob"), (carl, "carl")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
