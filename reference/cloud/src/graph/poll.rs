@@ -109,6 +109,7 @@ pub(super) async fn stream(poll: Poll, after: u64, wait: u64) -> Result<Response
             }
         };
         tokio::select! {
+            biased; // what is there is told, however short the time
             () = send => {}
             () = events.closed() => {}
             () = sleep_until(end) => {}
