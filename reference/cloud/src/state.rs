@@ -19,7 +19,6 @@ use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::storage::blobs::Blobs;
-use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -48,7 +47,6 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
-    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
     pub(crate) challenges: Challenges,
     /// For devices that do not exist (IDN-009).
@@ -85,8 +83,7 @@ impl App {
             } else {
                 Store::connect(&config.database)?
             },
-            blobs: Blobs::open(&config.data)?,
-            reserved: Reserved::default(),
+            blobs: Blobs::open_local(&config.data)?,
             passwords: Passwords::new(config.identity.passwords)?,
             challenges: Challenges::default(),
             decoys: Decoys::new(&mut OsEntropy),

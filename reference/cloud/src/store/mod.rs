@@ -20,7 +20,9 @@ pub(crate) mod queues;
 mod races;
 mod sql;
 mod sqlite;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::config;
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0008_queues.sql"),
 ];
 

@@ -31,6 +31,8 @@ async fn folders() {
             "presence": format!("{folder}/presence"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
+            "uploads": format!("{folder}/uploads"),
+            "wanted": format!("{folder}/wanted"),
         })
     );
     let listed = ann.get("/mesh/objects").await.body;
