@@ -15,10 +15,10 @@ use meshproof_proto::time::UnixTime;
 use meshproof_proto::identity::Decoys;
 
 use crate::config::Config;
+use crate::identity::federated::Federated;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::storage::blobs::Blobs;
-use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -47,8 +47,8 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
-    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
+    pub(crate) federated: Federated,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) issuer: Issuer,
@@ -77,13 +77,17 @@ impl App {
         verifier
             .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
             .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
-        let store = Store::open(&config.data.join("meshd.sqlite"))?;
+        let store = if config.database.url.is_empty() {
+            Store::open(&config.data.join("meshd.sqlite"))?
+        } else {
+            Store::connect(&config.database)?
+        };
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
             store,
-            blobs: Blobs::open(&config.data)?,
-            reserved: Reserved::default(),
+            blobs: Blobs::open_local(&config.data)?,
             passwords: Passwords::new(config.identity.passwords)?,
+            federated: Federated::open(config)?,
             issuer,
             issuer_name: config.issuer(),
             verifier,

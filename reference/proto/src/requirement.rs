@@ -190,6 +190,13 @@ requirements! {
     IDN_033 = "IDN-033", "no-such-session", Peer;
     IDN_034 = "IDN-034", "password-unacceptable", Peer;
     IDN_036 = "IDN-036", "no-such-provider", Peer;
+    IDN_037 = "IDN-037", "federated-sign-in-failed", Peer;
+    IDN_038 = "IDN-038", "federated-sign-in-failed", Peer;
+    IDN_039 = "IDN-039", "federated-sign-in-failed", Peer;
+    IDN_040 = "IDN-040", "federated-sign-in-failed", Peer;
+    IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
+    IDN_045 = "IDN-045", "identity-linked", Peer;
+    IDN_046 = "IDN-046", "return-unacceptable", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -221,6 +228,13 @@ requirements! {
     GPH_050 = "GPH-050", "path-unacceptable", Peer;
     GPH_051 = "GPH-051", "entry-deleted", Peer;
     GPH_053 = "GPH-053", "none", Peer;
+    GPH_060 = "GPH-060", "none", Peer;
+    GPH_061 = "GPH-061", "watermark-unknown", Peer;
+    GPH_062 = "GPH-062", "none", Peer;
+    GPH_063 = "GPH-063", "none", Peer;
+    GPH_064 = "GPH-064", "none", Peer;
+    GPH_065 = "GPH-065", "none", Peer;
+    GPH_066 = "GPH-066", "query-unacceptable", Message;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -228,6 +242,32 @@ requirements! {
     STO_003 = "STO-003", "folder-is-p2p", Peer;
     STO_005 = "STO-005", "no-such-media", Peer;
     STO_007 = "STO-007", "not-authorised", Peer;
+    STO_008 = "STO-008", "none", Peer;
+    STO_009 = "STO-009", "range-not-satisfiable", Peer;
+    STO_010 = "STO-010", "none", Peer;
+    STO_011 = "STO-011", "none", Peer;
+    STO_012 = "STO-012", "none", Peer;
+    STO_015 = "STO-015", "upload-offset-mismatch", Peer;
+    STO_016 = "STO-016", "none", Peer;
+    STO_017 = "STO-017", "upload-too-long", Peer;
+    STO_018 = "STO-018", "media-hash-mismatch", Peer;
+    STO_020 = "STO-020", "quota-exceeded", Peer;
+    STO_021 = "STO-021", "quota-exceeded", Peer;
+    STO_022 = "STO-022", "too-many-uploads", Peer;
+    STO_023 = "STO-023", "none", Peer;
+    STO_024 = "STO-024", "no-such-upload", Peer;
+    STO_027 = "STO-027", "upload-too-slow", Peer;
+    STO_028 = "STO-028", "folder-is-p2p", Peer;
+    STO_030 = "STO-030", "none", Peer;
+    STO_031 = "STO-031", "none", Peer;
+    STO_032 = "STO-032", "none", Peer;
+    STO_033 = "STO-033", "none", Peer;
+    STO_034 = "STO-034", "none", Peer;
+    STO_035 = "STO-035", "none", Peer;
+    STO_036 = "STO-036", "none", Peer;
+    STO_038 = "STO-038", "media-in-use", Peer;
+    STO_040 = "STO-040", "none", Peer;
+    STO_041 = "STO-041", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;
