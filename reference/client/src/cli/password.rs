@@ -10,7 +10,6 @@ use crate::error::Result;
 pub(super) struct Password {}
 
 impl Password {
-    #[expect(clippy::unused_self, reason = "as every command")]
     pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
         let old = secret("MESH_PASSWORD", "the password")?;
         let new = secret("MESH_NEW_PASSWORD", "the new password")?;
