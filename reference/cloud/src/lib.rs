@@ -16,6 +16,7 @@ mod identity;
 mod limits;
 mod problem;
 mod router;
+mod seen;
 mod server;
 mod state;
 mod storage;

@@ -18,6 +18,7 @@ use crate::account::challenges::Challenges;
 use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::storage::blobs::Blobs;
 use crate::storage::reserved::Reserved;
 use crate::store::Store;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) issuer: Issuer,
     pub(crate) issuer_name: String,
     pub(crate) verifier: Verifier,
+    pub(crate) seen: Seen,
     pub(crate) config: Config,
 }
 
@@ -93,6 +95,7 @@ impl App {
             issuer,
             issuer_name: config.issuer(),
             verifier,
+            seen: Seen::default(),
             config: config::Config::clone(config),
         })))
     }

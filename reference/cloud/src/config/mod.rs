@@ -58,6 +58,11 @@ pub struct Config {
     /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
     #[serde(skip)]
     pub issuer_key: Option<Vec<u8>>,
+    /// For benchmarks: a request with `Authorization: Unticketed USER` may do everything, so that what tickets cost can be
+    /// measured on the same route. No file and no option can say this.
+    #[cfg(feature = "load")]
+    #[serde(skip)]
+    pub unticketed: bool,
     /// The clock.
     #[serde(skip, default = "system_clock")]
     pub clock: Arc<dyn Clock>,
@@ -235,6 +240,8 @@ impl Default for Config {
             storage: Storage::default(),
             log: Log::default(),
             issuer_key: None,
+            #[cfg(feature = "load")]
+            unticketed: false,
             clock: system_clock(),
         }
     }
