@@ -52,10 +52,10 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-004" | "STO-005" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
         "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" => StatusCode::CONFLICT,
-        "GPH-051" => StatusCode::GONE,
+        "GPH-051" | "GPH-061" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "IDN-003" | "IDN-004" | "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "STO-001" => {
+        "IDN-003" | "IDN-004" | "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "GPH-066" | "STO-001" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,

@@ -13,7 +13,7 @@ use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, pair, root,
+    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, root, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -34,6 +34,7 @@ pub(crate) fn router(app: App) -> Router {
     let graph = Router::new()
         .route("/", get(root::get_service))
         .route("/mesh", get(root::get_mesh))
+        .route("/mesh/news", get(news::of_mesh))
         .route("/mesh/devices", get(devices::list).post(claim::post))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
@@ -50,7 +51,9 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))
-        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete));
+        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
+        .route("/feeds/files/sync", get(sync::get))
+        .route("/news", get(news::of_folder));
 
     let storage = Router::new().route("/media/{hash}", put(media::put).get(media::get));
 

@@ -202,6 +202,13 @@ requirements! {
     GPH_050 = "GPH-050", "path-unacceptable", Peer;
     GPH_051 = "GPH-051", "entry-deleted", Peer;
     GPH_053 = "GPH-053", "none", Peer;
+    GPH_060 = "GPH-060", "none", Peer;
+    GPH_061 = "GPH-061", "watermark-unknown", Peer;
+    GPH_062 = "GPH-062", "none", Peer;
+    GPH_063 = "GPH-063", "none", Peer;
+    GPH_064 = "GPH-064", "none", Peer;
+    GPH_065 = "GPH-065", "none", Peer;
+    GPH_066 = "GPH-066", "query-unacceptable", Message;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

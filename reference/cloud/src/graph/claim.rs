@@ -81,7 +81,7 @@ pub(crate) async fn post_proof(
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
     app.challenges.answer_claim(id, &answer, app.now())?; // GPH-033
     let etag = new_etag();
-    app.store.claim_device(device.clone(), etag.clone()).await?; // GPH-031, GPH-033
+    app.store.claim_device(device.clone(), etag.clone(), tickets.who()).await?; // GPH-031, GPH-033
     (device.state, device.etag) = (DeviceState::Claimed, etag);
     tracing::info!(device = %id, user = %device.user, "claimed");
     Ok(node(StatusCode::OK, &device.etag, devices::representation(&device)))

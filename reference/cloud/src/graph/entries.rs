@@ -44,10 +44,7 @@ pub(crate) async fn list(
 ) -> Result<axum::Json<Value>, Problem> {
     access::folder(&app, &tickets, folder, Need::READ).await?;
     let entries = app.store.entries(folder).await?;
-    let items = entries.into_iter().map(|entry| {
-        let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry) };
-        (entry.etag, item)
-    });
+    let items = entries.into_iter().map(|entry| item(folder, entry));
     Ok(collection(&paths::entries(folder), items))
 }
 
@@ -79,11 +76,11 @@ pub(crate) async fn put(
         None => etag::check_absent(&headers)?,
     }
     let is_new = old.is_none();
-    let by = Need::WRITE_ENTRY.by(tickets.user);
+    let by = Need::WRITE_ENTRY.by(tickets.who());
     app.store.put_entry(folder, entry.clone(), old.map(|old| old.etag), by).await?;
     let body = representation(folder, &entry);
     if is_new {
-        return Ok(created(&path(folder, id), &entry.etag, body));
+        return Ok(created(&paths::entry(folder, id), &entry.etag, body));
     }
     Ok(node(StatusCode::OK, &entry.etag, body))
 }
@@ -108,7 +105,7 @@ pub(crate) async fn delete(
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
     (entry.deleted, entry.size, entry.hash) = (true, 0, None);
-    app.store.put_entry(folder, entry, Some(from), Need::DELETE_ENTRY.by(tickets.user)).await?;
+    app.store.put_entry(folder, entry, Some(from), Need::DELETE_ENTRY.by(tickets.who())).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -129,13 +126,19 @@ fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
     Ok(Entry { id, path, kind, size, hash, version, deleted: false, etag: new_etag() })
 }
 
+/// An entry as an item of a collection, with its tag.
+pub(super) fn item(folder: Id, entry: Entry) -> (String, Value) {
+    let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry) };
+    (entry.etag, item)
+}
+
 fn representation(folder: Id, entry: &Entry) -> Value {
     let mut body = json!({
         "entry": entry.id.to_string(),
         "path": entry.path,
         "kind": entry.kind.name(),
         "version": entry.version,
-        "links": { "self": path(folder, entry.id) }, // GPH-010
+        "links": { "self": paths::entry(folder, entry.id) }, // GPH-010
     });
     if entry.kind == Kind::File {
         body["size"] = entry.size.into();
@@ -147,8 +150,4 @@ fn representation(folder: Id, entry: &Entry) -> Value {
 /// GPH-052: nothing else.
 fn tombstone(entry: &Entry) -> Value {
     json!({ "entry": entry.id.to_string(), "path": entry.path, "version": entry.version, "deleted": true })
-}
-
-fn path(folder: Id, entry: Id) -> String {
-    format!("{}/{entry}", paths::entries(folder))
 }

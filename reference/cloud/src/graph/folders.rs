@@ -54,7 +54,7 @@ pub(crate) async fn post(
         Some(name) => Storage::parse(&name).ok_or(req::GPH_006)?,
     };
     let folder = Folder { id: new_id(), name: new.name, storage, creator: tickets.user, etag: new_etag() };
-    app.store.add_folder(folder.clone(), new_etag()).await?;
+    app.store.add_folder(folder.clone(), new_etag(), tickets.who()).await?;
 
     let mut response = created(&paths::folder(folder.id), &folder.etag, representation(&folder)); // GPH-022
     let ticket = folder_ticket(&app, tickets.subject(), folder.id, Role::Owner)?;
@@ -86,7 +86,7 @@ pub(crate) async fn patch(
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut folder.etag, new_etag());
     folder.name.clone_from(&patch.name);
-    app.store.rename_folder(id, patch.name, from, folder.etag.clone()).await?;
+    app.store.rename_folder(id, patch.name, (from, folder.etag.clone()), tickets.who()).await?;
     Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
 }
 
@@ -99,9 +99,10 @@ pub(crate) async fn delete(
 ) -> Result<Response, Problem> {
     let folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
+    let by = tickets.who();
     // Once the rows are gone nothing but a restart would find the files.
     to_its_end(async move {
-        for hash in app.store.remove_folder(id, folder.etag).await? {
+        for hash in app.store.remove_folder(id, folder.etag, by).await? {
             app.blobs.discard_unheld(&app.store, hash).await?;
         }
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -121,6 +122,8 @@ fn representation(folder: &Folder) -> Value {
             "members": paths::members(id),
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
+            "sync": paths::sync(id),
+            "news": paths::news(id),
             "media": paths::all_media(id),
             "ticket": paths::folder_ticket(id),
         },

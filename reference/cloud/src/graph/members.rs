@@ -57,9 +57,9 @@ pub(crate) async fn post(
     let user = app.store.user_named(new.name.clone()).await?.map(|user| user.id);
     let user = demand_some(user, req::GPH_021, Id::default)?;
     let member = Member { user, name: new.name, role, etag: new_etag() };
-    let added = app.store.add_member(folder, member.clone(), Need::CONTROL_MEMBERS.by(tickets.user)).await?;
+    let added = app.store.add_member(folder, member.clone(), Need::CONTROL_MEMBERS.by(tickets.who())).await?;
     demand(added, req::GPH_023)?; // who is a member already is changed by PATCH
-    Ok(created(&path(folder, user), &member.etag, representation(folder, &member)))
+    Ok(created(&paths::member(folder, user), &member.etag, representation(folder, &member)))
 }
 
 /// One member.
@@ -86,7 +86,7 @@ pub(crate) async fn patch(
     member.role = Role::parse(&patch.role).ok_or(req::GPH_006)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut member.etag, new_etag());
-    let (tags, by) = ((from, member.etag.clone()), Need::CONTROL_MEMBERS.by(tickets.user));
+    let (tags, by) = ((from, member.etag.clone()), Need::CONTROL_MEMBERS.by(tickets.who()));
     app.store.change_role(folder, user, member.role, tags, by).await?; // GPH-018
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }
@@ -102,7 +102,7 @@ pub(crate) async fn delete(
     access::folder(&app, &tickets, folder, need).await?;
     let member = existing(app.store.member(folder, user).await?)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
-    app.store.remove_member(folder, user, member.etag, need.by(tickets.user)).await?; // GPH-018
+    app.store.remove_member(folder, user, member.etag, need.by(tickets.who())).await?; // GPH-018
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -111,10 +111,6 @@ fn representation(folder: Id, member: &Member) -> Value {
         "user": member.user.to_string(),
         "name": member.name,
         "role": member.role.name(),
-        "links": { "self": path(folder, member.user) },
+        "links": { "self": paths::member(folder, member.user) },
     })
-}
-
-fn path(folder: Id, user: Id) -> String {
-    format!("{}/{user}", paths::members(folder))
 }

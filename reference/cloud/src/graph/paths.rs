@@ -6,6 +6,7 @@ use meshproof_proto::storage::MediaHash;
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";
+pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {
     format!("{DEVICES}/{id}")
@@ -29,6 +30,28 @@ pub(crate) fn mappings(folder: Id) -> String {
 
 pub(crate) fn entries(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/entries")
+}
+
+pub(crate) fn member(folder: Id, user: Id) -> String {
+    format!("{}/{user}", members(folder))
+}
+
+pub(crate) fn mapping(folder: Id, device: Id) -> String {
+    format!("{}/{device}", mappings(folder))
+}
+
+pub(crate) fn entry(folder: Id, entry: Id) -> String {
+    format!("{}/{entry}", entries(folder))
+}
+
+/// What changed of the entries (GPH-060).
+pub(crate) fn sync(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/feeds/files/sync")
+}
+
+/// What was done in the folder, for people (GPH-064).
+pub(crate) fn news(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/news")
 }
 
 /// Not a node itself: media are below it, named by their hash.

@@ -35,6 +35,6 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
         "name": user.name,
         "quota": app.config.storage.quota,
         "used": user.used,
-        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS }, // GPH-010
+        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS, "news": paths::NEWS }, // GPH-010
     })))
 }

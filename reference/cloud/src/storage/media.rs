@@ -58,7 +58,7 @@ pub(crate) async fn put(
         None => StatusCode::OK,
         // A client that goes away between the file and its row must not leave the one without the other (STO-002).
         Some(upload) => {
-            let by = Need::WRITE_MEDIA.by(tickets.user);
+            let by = Need::WRITE_MEDIA.by(tickets.who());
             to_its_end(keep(app, folder, hash, upload, by)).await?
         }
     };

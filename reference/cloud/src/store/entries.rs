@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use serde_json::json;
 
+use super::changes::{self, Verb};
 use super::members::Actor;
 use super::{Row, Store, StoreError, values};
+use crate::graph::paths;
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -45,6 +48,18 @@ impl Kind {
     }
 }
 
+const CHANGED: &str = "SELECT id, path, kind, size, hash, version, deleted, etag, seq FROM entries";
+
+/// Entries in the order of their last change.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    pub(crate) entries: Vec<Entry>,
+    /// From which number to go on.
+    pub(crate) seq: u64,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
 const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag FROM entries";
 
 impl Store {
@@ -60,6 +75,34 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, id], entry)).await
     }
 
+    /// The entries of a folder that changed after the number `since` (GPH-060), `limit` at most. `None` if the feed has
+    /// not come that far.
+    pub(crate) async fn entries_since(
+        &self,
+        folder: Id,
+        since: u64,
+        limit: usize,
+    ) -> Result<Option<Delta>, StoreError> {
+        self.read(move |sql| {
+            // Before the entries: all up to this number can be seen, and what comes between has a larger one.
+            let last = changes::last(sql, folder)?;
+            if since > last && !deviates(req::GPH_061) {
+                return Ok(None);
+            }
+            let select = format!("{CHANGED} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            let values = values![folder, since, limit as u64 + 1];
+            let mut rows = sql.all(&select, values, |row| Ok((entry(row)?, row.number(8)?)))?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let reached = rows.last().map_or(since, |(_, seq)| *seq);
+            let seq = if more && !deviates(req::GPH_062) { reached } else { reached.max(last) };
+            let mut entries: Vec<Entry> = rows.into_iter().map(|(entry, _)| entry).collect();
+            entries.retain(|entry| !(entry.deleted && deviates(req::GPH_060)));
+            Ok(Some(Delta { entries, seq, more }))
+        })
+        .await
+    }
+
     /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
     pub(crate) async fn put_entry(
         &self,
@@ -68,13 +111,16 @@ impl Store {
         from: Option<String>,
         by: Actor,
     ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
+            let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
+            let detail = json!({ "path": entry.path });
+            let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
+            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag, seq)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder_id, id) DO UPDATE SET
                 path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
-                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag
-                WHERE entries.etag = $10";
+                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag, seq = excluded.seq
+                WHERE entries.etag = $11";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
             let values = values![
                 folder,
@@ -86,6 +132,7 @@ impl Store {
                 version,
                 entry.deleted,
                 &entry.etag,
+                seq,
                 from.as_deref().unwrap_or_default(),
             ];
             Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)

@@ -4,8 +4,11 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::ticket::Role;
+use serde_json::json;
 
-use super::{Row, Store, StoreError, values};
+use super::changes::{Verb, Who};
+use super::{Row, Sql, Store, StoreError, members, values};
+use crate::graph::paths;
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -43,14 +46,19 @@ impl Storage {
 
 impl Store {
     /// Adds a folder, whose creator becomes its owner.
-    pub(crate) async fn add_folder(&self, folder: Folder, member_etag: String) -> Result<(), StoreError> {
-        self.write(move |sql| {
+    pub(crate) async fn add_folder(
+        &self,
+        folder: Folder,
+        member_etag: String,
+        by: Who,
+    ) -> Result<(), StoreError> {
+        self.change(by, move |sql, log| {
             let Folder { id, name, storage, creator, etag } = &folder;
             let insert = "INSERT INTO folders (id, name, storage, creator, etag) VALUES ($1, $2, $3, $4, $5)";
             sql.execute(insert, values![*id, name, storage.name(), *creator, etag])?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)";
             sql.execute(insert, values![*id, *creator, Role::Owner.name(), &member_etag])?;
-            Ok(())
+            members::joined(sql, log, *id, *creator, Role::Owner)
         })
         .await
     }
@@ -87,20 +95,37 @@ impl Store {
         &self,
         id: Id,
         name: String,
-        from: String,
-        to: String,
+        tags: (String, String),
+        by: Who,
     ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+        let (from, to) = tags;
+        self.change(by, move |sql, log| {
             let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
+            demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?;
+            let detail = json!({ "name": name });
+            log.record(id, Verb::FolderRenamed, &paths::folder(id), &detail)?;
+            for user in members_of(sql, id)? {
+                log.record(user, Verb::FolderRenamed, &paths::folder(id), &detail)?;
+            }
+            Ok(())
         })
         .await
     }
 
     /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the media that
     /// no folder holds any more.
-    pub(crate) async fn remove_folder(&self, id: Id, from: String) -> Result<Vec<MediaHash>, StoreError> {
-        self.write(move |sql| {
+    pub(crate) async fn remove_folder(
+        &self,
+        id: Id,
+        from: String,
+        by: Who,
+    ) -> Result<Vec<MediaHash>, StoreError> {
+        self.change(by, move |sql, log| {
+            log.raise(id)?; // who waits for news of the folder learns that it has gone
+            let detail = json!({ "name": name_of(sql, id)? });
+            for user in members_of(sql, id)? {
+                log.record(user, Verb::FolderGone, &paths::folder(id), &detail)?;
+            }
             let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
             let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
             let credit = "UPDATE users SET used = used - $1
@@ -115,10 +140,21 @@ impl Store {
             for table in ["members", "mappings", "entries", "media"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
+            sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;
             Ok(unheld)
         })
         .await
     }
+}
+
+pub(super) fn name_of(sql: &Sql<'_>, id: Id) -> Result<String, StoreError> {
+    let name = sql.first("SELECT name FROM folders WHERE id = $1", values![id], |row| row.text(0))?;
+    Ok(name.unwrap_or_default())
+}
+
+fn members_of(sql: &Sql<'_>, folder: Id) -> Result<Vec<Id>, StoreError> {
+    let select = "SELECT user_id FROM members WHERE folder_id = $1 ORDER BY user_id";
+    sql.all(select, values![folder], |row| row.id(0))
 }
 
 fn folder(row: &Row<'_>) -> Result<Folder, StoreError> {

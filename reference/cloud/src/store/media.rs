@@ -3,9 +3,12 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some};
 use meshproof_proto::storage::MediaHash;
+use serde_json::json;
 
+use super::changes::Verb;
 use super::members::Actor;
 use super::{Sql, Store, StoreError, values};
+use crate::graph::paths;
 
 impl Store {
     /// The size of a media that the folder holds.
@@ -33,7 +36,7 @@ impl Store {
         quota: u64,
         by: Actor,
     ) -> Result<bool, StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
             if size(sql, folder, hash)?.is_some() {
                 return Ok(false);
@@ -49,6 +52,7 @@ impl Store {
             demand(used.is_some_and(|used| used <= quota), req::STO_002)?;
             let insert = "INSERT INTO media (folder_id, hash, size) VALUES ($1, $2, $3)";
             sql.execute(insert, values![folder, hash, bytes])?;
+            log.record(folder, Verb::MediaStored, &paths::media(folder, hash), &json!({ "size": bytes }))?;
             Ok(true)
         })
         .await

@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
 pub(crate) mod folders;
@@ -30,7 +31,8 @@ use self::sqlite::Sqlite;
 use crate::config;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0003_changes.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +76,12 @@ pub enum StoreError {
 
 /// A handle to the database. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Store(Arc<Database>);
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    epoch: String,
+}
 
 enum Database {
     Sqlite(Sqlite),
@@ -85,20 +92,30 @@ enum Database {
 impl Store {
     /// Opens the database file, makes it if needed, and brings it up to date. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Database::Sqlite(Sqlite::open(path)?))))
+        Self::over(Database::Sqlite(Sqlite::open(path)?))
     }
 
     /// Connects to a database server, and brings the database up to date. Blocks, inside a runtime, on a thread that
     /// may.
     #[cfg(feature = "postgres")]
     pub(crate) fn connect(server: &config::Database) -> Result<Self, StoreError> {
-        Ok(Self(Arc::new(Database::Postgres(postgres::Postgres::open(server)?))))
+        Self::over(Database::Postgres(postgres::Postgres::open(server)?))
     }
 
     /// What a build can do that knows no database servers.
     #[cfg(not(feature = "postgres"))]
     pub(crate) fn connect(_: &config::Database) -> Result<Self, StoreError> {
         Err(StoreError::NoPostgres)
+    }
+
+    fn over(database: Database) -> Result<Self, StoreError> {
+        let epoch = database.write(changes::epoch)?;
+        Ok(Self(Arc::new(Inner { database, epoch })))
+    }
+
+    /// Part of every watermark. A database that was restored from a backup has another one.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.0.epoch
     }
 
     /// Reads. All statements of the work see one state of the database.
@@ -112,7 +129,7 @@ impl Store {
 
     /// Reads on this thread, which may block.
     fn read_here<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        match &*self.0 {
+        match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(work),
             #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => postgres.read(work),
@@ -126,11 +143,17 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        let here = move || match &*store.0 {
-            Database::Sqlite(sqlite) => sqlite.write(work),
+        tokio::task::spawn_blocking(move || store.0.database.write(work)).await?
+    }
+}
+
+impl Database {
+    /// Writes on this thread, which may block.
+    fn write<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work),
             #[cfg(feature = "postgres")]
-            Database::Postgres(postgres) => postgres.write(work),
-        };
-        tokio::task::spawn_blocking(here).await?
+            Self::Postgres(postgres) => postgres.write(work),
+        }
     }
 }

@@ -5,6 +5,7 @@ use meshproof_proto::requirement::{self as req, Requirement};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
 
+use super::changes::Who;
 use super::devices::{Device, DeviceState, Endpoint};
 use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
@@ -20,6 +21,10 @@ fn refused<T>(result: Result<T, StoreError>, by: Requirement) {
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("not refused"),
     }
+}
+
+fn who(user: Id) -> Who {
+    Who { user, device: None, at: UnixTime(1) }
 }
 
 fn member(user: Id, role: Role) -> Member {
@@ -39,8 +44,8 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     }
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
-    store.add_folder(row, "a".into()).await.unwrap();
-    let by_ann = Need::CONTROL_MEMBERS.by(ann);
+    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     assert!(store.add_member(folder, member(bob, Role::Owner), by_ann).await.unwrap());
     let row = Device {
         id: device,
@@ -52,15 +57,15 @@ pub(super) async fn rights_that_have_gone(store: Store) {
         etag: "a".into(),
     };
     store.add_device(row.clone()).await.unwrap();
-    let map = || store.add_mapping(folder, device, "a".into(), Need::READ.by(bob));
+    let map = || store.add_mapping(folder, device, "a".into(), Need::READ.by(who(bob)));
     refused(map().await, req::GPH_032);
-    store.claim_device(row, "b".into()).await.unwrap();
+    store.claim_device(row, "b".into(), who(bob)).await.unwrap();
     assert!(map().await.unwrap());
 
     // A role that became smaller.
     let tags = |from: &str, to: &str| (from.to_owned(), to.to_owned());
     store.change_role(folder, bob, Role::Reader, tags("a", "b"), by_ann).await.unwrap();
-    let by_bob = Need::CONTROL_MEMBERS.by(bob);
+    let by_bob = Need::CONTROL_MEMBERS.by(who(bob));
     refused(store.add_member(folder, member(carl, Role::Owner), by_bob).await, req::GPH_015);
     refused(store.change_role(folder, bob, Role::Owner, tags("b", "c"), by_bob).await, req::GPH_015);
     let put = || {
@@ -74,7 +79,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(bob))
+        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(who(bob)))
     };
     refused(put().await, req::GPH_014);
 
@@ -85,7 +90,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
 
     // A device that was revoked.
     store.add_member(folder, member(bob, Role::Reader), by_ann).await.unwrap();
-    store.revoke_device(device, "b".into(), "c".into()).await.unwrap();
+    store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
     refused(store.put_endpoint(device, endpoint).await, req::GPH_041);

@@ -26,6 +26,8 @@ async fn folders() {
             "members": format!("{folder}/members"),
             "mappings": format!("{folder}/mappings"),
             "entries": format!("{folder}/feeds/files/entries"),
+            "sync": format!("{folder}/feeds/files/sync"),
+            "news": format!("{folder}/news"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
         })

@@ -6,7 +6,9 @@
 //! | [`rights`] | 4.2, who may do what |
 //! | [`devices`] | 4.3, claims and revocation, and 4.4, meeting |
 //! | [`entries`] | 4.5, entries |
+//! | [`changes`] | 4.6, changes |
 
+mod changes;
 mod devices;
 mod entries;
 mod requests;
@@ -23,7 +25,7 @@ use crate::target::world::{Grant, User, World, renew};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [requests::checks(), rights::checks(), devices::checks(), entries::checks()].concat()
+    [requests::checks(), rights::checks(), devices::checks(), entries::checks(), changes::checks()].concat()
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check
