@@ -7,7 +7,7 @@ mod http;
 mod server;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
@@ -49,6 +49,9 @@ enum Command {
     },
 }
 
+/// Odd: its multiples are all different.
+const FACTOR: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -83,19 +86,35 @@ async fn measure(server: &Server, arguments: &Arguments) -> anyhow::Result<()> {
         turns(server, arguments, [Arc::new(move || with.clone()), Arc::new(move || without.clone())]).await?;
     ticketed.print("    with tickets");
     none.print("    without");
-    ratio("    with / without", &ticketed.per_second, &none.per_second);
+    ratio("    with / without, requests a second", &ticketed.per_second, &none.per_second);
+    ratio("    with / without, requests a second of processor", &none.cpu_micros, &ticketed.cpu_micros);
 
     println!("  PUT of a new entry, acknowledged when it is safe");
-    let number = AtomicU64::new(0);
-    let (folder, tickets) = (setting.folder, setting.tickets);
-    let write = move || {
-        let entry = format!("{:032x}", number.fetch_add(1, Ordering::Relaxed));
-        let body = json!({"path": entry, "kind": "directory", "size": 0, "hash": null, "version": {}});
-        request("PUT", &format!("{folder}/feeds/files/entries/{entry}"), &tickets, Some(&body))
-    };
-    let [writes] = turns(server, arguments, [Arc::new(write)]).await?;
-    writes.print("    with tickets");
+    let others = std::iter::repeat_with(|| Setting::make(server));
+    let mut settings = vec![setting];
+    for other in others.take(arguments.connections - 1) {
+        settings.push(other.await?);
+    }
+    let one = writing(&settings[..1]);
+    let many = writing(&settings);
+    let [one, many] = turns(server, arguments, [one, many]).await?;
+    one.print("    all into one folder");
+    many.print("    into a folder for each connection");
     Ok(())
+}
+
+/// Makes entries in one folder after the other.
+fn writing(settings: &[Setting]) -> Request {
+    let folders: Vec<_> = settings.iter().map(|s| (s.folder.clone(), s.tickets.clone())).collect();
+    let number = AtomicUsize::new(0);
+    Arc::new(move || {
+        let number = number.fetch_add(1, Ordering::Relaxed);
+        let (folder, tickets) = &folders[number % folders.len()];
+        // Not 1, 2, 3: identifiers are random.
+        let entry = format!("{:032x}", (number as u128 + folders.len() as u128).wrapping_mul(FACTOR));
+        let body = json!({"path": entry, "kind": "directory", "size": 0, "hash": null, "version": {}});
+        request("PUT", &format!("{folder}/feeds/files/entries/{entry}"), tickets, Some(&body))
+    })
 }
 
 /// A user with a folder.

@@ -1,11 +1,12 @@
 //! The cloud under load, a process of its own, and what the system knows about it.
 
+use std::io::Read as _;
 use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Context as _;
 use meshproof_cloud::{Config, PasswordCost};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::http::Address;
@@ -19,7 +20,7 @@ pub(crate) async fn serve(data: &Path, database: &str) -> anyhow::Result<()> {
     config.unticketed = true;
     let running = meshproof_cloud::start(config).await?;
     println!("{}", running.addr);
-    tokio::io::stdin().read_to_end(&mut Vec::new()).await?;
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
     Ok(running.shutdown().await?)
 }
 
