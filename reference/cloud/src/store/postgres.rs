@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use deadpool_postgres::{
 };
 use meshproof_proto::crypto::draw;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked};
@@ -44,7 +45,10 @@ const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// A database server.
-pub(super) struct Postgres {
+pub(super) struct Postgres(Arc<Shared>);
+
+/// What transactions need.
+struct Shared {
     pool: Pool,
     runtime: Handle,
     turns: Turns,
@@ -79,8 +83,8 @@ impl Postgres {
             .build()
             .map_err(|e| StoreError::Postgres(e.to_string()))?;
         let runtime = Handle::try_current().map_err(|e| StoreError::Postgres(e.to_string()))?;
-        let turns = Turns(std::array::from_fn(|_| Semaphore::new(1)));
-        let postgres = Self { pool, runtime, turns };
+        let turns = Turns(std::array::from_fn(|_| Arc::new(Semaphore::new(1))));
+        let postgres = Self(Arc::new(Shared { pool, runtime, turns }));
         postgres.check_order()?;
         postgres.migrate()?;
         Ok(postgres)
@@ -91,7 +95,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let session = Session::new(self, READ);
+        let session = Session::new(&self.0, READ);
         let result = work(&Sql::Postgres(&session));
         session.end_without_waiting(result.is_ok());
         result
@@ -112,7 +116,7 @@ impl Postgres {
     }
 
     fn write_once<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let session = Session::new(self, WRITE);
+        let session = Session::new(&self.0, WRITE);
         match work(&Sql::Postgres(&session)) {
             Ok(done) => session.commit().map(|()| done),
             Err(error) => {
@@ -161,8 +165,8 @@ impl Postgres {
     }
 
     fn script(&self, text: &str) -> Result<(), StoreError> {
-        self.runtime.block_on(async {
-            let connection = self.pool.get().await.map_err(no_connection)?;
+        self.0.runtime.block_on(async {
+            let connection = self.0.pool.get().await.map_err(no_connection)?;
             let done = connection.batch_execute(text).await;
             if done.is_err() {
                 drop(Object::take(connection)); // it may be inside a transaction
@@ -174,12 +178,12 @@ impl Postgres {
 
 /// Writers of the same thing take turns inside this process. Together they would undo each other's transactions: of all
 /// that are under way only one could be committed.
-struct Turns([Semaphore; 64]);
+struct Turns([Arc<Semaphore>; 64]);
 
 impl Turns {
     /// Waits for the turn of a transaction that begins with these values. What it is about is the first text: the folder
     /// or device or user that it looks up. A guess that is wrong costs time, nothing else.
-    async fn take(&self, values: &[Value<'_>]) -> Option<SemaphorePermit<'_>> {
+    async fn take(&self, values: &[Value<'_>]) -> Option<OwnedSemaphorePermit> {
         let about = values.iter().find_map(|value| match value {
             Value::Text(text) => Some(text.as_ref()),
             _ => None,
@@ -187,27 +191,27 @@ impl Turns {
         let mut hasher = DefaultHasher::new();
         about.hash(&mut hasher);
         let at = usize::try_from(hasher.finish() % 64).unwrap_or(0);
-        self.0[at].acquire().await.ok()
+        Arc::clone(&self.0[at]).acquire_owned().await.ok()
     }
 }
 
 /// One transaction. It begins with the first statement: both go out together, for a way to the server and back costs
 /// more than most statements.
-pub(super) struct Session<'a> {
-    postgres: &'a Postgres,
+pub(super) struct Session {
+    postgres: Arc<Shared>,
     begin: &'static str,
     /// `None` before the first statement.
-    begun: OnceCell<Begun<'a>>,
+    begun: OnceCell<Begun>,
 }
 
-struct Begun<'a> {
+struct Begun {
     connection: Object,
-    _turn: Option<SemaphorePermit<'a>>,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
-impl<'a> Session<'a> {
-    fn new(postgres: &'a Postgres, begin: &'static str) -> Self {
-        Self { postgres, begin, begun: OnceCell::new() }
+impl Session {
+    fn new(postgres: &Arc<Shared>, begin: &'static str) -> Self {
+        Self { postgres: Arc::clone(postgres), begin, begun: OnceCell::new() }
     }
 
     /// All rows of a query.
@@ -279,7 +283,7 @@ impl<'a> Session<'a> {
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Session {
     fn drop(&mut self) {
         // The work panicked: nobody else must come into its transaction.
         if let Some(Begun { connection, .. }) = self.begun.take() {
