@@ -49,9 +49,10 @@ fn status_of(requirement: Requirement) -> StatusCode {
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
-        "GPH-004" | "STO-005" => StatusCode::NOT_FOUND,
+        "GPH-004" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" => StatusCode::CONFLICT,
+        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" => StatusCode::CONFLICT,
+        "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -59,7 +60,10 @@ fn status_of(requirement: Requirement) -> StatusCode {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
-        "STO-002" => StatusCode::INSUFFICIENT_STORAGE,
+        "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
+        "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
+        "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
+        "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
     }
 }

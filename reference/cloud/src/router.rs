@@ -17,7 +17,7 @@ use crate::graph::{
 };
 use crate::problem::Problem;
 use crate::state::App;
-use crate::storage::media;
+use crate::storage::{media, uploads, wanted};
 use crate::{account, identity};
 
 /// The services that the configuration names, in one.
@@ -55,7 +55,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/sync", get(sync::get))
         .route("/news", get(news::of_folder));
 
-    let storage = Router::new().route("/media/{hash}", put(media::put).get(media::get));
+    let storage = Router::new()
+        .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
+        .route("/uploads", get(uploads::list).post(uploads::post))
+        .route("/uploads/{upload}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
+        .route("/wanted", get(wanted::list));
 
     let folders = |below| Router::new().nest("/mesh/objects/{folder}", below);
     let services = [

@@ -20,7 +20,6 @@ use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::seen::Seen;
 use crate::storage::blobs::Blobs;
-use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -49,7 +48,6 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
-    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
     pub(crate) challenges: Challenges,
     /// For devices that do not exist (IDN-009).
@@ -87,8 +85,7 @@ impl App {
             } else {
                 Store::connect(&config.database)?
             },
-            blobs: Blobs::open(&config.data)?,
-            reserved: Reserved::default(),
+            blobs: Blobs::open_local(&config.data)?,
             passwords: Passwords::new(config.identity.passwords)?,
             challenges: Challenges::default(),
             decoys: Decoys::new(&mut OsEntropy),

@@ -216,6 +216,32 @@ requirements! {
     STO_003 = "STO-003", "folder-is-p2p", Peer;
     STO_005 = "STO-005", "no-such-media", Peer;
     STO_007 = "STO-007", "not-authorised", Peer;
+    STO_008 = "STO-008", "none", Peer;
+    STO_009 = "STO-009", "range-not-satisfiable", Peer;
+    STO_010 = "STO-010", "none", Peer;
+    STO_011 = "STO-011", "none", Peer;
+    STO_012 = "STO-012", "none", Peer;
+    STO_015 = "STO-015", "upload-offset-mismatch", Peer;
+    STO_016 = "STO-016", "none", Peer;
+    STO_017 = "STO-017", "upload-too-long", Peer;
+    STO_018 = "STO-018", "media-hash-mismatch", Peer;
+    STO_020 = "STO-020", "quota-exceeded", Peer;
+    STO_021 = "STO-021", "quota-exceeded", Peer;
+    STO_022 = "STO-022", "too-many-uploads", Peer;
+    STO_023 = "STO-023", "none", Peer;
+    STO_024 = "STO-024", "no-such-upload", Peer;
+    STO_027 = "STO-027", "upload-too-slow", Peer;
+    STO_028 = "STO-028", "folder-is-p2p", Peer;
+    STO_030 = "STO-030", "none", Peer;
+    STO_031 = "STO-031", "none", Peer;
+    STO_032 = "STO-032", "none", Peer;
+    STO_033 = "STO-033", "none", Peer;
+    STO_034 = "STO-034", "none", Peer;
+    STO_035 = "STO-035", "none", Peer;
+    STO_036 = "STO-036", "none", Peer;
+    STO_038 = "STO-038", "media-in-use", Peer;
+    STO_040 = "STO-040", "none", Peer;
+    STO_041 = "STO-041", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;

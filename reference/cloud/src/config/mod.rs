@@ -125,6 +125,20 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+    /// How long bytes wait for an entry that names them, in seconds (STO-037).
+    #[serde(with = "units::seconds")]
+    pub grace: u64,
+    /// How long an upload waits for its next bytes, in seconds (STO-025).
+    #[serde(with = "units::seconds")]
+    pub upload_idle: u64,
+    /// How many unfinished uploads a folder has (STO-022).
+    pub uploads: u64,
+    /// Bytes a second that a client has to send, as an average over `rate_window` (STO-027).
+    #[serde(with = "units::bytes")]
+    pub min_rate: u64,
+    /// See `min_rate`.
+    #[serde(with = "units::duration")]
+    pub rate_window: Duration,
 }
 
 /// Section `[log]`.
@@ -196,6 +210,8 @@ impl Config {
         demand(cost.is_ok(), "identity.passwords", "argon2 does not take this cost");
         let fits = i64::try_from(self.storage.quota).is_ok();
         demand(fits, "storage.quota", "at most 8388607 TiB fit");
+        let waits = self.storage.grace > 0 && self.storage.upload_idle > 0;
+        demand(waits, "storage", "grace and upload_idle are at least 1 s");
         let filter = self.log.filter.parse::<tracing_subscriber::filter::Targets>();
         let what =
             "a level (error, warn, info, debug, trace, off) is expected, or target=level with commas between";
@@ -261,7 +277,14 @@ impl Default for Account {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { quota: 5_368_709_120 }
+        Self {
+            quota: 5_368_709_120,
+            grace: 86_400,
+            upload_idle: 86_400,
+            uploads: 16,
+            min_rate: 1_024,
+            rate_window: Duration::from_mins(1),
+        }
     }
 }
 

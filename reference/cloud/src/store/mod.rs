@@ -19,7 +19,9 @@ mod postgres_tests;
 mod races;
 mod sql;
 mod sqlite;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,8 +33,11 @@ use self::sqlite::Sqlite;
 use crate::config;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0003_changes.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0005_storage.sql"),
+];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]

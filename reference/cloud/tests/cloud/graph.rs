@@ -30,6 +30,8 @@ async fn folders() {
             "news": format!("{folder}/news"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
+            "uploads": format!("{folder}/uploads"),
+            "wanted": format!("{folder}/wanted"),
         })
     );
     let listed = ann.get("/mesh/objects").await.body;
