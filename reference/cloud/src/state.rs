@@ -85,7 +85,11 @@ impl App {
             } else {
                 Store::connect(&config.database)?
             },
-            blobs: Blobs::open_local(&config.data)?,
+            blobs: if config.storage.objects.is_empty() {
+                Blobs::open_local(&config.data)?
+            } else {
+                Blobs::open_bucket(&config.storage.objects)?
+            },
             passwords: Passwords::new(config.identity.passwords)?,
             challenges: Challenges::default(),
             decoys: Decoys::new(&mut OsEntropy),

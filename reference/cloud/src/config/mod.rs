@@ -125,6 +125,8 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+    /// `s3://bucket/prefix` where stored bytes are; empty for files of the data directory.
+    pub objects: String,
     /// How long bytes wait for an entry that names them, in seconds (STO-037).
     #[serde(with = "units::seconds")]
     pub grace: u64,
@@ -202,6 +204,8 @@ impl Config {
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
+        let bucket = self.storage.objects.is_empty() || self.storage.objects.starts_with("s3://");
+        demand(bucket, "storage.objects", "s3://bucket/prefix is expected");
         demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
@@ -279,6 +283,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             quota: 5_368_709_120,
+            objects: String::new(),
             grace: 86_400,
             upload_idle: 86_400,
             uploads: 16,
