@@ -51,8 +51,8 @@ fn status_of(requirement: Requirement) -> StatusCode {
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
         "GPH-004" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" => StatusCode::CONFLICT,
-        "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" | "STO-015" | "STO-022"
+        | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,

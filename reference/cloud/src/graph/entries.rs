@@ -49,7 +49,7 @@ pub(crate) async fn list(
     let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
     let entries = app.store.entries(folder).await?;
-    let items = entries.into_iter().map(|entry| item(folder, entry, &missing));
+    let items = entries.iter().map(|entry| item(folder, entry, &missing));
     Ok(collection(&paths::entries(folder), items))
 }
 
@@ -166,10 +166,10 @@ fn check_tag(headers: &HeaderMap, entry: &Entry) -> Result<(), RuleError> {
 }
 
 /// An entry as an item of a collection, with its tag.
-pub(super) fn item(folder: Id, entry: Entry, missing: &Missing) -> (String, Value) {
+pub(super) fn item(folder: Id, entry: &Entry, missing: &Missing) -> (String, Value) {
     let content = entry.hash.as_deref().map(|hash| missing.content(hash));
-    let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry, content) };
-    (tag(&entry, content), item)
+    let item = if entry.deleted { tombstone(entry) } else { representation(folder, entry, content) };
+    (tag(entry, content), item)
 }
 
 fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value {

@@ -33,7 +33,7 @@ pub(crate) async fn get(
     let since = since.map_or(Ok(0), |text| watermark::read(&app, folder, &text))?; // GPH-061
     let delta = app.store.entries_since(folder, since, limit).await?.ok_or(req::GPH_061)?;
     let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
-    let items = delta.entries.into_iter().map(|entry| entries::item(folder, entry, &missing));
+    let items = delta.entries.iter().map(|entry| entries::item(folder, entry, &missing));
     let mut body = collection(&paths::sync(folder), items);
     let next = watermark::write(&app, folder, delta.seq);
     body["more"] = delta.more.into();

@@ -83,8 +83,8 @@ pub(crate) async fn put(
     // A client that goes away between the bytes and their row must not leave the ones without the other (STO-002).
     let is_new = to_its_end(async move {
         match done? {
-            Put::Held => Ok(!app.store.hold_media(folder, hash, terms(&app), by).await?),
-            Put::Came { incoming, reservation } => {
+            None => Ok(!app.store.hold_media(folder, hash, terms(&app), by).await?),
+            Some(Came { incoming, reservation }) => {
                 let row = reservation.row();
                 let is_new = keep(&app, folder, hash, incoming, row, by).await;
                 match is_new {
@@ -157,16 +157,14 @@ pub(super) async fn keep(
     }
 }
 
-/// What a PUT brought.
-enum Put {
-    /// What the folder holds.
-    Held,
-    /// Something new.
-    Came { incoming: Incoming, reservation: Reservation },
+/// Bytes that have come, and what they take of the quota.
+struct Came {
+    incoming: Incoming,
+    reservation: Reservation,
 }
 
-/// Reads the body to disk, as far as the rules allow. If the folder holds the media it only looks whether these are its
-/// bytes, which takes no room.
+/// Reads the body to disk, as far as the rules allow. `None` if the folder holds the media: then it only looks whether
+/// these are its bytes, which takes no room.
 async fn receive(
     app: &App,
     folder: Id,
@@ -174,18 +172,18 @@ async fn receive(
     tickets: &Tickets,
     headers: &HeaderMap,
     body: &mut Body,
-) -> Result<Put, Problem> {
+) -> Result<Option<Came>, Problem> {
     let row = access::folder(app, tickets, folder, Need::WRITE_MEDIA).await?; // STO-007
     demand(row.storage == Storage::Cloud, req::STO_003)?; // STO-003
     let mut pieces = Pieces::new(body, app);
     if let Some(held) = app.store.media(folder, hash).await? {
         compare(hash, held.size, &mut pieces).await?;
-        return Ok(Put::Held);
+        return Ok(None);
     }
     let mut reservation = Reservation::new(app, folder, row.creator, hash, content_length(headers));
     reservation.announce().await?; // STO-002
     match take(app, hash, &mut pieces, &mut reservation).await {
-        Ok(incoming) => Ok(Put::Came { incoming, reservation }),
+        Ok(incoming) => Ok(Some(Came { incoming, reservation })),
         Err(problem) => {
             reservation.release().await;
             Err(problem)

@@ -3,6 +3,7 @@
 mod changes;
 mod common;
 mod config;
+mod contents;
 mod contract;
 mod graph;
 mod identity;

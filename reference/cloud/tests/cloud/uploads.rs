@@ -38,7 +38,7 @@ fn put(session: &Session<'_>, folder: &str, hash: &str, body: reqwest::Body) -> 
 }
 
 /// The bytes of all files below a folder.
-fn on_disk(folder: &Path) -> u64 {
+pub(crate) fn on_disk(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => on_disk(&entry.path()),
@@ -48,7 +48,7 @@ fn on_disk(folder: &Path) -> u64 {
 }
 
 /// Waits until it holds, for ten seconds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if holds().await {
             return;
