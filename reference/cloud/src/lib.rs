@@ -8,6 +8,7 @@
 
 mod account;
 mod auth;
+mod bus;
 mod config;
 mod etag;
 mod extract;

@@ -15,6 +15,7 @@ pub(crate) mod members;
 mod postgres;
 #[cfg(all(test, feature = "postgres"))]
 mod postgres_tests;
+pub(crate) mod queues;
 #[cfg(test)]
 mod races;
 mod sql;
@@ -30,6 +31,7 @@ use meshproof_proto::error::Error as RuleError;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::bus::Bus;
 use crate::config;
 
 /// In order. A database remembers how many of them it has.
@@ -37,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0005_storage.sql"),
+    include_str!("migrations/0008_queues.sql"),
 ];
 
 /// Why an operation of the store failed.
@@ -86,6 +89,7 @@ pub(crate) struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     epoch: String,
+    bus: Bus,
 }
 
 enum Database {
@@ -115,12 +119,17 @@ impl Store {
 
     fn over(database: Database) -> Result<Self, StoreError> {
         let epoch = database.write(changes::epoch)?;
-        Ok(Self(Arc::new(Inner { database, epoch })))
+        Ok(Self(Arc::new(Inner { database, epoch, bus: Bus::default() })))
     }
 
     /// Part of every watermark. A database that was restored from a backup has another one.
     pub(crate) fn epoch(&self) -> &str {
         &self.0.epoch
+    }
+
+    /// What wakes who waits for changes.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.0.bus
     }
 
     /// Reads. All statements of the work see one state of the database.
@@ -148,7 +157,12 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.0.database.write(work)).await?
+        tokio::task::spawn_blocking(move || store.write_here(work)).await?
+    }
+
+    /// Writes on this thread, which may block.
+    fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.database.write(work)
     }
 }
 

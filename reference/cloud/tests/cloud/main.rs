@@ -10,6 +10,7 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod openapi;
+mod queues;
 mod requests;
 mod storage;
 mod uploads;
