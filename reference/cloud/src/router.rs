@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
@@ -25,7 +25,11 @@ use crate::{account, identity};
 pub(crate) fn router(app: App) -> Router {
     let identity = Router::new()
         .route("/identity/users", post(identity::users::post))
-        .route("/identity/token", post(identity::tokens::post));
+        .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
+        .route("/identity/providers", get(identity::providers))
+        .route("/identity/password", put(identity::change::put))
+        .route("/identity/sessions", get(identity::sessions::list))
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))

@@ -62,6 +62,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
 
+    if !config.bus.url.is_empty() {
+        app.store.bus().join(&config.bus).await?;
+    }
+
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
@@ -86,7 +90,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         bus: app.store.bus().clone(),
         drain: config.drain,
         _lock: lock,
-        task: tokio::spawn(server.serve(router::router(app).into_make_service())),
+        task: tokio::spawn(
+            server.serve(router::router(app).into_make_service_with_connect_info::<SocketAddr>()),
+        ),
     };
     Ok(running)
 }

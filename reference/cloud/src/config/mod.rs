@@ -4,6 +4,7 @@
 //! are no settings: they come from the environment or from files in the data directory.
 
 mod file;
+mod identity;
 mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use meshproof_proto::ticket::MAX_LIFETIME;
 use serde::{Deserialize, Serialize};
 
 pub use self::file::{ConfigError, Mistake};
+pub use self::identity::{Identity, Limit, OidcProvider, SignInLimits};
 pub use self::units::{ParseUnitError, bytes, duration};
 
 use crate::state::{Clock, SystemClock};
@@ -47,6 +49,8 @@ pub struct Config {
     pub drain: Duration,
     /// Where metadata is kept.
     pub database: Database,
+    /// How processes wake each other.
+    pub bus: Bus,
     /// The identity service.
     pub identity: Identity,
     /// The account service.
@@ -98,15 +102,15 @@ pub struct Database {
     pub password: Option<String>,
 }
 
-/// Section `[identity]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// Section `[bus]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Identity {
-    /// How long a token lives, in seconds.
-    #[serde(with = "units::seconds")]
-    pub token_lifetime: u64,
-    /// What a password hash costs.
-    pub passwords: PasswordCost,
+pub struct Bus {
+    /// `nats://host:4222`; empty for one process.
+    pub url: String,
+    /// What the server asks for.
+    #[serde(skip)]
+    pub token: Option<String>,
 }
 
 /// Section `[account]`.
@@ -204,14 +208,14 @@ impl Config {
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
+        let nats =
+            self.bus.url.is_empty() || ["nats://", "tls://"].iter().any(|s| self.bus.url.starts_with(s));
+        demand(nats, "bus.url", "nats://host:port or tls://host:port is expected");
         let bucket = self.storage.objects.is_empty() || self.storage.objects.starts_with("s3://");
         demand(bucket, "storage.objects", "s3://bucket/prefix is expected");
-        demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
+        self.identity.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
-        let PasswordCost { memory_kib, passes, lanes } = self.identity.passwords;
-        let cost = argon2::Params::new(memory_kib, passes, lanes, None);
-        demand(cost.is_ok(), "identity.passwords", "argon2 does not take this cost");
         let fits = i64::try_from(self.storage.quota).is_ok();
         demand(fits, "storage.quota", "at most 8388607 TiB fit");
         let waits = self.storage.grace > 0 && self.storage.upload_idle > 0;
@@ -255,6 +259,7 @@ impl Default for Config {
             body_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             database: Database::default(),
+            bus: Bus::default(),
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
@@ -264,12 +269,6 @@ impl Default for Config {
             unticketed: false,
             clock: system_clock(),
         }
-    }
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self { token_lifetime: 3_600, passwords: PasswordCost::default() }
     }
 }
 

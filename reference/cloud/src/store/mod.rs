@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
@@ -18,8 +19,10 @@ mod postgres_tests;
 pub(crate) mod queues;
 #[cfg(test)]
 mod races;
+pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod throttle;
 pub(crate) mod uploads;
 pub(crate) mod users;
 pub(crate) mod wanted;
@@ -37,6 +40,7 @@ use crate::config;
 /// In order. A database remembers how many of them it has.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0008_queues.sql"),

@@ -12,5 +12,6 @@ mod meshd;
 mod openapi;
 mod queues;
 mod requests;
+mod sign_in;
 mod storage;
 mod uploads;
