@@ -1,8 +1,10 @@
 """Several meshd that share PostgreSQL, S3 and NATS behave as one, even while one of them is killed.
 
-    scale.py MESHD MESHPROOF       (scale.sh builds both and calls this)
+    scale.py MESHD MESHPROOF TESTS       (scale.sh builds all three and calls this)
 
 Starts everything itself, on free ports of 127.0.0.1, in a directory that is removed at the end. Then
+
+0. the tests of the store that need a database server run;
 
 1. the kit's checks of a cloud run against two servers behind a balancer, each request on another one;
 2. they run again while one server is killed (SIGKILL) half way. It is killed when it is answering nothing: a request
@@ -333,12 +335,24 @@ async def writes_and_a_kill(balancer, victim, ca):
     print(f"scale:   all {acknowledged} acknowledged writes are there", flush=True)
 
 
-async def main(meshd, meshproof):
+def store_tests(tests, database):
+    """The unit tests of the cloud that other runs leave out."""
+    env = {**os.environ, "MESHPROOF_TEST_DATABASE": database}
+    run = subprocess.run([tests, "store::", "--include-ignored"], env=env, capture_output=True, text=True)
+    if run.returncode != 0:
+        sys.exit(run.stdout + run.stderr + "scale: tests of the store failed")
+    print("scale:   " + run.stdout.strip().splitlines()[-1], flush=True)
+
+
+async def main(meshd, meshproof, tests):
     home = Path(tempfile.mkdtemp(prefix="meshproof-scale-"))
     os.chmod(home, 0o755)  # PostgreSQL may run as another user
     programs = Programs(home)
     try:
         database, bus, env = start_postgres(programs), start_nats(programs), start_s3(programs)
+        print("scale: the store on PostgreSQL", flush=True)
+        store_tests(tests, database)
+
         settings = f'connections = 2000\n[database]\nurl = "{database}/cloud"\n[bus]\nurl = "{bus}"\n'
         settings += f'[storage]\nquota = "{QUOTA} B"\nobjects = "s3://cloud/media"\n'
         first = Server(programs, meshd, "meshd-1", settings, env)
@@ -372,4 +386,4 @@ async def main(meshd, meshproof):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2]))
+    asyncio.run(main(*sys.argv[1:4]))
