@@ -10,6 +10,7 @@ mod account;
 mod auth;
 mod bus;
 mod config;
+mod desktop;
 mod etag;
 mod extract;
 mod graph;

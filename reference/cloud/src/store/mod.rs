@@ -43,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0005_storage.sql"),
+    include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
 ];
 

@@ -5,6 +5,7 @@ mod common;
 mod config;
 mod contents;
 mod contract;
+mod desktop;
 mod graph;
 mod identity;
 mod many_folders;
