@@ -18,6 +18,7 @@ mod identity;
 mod limits;
 mod problem;
 mod router;
+mod seen;
 mod server;
 mod source;
 mod state;

@@ -65,6 +65,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
 
+    if !config.bus.url.is_empty() {
+        app.store.bus().join(&config.bus).await?;
+    }
+
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());

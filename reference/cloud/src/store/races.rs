@@ -23,7 +23,7 @@ fn refused<T>(result: Result<T, StoreError>, by: Requirement) {
     }
 }
 
-fn who(user: Id) -> Who {
+pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 

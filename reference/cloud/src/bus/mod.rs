@@ -1,14 +1,19 @@
 //! Wake-ups: who waits for something to change is told to look again.
 //!
 //! A wake-up is a hint and may be lost; the database is the truth. So who waits looks once it listens, and at the end.
-//! Between several processes a message with the feeds would carry the hint, and whoever receives it calls [`Bus::wake`].
+//! Between several processes a message with the feeds carries the hint (`nats.rs`).
+
+#[cfg(feature = "nats")]
+mod nats;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::Id;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+
+use crate::{Error, config};
 
 /// The wake-ups of this process. Cloning is cheap.
 #[derive(Clone, Default)]
@@ -20,11 +25,38 @@ struct Inner {
     listeners: BTreeMap<(Id, u64), Arc<Notify>>,
     next: u64,
     closed: bool,
+    /// To the other processes, if there are any.
+    others: Option<mpsc::Sender<Vec<Id>>>,
 }
 
 impl Bus {
-    /// Wakes all who listen to one of these feeds or queues.
+    /// Joins the processes that share the database.
+    #[cfg(feature = "nats")]
+    pub(crate) async fn join(&self, server: &config::Bus) -> Result<(), Error> {
+        nats::join(self, server).await
+    }
+
+    /// What a build can do that knows no message servers.
+    #[cfg(not(feature = "nats"))]
+    pub(crate) async fn join(&self, _: &config::Bus) -> Result<(), Error> {
+        Err(Error::Configuration("bus.url: this meshd was built without the feature `nats`".into()))
+    }
+
+    /// Wakes all who listen to one of these feeds or queues, in whatever process.
     pub(crate) fn wake(&self, what: &[Id]) {
+        self.wake_here(what);
+        if let Some(others) = &self.inner().others {
+            drop(others.try_send(what.to_vec())); // a hint that finds no room is lost
+        }
+    }
+
+    /// Wakes everybody in this process.
+    #[cfg(feature = "nats")]
+    fn wake_everybody(&self) {
+        self.inner().listeners.values().for_each(|listener| listener.notify_one());
+    }
+
+    fn wake_here(&self, what: &[Id]) {
         let inner = self.inner();
         for id in what {
             inner.listeners.range((*id, 0)..=(*id, u64::MAX)).for_each(|(_, listener)| listener.notify_one());
