@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
@@ -18,13 +18,17 @@ use crate::graph::{
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::{media, uploads, wanted};
-use crate::{account, identity};
+use crate::{account, desktop, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
     let identity = Router::new()
         .route("/identity/users", post(identity::users::post))
-        .route("/identity/token", post(identity::tokens::post));
+        .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
+        .route("/identity/providers", get(identity::providers))
+        .route("/identity/password", put(identity::change::put))
+        .route("/identity/sessions", get(identity::sessions::list))
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
@@ -69,11 +73,23 @@ pub(crate) fn router(app: App) -> Router {
         (Service::Storage, folders(storage)),
     ];
     let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
-    here.fold(Router::new(), |all, (_, service)| all.merge(service))
+    let config = app.config.clone();
+    let services = here
+        .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(around))
-        .with_state(app)
+        .with_state(app);
+    if !config.services.contains(&Service::Desktop) {
+        return services;
+    }
+    // A client: it gets the services as they are seen from outside.
+    let settings = desktop::Settings {
+        spool: config.data.join("spool"),
+        body_idle: config.body_idle,
+        clock: config.clock.clone(),
+    };
+    services.clone().merge(desktop::router(services, settings))
 }
 
 /// GPH-004
@@ -109,6 +125,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut config = crate::Config::new(data.path());
         config.identity.passwords = crate::PasswordCost::FOR_TESTS;
+        config.services.retain(|service| *service != Service::Desktop); // pages for people
         let app = App::open(&config).unwrap();
         // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
         let shown = format!("{:?}", router(app));

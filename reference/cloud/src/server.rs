@@ -83,7 +83,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         handle,
         drain: config.drain,
         _lock: lock,
-        task: tokio::spawn(server.serve(router::router(app).into_make_service())),
+        task: tokio::spawn(
+            server.serve(router::router(app).into_make_service_with_connect_info::<SocketAddr>()),
+        ),
     };
     Ok(running)
 }

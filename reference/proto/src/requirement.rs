@@ -171,6 +171,25 @@ requirements! {
     IDN_011 = "IDN-011", "device-proof-failed", Peer;
     IDN_012 = "IDN-012", "device-proof-failed", Peer;
     IDN_013 = "IDN-013", "device-proof-failed", Peer;
+    IDN_015 = "IDN-015", "device-proof-failed", Peer;
+    IDN_016 = "IDN-016", "device-proof-failed", Peer;
+    IDN_017 = "IDN-017", "device-proof-failed", Peer;
+    IDN_018 = "IDN-018", "too-many-attempts", Peer;
+    IDN_019 = "IDN-019", "none", Peer;
+    IDN_020 = "IDN-020", "too-many-attempts", Peer;
+    IDN_021 = "IDN-021", "too-many-attempts", Peer;
+    IDN_022 = "IDN-022", "too-many-attempts", Peer;
+    IDN_023 = "IDN-023", "too-many-attempts", Peer;
+    IDN_026 = "IDN-026", "none", Peer;
+    IDN_027 = "IDN-027", "token-rejected", Peer;
+    IDN_028 = "IDN-028", "token-rejected", Peer;
+    IDN_029 = "IDN-029", "sign-in-failed", Peer;
+    IDN_030 = "IDN-030", "token-rejected", Peer;
+    IDN_031 = "IDN-031", "none", Peer;
+    IDN_032 = "IDN-032", "token-rejected", Peer;
+    IDN_033 = "IDN-033", "no-such-session", Peer;
+    IDN_034 = "IDN-034", "password-unacceptable", Peer;
+    IDN_036 = "IDN-036", "no-such-provider", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

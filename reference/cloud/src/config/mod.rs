@@ -4,6 +4,7 @@
 //! are no settings: they come from the environment or from files in the data directory.
 
 mod file;
+mod identity;
 mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use meshproof_proto::ticket::MAX_LIFETIME;
 use serde::{Deserialize, Serialize};
 
 pub use self::file::{ConfigError, Mistake};
+pub use self::identity::{Identity, Limit, OidcProvider, SignInLimits};
 pub use self::units::{ParseUnitError, bytes, duration};
 
 use crate::state::{Clock, SystemClock};
@@ -75,11 +77,13 @@ pub enum Service {
     Graph,
     /// The bytes of files.
     Storage,
+    /// Web pages, and with the feature `webdav` a network drive. A client of the others, which have to run here, too.
+    Desktop,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Account, Self::Graph, Self::Storage, Self::Desktop];
 }
 
 /// Section `[database]`.
@@ -91,17 +95,6 @@ pub struct Database {
     /// The password, if the URL has none.
     #[serde(skip)]
     pub password: Option<String>,
-}
-
-/// Section `[identity]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Identity {
-    /// How long a token lives, in seconds.
-    #[serde(with = "units::seconds")]
-    pub token_lifetime: u64,
-    /// What a password hash costs.
-    pub passwords: PasswordCost,
 }
 
 /// Section `[account]`.
@@ -193,16 +186,16 @@ impl Config {
             demand(is_host(name), "names", &what);
         }
         demand(!self.services.is_empty(), "services", "at least one service is needed");
+        let whole = Service::ALL.iter().all(|service| self.services.contains(service));
+        let desktop = self.services.contains(&Service::Desktop);
+        demand(whole || !desktop, "services", "desktop needs all other services beside it");
         demand(self.connections > 0, "connections", "at least 1 is needed");
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
-        demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
+        self.identity.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
-        let PasswordCost { memory_kib, passes, lanes } = self.identity.passwords;
-        let cost = argon2::Params::new(memory_kib, passes, lanes, None);
-        demand(cost.is_ok(), "identity.passwords", "argon2 does not take this cost");
         let fits = i64::try_from(self.storage.quota).is_ok();
         demand(fits, "storage.quota", "at most 8388607 TiB fit");
         let waits = self.storage.grace > 0 && self.storage.upload_idle > 0;
@@ -253,12 +246,6 @@ impl Default for Config {
             issuer_key: None,
             clock: system_clock(),
         }
-    }
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self { token_lifetime: 3_600, passwords: PasswordCost::default() }
     }
 }
 

@@ -76,6 +76,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             size: 0,
             hash: None,
             version: [].into(),
+            attributes: super::entries::Attributes::default(),
             deleted: false,
             etag: "a".into(),
         };
