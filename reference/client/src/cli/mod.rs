@@ -1,6 +1,7 @@
 //! The command line. Every command is one call of [`Agent`] and words for a person.
 
 mod device;
+mod fetch;
 mod folder;
 mod login;
 mod output;
@@ -46,6 +47,8 @@ enum Command {
     Share(share::Share),
     /// Sync with every peer that is online, once, or stay online.
     Sync(sync::Sync),
+    /// Get a file from the cloud, without any peer. One that broke off goes on.
+    Fetch(fetch::Fetch),
     /// Say who this is, what is here, and who else is there.
     Status(status::Status),
 }
@@ -76,6 +79,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Folder(command) => command.run(&mut agent).await,
         Command::Share(share) => share.run(&agent).await,
         Command::Sync(sync) => sync.run(&agent).await,
+        Command::Fetch(fetch) => fetch.run(&agent).await,
         Command::Status(status) => status.run(&agent).await,
     }
 }

@@ -4,6 +4,7 @@
 //! answers, and renews all before they end, by the device's key if there is one.
 
 mod http;
+mod media;
 mod operations;
 mod people;
 mod problem;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::error::Result;
 
+pub use media::CloudEntry;
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
 pub use people::DeviceCode;
 pub use problem::Problem;

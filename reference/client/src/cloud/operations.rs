@@ -178,7 +178,7 @@ impl Cloud {
         self.below_root("objects").await
     }
 
-    async fn folder_path(&self, folder: Id) -> Result<String> {
+    pub(super) async fn folder_path(&self, folder: Id) -> Result<String> {
         Ok(format!("{}/{folder}", self.objects_path().await?))
     }
 
@@ -200,11 +200,11 @@ fn folder_info(item: &Value) -> FolderInfo {
     FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
 }
 
-fn items(body: &Value) -> Result<&Vec<Value>> {
+pub(super) fn items(body: &Value) -> Result<&Vec<Value>> {
     body["items"].as_array().ok_or_else(|| unexpected("GET of a collection", "there are no items"))
 }
 
-fn id(item: &Value, name: &str) -> Result<Id> {
+pub(super) fn id(item: &Value, name: &str) -> Result<Id> {
     let found = item[name].as_str().and_then(Id::parse);
     found.ok_or_else(|| unexpected("a request", &format!("there is no identifier `{name}`")))
 }
