@@ -22,18 +22,22 @@ mod storage;
 mod store;
 mod tls;
 
-pub use config::{Config, DEFAULT_QUOTA, PasswordCost};
+pub use config::{
+    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, ParseUnitError,
+    PasswordCost, Service, Storage, bytes, duration,
+};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Why the cloud could not start, or a command on its data directory failed.
+/// Why the cloud could not start, or a command on its data directory failed. The text leaves causes to
+/// [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or folder of the data directory.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     Data {
         /// Which.
         path: PathBuf,
@@ -41,10 +45,10 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The database.
-    #[error("database: {0}")]
+    #[error("database")]
     Database(#[from] store::StoreError),
     /// The issuer's key.
-    #[error("{}: {source}", path.display())]
+    #[error("{}", path.display())]
     IssuerKey {
         /// Where it is kept.
         path: PathBuf,
@@ -56,9 +60,9 @@ pub enum Error {
     Certificates(String),
     /// The configuration.
     #[error("configuration: {0}")]
-    Configuration(&'static str),
+    Configuration(String),
     /// The address to listen on.
-    #[error("cannot listen on {addr}: {source}")]
+    #[error("cannot listen on {addr}")]
     Listen {
         /// Which.
         addr: SocketAddr,

@@ -12,8 +12,6 @@ use hyper::rt::{Sleep, Timer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// As many connections as leave file descriptors for everything else, where a process has 1,024.
-pub(crate) const CONNECTIONS: usize = 512;
 /// How long a client may take for its first byte, and for the header of a request.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -7,30 +7,50 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use meshproof_cloud::{Config, DEFAULT_QUOTA, add_user, start};
+use meshproof_cloud::{
+    Config, ConfigError, DEFAULT_FILE, Error, Log, LogFormat, ParseUnitError, add_user, bytes, start,
+};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 /// The Meshproof cloud: identity, account, graph and storage services over HTTPS.
+///
+/// Exit codes: 0 after SIGTERM or when the command did its work; 1 when something failed; 2 when the command line or
+/// the configuration is not acceptable.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen.
-    #[arg(long, default_value = "127.0.0.1:8443", env = "MESH_LISTEN")]
-    listen: SocketAddr,
-    /// The data directory: database, keys, certificates and stored bytes.
-    #[arg(long, default_value = "meshd-data", env = "MESH_DATA", global = true)]
-    data: PathBuf,
+    /// The configuration. See `meshd default-config`. The options below go before it.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where to listen. [default: 127.0.0.1:8443]
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// The data directory: database, keys, certificates and stored bytes. [default: meshd-data]
+    #[arg(long, global = true)]
+    data: Option<PathBuf>,
     /// A host name or address for the certificate. The first also names issuer and audience.
-    #[arg(long = "name", value_name = "NAME")]
+    #[arg(long = "name", value_name = "NAME", global = true)]
     names: Vec<String>,
-    /// Bytes that may be charged to a user.
-    #[arg(long, default_value_t = DEFAULT_QUOTA)]
-    quota: u64,
+    /// Bytes that may be charged to a user, such as 5GiB; without a unit they are bytes.
+    #[arg(long, value_parser = size)]
+    quota: Option<u64>,
+    /// Which lines the log has: error, warn, info, debug, trace, off, or target=level with commas between.
+    #[arg(long, value_name = "FILTER", global = true)]
+    log: Option<String>,
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Print a commented configuration file of all settings and their defaults.
+    DefaultConfig,
+    /// Say all that is wrong in a configuration file.
+    CheckConfig {
+        /// The file.
+        file: PathBuf,
+    },
     /// Manage users.
     #[command(subcommand)]
     User(User),
@@ -45,40 +65,79 @@ enum User {
     },
 }
 
+const UNACCEPTABLE: u8 = 2;
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    match run(Arguments::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            // One line, causes behind colons.
-            let _ = writeln!(std::io::stderr(), "meshd: {e:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let Err(error) = run(Arguments::parse()).await else { return ExitCode::SUCCESS };
+    let unacceptable =
+        error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(Error::Configuration(_)));
+    // The mistakes of a file are a line each, with the file's name as compilers have it; all else is one line.
+    let prefix =
+        if matches!(error.downcast_ref(), Some(ConfigError::Mistakes { .. })) { "" } else { "meshd: " };
+    let _ = writeln!(std::io::stderr(), "{prefix}{error:#}"); // causes behind colons
+    if unacceptable { ExitCode::from(UNACCEPTABLE) } else { ExitCode::FAILURE }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let mut config = Config::new(arguments.data);
-    config.listen = arguments.listen;
-    config.quota = arguments.quota;
-    if !arguments.names.is_empty() {
-        config.names = arguments.names;
+async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
+    let command = arguments.command.take();
+    match &command {
+        Some(Command::DefaultConfig) => {
+            print!("{DEFAULT_FILE}");
+            return Ok(());
+        }
+        Some(Command::CheckConfig { file }) => {
+            Config::read(file)?;
+            println!("{}: no mistakes", file.display());
+            return Ok(());
+        }
+        _ => {}
     }
-    match arguments.command {
+    let config = configure(arguments)?;
+    start_log(&config.log)?;
+    match command {
         Some(Command::User(User::Add { name })) => {
             let user = add_user(&config, &name, &password()?).await?;
             println!("{user}");
             Ok(())
         }
-        None => serve(config).await,
+        _ => serve(config).await,
     }
+}
+
+/// A size with its unit, or just bytes.
+fn size(text: &str) -> Result<u64, ParseUnitError> {
+    text.parse().or_else(|_| bytes::parse(text))
+}
+
+/// The configuration file, and what the command line says in its place.
+fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
+    let Arguments { config, listen, data, names, quota, log, command: _ } = arguments;
+    let mut config = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
+    config.listen = listen.unwrap_or(config.listen);
+    config.data = data.unwrap_or(config.data);
+    if !names.is_empty() {
+        config.names = names;
+    }
+    config.storage.quota = quota.unwrap_or(config.storage.quota);
+    config.log.filter = log.unwrap_or(config.log.filter);
+    Ok(config)
+}
+
+fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter: tracing_subscriber::filter::Targets = log
+        .filter
+        .parse()
+        .map_err(|_| Error::Configuration(format!("the log filter {:?} is none", log.filter)))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => {
+            lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        }
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    tracing::subscriber::set_global_default(subscriber).context("there is a log already")
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

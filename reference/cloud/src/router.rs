@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::{get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
+use crate::config::Service;
 use crate::graph::{
     claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, pair, root,
 };
@@ -19,7 +20,7 @@ use crate::state::App;
 use crate::storage::media;
 use crate::{account, identity};
 
-/// All services in one.
+/// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
     let identity = Router::new()
         .route("/identity/users", post(identity::users::post))
@@ -49,13 +50,19 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))
-        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
-        .route("/media/{hash}", put(media::put).get(media::get));
+        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete));
 
-    identity
-        .merge(account)
-        .merge(graph)
-        .nest("/mesh/objects/{folder}", below_folder)
+    let storage = Router::new().route("/media/{hash}", put(media::put).get(media::get));
+
+    let folders = |below| Router::new().nest("/mesh/objects/{folder}", below);
+    let services = [
+        (Service::Identity, identity),
+        (Service::Account, account),
+        (Service::Graph, graph.merge(folders(below_folder))),
+        (Service::Storage, folders(storage)),
+    ];
+    let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
+    here.fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(around))

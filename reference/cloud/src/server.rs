@@ -12,7 +12,7 @@ use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::limits::{CONNECTIONS, Limits, PATIENCE, TokioTimer};
+use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
 use crate::{Error, router, tls};
 
@@ -20,9 +20,6 @@ use crate::{Error, router, tls};
 const HEADER_LIST: u32 = 128 * 1_024;
 const HTTP1_BUFFER: usize = 256 * 1_024;
 const HTTP1_FIELDS: usize = 1_024;
-
-/// How long open requests have when the server stops.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// A running cloud. Dropping it stops the server without waiting; [`Running::shutdown`] waits.
 #[derive(Debug)]
@@ -40,6 +37,7 @@ pub struct Running {
     /// The uri for which the services accept tickets.
     pub audience: String,
     handle: Handle<SocketAddr>,
+    drain: Duration,
     _lock: File,
     task: JoinHandle<std::io::Result<()>>,
 }
@@ -65,7 +63,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
-    let acceptor = Limits::new(acceptor, CONNECTIONS, PATIENCE);
+    let acceptor = Limits::new(acceptor, config.connections, PATIENCE);
     let mut server =
         axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
     let http = server.http_builder();
@@ -82,6 +80,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         issuer_key: app.issuer.key().spki().clone(),
         audience: config.audience(),
         handle,
+        drain: config.drain,
         _lock: lock,
         task: tokio::spawn(server.serve(router::router(app).into_make_service())),
     };
@@ -92,14 +91,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 fn lock(data: &Path) -> Result<File, Error> {
     let path = data.join("meshd.lock");
     let file = File::create(&path).map_err(|source| Error::Data { path, source })?;
-    file.try_lock().map_err(|_| Error::Configuration("another meshd uses this data directory"))?;
+    file.try_lock().map_err(|_| Error::Configuration("another meshd uses this data directory".into()))?;
     Ok(file)
 }
 
 impl Running {
-    /// Stops: no new requests, some seconds for open ones.
+    /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
-        self.handle.graceful_shutdown(Some(GRACE));
+        self.handle.graceful_shutdown(Some(self.drain));
         self.stopped().await
     }
 

@@ -70,8 +70,8 @@ impl std::ops::Deref for App {
 impl App {
     /// Opens the data directory, making what is missing in it. Blocks for about a second the first time.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        if !(1..=meshproof_proto::ticket::MAX_LIFETIME).contains(&config.ticket_lifetime) {
-            return Err(Error::Configuration("tickets live 1 to 600 seconds"));
+        if let Some((key, what)) = config.check().into_iter().next() {
+            return Err(Error::Configuration(format!("{key}: {what}")));
         }
         make_directory(&config.data)?;
         let issuer = open_issuer(config)?;
@@ -83,7 +83,7 @@ impl App {
             store: Store::open(&config.data.join("meshd.sqlite"))?,
             blobs: Blobs::open(&config.data)?,
             reserved: Reserved::default(),
-            passwords: Passwords::new(config.passwords)?,
+            passwords: Passwords::new(config.identity.passwords)?,
             challenges: Challenges::default(),
             decoys: Decoys::new(&mut OsEntropy),
             issuer,

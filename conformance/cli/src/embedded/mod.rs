@@ -69,7 +69,9 @@ impl Embedded {
 /// A cloud for many short lives: its passwords cost next to nothing, and its issuer's key is a test key.
 pub(crate) async fn start_cloud(data: PathBuf) -> anyhow::Result<Running> {
     let issuer_key = Some(pkcs8(&ISSUER_B)?);
-    let config = Config { quota: QUOTA, passwords: PasswordCost::FOR_TESTS, issuer_key, ..Config::new(data) };
+    let mut config = Config { issuer_key, ..Config::new(data) };
+    config.storage.quota = QUOTA;
+    config.identity.passwords = PasswordCost::FOR_TESTS;
     meshproof_cloud::start(config).await.context("the embedded cloud does not start")
 }
 

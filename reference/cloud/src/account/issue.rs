@@ -126,7 +126,7 @@ fn blank(app: &App, subject: Subject) -> Ticket {
         subject,
         confirmation: None,
         not_before: now,
-        not_on_or_after: now.plus(app.config.ticket_lifetime), // TKT-002
+        not_on_or_after: now.plus(app.config.account.ticket_lifetime), // TKT-002
         audience: app.verifier.audience().into(),
         authn: None,
         authz: Vec::new(),
@@ -151,7 +151,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::new(data.path());
         config.names = vec!["n".repeat(200)]; // issuer and audience nearly as long as uris may be
-        config.passwords = crate::PasswordCost::FOR_TESTS;
+        config.identity.passwords = crate::PasswordCost::FOR_TESTS;
         let app = App::open(&config).unwrap();
         let subject = Subject::Device(new_id());
         for role in [Role::Reader, Role::Contributor, Role::Owner] {
@@ -169,7 +169,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::new(data.path());
         config.names = vec!["n".repeat(200)];
-        config.passwords = crate::PasswordCost::FOR_TESTS;
+        config.identity.passwords = crate::PasswordCost::FOR_TESTS;
         let app = App::open(&config).unwrap();
         let pem = include_str!("../../../../vectors/keys/device-3072.pem");
         let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();

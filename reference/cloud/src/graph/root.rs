@@ -33,7 +33,7 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
     Ok(axum::Json(json!({
         "user": user.id.to_string(),
         "name": user.name,
-        "quota": app.config.quota,
+        "quota": app.config.storage.quota,
         "used": user.used,
         "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS }, // GPH-010
     })))

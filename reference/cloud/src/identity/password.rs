@@ -21,7 +21,7 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     pub(crate) fn new(cost: PasswordCost) -> Result<Self, Error> {
-        let unusable = || Error::Configuration("argon2 does not take this password cost");
+        let unusable = || Error::Configuration("argon2 does not take this password cost".into());
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(|_| unusable())?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let nobody = meshproof_proto::crypto::draw::<32>(&mut crate::state::OsEntropy);

@@ -28,7 +28,7 @@ pub(crate) async fn post(
     let user = demand_some(user.map(|user| user.id), req::IDN_002, Id::default)?;
 
     let token = URL_SAFE_NO_PAD.encode(draw::<32>(&mut OsEntropy));
-    let (now, lifetime) = (app.now(), app.config.token_lifetime);
+    let (now, lifetime) = (app.now(), app.config.identity.token_lifetime);
     app.store.add_token(hash_of(&token), TokenHolder { user, expires: now.plus(lifetime) }, now).await?;
     Ok(axum::Json(json!({ "token": token, "expires_in": lifetime }))) // IDN-001
 }

@@ -89,7 +89,7 @@ async fn keep(
     app.blobs.keep(&gate, received).await.map_err(Problem::internal)?;
     let added = {
         let _charging = app.reserved.charging().await;
-        let added = app.store.add_media(folder, hash, length, app.config.quota, by).await; // STO-002
+        let added = app.store.add_media(folder, hash, length, app.config.storage.quota, by).await; // STO-002
         drop(reservation); // what was reserved is charged now
         added
     };

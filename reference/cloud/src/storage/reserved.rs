@@ -55,7 +55,7 @@ impl Reservation {
         app.reserved.change(|users| {
             let reserved = users.entry(self.user).or_default();
             let sum = used.saturating_add(*reserved).saturating_add(bytes);
-            demand(sum <= app.config.quota, req::STO_002)?;
+            demand(sum <= app.config.storage.quota, req::STO_002)?;
             *reserved += bytes;
             self.bytes += bytes;
             Ok(())

@@ -30,19 +30,19 @@ const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     /// A row has what this program never wrote. Columns count from 0.
     #[error("column {0} of a row is not what this program wrote")]
     Column(usize),
     /// A rule of the spec forbids what was asked for.
-    #[error("{0}")]
+    #[error(transparent)]
     Rule(#[from] RuleError),
     /// The database is newer than this program.
     #[error("the database has version {0}, this program knows {known}", known = MIGRATIONS.len())]
     TooNew(i64),
     /// The work did not come to its end.
-    #[error("{0}")]
+    #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
 }
 

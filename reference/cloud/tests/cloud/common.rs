@@ -68,7 +68,7 @@ impl World {
     pub(crate) async fn on(data: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let clock = Arc::new(ManualClock(AtomicU64::new(meshproof_cloud::SystemClock.now().0)));
         let mut config = Config::new(data);
-        config.passwords = PasswordCost::FOR_TESTS;
+        config.identity.passwords = PasswordCost::FOR_TESTS;
         config.clock = clock.clone();
         change(&mut config);
         let running = start(config).await.unwrap();

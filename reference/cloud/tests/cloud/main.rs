@@ -1,6 +1,7 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
 mod common;
+mod config;
 mod contract;
 mod graph;
 mod identity;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 fn meshd(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_meshd"));
-    command.arg("--data").arg(data).env("RUST_LOG", "warn");
+    command.arg("--data").arg(data).args(["--log", "warn"]);
     command
 }
 

@@ -62,7 +62,7 @@ async fn what_is_not_kept() {
 
 #[tokio::test]
 async fn the_quota_is_exact() {
-    let world = World::with(|config| config.quota = 100).await;
+    let world = World::with(|config| config.storage.quota = 100).await;
     let mut ann = world.user("ann").await;
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "Photos"})).await;
@@ -91,7 +91,7 @@ async fn put(session: &crate::common::Session<'_>, folder: &str, bytes: Vec<u8>)
 
 #[tokio::test]
 async fn many_at_once_stay_below_the_quota() {
-    let world = World::with(|config| config.quota = 100).await;
+    let world = World::with(|config| config.storage.quota = 100).await;
     let mut ann = world.user("ann").await;
     let folder = ann.folder(json!({"name": "Photos"})).await;
     let puts = (0..20_u8).map(|n| {

@@ -64,7 +64,7 @@ async fn stalled_ones_stay_below_the_quota_together() {
     const QUOTA: u64 = 2_000_000;
     let data = tempfile::tempdir().unwrap();
     let world = World::on(data.path(), |config| {
-        config.quota = QUOTA;
+        config.storage.quota = QUOTA;
         config.body_idle = Duration::from_secs(3);
     })
     .await;

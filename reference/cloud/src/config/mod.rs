@@ -1,0 +1,269 @@
+//! What a cloud can be told: one TOML file, every setting of which has a default.
+//!
+//! `default.toml` beside this file is the documentation of all settings; a test holds it against these types. Secrets
+//! are no settings: they come from the environment or from files in the data directory.
+
+mod file;
+mod units;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshproof_proto::ticket::MAX_LIFETIME;
+use serde::{Deserialize, Serialize};
+
+pub use self::file::{ConfigError, Mistake};
+pub use self::units::{ParseUnitError, bytes, duration};
+
+use crate::state::{Clock, SystemClock};
+
+/// The commented file of all settings with their defaults, as `meshd default-config` prints it.
+pub const DEFAULT_FILE: &str = include_str!("default.toml");
+
+/// Names longer than this make an issuer's uri that the grammar of tickets has no room for.
+const MAX_NAME: usize = 230;
+
+/// Everything a cloud can be told. [`Config::new`] fits tests, [`Config::read`] reads a file.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The data directory: database, keys, certificates and stored bytes. Made if it does not exist.
+    pub data: PathBuf,
+    /// Host names and addresses for the certificate. The first also names issuer and audience.
+    pub names: Vec<String>,
+    /// Which services this process runs.
+    pub services: Vec<Service>,
+    /// How many connections there may be at once.
+    pub connections: usize,
+    /// How long the next piece of a body may take to come, before the request is given up.
+    #[serde(with = "units::duration")]
+    pub body_idle: Duration,
+    /// How long open requests have when the server stops.
+    #[serde(with = "units::duration")]
+    pub drain: Duration,
+    /// The identity service.
+    pub identity: Identity,
+    /// The account service.
+    pub account: Account,
+    /// The storage service.
+    pub storage: Storage,
+    /// The log.
+    pub log: Log,
+    /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
+    #[serde(skip)]
+    pub issuer_key: Option<Vec<u8>>,
+    /// The clock.
+    #[serde(skip, default = "system_clock")]
+    pub clock: Arc<dyn Clock>,
+}
+
+/// A service that can run in a process of its own, beside others that share its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// Users and tokens.
+    Identity,
+    /// Tickets.
+    Account,
+    /// Nodes.
+    Graph,
+    /// The bytes of files.
+    Storage,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+}
+
+/// Section `[identity]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Identity {
+    /// How long a token lives, in seconds.
+    #[serde(with = "units::seconds")]
+    pub token_lifetime: u64,
+    /// What a password hash costs.
+    pub passwords: PasswordCost,
+}
+
+/// Section `[account]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Account {
+    /// How long a ticket lives, in seconds, 1 to 600 (TKT-002).
+    #[serde(with = "units::seconds")]
+    pub ticket_lifetime: u64,
+}
+
+/// Section `[storage]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Storage {
+    /// Bytes that may be charged to a user (STO-002).
+    #[serde(with = "units::bytes")]
+    pub quota: u64,
+}
+
+/// Section `[log]`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which are written: a level, or `target=level` with commas between.
+    pub filter: String,
+}
+
+/// How the lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The cost of an argon2id password hash (IDN-006).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordCost {
+    /// Memory in KiB.
+    #[serde(rename = "memory", with = "units::kibibytes")]
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Config {
+    /// The configuration of a cloud on this data directory, at a free port of 127.0.0.1.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { listen, data: data.into(), ..Self::default() }
+    }
+
+    /// What no single setting says: whether they make sense. The key names the setting.
+    pub(crate) fn check(&self) -> Vec<(&'static str, String)> {
+        let mut wrong = Vec::new();
+        let mut demand = |holds: bool, key: &'static str, what: &str| {
+            if !holds {
+                wrong.push((key, what.to_owned()));
+            }
+        };
+        demand(!self.data.as_os_str().is_empty(), "data", "a directory is needed");
+        demand(!self.names.is_empty(), "names", "at least one name is needed");
+        for name in &self.names {
+            let what = format!(
+                "{name:?} is no host name or address: 1 to {MAX_NAME} letters, digits, `-`, `.`, `:` are expected"
+            );
+            demand(is_host(name), "names", &what);
+        }
+        demand(!self.services.is_empty(), "services", "at least one service is needed");
+        demand(self.connections > 0, "connections", "at least 1 is needed");
+        demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
+        let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
+        demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
+        let PasswordCost { memory_kib, passes, lanes } = self.identity.passwords;
+        let cost = argon2::Params::new(memory_kib, passes, lanes, None);
+        demand(cost.is_ok(), "identity.passwords", "argon2 does not take this cost");
+        let fits = i64::try_from(self.storage.quota).is_ok();
+        demand(fits, "storage.quota", "at most 8388607 TiB fit");
+        let filter = self.log.filter.parse::<tracing_subscriber::filter::Targets>();
+        let what =
+            "a level (error, warn, info, debug, trace, off) is expected, or target=level with commas between";
+        demand(filter.is_ok(), "log.filter", what);
+        wrong
+    }
+
+    /// The issuer's uri.
+    pub fn issuer(&self) -> String {
+        format!("urn:meshproof:issuer:{}", self.first_name())
+    }
+
+    /// The uri for which the services accept tickets.
+    pub fn audience(&self) -> String {
+        format!("urn:meshproof:cloud:{}", self.first_name())
+    }
+
+    fn first_name(&self) -> &str {
+        self.names.first().map_or("localhost", String::as_str)
+    }
+}
+
+impl PasswordCost {
+    /// Next to nothing: for tests that sign many users in. It protects nobody.
+    pub const FOR_TESTS: Self = Self { memory_kib: 8, passes: 1, lanes: 1 };
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            data: "meshd-data".into(),
+            names: ["localhost", "127.0.0.1", "::1"].map(String::from).into(),
+            services: Service::ALL.into(),
+            // As many as leave file descriptors for everything else, where a process has 1,024.
+            connections: 512,
+            body_idle: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+            identity: Identity::default(),
+            account: Account::default(),
+            storage: Storage::default(),
+            log: Log::default(),
+            issuer_key: None,
+            clock: system_clock(),
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self { token_lifetime: 3_600, passwords: PasswordCost::default() }
+    }
+}
+
+impl Default for Account {
+    fn default() -> Self {
+        Self { ticket_lifetime: MAX_LIFETIME }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { quota: 5_368_709_120 }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, filter: "info".into() }
+    }
+}
+
+impl Default for PasswordCost {
+    /// What the `argon2` crate recommends (19 MiB, 2 passes, 1 lane).
+    fn default() -> Self {
+        use argon2::Params;
+        Self {
+            memory_kib: Params::DEFAULT_M_COST,
+            passes: Params::DEFAULT_T_COST,
+            lanes: Params::DEFAULT_P_COST,
+        }
+    }
+}
+
+fn system_clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+fn is_host(name: &str) -> bool {
+    let letters = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-.".contains(&b));
+    (1..=MAX_NAME).contains(&name.len()) && (letters || name.parse::<IpAddr>().is_ok())
+}
