@@ -31,6 +31,14 @@ pub(crate) fn check_absent(headers: &HeaderMap) -> Result<(), RuleError> {
     demand(!headers.contains_key(IF_MATCH), req::GPH_013)
 }
 
+/// For a node that may be written without `If-Match`: whether the field, if it is there, names the current tag.
+pub(crate) fn may_write(headers: &HeaderMap, current: Option<&str>) -> bool {
+    match current {
+        Some(current) => names(headers, current).unwrap_or(true),
+        None => !headers.contains_key(IF_MATCH),
+    }
+}
+
 /// Whether `If-Match` names the tag, by strong comparison; `None` without the field.
 fn names(headers: &HeaderMap, current: &str) -> Option<bool> {
     let quoted = quoted(current);

@@ -13,7 +13,8 @@ use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, pair, root,
+    claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
+    pair, profile, received, root,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -39,13 +40,24 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
         .route("/mesh/devices/{device}/endpoints", get(endpoints::get).put(endpoints::put))
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/invitations", get(received::list))
+        .route(
+            "/mesh/invitations/{invitation}",
+            get(received::get).post(received::post).delete(received::delete),
+        )
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/{name}", get(contacts::get).put(contacts::put).delete(contacts::delete))
+        .route("/profile", get(profile::get_own).put(profile::put))
+        .route("/profiles/{user}", get(profile::get))
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
 
     // Paths below /mesh/objects/{folder}.
     let below_folder = Router::new()
         .route("/ticket", post(folder_ticket::post))
-        .route("/members", get(members::list).post(members::post))
+        .route("/members", get(members::list))
+        .route("/invitations", get(invitations::list).post(invitations::post))
+        .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
@@ -101,7 +113,7 @@ mod tests {
     fn every_path_is_in_openapi() {
         let data = tempfile::tempdir().unwrap();
         let mut config = crate::Config::new(data.path());
-        config.passwords = crate::PasswordCost::FOR_TESTS;
+        config.identity.passwords = crate::PasswordCost::FOR_TESTS;
         let app = App::open(&config).unwrap();
         // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
         let shown = format!("{:?}", router(app));

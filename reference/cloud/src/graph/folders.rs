@@ -86,7 +86,9 @@ pub(crate) async fn patch(
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut folder.etag, new_etag());
     folder.name.clone_from(&patch.name);
-    app.store.rename_folder(id, patch.name, from, folder.etag.clone()).await?;
+    app.store
+        .rename_folder(id, patch.name, from, folder.etag.clone(), Need::CONTROL.by(tickets.user))
+        .await?;
     Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
 }
 
@@ -101,7 +103,7 @@ pub(crate) async fn delete(
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     // Once the rows are gone nothing but a restart would find the files.
     to_its_end(async move {
-        for hash in app.store.remove_folder(id, folder.etag).await? {
+        for hash in app.store.remove_folder(id, folder.etag, Need::CONTROL.by(tickets.user)).await? {
             app.blobs.discard_unheld(&app.store, hash).await?;
         }
         Ok(StatusCode::NO_CONTENT.into_response())
@@ -119,6 +121,7 @@ fn representation(folder: &Folder) -> Value {
         "links": { // GPH-010
             "self": paths::folder(id),
             "members": paths::members(id),
+            "invitations": paths::invitations(id),
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
             "media": paths::all_media(id),

@@ -2,15 +2,19 @@
 
 pub(crate) mod access;
 pub(crate) mod claim;
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod endpoints;
 pub(crate) mod entries;
 pub(crate) mod folder_ticket;
 pub(crate) mod folders;
+pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod pair;
 pub(crate) mod paths;
+pub(crate) mod profile;
+pub(crate) mod received;
 pub(crate) mod root;
 
 use axum::http::header::LOCATION;

@@ -6,6 +6,9 @@ use meshproof_proto::storage::MediaHash;
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";
+pub(crate) const INVITATIONS: &str = "/mesh/invitations";
+pub(crate) const CONTACTS: &str = "/contacts";
+pub(crate) const PROFILE: &str = "/profile";
 
 pub(crate) fn device(id: Id) -> String {
     format!("{DEVICES}/{id}")
@@ -17,6 +20,18 @@ pub(crate) fn folder(id: Id) -> String {
 
 pub(crate) fn folder_ticket(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/ticket")
+}
+
+pub(crate) fn invitations(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/invitations")
+}
+
+pub(crate) fn contact(name: &str) -> String {
+    format!("{CONTACTS}/{name}")
+}
+
+pub(crate) fn profile_of(user: Id) -> String {
+    format!("/profiles/{user}")
 }
 
 pub(crate) fn members(folder: Id) -> String {

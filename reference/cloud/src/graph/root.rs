@@ -35,6 +35,13 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
         "name": user.name,
         "quota": app.config.storage.quota,
         "used": user.used,
-        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS }, // GPH-010
+        "links": { // GPH-010
+            "self": paths::MESH,
+            "devices": paths::DEVICES,
+            "objects": paths::FOLDERS,
+            "invitations": paths::INVITATIONS,
+            "contacts": paths::CONTACTS,
+            "profile": paths::PROFILE,
+        },
     })))
 }

@@ -5,6 +5,7 @@ use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::ticket::Role;
 
+use super::members::Actor;
 use super::{Row, Store, StoreError, values};
 
 /// A folder.
@@ -89,8 +90,10 @@ impl Store {
         name: String,
         from: String,
         to: String,
+        by: Actor,
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
+            by.check(sql, id)?;
             let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
             Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
         })
@@ -99,8 +102,14 @@ impl Store {
 
     /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the media that
     /// no folder holds any more.
-    pub(crate) async fn remove_folder(&self, id: Id, from: String) -> Result<Vec<MediaHash>, StoreError> {
+    pub(crate) async fn remove_folder(
+        &self,
+        id: Id,
+        from: String,
+        by: Actor,
+    ) -> Result<Vec<MediaHash>, StoreError> {
         self.write(move |sql| {
+            by.check(sql, id)?;
             let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
             let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
             let credit = "UPDATE users SET used = used - $1
@@ -112,7 +121,7 @@ impl Store {
             let unheld = "SELECT hash FROM media m WHERE folder_id = $1 AND NOT EXISTS
                 (SELECT 1 FROM media o WHERE o.hash = m.hash AND o.folder_id <> $1)";
             let unheld = sql.all(unheld, values![id], |row| row.parsed(0, MediaHash::parse))?;
-            for table in ["members", "mappings", "entries", "media"] {
+            for table in ["members", "mappings", "entries", "media", "invitations"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             Ok(unheld)

@@ -56,18 +56,6 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, user], member)).await
     }
 
-    /// Adds a member. `false` if the user is one already, and nothing is changed.
-    pub(crate) async fn add_member(&self, folder: Id, member: Member, by: Actor) -> Result<bool, StoreError> {
-        self.write(move |sql| {
-            by.check(sql, folder)?;
-            let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
-                ON CONFLICT (folder_id, user_id) DO NOTHING";
-            let Member { user, role, etag, .. } = &member;
-            Ok(sql.execute(insert, values![folder, *user, role.name(), etag])? == 1)
-        })
-        .await
-    }
-
     /// Gives the member whose tag is still `from` another role (GPH-013), unless the last owner would go (GPH-018).
     pub(crate) async fn change_role(
         &self,
@@ -109,6 +97,14 @@ impl Store {
         })
         .await
     }
+}
+
+/// Adds a member, inside a transaction. `false` if the user is one already, and nothing is changed.
+pub(super) fn insert_member(sql: &Sql<'_>, folder: Id, member: &Member) -> Result<bool, StoreError> {
+    let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (folder_id, user_id) DO NOTHING";
+    let Member { user, role, etag, .. } = member;
+    Ok(sql.execute(insert, values![folder, *user, role.name(), etag])? == 1)
 }
 
 /// Asked after a change, inside its transaction: a refusal undoes the change.

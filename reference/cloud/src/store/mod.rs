@@ -4,9 +4,11 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
 pub(crate) mod folders;
+pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
@@ -24,7 +26,8 @@ use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0004_social.sql")];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]

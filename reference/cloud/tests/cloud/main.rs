@@ -8,6 +8,7 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod openapi;
+mod people;
 mod requests;
 mod storage;
 mod uploads;
