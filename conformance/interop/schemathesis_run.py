@@ -44,6 +44,7 @@ class Mesh:
         user = self.call("POST", "/identity/users", credentials, expect=201).json()["user"]
         token = self.call("POST", "/identity/token", credentials).json()["token"]
         grant = self.call("POST", "/tickets", rights=f"Bearer {token}").json()
+        self.audience = grant["audience"]
         return user, token, "MeshTicket " + ",".join(grant["tickets"])
 
     def device(self, user):
@@ -54,11 +55,12 @@ class Mesh:
         )
         claim = {"name": "laptop", "spki": base64.b64encode(spki).decode()}
         pending = self.call("POST", "/mesh/devices", claim, user, expect=201).json()
-        proof = {"answer": answer_to(key, pending["proof"])}
-        self.call("POST", pending["links"]["proof"], proof, user)
         device = pending["device"]
+        proof = {"answer": answer_to(key, pending["proof"], "claim", device, self.audience)}
+        self.call("POST", pending["links"]["proof"], proof, user)
         challenge = self.call("POST", "/tickets/challenge", {"device": device}).json()
-        proof = {"device": device, "challenge": challenge["challenge"], "answer": answer_to(key, challenge)}
+        answer = answer_to(key, challenge, "sign-in", device, self.audience)
+        proof = {"device": device, "challenge": challenge["challenge"], "answer": answer}
         grant = self.call("POST", "/tickets/device", proof).json()
         return device, "MeshTicket " + ",".join(grant["tickets"])
 
@@ -68,11 +70,14 @@ class Mesh:
         return made.headers["location"], made.headers["mesh-ticket"]
 
 
-def answer_to(key, challenge):
+def answer_to(key, challenge, purpose, device, audience):
     """identity.md, section 3"""
+    purpose, audience = purpose.encode(), audience.encode()
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), b"meshproof/1 device challenge")
     k = key.decrypt(base64.b64decode(challenge["ciphertext"]), oaep)
-    text = b"meshproof/1 device answer" + bytes.fromhex(challenge["challenge"])
+    text = b"meshproof/1 device answer" + bytes([len(purpose)]) + purpose
+    text += bytes.fromhex(challenge["challenge"]) + bytes.fromhex(device)
+    text += len(audience).to_bytes(2) + audience
     return hmac.new(k, text, hashlib.sha256).hexdigest()
 
 
@@ -80,15 +85,20 @@ def configuration(mesh):
     """What schemathesis is told: nodes that exist, others to delete, whose tickets to show, and which refusals of what is
     of the described form are right: those that no schema can say.
     """
-    bob, carl = (mesh.user(name)[0] for name in ("bob", "carl"))
+    people = {name: mesh.user(name) for name in ("bob", "carl")}
+    bob, carl = (user for user, _, _ in people.values())
     _, token, user = mesh.user("ann")
     device, device_tickets = mesh.device(user)
     phone, lost = mesh.device(user)[0], mesh.device(user)[0]
     folder, ticket = mesh.folder(user)
     scrapped, second = mesh.folder(user)
     user = f"{user},{ticket},{second}"
-    for name in ("bob", "carl"):
-        mesh.call("POST", f"{folder}/members", {"name": name, "role": "reader"}, user, expect=201)
+    for name, (_, _, theirs) in people.items():
+        sent = mesh.call("POST", f"{folder}/invitations", {"name": name, "role": "reader"}, user, expect=201)
+        mesh.call("POST", f"/mesh/invitations/{sent.json()['invitation']}", {}, theirs, expect=201)
+    mesh.user("dora")
+    waiting = mesh.call("POST", f"{folder}/invitations", {"name": "dora", "role": "reader"}, user, expect=201)
+    mesh.call("PUT", "/contacts/bob", {"blocked": False, "note": ""}, user, expect=201)
     # The BLAKE3 hash of "hello".
     content = "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f"
     mesh.call("PUT", f"{folder}/media/{content}", data=b"hello", rights=user, expect=201)
@@ -97,6 +107,7 @@ def configuration(mesh):
         mesh.call("PUT", f"{folder}/feeds/files/entries/{entry}", body, user, expect=201)
     mesh.call("PUT", f"{folder}/mappings/{phone}", {}, user, expect=201)
     nodes = {"device": device, "folder": folder, "user": bob, "entry": device, "hash": content}
+    nodes |= {"name": "bob", "invitation": waiting.json()["invitation"]}
     to_delete = {"device": lost, "folder": folder, "user": carl, "entry": lost, "hash": content}
 
     config = {
@@ -137,7 +148,9 @@ RULED = [
     "PATCH /mesh/objects/{folder}",
     "PUT /mesh/devices/{device}/endpoints",
     "POST /mesh/devices",
-    "POST /mesh/objects/{folder}/members",
+    "POST /mesh/objects/{folder}/invitations",
+    "PUT /contacts/{name}",
+    "PUT /profile",
     "PUT /mesh/objects/{folder}/feeds/files/entries/{entry}",
     "PUT /mesh/objects/{folder}/media/{hash}",
 ]

@@ -9,9 +9,11 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::ticket::set::TicketSet;
 use meshproof_proto::ticket::{Action, Subject};
+use meshproof_proto::time::UnixTime;
 
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::changes::Who;
 use crate::store::devices::DeviceState;
 
 /// The verified tickets of a request, and who shows them.
@@ -22,6 +24,8 @@ pub(crate) struct Tickets {
     pub(crate) user: Id,
     /// The device that acts, if one does.
     pub(crate) device: Option<Id>,
+    /// When the request was looked at.
+    at: UnixTime,
 }
 
 impl Tickets {
@@ -45,6 +49,11 @@ impl Tickets {
         self.set.as_ref().is_some_and(|set| set.principal().is_some())
     }
 
+    /// Who acts, for the log of changes.
+    pub(crate) fn who(&self) -> Who {
+        Who { user: self.user, device: self.device, at: self.at }
+    }
+
     /// The subject to which new tickets are issued.
     pub(crate) fn subject(&self) -> Subject {
         self.device.map_or(Subject::User(self.user), Subject::Device)
@@ -55,9 +64,10 @@ impl FromRequestParts<App> for Tickets {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let at = app.now();
         let set = match demand_some(tickets_field(parts).map(Some), req::GPH_001, || None)? {
             None => None,
-            Some(field) => Some(TicketSet::verify(&app.verifier, &field, app.now()).map_err(rejected)?),
+            Some(field) => Some(TicketSet::verify(&app.verifier, &field, at).map_err(rejected)?),
         };
         let (user, device) = match set.as_ref().and_then(TicketSet::principal) {
             None => (Id::default(), None),
@@ -70,7 +80,7 @@ impl FromRequestParts<App> for Tickets {
                 (device.map(|device| device.user).unwrap_or_default(), Some(id))
             }
         };
-        Ok(Self { set, user, device })
+        Ok(Self { set, user, device, at })
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use hyper::body::Body as _;
@@ -23,6 +23,8 @@ use crate::state::App;
 const MAX_BODY: usize = 1_048_576;
 /// How much of a refused body is read on, so that a client that is still sending gets to see the answer.
 const MAX_DRAIN: usize = 8 * MAX_BODY;
+/// The longest page of a collection.
+const MAX_PAGE: usize = 1_000;
 /// The longest name of a device or folder.
 const MAX_NAME: usize = 255;
 
@@ -72,6 +74,25 @@ impl FromRequestParts<App> for MediaPath {
 async fn params(parts: &mut Parts, app: &App) -> Result<RawPathParams, Problem> {
     let no_node = |_| Problem::from(req::GPH_004); // a segment that is no UTF-8
     RawPathParams::from_request_parts(parts, app).await.map_err(no_node)
+}
+
+/// The parameters of a query, of the form `T`, which names all of them (GPH-066). `T` denies unknown fields.
+pub(crate) struct Params<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequestParts<App> for Params<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        let read = Query::<T>::try_from_uri(&parts.uri).ok();
+        Ok(Self(demand_some(read.map(|Query(read)| read), req::GPH_066, T::default)?))
+    }
+}
+
+/// How many items of a collection are wanted: `limit`, 1 to 1,000, 1,000 without (GPH-066).
+pub(crate) fn page(limit: Option<u64>) -> Result<usize, Problem> {
+    let limit = limit.map_or(Some(MAX_PAGE), |limit| usize::try_from(limit).ok());
+    let fits = limit.filter(|limit| (1..=MAX_PAGE).contains(limit));
+    Ok(demand_some(fits, req::GPH_066, || MAX_PAGE)?)
 }
 
 /// A JSON body of the form `T`, which names all its members (GPH-006). `T` denies unknown fields.

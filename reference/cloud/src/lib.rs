@@ -17,14 +17,15 @@ mod limits;
 mod problem;
 mod router;
 mod server;
+mod source;
 mod state;
 mod storage;
 mod store;
 mod tls;
 
 pub use config::{
-    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, ParseUnitError,
-    PasswordCost, Service, Storage, bytes, duration,
+    Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
+    ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
 };
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
@@ -83,7 +84,9 @@ pub async fn add_user(
     name: &str,
     password: &str,
 ) -> Result<meshproof_proto::codec::Id, Error> {
-    let app = state::App::open(config)?;
+    let config = Config::clone(config);
+    let opened = tokio::task::spawn_blocking(move || state::App::open(&config)).await;
+    let app = opened.map_err(|e| Error::Stopped(e.to_string()))??;
     identity::users::register(&app, name.to_owned(), password.to_owned())
         .await
         .map_err(|problem| Error::UserRefused(problem.error()))

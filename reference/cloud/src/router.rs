@@ -8,24 +8,28 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
 use crate::graph::{
     claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
-    pair, profile, received, root,
+    news, pair, profile, received, root, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
-use crate::storage::media;
+use crate::storage::{media, uploads, wanted};
 use crate::{account, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
     let identity = Router::new()
         .route("/identity/users", post(identity::users::post))
-        .route("/identity/token", post(identity::tokens::post));
+        .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
+        .route("/identity/providers", get(identity::providers))
+        .route("/identity/password", put(identity::change::put))
+        .route("/identity/sessions", get(identity::sessions::list))
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
@@ -35,6 +39,7 @@ pub(crate) fn router(app: App) -> Router {
     let graph = Router::new()
         .route("/", get(root::get_service))
         .route("/mesh", get(root::get_mesh))
+        .route("/mesh/news", get(news::of_mesh))
         .route("/mesh/devices", get(devices::list).post(claim::post))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
@@ -62,9 +67,15 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))
-        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete));
+        .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
+        .route("/feeds/files/sync", get(sync::get))
+        .route("/news", get(news::of_folder));
 
-    let storage = Router::new().route("/media/{hash}", put(media::put).get(media::get));
+    let storage = Router::new()
+        .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
+        .route("/uploads", get(uploads::list).post(uploads::post))
+        .route("/uploads/{upload}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
+        .route("/wanted", get(wanted::list));
 
     let folders = |below| Router::new().nest("/mesh/objects/{folder}", below);
     let services = [

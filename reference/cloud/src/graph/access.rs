@@ -10,6 +10,7 @@ use crate::account::issue::actions_of;
 use crate::auth::Tickets;
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::changes::Who;
 use crate::store::devices::Device;
 use crate::store::folders::{Folder, Storage};
 use crate::store::members::Actor;
@@ -42,10 +43,14 @@ impl Need {
     pub(crate) const WRITE_MEDIA: Self =
         Self { stranger: req::STO_007, ..Self::new(Action::Write, req::STO_007) };
 
-    /// The same need, to be asked again where `user` writes.
-    pub(crate) fn by(self, user: Id) -> Actor {
+    /// To remove media.
+    pub(crate) const DELETE_MEDIA: Self =
+        Self { stranger: req::STO_007, ..Self::new(Action::Delete, req::STO_007) };
+
+    /// The same need, to be asked again where `who` writes.
+    pub(crate) fn by(self, who: Who) -> Actor {
         let Self { action, refusal, stranger } = self;
-        Actor { user, action, refusal, stranger }
+        Actor { who, action, refusal, stranger }
     }
 
     const fn new(action: Action, refusal: Requirement) -> Self {

@@ -54,7 +54,7 @@ pub(crate) async fn patch(
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut device.etag, new_etag());
     device.name.clone_from(&patch.name);
-    app.store.rename_device(id, patch.name, from, device.etag.clone()).await?;
+    app.store.rename_device(id, patch.name, (from, device.etag.clone()), tickets.who()).await?;
     Ok(node(StatusCode::OK, &device.etag, representation(&device)))
 }
 
@@ -68,7 +68,7 @@ pub(crate) async fn delete(
     let device = access::device(&app, &tickets, id, Action::Write).await?;
     access::person(&tickets, Some(id))?; // GPH-035
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
-    app.store.revoke_device(id, device.etag, new_etag()).await?;
+    app.store.revoke_device(id, (device.etag, new_etag()), tickets.who()).await?;
     tracing::info!(device = %id, "revoked");
     Ok(StatusCode::NO_CONTENT.into_response())
 }

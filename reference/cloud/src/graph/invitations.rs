@@ -14,6 +14,7 @@ use crate::extract::{Ids, Json};
 use crate::identity::users::well_formed;
 use crate::problem::Problem;
 use crate::state::{App, new_etag, new_id};
+use crate::store::changes::Who;
 use crate::store::invitations::{Invitation, NewInvitation};
 
 /// How long an invitation waits for its answer, in seconds: a week.
@@ -51,12 +52,13 @@ pub(crate) async fn post(
     demand(well_formed(&new.name), req::GPH_006)?;
     let expires = app.now().plus(LIFETIME);
     let new = NewInvitation { id: new_id(), folder, name: new.name, role, expires, etag: new_etag() };
-    let by = Need::CONTROL_MEMBERS.by(tickets.user);
-    let invitation = app.store.invite(new, by, app.now()).await?;
+    let by = Need::CONTROL_MEMBERS.by(tickets.who());
+    let invitation = app.store.invite(new, by).await?;
     if deviates(req::GPH_086)
         && let Some(user) = app.store.user_named(invitation.name.clone()).await?
     {
-        app.store.accept(user.id, invitation.id, new_etag(), app.now()).await?; // the mutant asks nobody
+        let who = Who { user: user.id, ..tickets.who() };
+        app.store.accept(who, invitation.id, new_etag()).await?; // the mutant asks nobody
     }
     let path = path(&invitation);
     Ok(created(&path, &invitation.etag, representation(&invitation, &path)))
@@ -80,7 +82,7 @@ pub(crate) async fn delete(
     tickets: Tickets,
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
-    let withdrawn = app.store.withdraw(folder, id, Need::CONTROL_MEMBERS.by(tickets.user)).await?;
+    let withdrawn = app.store.withdraw(folder, id, Need::CONTROL_MEMBERS.by(tickets.who())).await?;
     existing(withdrawn.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -45,11 +45,11 @@ pub(crate) async fn put(
     _: NoBody,
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::READ).await?;
-    let added = app.store.add_mapping(folder, device, new_etag(), Need::READ.by(tickets.user)).await?;
+    let added = app.store.add_mapping(folder, device, new_etag(), Need::READ.by(tickets.who())).await?;
     let mapping = existing(app.store.mapping(folder, device).await?)?;
     let body = representation(folder, &mapping);
     if added {
-        return Ok(created(&path(folder, device), &mapping.etag, body));
+        return Ok(created(&paths::mapping(folder, device), &mapping.etag, body));
     }
     Ok(node(StatusCode::OK, &mapping.etag, body))
 }
@@ -61,7 +61,7 @@ pub(crate) async fn delete(
     tickets: Tickets,
 ) -> Result<Response, Problem> {
     access::folder(&app, &tickets, folder, Need::READ).await?;
-    let removed = app.store.remove_mapping(folder, device, Need::READ.by(tickets.user)).await?;
+    let removed = app.store.remove_mapping(folder, device, Need::READ.by(tickets.who())).await?;
     existing(removed.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -70,10 +70,6 @@ fn representation(folder: Id, mapping: &MappingRow) -> Value {
     json!({
         "device": mapping.device.to_string(),
         "user": mapping.user.to_string(),
-        "links": { "self": path(folder, mapping.device) },
+        "links": { "self": paths::mapping(folder, mapping.device) },
     })
-}
-
-fn path(folder: Id, device: Id) -> String {
-    format!("{}/{device}", paths::mappings(folder))
 }

@@ -61,7 +61,7 @@ pub(crate) async fn patch(
     member.role = Role::parse(&patch.role).ok_or(req::GPH_006)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut member.etag, new_etag());
-    let (tags, by) = ((from, member.etag.clone()), Need::CONTROL_MEMBERS.by(tickets.user));
+    let (tags, by) = ((from, member.etag.clone()), Need::CONTROL_MEMBERS.by(tickets.who()));
     app.store.change_role(folder, user, member.role, tags, by).await?; // GPH-018
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }
@@ -77,7 +77,7 @@ pub(crate) async fn delete(
     access::folder(&app, &tickets, folder, need).await?;
     let member = existing(app.store.member(folder, user).await?)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
-    app.store.remove_member(folder, user, member.etag, need.by(tickets.user)).await?; // GPH-018
+    app.store.remove_member(folder, user, member.etag, need.by(tickets.who())).await?; // GPH-018
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -86,10 +86,6 @@ pub(super) fn representation(folder: Id, member: &Member) -> Value {
         "user": member.user.to_string(),
         "name": member.name,
         "role": member.role.name(),
-        "links": { "self": path(folder, member.user), "profile": paths::profile_of(member.user) },
+        "links": { "self": paths::member(folder, member.user), "profile": paths::profile_of(member.user) },
     })
-}
-
-pub(super) fn path(folder: Id, user: Id) -> String {
-    format!("{}/{user}", paths::members(folder))
 }

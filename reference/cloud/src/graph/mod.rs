@@ -11,11 +11,14 @@ pub(crate) mod folders;
 pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod members;
+pub(crate) mod news;
 pub(crate) mod pair;
 pub(crate) mod paths;
 pub(crate) mod profile;
 pub(crate) mod received;
 pub(crate) mod root;
+pub(crate) mod sync;
+pub(crate) mod watermark;
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};

@@ -9,6 +9,7 @@ pub(crate) const FOLDERS: &str = "/mesh/objects";
 pub(crate) const INVITATIONS: &str = "/mesh/invitations";
 pub(crate) const CONTACTS: &str = "/contacts";
 pub(crate) const PROFILE: &str = "/profile";
+pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {
     format!("{DEVICES}/{id}")
@@ -20,6 +21,11 @@ pub(crate) fn folder(id: Id) -> String {
 
 pub(crate) fn folder_ticket(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/ticket")
+}
+
+/// On the side of who is invited.
+pub(crate) fn invitation(id: Id) -> String {
+    format!("{INVITATIONS}/{id}")
 }
 
 pub(crate) fn invitations(folder: Id) -> String {
@@ -46,6 +52,28 @@ pub(crate) fn entries(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/entries")
 }
 
+pub(crate) fn member(folder: Id, user: Id) -> String {
+    format!("{}/{user}", members(folder))
+}
+
+pub(crate) fn mapping(folder: Id, device: Id) -> String {
+    format!("{}/{device}", mappings(folder))
+}
+
+pub(crate) fn entry(folder: Id, entry: Id) -> String {
+    format!("{}/{entry}", entries(folder))
+}
+
+/// What changed of the entries (GPH-060).
+pub(crate) fn sync(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/feeds/files/sync")
+}
+
+/// What was done in the folder, for people (GPH-064).
+pub(crate) fn news(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/news")
+}
+
 /// Not a node itself: media are below it, named by their hash.
 pub(crate) fn all_media(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/media")
@@ -53,4 +81,12 @@ pub(crate) fn all_media(folder: Id) -> String {
 
 pub(crate) fn media(folder: Id, hash: MediaHash) -> String {
     format!("{FOLDERS}/{folder}/media/{hash}")
+}
+
+pub(crate) fn wanted(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/wanted")
+}
+
+pub(crate) fn uploads(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/uploads")
 }

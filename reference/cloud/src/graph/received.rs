@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::ticket::Action;
 use serde_json::Value;
@@ -21,7 +20,8 @@ use crate::state::{App, new_etag};
 pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
     access::mesh(&tickets, Action::Read)?;
     let waiting = app.store.invitations_for(tickets.user, app.now()).await?;
-    let items = waiting.into_iter().map(|one| (one.etag.clone(), representation(&one, &path(one.id))));
+    let items =
+        waiting.into_iter().map(|one| (one.etag.clone(), representation(&one, &paths::invitation(one.id))));
     Ok(collection(paths::INVITATIONS, items))
 }
 
@@ -33,7 +33,7 @@ pub(crate) async fn get(
 ) -> Result<Response, Problem> {
     access::mesh(&tickets, Action::Read)?;
     let invitation = existing(app.store.invitation_for(tickets.user, id, app.now()).await?)?;
-    Ok(node(StatusCode::OK, &invitation.etag, representation(&invitation, &path(id))))
+    Ok(node(StatusCode::OK, &invitation.etag, representation(&invitation, &paths::invitation(id))))
 }
 
 /// Accepts: the user is a member from now on, and gets a ticket for the folder (GPH-085, GPH-090).
@@ -44,10 +44,10 @@ pub(crate) async fn post(
     _: NoBody,
 ) -> Result<Response, Problem> {
     access::mesh(&tickets, Action::Write)?;
-    let accepted = app.store.accept(tickets.user, id, new_etag(), app.now()).await?;
+    let accepted = app.store.accept(tickets.who(), id, new_etag()).await?;
     let (folder, member) = existing(accepted)?;
     let body = members::representation(folder, &member);
-    let mut response = created(&members::path(folder, member.user), &member.etag, body);
+    let mut response = created(&paths::member(folder, member.user), &member.etag, body);
     if !deviates(req::GPH_085) {
         let ticket = folder_ticket(&app, tickets.subject(), folder, member.role)?;
         let ticket = HeaderValue::try_from(ticket).map_err(Problem::internal)?;
@@ -63,11 +63,7 @@ pub(crate) async fn delete(
     tickets: Tickets,
 ) -> Result<Response, Problem> {
     access::mesh(&tickets, Action::Write)?;
-    let declined = app.store.decline(tickets.user, id, app.now()).await?;
+    let declined = app.store.decline(tickets.who(), id).await?;
     existing(declined.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn path(id: Id) -> String {
-    format!("{}/{id}", paths::INVITATIONS)
 }

@@ -4,8 +4,11 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::{Mapping, Role};
 use meshproof_proto::time::UnixTime;
+use serde_json::json;
 
+use super::changes::{Verb, Who};
 use super::{Row, Sql, Store, StoreError, values};
+use crate::graph::paths;
 
 /// A device.
 #[derive(Clone, Debug)]
@@ -60,7 +63,7 @@ impl Store {
     /// Adds a pending device, unless another claimed device has its key (GPH-031).
     pub(crate) async fn add_device(&self, device: Device) -> Result<(), StoreError> {
         self.write(move |sql| {
-            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+            demand(!key_in_use(sql, &device)?, req::GPH_031)?;
             let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7)";
             let Device { id, user, name, spki, fingerprint, state, etag } = &device;
@@ -82,13 +85,16 @@ impl Store {
     }
 
     /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).
-    pub(crate) async fn claim_device(&self, device: Device, etag: String) -> Result<(), StoreError> {
-        self.write(move |sql| {
-            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+    pub(crate) async fn claim_device(&self, device: Device, etag: String, by: Who) -> Result<(), StoreError> {
+        self.change(by, move |sql, log| {
+            demand(!key_in_use(sql, &device)?, req::GPH_031)?;
             let update =
                 "UPDATE devices SET state = 'claimed', etag = $1 WHERE id = $2 AND state = 'pending'";
             let claimed = sql.execute(update, values![&etag, device.id])? == 1;
-            Ok(demand(claimed, req::GPH_033)?)
+            demand(claimed, req::GPH_033)?;
+            let detail = json!({ "name": device.name });
+            log.record(device.user, Verb::DeviceClaimed, &paths::device(device.id), &detail)?;
+            Ok(())
         })
         .await
     }
@@ -98,21 +104,36 @@ impl Store {
         &self,
         id: Id,
         name: String,
-        from: String,
-        to: String,
+        tags: (String, String),
+        by: Who,
     ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+        let (from, to) = tags;
+        self.change(by, move |sql, log| {
             let update = "UPDATE devices SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
+            demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?;
+            log.record(by.user, Verb::DeviceRenamed, &paths::device(id), &json!({ "name": name }))?;
+            Ok(())
         })
         .await
     }
 
     /// Revokes the device whose tag is still `from`; its mappings and addresses go (GPH-034).
-    pub(crate) async fn revoke_device(&self, id: Id, from: String, to: String) -> Result<(), StoreError> {
-        self.write(move |sql| {
+    pub(crate) async fn revoke_device(
+        &self,
+        id: Id,
+        tags: (String, String),
+        by: Who,
+    ) -> Result<(), StoreError> {
+        let (from, to) = tags;
+        self.change(by, move |sql, log| {
             let update = "UPDATE devices SET state = 'revoked', etag = $1 WHERE id = $2 AND etag = $3";
             demand(sql.execute(update, values![&to, id, &from])? == 1, req::GPH_013)?;
+            let detail = json!({ "name": name_of(sql, id)? });
+            log.record(by.user, Verb::DeviceRevoked, &paths::device(id), &detail)?;
+            let select = "SELECT folder_id FROM mappings WHERE device_id = $1 ORDER BY folder_id";
+            for folder in sql.all(select, values![id], |row| row.id(0))? {
+                log.record(folder, Verb::MappingRemoved, &paths::mapping(folder, id), &detail)?;
+            }
             sql.execute("DELETE FROM mappings WHERE device_id = $1", values![id])?; // GPH-034
             sql.execute("DELETE FROM endpoints WHERE device_id = $1", values![id])?;
             Ok(())
@@ -187,9 +208,15 @@ pub(super) fn find(sql: &Sql<'_>, id: Id) -> Result<Option<Device>, StoreError> 
     sql.first(&format!("{COLUMNS} WHERE id = $1"), values![id], device)
 }
 
-fn key_in_use(sql: &Sql<'_>, fingerprint: &str) -> Result<bool, StoreError> {
-    let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND state = 'claimed' LIMIT 1";
-    sql.exists(select, values![fingerprint])
+/// The name of the device, or nothing.
+pub(super) fn name_of(sql: &Sql<'_>, id: Id) -> Result<String, StoreError> {
+    Ok(find(sql, id)?.map(|device| device.name).unwrap_or_default())
+}
+
+/// Whether another claimed device has its key.
+fn key_in_use(sql: &Sql<'_>, device: &Device) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND id <> $2 AND state = 'claimed' LIMIT 1";
+    sql.exists(select, values![&device.fingerprint, device.id])
 }
 
 fn device(row: &Row<'_>) -> Result<Device, StoreError> {

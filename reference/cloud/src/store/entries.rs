@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use serde_json::json;
 
+use super::changes::{self, Verb};
 use super::members::Actor;
+use super::wanted::settle;
 use super::{Row, Store, StoreError, values};
+use crate::graph::paths;
+use crate::storage::blobs::Object;
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -45,6 +50,18 @@ impl Kind {
     }
 }
 
+const CHANGED: &str = "SELECT id, path, kind, size, hash, version, deleted, etag, seq FROM entries";
+
+/// Entries in the order of their last change.
+#[derive(Debug)]
+pub(crate) struct Delta {
+    pub(crate) entries: Vec<Entry>,
+    /// From which number to go on.
+    pub(crate) seq: u64,
+    /// Whether there are more.
+    pub(crate) more: bool,
+}
+
 const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag FROM entries";
 
 impl Store {
@@ -60,21 +77,55 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, id], entry)).await
     }
 
-    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
+    /// The entries of a folder that changed after the number `since` (GPH-060), `limit` at most. `None` if the feed has
+    /// not come that far.
+    pub(crate) async fn entries_since(
+        &self,
+        folder: Id,
+        since: u64,
+        limit: usize,
+    ) -> Result<Option<Delta>, StoreError> {
+        self.read(move |sql| {
+            // Before the entries: all up to this number can be seen, and what comes between has a larger one.
+            let last = changes::last(sql, folder)?;
+            if since > last && !deviates(req::GPH_061) {
+                return Ok(None);
+            }
+            let select = format!("{CHANGED} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            let values = values![folder, since, limit as u64 + 1];
+            let mut rows = sql.all(&select, values, |row| Ok((entry(row)?, row.number(8)?)))?;
+            let more = rows.len() > limit;
+            rows.truncate(limit);
+            let reached = rows.last().map_or(since, |(_, seq)| *seq);
+            let seq = if more && !deviates(req::GPH_062) { reached } else { reached.max(last) };
+            let mut entries: Vec<Entry> = rows.into_iter().map(|(entry, _)| entry).collect();
+            entries.retain(|entry| !(entry.deleted && deviates(req::GPH_060)));
+            Ok(Some(Delta { entries, seq, more }))
+        })
+        .await
+    }
+
+    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013). What no entry names any more is let go
+    /// (STO-035); returns the objects that had it.
     pub(crate) async fn put_entry(
         &self,
         folder: Id,
         entry: Entry,
         from: Option<String>,
         by: Actor,
-    ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+    ) -> Result<Vec<Object>, StoreError> {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (folder_id, id) DO UPDATE SET
+            let select = "SELECT hash FROM entries WHERE folder_id = $1 AND id = $2";
+            let before = sql.first(select, values![folder, entry.id], |row| row.maybe_text(0))?.flatten();
+            let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
+            let detail = json!({ "path": entry.path });
+            let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
+            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag, seq)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder_id, id) DO UPDATE SET
                 path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
-                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag
-                WHERE entries.etag = $10";
+                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag, seq = excluded.seq
+                WHERE entries.etag = $11";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
             let values = values![
                 folder,
@@ -86,9 +137,21 @@ impl Store {
                 version,
                 entry.deleted,
                 &entry.etag,
+                seq,
                 from.as_deref().unwrap_or_default(),
             ];
-            Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)
+            demand(sql.execute(insert, values)? == 1, req::GPH_013)?;
+            let (mut garbage, now) = (Vec::new(), by.who.at);
+            if let Some(hash) = &entry.hash {
+                // The entry that its bytes waited for has come.
+                let update = "UPDATE media SET until = 0 WHERE folder_id = $1 AND hash = $2";
+                sql.execute(update, values![folder, hash])?;
+                garbage.extend(settle(sql, folder, hash, now)?);
+            }
+            if let Some(hash) = before.filter(|before| entry.hash.as_ref() != Some(before)) {
+                garbage.extend(settle(sql, folder, &hash, now)?);
+            }
+            Ok(garbage)
         })
         .await
     }

@@ -1,12 +1,15 @@
 //! Folders.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Role;
+use serde_json::json;
 
+use super::changes::{Verb, Who};
 use super::members::Actor;
-use super::{Row, Store, StoreError, values};
+use super::{Row, Sql, Store, StoreError, media, members, values, wanted};
+use crate::graph::paths;
+use crate::storage::blobs::Object;
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -44,14 +47,19 @@ impl Storage {
 
 impl Store {
     /// Adds a folder, whose creator becomes its owner.
-    pub(crate) async fn add_folder(&self, folder: Folder, member_etag: String) -> Result<(), StoreError> {
-        self.write(move |sql| {
+    pub(crate) async fn add_folder(
+        &self,
+        folder: Folder,
+        member_etag: String,
+        by: Who,
+    ) -> Result<(), StoreError> {
+        self.change(by, move |sql, log| {
             let Folder { id, name, storage, creator, etag } = &folder;
             let insert = "INSERT INTO folders (id, name, storage, creator, etag) VALUES ($1, $2, $3, $4, $5)";
             sql.execute(insert, values![*id, name, storage.name(), *creator, etag])?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)";
             sql.execute(insert, values![*id, *creator, Role::Owner.name(), &member_etag])?;
-            Ok(())
+            members::joined(sql, log, *id, *creator, Role::Owner)
         })
         .await
     }
@@ -83,51 +91,87 @@ impl Store {
         .await
     }
 
-    /// Renames the folder whose tag is still `from` (GPH-013).
-    pub(crate) async fn rename_folder(
+    /// Gives the folder whose tag is still `from` the name, storage and tag of `to` (GPH-013). Returns the objects that
+    /// a folder which became P2P-only held (STO-040).
+    pub(crate) async fn change_folder(
         &self,
-        id: Id,
-        name: String,
+        to: Folder,
         from: String,
-        to: String,
         by: Actor,
-    ) -> Result<(), StoreError> {
-        self.write(move |sql| {
-            by.check(sql, id)?;
-            let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            Ok(demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?)
+    ) -> Result<Vec<Object>, StoreError> {
+        self.change(by.who, move |sql, log| {
+            by.check(sql, to.id)?;
+            let select = "SELECT storage, name FROM folders WHERE id = $1";
+            let before =
+                sql.first(select, values![to.id], |row| Ok((row.parsed(0, Storage::parse)?, row.text(1)?)))?;
+            let update = "UPDATE folders SET name = $1, storage = $2, etag = $3 WHERE id = $4 AND etag = $5";
+            let values = values![&to.name, to.storage.name(), &to.etag, to.id, &from];
+            demand(sql.execute(update, values)? == 1, req::GPH_013)?;
+            let (before, name) = before.unwrap_or((to.storage, to.name.clone()));
+            let node = paths::folder(to.id);
+            if name != to.name {
+                let detail = json!({ "name": to.name });
+                log.record(to.id, Verb::FolderRenamed, &node, &detail)?;
+                for user in members_of(sql, to.id)? {
+                    log.record(user, Verb::FolderRenamed, &node, &detail)?;
+                }
+            }
+            if before != to.storage {
+                let detail = json!({ "storage": to.storage.name() });
+                log.record(to.id, Verb::FolderStorage, &node, &detail)?;
+            }
+            match (before, to.storage) {
+                (Storage::Cloud, Storage::P2p) if !deviates(req::STO_040) => {
+                    sql.execute("DELETE FROM missing WHERE folder_id = $1", values![to.id])?;
+                    media::release_all(sql, to.id)
+                }
+                (Storage::P2p, Storage::Cloud) if !deviates(req::STO_041) => {
+                    wanted::miss_all(sql, to.id)?;
+                    Ok(Vec::new())
+                }
+                _ => Ok(Vec::new()),
+            }
         })
         .await
     }
 
-    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the media that
-    /// no folder holds any more.
+    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the objects that
+    /// no folder needs any more.
     pub(crate) async fn remove_folder(
         &self,
         id: Id,
         from: String,
         by: Actor,
-    ) -> Result<Vec<MediaHash>, StoreError> {
-        self.write(move |sql| {
+    ) -> Result<Vec<Object>, StoreError> {
+        self.change(by.who, move |sql, log| {
             by.check(sql, id)?;
-            let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
-            let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
-            let credit = "UPDATE users SET used = used - $1
-                WHERE id = (SELECT creator FROM folders WHERE id = $2)";
-            sql.execute(credit, values![size, id])?;
-            let removed =
-                sql.execute("DELETE FROM folders WHERE id = $1 AND etag = $2", values![id, &from])?;
-            demand(removed == 1, req::GPH_013)?;
-            let unheld = "SELECT hash FROM media m WHERE folder_id = $1 AND NOT EXISTS
-                (SELECT 1 FROM media o WHERE o.hash = m.hash AND o.folder_id <> $1)";
-            let unheld = sql.all(unheld, values![id], |row| row.parsed(0, MediaHash::parse))?;
-            for table in ["members", "mappings", "entries", "media", "invitations"] {
+            let select = "SELECT 1 FROM folders WHERE id = $1 AND etag = $2";
+            demand(sql.exists(select, values![id, &from])?, req::GPH_013)?;
+            log.raise(id)?; // who waits for news of the folder learns that it has gone
+            let detail = json!({ "name": name_of(sql, id)? });
+            for user in members_of(sql, id)? {
+                log.record(user, Verb::FolderGone, &paths::folder(id), &detail)?;
+            }
+            let garbage = media::release_all(sql, id)?;
+            sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
+            for table in ["members", "mappings", "entries", "missing", "invitations"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
-            Ok(unheld)
+            sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;
+            Ok(garbage)
         })
         .await
     }
+}
+
+pub(super) fn name_of(sql: &Sql<'_>, id: Id) -> Result<String, StoreError> {
+    let name = sql.first("SELECT name FROM folders WHERE id = $1", values![id], |row| row.text(0))?;
+    Ok(name.unwrap_or_default())
+}
+
+fn members_of(sql: &Sql<'_>, folder: Id) -> Result<Vec<Id>, StoreError> {
+    let select = "SELECT user_id FROM members WHERE folder_id = $1 ORDER BY user_id";
+    sql.all(select, values![folder], |row| row.id(0))
 }
 
 fn folder(row: &Row<'_>) -> Result<Folder, StoreError> {

@@ -5,9 +5,12 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
+use serde_json::json;
 
+use super::changes::{Log, Verb, Who};
 use super::members::{Actor, Member, insert_member};
 use super::{Row, Sql, Store, StoreError, values};
+use crate::graph::paths;
 
 /// How many invitations to a folder may wait at once (GPH-091).
 const MAX_WAITING: u64 = 64;
@@ -54,15 +57,10 @@ const COLUMNS: &str =
 impl Store {
     /// Adds an invitation (GPH-023, GPH-088, GPH-091). Whether anybody has the name makes no difference to who asks
     /// (GPH-087).
-    pub(crate) async fn invite(
-        &self,
-        new: NewInvitation,
-        by: Actor,
-        now: UnixTime,
-    ) -> Result<Invitation, StoreError> {
-        self.write(move |sql| {
+    pub(crate) async fn invite(&self, new: NewInvitation, by: Actor) -> Result<Invitation, StoreError> {
+        self.change(by.who, move |sql, log| {
             by.check(sql, new.folder)?;
-            sql.execute("DELETE FROM invitations WHERE expires <= $1", values![now])?;
+            sql.execute("DELETE FROM invitations WHERE expires <= $1", values![by.who.at])?;
             let user = sql
                 .first("SELECT id FROM users WHERE name = $1", values![&new.name], |row| row.id(0))?
                 .map_or(Ok(None), |user| found(sql, new.folder, user))?;
@@ -76,12 +74,13 @@ impl Store {
                 "INSERT INTO invitations (id, folder_id, inviter, name, user_id, role, expires, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (folder_id, name) DO NOTHING";
             let NewInvitation { id, folder, name, role, expires, etag } = &new;
-            let values = values![*id, *folder, by.user, name, user, role.name(), *expires, etag];
+            let values = values![*id, *folder, by.who.user, name, user, role.name(), *expires, etag];
             demand(sql.execute(insert, values)? == 1, req::GPH_088)?;
             let select = format!("{COLUMNS} WHERE v.folder_id = $1 AND v.name = $2");
-            Ok(sql
-                .first(&select, values![*folder, name], invitation)?
-                .ok_or(RuleError::from(req::GPH_019))?)
+            let made = sql.first(&select, values![*folder, name], invitation)?;
+            let made = made.ok_or(RuleError::from(req::GPH_019))?;
+            made.tell(log, Verb::InvitationReceived)?;
+            Ok(made)
         })
         .await
     }
@@ -110,10 +109,12 @@ impl Store {
 
     /// Takes an invitation back. `false` if there is none.
     pub(crate) async fn withdraw(&self, folder: Id, id: Id, by: Actor) -> Result<bool, StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let delete = "DELETE FROM invitations WHERE folder_id = $1 AND id = $2";
-            Ok(sql.execute(delete, values![folder, id])? == 1)
+            let found = find(sql, id, by.who.at)?.filter(|found| found.folder == folder);
+            let Some(invitation) = found else { return Ok(false) };
+            invitation.tell(log, Verb::InvitationGone)?;
+            Ok(sql.execute("DELETE FROM invitations WHERE id = $1", values![id])? == 1)
         })
         .await
     }
@@ -143,27 +144,28 @@ impl Store {
     /// Makes the user the member that the invitation speaks of (GPH-086). `None` if there is no such invitation.
     pub(crate) async fn accept(
         &self,
-        user: Id,
+        who: Who,
         id: Id,
         etag: String,
-        now: UnixTime,
     ) -> Result<Option<(Id, Member)>, StoreError> {
-        self.write(move |sql| {
-            let Some(invitation) = find(sql, id, now)? else { return Ok(None) };
+        self.change(who, move |sql, log| {
+            let user = who.user;
+            let Some(invitation) = find(sql, id, who.at)? else { return Ok(None) };
             invitation.check(user)?;
             sql.execute("DELETE FROM invitations WHERE id = $1", values![id])?;
             let member = Member { user, name: invitation.name, role: invitation.role, etag: etag.clone() };
-            demand(insert_member(sql, invitation.folder, &member)?, req::GPH_023)?;
+            demand(insert_member(sql, log, invitation.folder, &member)?, req::GPH_023)?;
             Ok(Some((invitation.folder, member)))
         })
         .await
     }
 
     /// Removes an invitation that the user does not want. `false` if there is none.
-    pub(crate) async fn decline(&self, user: Id, id: Id, now: UnixTime) -> Result<bool, StoreError> {
-        self.write(move |sql| {
-            let Some(invitation) = find(sql, id, now)? else { return Ok(false) };
-            invitation.check(user)?;
+    pub(crate) async fn decline(&self, who: Who, id: Id) -> Result<bool, StoreError> {
+        self.change(who, move |sql, log| {
+            let Some(invitation) = find(sql, id, who.at)? else { return Ok(false) };
+            invitation.check(who.user)?;
+            invitation.tell(log, Verb::InvitationGone)?;
             Ok(sql.execute("DELETE FROM invitations WHERE id = $1", values![id])? == 1)
         })
         .await
@@ -176,6 +178,13 @@ impl Invitation {
         demand(self.user == Some(user), req::GPH_089)?;
         demand(self.stands, req::GPH_090)?;
         Ok(demand(!self.blocked, req::GPH_092)?)
+    }
+
+    /// Records in the mesh of who is invited what became of the invitation; of what is kept from it nothing (GPH-092).
+    fn tell(&self, log: &Log<'_>, verb: Verb) -> Result<(), StoreError> {
+        let Some(user) = self.user.filter(|user| self.check(*user).is_ok()) else { return Ok(()) };
+        let detail = json!({ "name": self.folder_name, "by": self.by, "role": self.role.name() });
+        log.record(user, verb, &paths::invitation(self.id), &detail).map(drop)
     }
 }
 

@@ -3,10 +3,13 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand};
+use serde_json::json;
 
+use super::changes::Verb;
 use super::devices::{self, DeviceState};
 use super::members::Actor;
 use super::{Row, Sql, Store, StoreError, values};
+use crate::graph::paths;
 
 /// A folder on a device.
 #[derive(Clone, Debug)]
@@ -40,21 +43,31 @@ impl Store {
         etag: String,
         by: Actor,
     ) -> Result<bool, StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             check(sql, folder, device, by)?;
             let insert = "INSERT INTO mappings (folder_id, device_id, etag) VALUES ($1, $2, $3)
                 ON CONFLICT (folder_id, device_id) DO NOTHING";
-            Ok(sql.execute(insert, values![folder, device, &etag])? == 1)
+            let added = sql.execute(insert, values![folder, device, &etag])? == 1;
+            if added {
+                let detail = json!({ "name": devices::name_of(sql, device)? });
+                log.record(folder, Verb::MappingAdded, &paths::mapping(folder, device), &detail)?;
+            }
+            Ok(added)
         })
         .await
     }
 
     /// Takes a folder off a device. `false` if it was not mapped.
     pub(crate) async fn remove_mapping(&self, folder: Id, device: Id, by: Actor) -> Result<bool, StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             check(sql, folder, device, by)?;
             let delete = "DELETE FROM mappings WHERE folder_id = $1 AND device_id = $2";
-            Ok(sql.execute(delete, values![folder, device])? == 1)
+            let removed = sql.execute(delete, values![folder, device])? == 1;
+            if removed {
+                let detail = json!({ "name": devices::name_of(sql, device)? });
+                log.record(folder, Verb::MappingRemoved, &paths::mapping(folder, device), &detail)?;
+            }
+            Ok(removed)
         })
         .await
     }
@@ -65,7 +78,7 @@ impl Store {
 fn check(sql: &Sql<'_>, folder: Id, device: Id, by: Actor) -> Result<(), StoreError> {
     by.check(sql, folder)?;
     let device = devices::find(sql, device)?.ok_or(RuleError::from(req::GPH_016))?;
-    demand(device.user == by.user, req::GPH_016)?;
+    demand(device.user == by.who.user, req::GPH_016)?;
     demand(device.state != DeviceState::Pending, req::GPH_032)?;
     Ok(demand(device.state != DeviceState::Revoked, req::GPH_016)?)
 }

@@ -3,9 +3,13 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
 use meshproof_proto::ticket::{Action, Role};
+use serde_json::json;
 
+use super::changes::{Log, Verb, Who};
+use super::folders;
 use super::{Row, Sql, Store, StoreError, values};
 use crate::account::issue::actions_of;
+use crate::graph::paths;
 
 /// A user's membership in a folder.
 #[derive(Clone, Debug)]
@@ -20,7 +24,7 @@ pub(crate) struct Member {
 /// inside the transaction of the change (GPH-019).
 #[derive(Clone, Copy)]
 pub(crate) struct Actor {
-    pub(crate) user: Id,
+    pub(crate) who: Who,
     pub(crate) action: Action,
     /// The sentence that refuses a member whose role is too small.
     pub(crate) refusal: Requirement,
@@ -31,7 +35,7 @@ pub(crate) struct Actor {
 impl Actor {
     pub(super) fn check(self, sql: &Sql<'_>, folder: Id) -> Result<(), StoreError> {
         let select = "SELECT role FROM members WHERE folder_id = $1 AND user_id = $2";
-        let role = sql.first(select, values![folder, self.user], |row| row.parsed(0, Role::parse))?;
+        let role = sql.first(select, values![folder, self.who.user], |row| row.parsed(0, Role::parse))?;
         let Some(role) = role else {
             // A mutant that let a stranger in lets it in here, too.
             return Ok(demand(deviates(self.stranger), req::GPH_019)?);
@@ -66,12 +70,14 @@ impl Store {
         by: Actor,
     ) -> Result<(), StoreError> {
         let (from, to) = tags;
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
             let update = "UPDATE members SET role = $1, etag = $2
                 WHERE folder_id = $3 AND user_id = $4 AND etag = $5";
             let values = values![role.name(), &to, folder, user, &from];
             demand(sql.execute(update, values)? == 1, req::GPH_013)?;
+            let detail = json!({ "name": name_of(sql, user)?, "role": role.name() });
+            log.record(folder, Verb::MemberRole, &paths::member(folder, user), &detail)?;
             Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
         })
         .await
@@ -86,13 +92,17 @@ impl Store {
         from: String,
         by: Actor,
     ) -> Result<(), StoreError> {
-        self.write(move |sql| {
+        self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
             let delete = "DELETE FROM members WHERE folder_id = $1 AND user_id = $2 AND etag = $3";
             demand(sql.execute(delete, values![folder, user, &from])? == 1, req::GPH_013)?;
             let delete = "DELETE FROM mappings WHERE folder_id = $1
                 AND device_id IN (SELECT id FROM devices WHERE user_id = $2)";
             sql.execute(delete, values![folder, user])?;
+            let detail = json!({ "name": name_of(sql, user)? });
+            log.record(folder, Verb::MemberLeft, &paths::member(folder, user), &detail)?;
+            let detail = json!({ "name": folders::name_of(sql, folder)? });
+            log.record(user, Verb::FolderGone, &paths::folder(folder), &detail)?;
             Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
         })
         .await
@@ -100,17 +110,45 @@ impl Store {
 }
 
 /// Adds a member, inside a transaction. `false` if the user is one already, and nothing is changed.
-pub(super) fn insert_member(sql: &Sql<'_>, folder: Id, member: &Member) -> Result<bool, StoreError> {
+pub(super) fn insert_member(
+    sql: &Sql<'_>,
+    log: &Log<'_>,
+    folder: Id,
+    member: &Member,
+) -> Result<bool, StoreError> {
     let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
         ON CONFLICT (folder_id, user_id) DO NOTHING";
     let Member { user, role, etag, .. } = member;
-    Ok(sql.execute(insert, values![folder, *user, role.name(), etag])? == 1)
+    let added = sql.execute(insert, values![folder, *user, role.name(), etag])? == 1;
+    if added {
+        joined(sql, log, folder, *user, *role)?;
+    }
+    Ok(added)
 }
 
 /// Asked after a change, inside its transaction: a refusal undoes the change.
 fn has_owner(sql: &Sql<'_>, folder: Id) -> Result<bool, StoreError> {
     let count = "SELECT count(*) FROM members WHERE folder_id = $1 AND role = 'owner'";
     Ok(sql.first(count, values![folder], |row| row.number(0))?.is_some_and(|owners| owners > 0))
+}
+
+/// Tells the folder of its new member, and the user's mesh of the folder.
+pub(super) fn joined(
+    sql: &Sql<'_>,
+    log: &Log<'_>,
+    folder: Id,
+    user: Id,
+    role: Role,
+) -> Result<(), StoreError> {
+    let detail = json!({ "name": name_of(sql, user)?, "role": role.name() });
+    log.record(folder, Verb::MemberJoined, &paths::member(folder, user), &detail)?;
+    let detail = json!({ "name": folders::name_of(sql, folder)? });
+    log.record(user, Verb::FolderAppeared, &paths::folder(folder), &detail).map(drop)
+}
+
+fn name_of(sql: &Sql<'_>, user: Id) -> Result<String, StoreError> {
+    let name = sql.first("SELECT name FROM users WHERE id = $1", values![user], |row| row.text(0))?;
+    Ok(name.unwrap_or_default())
 }
 
 fn member(row: &Row<'_>) -> Result<Member, StoreError> {

@@ -1,9 +1,11 @@
 //! The metadata store. All SQL of the crate is in this folder, one file a part; `sql.rs` is what those files see of a
-//! database, `sqlite.rs` the database.
+//! database, `sqlite.rs` and `postgres.rs` the databases.
 //!
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod challenges;
+pub(crate) mod changes;
 pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
@@ -12,22 +14,37 @@ pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(all(test, feature = "postgres"))]
+mod postgres_tests;
 #[cfg(test)]
 mod races;
+pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod throttle;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use meshproof_proto::error::Error as RuleError;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::config;
 
 /// In order. A database remembers how many of them it has.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0004_social.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_identity.sql"),
+    include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0004_social.sql"),
+    include_str!("migrations/0005_storage.sql"),
+];
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +52,26 @@ pub enum StoreError {
     /// The database failed.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// The database server refused a statement, or could not be asked.
+    #[cfg(feature = "postgres")]
+    #[error("{}", postgres::text_of(.0))]
+    Sql(#[from] tokio_postgres::Error),
+    /// The database server could not be reached.
+    #[cfg(feature = "postgres")]
+    #[error("{0}")]
+    Postgres(String),
+    /// The connection was lost before the server said whether it has committed.
+    #[cfg(feature = "postgres")]
+    #[error("it is not known whether the transaction was committed: {0}")]
+    Unknown(String),
+    /// The database would give lists in another order than SQLite.
+    #[cfg(feature = "postgres")]
+    #[error("the database does not sort by bytes: create it with LC_COLLATE 'C' (from TEMPLATE template0)")]
+    Order,
+    /// This build has no such database.
+    #[cfg(not(feature = "postgres"))]
+    #[error("this meshd was built without the feature `postgres`")]
+    NoPostgres,
     /// A row has what this program never wrote. Columns count from 0.
     #[error("column {0} of a row is not what this program wrote")]
     Column(usize),
@@ -51,15 +88,49 @@ pub enum StoreError {
 
 /// A handle to the database. Cloning is cheap.
 #[derive(Clone)]
-pub(crate) struct Store(Sqlite);
+pub(crate) struct Store(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    epoch: String,
+}
+
+enum Database {
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Postgres),
+}
 
 impl Store {
     /// Opens the database file, makes it if needed, and brings it up to date. Blocks.
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self(Sqlite::open(path)?))
+        Self::over(Database::Sqlite(Sqlite::open(path)?))
     }
 
-    /// Reads.
+    /// Connects to a database server, and brings the database up to date. Blocks, inside a runtime, on a thread that
+    /// may.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn connect(server: &config::Database) -> Result<Self, StoreError> {
+        Self::over(Database::Postgres(postgres::Postgres::open(server)?))
+    }
+
+    /// What a build can do that knows no database servers.
+    #[cfg(not(feature = "postgres"))]
+    pub(crate) fn connect(_: &config::Database) -> Result<Self, StoreError> {
+        Err(StoreError::NoPostgres)
+    }
+
+    fn over(database: Database) -> Result<Self, StoreError> {
+        let epoch = database.write(changes::epoch)?;
+        Ok(Self(Arc::new(Inner { database, epoch })))
+    }
+
+    /// Part of every watermark. A database that was restored from a backup has another one.
+    pub(crate) fn epoch(&self) -> &str {
+        &self.0.epoch
+    }
+
+    /// Reads. All statements of the work see one state of the database.
     async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -70,7 +141,11 @@ impl Store {
 
     /// Reads on this thread, which may block.
     fn read_here<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.0.read(work)
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.read(work),
+            #[cfg(feature = "postgres")]
+            Database::Postgres(postgres) => postgres.read(work),
+        }
     }
 
     /// Writes, in one transaction: all of it, or nothing if it fails. The transactions of a database are as if one came
@@ -80,6 +155,22 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.0.write(work)).await?
+        tokio::task::spawn_blocking(move || store.write_here(work)).await?
+    }
+
+    /// Writes on this thread, which may block.
+    fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.database.write(work)
+    }
+}
+
+impl Database {
+    /// Writes on this thread, which may block.
+    fn write<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.write(work),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(postgres) => postgres.write(work),
+        }
     }
 }

@@ -5,6 +5,7 @@ use meshproof_proto::requirement::{self as req, Requirement};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
 
+use super::changes::Who;
 use super::contacts::Contact;
 use super::devices::{Device, DeviceState, Endpoint};
 use super::entries::{Entry, Kind};
@@ -23,26 +24,33 @@ fn refused<T>(result: Result<T, StoreError>, by: Requirement) {
     }
 }
 
+fn who(user: Id) -> Who {
+    Who { user, device: None, at: UnixTime(1) }
+}
+
 #[tokio::test]
-async fn rights_that_have_gone() {
+async fn rights_that_have_gone_in_sqlite() {
     let data = tempfile::tempdir().unwrap();
-    let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+    rights_that_have_gone(Store::open(&data.path().join("meshd.sqlite")).unwrap()).await;
+}
+
+pub(super) async fn rights_that_have_gone(store: Store) {
     let (ann, bob, carl, folder, device) = (new_id(), new_id(), new_id(), new_id(), new_id());
     for (user, name) in [(ann, "ann"), (bob, "bob"), (carl, "carl")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
-    store.add_folder(row, "a".into()).await.unwrap();
-    let by_ann = Need::CONTROL_MEMBERS.by(ann);
+    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
         let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
         let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
-        store.invite(new, by, UnixTime(8))
+        store.invite(new, by)
     };
     let join = async |user, name: &str| {
         let invitation = invite(name, by_ann).await.unwrap();
-        store.accept(user, invitation.id, "a".into(), UnixTime(8)).await.unwrap().unwrap();
+        store.accept(who(user), invitation.id, "a".into()).await.unwrap().unwrap();
     };
     join(bob, "bob").await;
     let row = Device {
@@ -55,18 +63,18 @@ async fn rights_that_have_gone() {
         etag: "a".into(),
     };
     store.add_device(row.clone()).await.unwrap();
-    let map = || store.add_mapping(folder, device, "a".into(), Need::READ.by(bob));
+    let map = || store.add_mapping(folder, device, "a".into(), Need::READ.by(who(bob)));
     refused(map().await, req::GPH_032);
-    store.claim_device(row, "b".into()).await.unwrap();
+    store.claim_device(row, "b".into(), who(bob)).await.unwrap();
     assert!(map().await.unwrap());
 
     // A role that became smaller.
     let tags = |from: &str, to: &str| (from.to_owned(), to.to_owned());
-    let by_bob = Need::CONTROL_MEMBERS.by(bob);
+    let by_bob = Need::CONTROL_MEMBERS.by(who(bob));
     let bobs = invite("carl", by_bob).await.unwrap();
     store.change_role(folder, bob, Role::Reader, tags("a", "b"), by_ann).await.unwrap();
     // With the owner's rights go the owner's invitations.
-    let late = store.accept(carl, bobs.id, "a".into(), UnixTime(8)).await;
+    let late = store.accept(who(carl), bobs.id, "a".into()).await;
     refused(late, req::GPH_090);
     refused(invite("carl", by_bob).await, req::GPH_015);
     refused(store.change_role(folder, bob, Role::Owner, tags("b", "c"), by_bob).await, req::GPH_015);
@@ -81,7 +89,7 @@ async fn rights_that_have_gone() {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(bob))
+        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(who(bob)))
     };
     refused(put().await, req::GPH_014);
 
@@ -91,13 +99,12 @@ async fn rights_that_have_gone() {
     refused(map().await, req::GPH_019);
 
     // A device that was revoked.
-    refused(
-        store.rename_folder(folder, "y".into(), "a".into(), "b".into(), Need::CONTROL.by(bob)).await,
-        req::GPH_019,
-    );
-    refused(store.remove_folder(folder, "a".into(), Need::CONTROL.by(bob)).await, req::GPH_019);
+    let row =
+        Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
+    refused(store.change_folder(row, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
+    refused(store.remove_folder(folder, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
     join(bob, "bob").await;
-    store.revoke_device(device, "b".into(), "c".into()).await.unwrap();
+    store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
     refused(store.put_endpoint(device, endpoint).await, req::GPH_041);
@@ -113,19 +120,20 @@ async fn invitations_and_contacts_have_an_end() {
     }
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
-    store.add_folder(row, "a".into()).await.unwrap();
+    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {
         let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);
         let new = NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into() };
-        store.invite(new, Need::CONTROL_MEMBERS.by(ann), UnixTime(now))
+        store.invite(new, Need::CONTROL_MEMBERS.by(at(ann, now)))
     };
     let invitation = invite(1).await.unwrap();
     refused(invite(9).await, req::GPH_088);
     assert_eq!(store.invitations_for(bob, UnixTime(9)).await.unwrap().len(), 1);
     assert!(store.invitations_for(bob, UnixTime(10)).await.unwrap().is_empty());
     assert!(store.invitations_to(folder, UnixTime(10)).await.unwrap().is_empty());
-    assert!(store.accept(bob, invitation.id, "a".into(), UnixTime(10)).await.unwrap().is_none());
-    assert!(!store.decline(bob, invitation.id, UnixTime(10)).await.unwrap());
+    assert!(store.accept(at(bob, 10), invitation.id, "a".into()).await.unwrap().is_none());
+    assert!(!store.decline(at(bob, 10), invitation.id).await.unwrap());
     invite(10).await.unwrap();
 
     let write = |n: u32| {

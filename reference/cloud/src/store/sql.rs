@@ -29,7 +29,11 @@ pub(crate) use values;
 ///
 /// [`read`]: super::Store::read
 /// [`write`]: super::Store::write
-pub(crate) struct Sql<'a>(pub(super) &'a rusqlite::Connection);
+pub(crate) enum Sql<'a> {
+    Sqlite(&'a rusqlite::Connection),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a super::postgres::Session<'a>),
+}
 
 impl Sql<'_> {
     /// All rows of a query.
@@ -39,13 +43,21 @@ impl Sql<'_> {
         values: &[Value<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-        let mut found = Vec::new();
-        while let Some(row) = rows.next()? {
-            found.push(read(&Row(row))?);
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+                let mut found = Vec::new();
+                while let Some(row) = rows.next()? {
+                    found.push(read(&Row::Sqlite(row))?);
+                }
+                Ok(found)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => {
+                session.query(sql, values)?.iter().map(|row| read(&Row::Postgres(row))).collect()
+            }
         }
-        Ok(found)
     }
 
     /// The first row of a query, if there is one.
@@ -55,9 +67,17 @@ impl Sql<'_> {
         values: &[Value<'_>],
         read: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.0.prepare_cached(sql)?;
-        let mut rows = statement.query(rusqlite::params_from_iter(values))?;
-        rows.next()?.map(|row| read(&Row(row))).transpose()
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+                rows.next()?.map(|row| read(&Row::Sqlite(row))).transpose()
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => {
+                session.query(sql, values)?.first().map(|row| read(&Row::Postgres(row))).transpose()
+            }
+        }
     }
 
     /// Whether a query has a row.
@@ -67,28 +87,50 @@ impl Sql<'_> {
 
     /// Executes a statement; returns how many rows it changed.
     pub(crate) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        let changed = self.0.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
-        Ok(changed as u64)
+        match self {
+            Self::Sqlite(connection) => {
+                let changed = connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(values))?;
+                Ok(changed as u64)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(session) => session.execute(sql, values),
+        }
     }
 }
 
 /// A row that SQL gave back. Columns count from 0.
-pub(crate) struct Row<'a>(&'a rusqlite::Row<'a>);
+pub(crate) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a tokio_postgres::Row),
+}
 
 impl Row<'_> {
     /// Text.
     pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
-        Ok(self.0.get(column)?)
+        match self {
+            Self::Sqlite(row) => Ok(row.get(column)?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
     }
 
     /// Text, or `None` for NULL.
     pub(crate) fn maybe_text(&self, column: usize) -> Result<Option<String>, StoreError> {
-        Ok(self.0.get(column)?)
+        match self {
+            Self::Sqlite(row) => Ok(row.get(column)?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => Ok(row.try_get(column)?),
+        }
     }
 
     /// A number, never below 0.
     pub(crate) fn number(&self, column: usize) -> Result<u64, StoreError> {
-        let value: i64 = self.0.get(column)?;
+        let value: i64 = match self {
+            Self::Sqlite(row) => row.get(column)?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => row.try_get(column)?,
+        };
         u64::try_from(value).map_err(|_| StoreError::Column(column))
     }
 

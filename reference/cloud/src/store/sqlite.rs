@@ -1,7 +1,7 @@
 //! SQLite, embedded: one connection writes, a few read beside it (WAL).
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
@@ -15,11 +15,8 @@ const READERS: usize = 8;
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// An open database file. Cloning is cheap.
-#[derive(Clone)]
-pub(super) struct Sqlite(Arc<Inner>);
-
-struct Inner {
+/// An open database file.
+pub(super) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
@@ -35,20 +32,20 @@ impl Sqlite {
         // STO-006: with WAL only FULL makes a commit survive a power cut.
         writer.pragma_update(None, "synchronous", "FULL")?;
         migrate(&mut writer)?;
-        let inner = Inner { path: path.into(), writer: Mutex::new(writer), readers: Mutex::default() };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self { path: path.into(), writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
-    /// Reads on this thread.
+    /// Reads on this thread. All statements see the same state.
     pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let Inner { path, readers, .. } = &*self.0;
-        let idle = lock(readers).pop();
-        let connection = idle.map_or_else(|| open_reader(path), Ok)?;
-        let result = work(&Sql(&connection));
-        let mut readers = lock(readers);
+        let idle = lock(&self.readers).pop();
+        let mut connection = idle.map_or_else(|| open_reader(&self.path), Ok)?;
+        let snapshot = connection.transaction()?;
+        let result = work(&Sql::Sqlite(&snapshot));
+        drop(snapshot);
+        let mut readers = lock(&self.readers);
         if readers.len() < READERS {
             readers.push(connection);
         }
@@ -60,9 +57,9 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut writer = lock(&self.0.writer);
+        let mut writer = lock(&self.writer);
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let result = work(&Sql(&transaction))?;
+        let result = work(&Sql::Sqlite(&transaction))?;
         transaction.commit()?;
         Ok(result)
     }

@@ -1,7 +1,9 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
+mod changes;
 mod common;
 mod config;
+mod contents;
 mod contract;
 mod graph;
 mod identity;
@@ -10,5 +12,6 @@ mod meshd;
 mod openapi;
 mod people;
 mod requests;
+mod sign_in;
 mod storage;
 mod uploads;

@@ -6,9 +6,11 @@
 //! | [`rights`] | 4.2, who may do what |
 //! | [`devices`] | 4.3, claims and revocation, and 4.4, meeting |
 //! | [`entries`] | 4.5, entries |
-//! | [`invitations`] | 4.6, invitations |
-//! | [`people`] | 4.7, contacts and profiles |
+//! | [`changes`] | 4.6, changes |
+//! | [`invitations`] | 4.7, invitations |
+//! | [`people`] | 4.8, contacts and profiles |
 
+mod changes;
 mod devices;
 mod entries;
 mod invitations;
@@ -32,6 +34,7 @@ pub fn checks() -> Vec<Check> {
         rights::checks(),
         devices::checks(),
         entries::checks(),
+        changes::checks(),
         invitations::checks(),
         people::checks(),
     ]
