@@ -237,6 +237,8 @@ requirements! {
     GPH_092 = "GPH-092", "no-such-node", Peer;
     GPH_093 = "GPH-093", "too-many-contacts", Peer;
     GPH_094 = "GPH-094", "not-authorised", Peer;
+    GPH_100 = "GPH-100", "none", Peer;
+    GPH_104 = "GPH-104", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

@@ -12,6 +12,7 @@ pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod news;
+pub(crate) mod options;
 pub(crate) mod pair;
 pub(crate) mod paths;
 pub(crate) mod profile;

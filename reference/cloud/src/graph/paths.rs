@@ -3,6 +3,7 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
 
+pub(crate) const OPENAPI: &str = "/openapi.yaml";
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";

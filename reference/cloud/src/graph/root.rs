@@ -15,6 +15,7 @@ pub(crate) async fn get_service() -> axum::Json<Value> {
         "version": "0.1",
         "links": {
             "self": "/",
+            "schema": paths::OPENAPI,
             "mesh": paths::MESH,
             "users": "/identity/users",
             "token": "/identity/token",

@@ -79,6 +79,9 @@ impl Contract {
         if response.is_null() && status == StatusCode::NOT_FOUND {
             return; // the path of a service that does not run here
         }
+        if method == Method::OPTIONS || status == StatusCode::NOT_MODIFIED {
+            return; // graph.md, section 4.9
+        }
         if !operation.is_object() {
             assert_eq!(status, 405, "{what}: openapi.yaml has no such method"); // `Allow`: see openapi.rs
             return;

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::common::{Session, World};
+use crate::common::{Answer, Session, World};
 
 /// The identifiers of the invitations that wait for this user.
 async fn waiting(user: &Session<'_>) -> Vec<String> {
@@ -103,6 +103,37 @@ async fn who_invites_learns_nothing_about_accounts() {
     carl.post(&path, json!({})).await.refused(404, "GPH-092");
     carl.put("/contacts/ann", json!({"blocked": false, "note": ""})).await.is(200);
     carl.post(&path, json!({})).await.is(201);
+}
+
+#[tokio::test]
+async fn options_and_conditions() {
+    let world = World::new().await;
+    let ann = world.user("ann").await;
+    let path = format!("/mesh/objects/{}/members", "0".repeat(32));
+    let told = ann.send(Method::OPTIONS, &path, None, None).await;
+    told.is(200);
+    assert_eq!(told.headers["allow"], "GET,HEAD");
+    assert_eq!(told.body["template"], "/mesh/objects/{folder}/members");
+    assert_eq!(told.body["links"]["self"], *path);
+    assert_eq!(told.body["links"]["schema"], "/openapi.yaml#/paths/~1mesh~1objects~1{folder}~1members");
+    ann.send(Method::OPTIONS, "/nothing", None, None).await.refused(404, "GPH-004");
+    let file = world.get("/openapi.yaml").await;
+    assert!(String::from_utf8(file.bytes).unwrap().starts_with("# The HTTP interface"));
+
+    let etag = ann.get("/profile").await.etag();
+    let url = world.url("/profile");
+    let ask = |held: &str| {
+        let rights = format!("MeshTicket {}", ann.tickets.join(","));
+        Answer::of(world.http.get(&url).header("authorization", rights).header("if-none-match", held))
+    };
+    let same = ask(&format!("\"x\", W/{etag}")).await;
+    same.is(304);
+    assert!(same.bytes.is_empty() && same.etag() == etag);
+    ask("*").await.is(304);
+    ask("\"x\"").await.is(200);
+    // Who shows no tickets has nothing.
+    let unknown = Answer::of(world.http.get(&url).header("if-none-match", &etag)).await;
+    unknown.refused(401, "GPH-001");
 }
 
 #[tokio::test]

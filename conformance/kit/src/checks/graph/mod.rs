@@ -9,6 +9,7 @@
 //! | [`changes`] | 4.6, changes |
 //! | [`invitations`] | 4.7, invitations |
 //! | [`people`] | 4.8, contacts and profiles |
+//! | [`walk`] | 4.9, reading, and what is found from the root |
 
 mod changes;
 mod devices;
@@ -17,6 +18,7 @@ mod invitations;
 mod people;
 mod requests;
 mod rights;
+mod walk;
 
 use serde_json::{Value, json};
 
@@ -37,6 +39,7 @@ pub fn checks() -> Vec<Check> {
         changes::checks(),
         invitations::checks(),
         people::checks(),
+        walk::checks(),
     ]
     .concat()
 }
