@@ -3,18 +3,20 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::HeaderValue;
+use axum::extract::{MatchedPath, OriginalUri, Request};
 use axum::http::header::CACHE_CONTROL;
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use serde_json::Value;
 
 use crate::config::Service;
+use crate::etag;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, presence,
-    queues, root, subscriptions, sync,
+    claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
+    news, options, pair, presence, profile, queues, received, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -39,6 +41,7 @@ pub(crate) fn router(app: App) -> Router {
 
     let graph = Router::new()
         .route("/", get(root::get_service))
+        .route("/openapi.yaml", get(options::openapi))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
         .route("/mesh/queues", get(queues::list).post(queues::post))
@@ -56,13 +59,24 @@ pub(crate) fn router(app: App) -> Router {
             get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
         )
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/invitations", get(received::list))
+        .route(
+            "/mesh/invitations/{invitation}",
+            get(received::get).post(received::post).delete(received::delete),
+        )
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/{name}", get(contacts::get).put(contacts::put).delete(contacts::delete))
+        .route("/profile", get(profile::get_own).put(profile::put))
+        .route("/profiles/{user}", get(profile::get))
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
 
     // Paths below /mesh/objects/{folder}.
     let below_folder = Router::new()
         .route("/ticket", post(folder_ticket::post))
-        .route("/members", get(members::list).post(members::post))
+        .route("/members", get(members::list))
+        .route("/invitations", get(invitations::list).post(invitations::post))
+        .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
@@ -110,8 +124,15 @@ async fn no_such_node() -> Result<(), Problem> {
     Ok(demand(false, req::GPH_004)?)
 }
 
-/// GPH-005; the router adds `Allow`.
-async fn method_not_allowed() -> Result<(), Problem> {
+/// GPH-005 and GPH-100; the router adds `Allow`.
+async fn method_not_allowed(
+    method: Method,
+    template: MatchedPath,
+    OriginalUri(uri): OriginalUri,
+) -> Result<axum::Json<Value>, Problem> {
+    if method == Method::OPTIONS && !deviates(req::GPH_100) {
+        return Ok(options::describe(&template, uri.path()));
+    }
     demand(false, req::GPH_005)?;
     Err(req::GPH_004.into()) // what the mutant answers
 }
@@ -119,7 +140,8 @@ async fn method_not_allowed() -> Result<(), Problem> {
 /// Logs each request, never its header fields or body, and keeps answers out of caches.
 async fn around(request: Request, next: Next) -> Response {
     let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-    let mut response = next.run(request).await;
+    let condition = etag::condition(&request);
+    let mut response = etag::not_modified(condition, next.run(request).await);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let micros = started.elapsed().as_micros();
     tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");

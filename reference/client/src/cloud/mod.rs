@@ -9,6 +9,7 @@ mod operations;
 mod people;
 mod problem;
 mod session;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -20,9 +21,10 @@ use crate::error::Result;
 
 pub use media::CloudEntry;
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
-pub use people::DeviceCode;
+pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
 pub use session::{IssuerKeys, Session};
+pub use sign_in::DeviceCode;
 
 /// A client of one cloud for one user.
 pub struct Cloud {

@@ -6,11 +6,13 @@
 
 pub(crate) mod challenges;
 pub(crate) mod changes;
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
 #[cfg(feature = "oidc")]
 pub(crate) mod federated;
 pub(crate) mod folders;
+pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
@@ -44,6 +46,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0004_social.sql"),
     include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
