@@ -40,6 +40,9 @@ pub struct DeviceConfig {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The audience uri of the cloud at which it was claimed: it answers the challenges of no other.
+    #[serde(default)]
+    pub audience: String,
 }
 
 /// A folder in `config.json`.

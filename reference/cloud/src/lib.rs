@@ -18,14 +18,15 @@ mod limits;
 mod problem;
 mod router;
 mod server;
+mod source;
 mod state;
 mod storage;
 mod store;
 mod tls;
 
 pub use config::{
-    Account, Config, ConfigError, DEFAULT_FILE, Identity, Log, LogFormat, Mistake, ParseUnitError,
-    PasswordCost, Service, Storage, bytes, duration,
+    Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
+    ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
 };
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};

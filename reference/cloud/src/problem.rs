@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::error::Error as RuleError;
-use meshproof_proto::requirement::Requirement;
+use meshproof_proto::requirement::{self as req, Requirement, deviates};
 use serde_json::json;
 
 use crate::store::StoreError;
@@ -13,6 +13,8 @@ use crate::store::StoreError;
 pub(crate) enum Problem {
     /// A rule of the spec.
     Refused(Requirement),
+    /// A rule of the spec, which will not refuse the same after so many seconds.
+    Later(Requirement, u64),
     /// A fault of the service. What happened is in the log.
     Internal,
 }
@@ -27,7 +29,7 @@ impl Problem {
     /// The error's name.
     pub(crate) fn error(&self) -> &'static str {
         match self {
-            Self::Refused(requirement) => requirement.error,
+            Self::Refused(requirement) | Self::Later(requirement, _) => requirement.error,
             Self::Internal => "internal",
         }
     }
@@ -35,6 +37,7 @@ impl Problem {
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused(requirement) => status_of(*requirement),
+            Self::Later(..) => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -43,23 +46,27 @@ impl Problem {
 /// The status code with which the spec wants each requirement enforced.
 fn status_of(requirement: Requirement) -> StatusCode {
     match requirement.id {
-        "IDN-002" | "IDN-007" | "IDN-010" | "IDN-011" | "IDN-012" | "IDN-013" | "GPH-001" | "GPH-033" => {
-            StatusCode::UNAUTHORIZED
-        }
+        "IDN-002" | "IDN-007" | "IDN-010" | "IDN-011" | "IDN-012" | "IDN-013" | "IDN-029" | "IDN-032"
+        | "GPH-001" | "GPH-033" => StatusCode::UNAUTHORIZED,
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
-        "GPH-004" | "STO-005" => StatusCode::NOT_FOUND,
+        "IDN-033" | "IDN-036" | "GPH-004" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" => StatusCode::CONFLICT,
+        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "STO-003" | "STO-015" | "STO-022"
+        | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "IDN-003" | "IDN-004" | "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "GPH-066" | "STO-001" => {
+        "IDN-003" | "IDN-004" | "IDN-034" => StatusCode::UNPROCESSABLE_ENTITY,
+        "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "GPH-066" | "STO-001" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
-        "STO-002" => StatusCode::INSUFFICIENT_STORAGE,
+        "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
+        "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
+        "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
+        "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
     }
 }
@@ -92,7 +99,11 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, error) = (self.status(), self.error());
         // GPH-008: a fault of the service breaks no sentence but this one, which wants some id to be named.
-        let requirement = if let Self::Refused(requirement) = &self { requirement.id } else { "GPH-008" };
+        let (requirement, wait) = match &self {
+            Self::Refused(requirement) => (requirement.id, None),
+            Self::Later(requirement, seconds) => (requirement.id, Some(*seconds)),
+            Self::Internal => ("GPH-008", None),
+        };
         tracing::debug!(requirement, error, status = status.as_u16(), "refused");
         let body = json!({
             "type": format!("urn:meshproof:error:{error}"),
@@ -105,11 +116,14 @@ impl IntoResponse for Problem {
         let challenge = match requirement {
             "GPH-001" => Some("MeshTicket"), // GPH-001
             id if id.starts_with("TKT-") && status == StatusCode::UNAUTHORIZED => Some("MeshTicket"), // TKT-031
-            "IDN-007" => Some("Bearer"),
+            "IDN-007" | "IDN-032" => Some("Bearer"),
             _ => None,
         };
         if let Some(challenge) = challenge {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = wait.filter(|_| !deviates(req::IDN_019)) {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into()); // IDN-019
         }
         response
     }

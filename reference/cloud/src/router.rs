@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CACHE_CONTROL;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
@@ -17,14 +17,18 @@ use crate::graph::{
 };
 use crate::problem::Problem;
 use crate::state::App;
-use crate::storage::media;
+use crate::storage::{media, uploads, wanted};
 use crate::{account, desktop, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
     let identity = Router::new()
         .route("/identity/users", post(identity::users::post))
-        .route("/identity/token", post(identity::tokens::post));
+        .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
+        .route("/identity/providers", get(identity::providers))
+        .route("/identity/password", put(identity::change::put))
+        .route("/identity/sessions", get(identity::sessions::list))
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
@@ -55,7 +59,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/sync", get(sync::get))
         .route("/news", get(news::of_folder));
 
-    let storage = Router::new().route("/media/{hash}", put(media::put).get(media::get));
+    let storage = Router::new()
+        .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
+        .route("/uploads", get(uploads::list).post(uploads::post))
+        .route("/uploads/{upload}", get(uploads::get).patch(uploads::patch).delete(uploads::delete))
+        .route("/wanted", get(wanted::list));
 
     let folders = |below| Router::new().nest("/mesh/objects/{folder}", below);
     let services = [

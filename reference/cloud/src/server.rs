@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
+use crate::storage::sweep;
 use crate::{Error, router, tls};
 
 /// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
@@ -36,6 +37,7 @@ pub struct Running {
     pub issuer_key: Spki,
     /// The uri for which the services accept tickets.
     pub audience: String,
+    sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
     drain: Duration,
     _lock: File,
@@ -52,9 +54,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
-        let lock = lock(&config.data)?; // before anything is swept away
-        app.blobs.forget_unfinished()?;
-        app.blobs.sweep(&app.store)?;
+        let lock = lock(&config.data)?;
         let identity = tls::open(&config)?;
         Ok::<_, Error>((app, identity, config, lock))
     });
@@ -79,15 +79,18 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         issuer: config.issuer(),
         issuer_key: app.issuer.key().spki().clone(),
         audience: config.audience(),
+        sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
         drain: config.drain,
         _lock: lock,
-        task: tokio::spawn(server.serve(router::router(app).into_make_service())),
+        task: tokio::spawn(
+            server.serve(router::router(app).into_make_service_with_connect_info::<SocketAddr>()),
+        ),
     };
     Ok(running)
 }
 
-/// One server a data directory: a second one would sweep away what the first is writing.
+/// One server a data directory: who starts a second one does not mean it.
 fn lock(data: &Path) -> Result<File, Error> {
     let path = data.join("meshd.lock");
     let file = File::create(&path).map_err(|source| Error::Data { path, source })?;
@@ -114,6 +117,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        self.sweeping.abort();
         self.handle.shutdown();
     }
 }

@@ -8,18 +8,16 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw};
+use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw, draw_secret};
 use meshproof_proto::ticket::{Issuer, Verifier};
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
 
-use crate::account::challenges::Challenges;
 use crate::config::Config;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::storage::blobs::Blobs;
-use crate::storage::reserved::Reserved;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -48,9 +46,7 @@ pub(crate) struct App(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
-    pub(crate) reserved: Reserved,
     pub(crate) passwords: Passwords,
-    pub(crate) challenges: Challenges,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) issuer: Issuer,
@@ -79,17 +75,16 @@ impl App {
         verifier
             .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
             .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
+        let store = if config.database.url.is_empty() {
+            Store::open(&config.data.join("meshd.sqlite"))?
+        } else {
+            Store::connect(&config.database)?
+        };
         Ok(Self(Arc::new(Inner {
-            store: if config.database.url.is_empty() {
-                Store::open(&config.data.join("meshd.sqlite"))?
-            } else {
-                Store::connect(&config.database)?
-            },
-            blobs: Blobs::open(&config.data)?,
-            reserved: Reserved::default(),
+            decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
+            store,
+            blobs: Blobs::open_local(&config.data)?,
             passwords: Passwords::new(config.identity.passwords)?,
-            challenges: Challenges::default(),
-            decoys: Decoys::new(&mut OsEntropy),
             issuer,
             issuer_name: config.issuer(),
             verifier,

@@ -171,6 +171,25 @@ requirements! {
     IDN_011 = "IDN-011", "device-proof-failed", Peer;
     IDN_012 = "IDN-012", "device-proof-failed", Peer;
     IDN_013 = "IDN-013", "device-proof-failed", Peer;
+    IDN_015 = "IDN-015", "device-proof-failed", Peer;
+    IDN_016 = "IDN-016", "device-proof-failed", Peer;
+    IDN_017 = "IDN-017", "device-proof-failed", Peer;
+    IDN_018 = "IDN-018", "too-many-attempts", Peer;
+    IDN_019 = "IDN-019", "none", Peer;
+    IDN_020 = "IDN-020", "too-many-attempts", Peer;
+    IDN_021 = "IDN-021", "too-many-attempts", Peer;
+    IDN_022 = "IDN-022", "too-many-attempts", Peer;
+    IDN_023 = "IDN-023", "too-many-attempts", Peer;
+    IDN_026 = "IDN-026", "none", Peer;
+    IDN_027 = "IDN-027", "token-rejected", Peer;
+    IDN_028 = "IDN-028", "token-rejected", Peer;
+    IDN_029 = "IDN-029", "sign-in-failed", Peer;
+    IDN_030 = "IDN-030", "token-rejected", Peer;
+    IDN_031 = "IDN-031", "none", Peer;
+    IDN_032 = "IDN-032", "token-rejected", Peer;
+    IDN_033 = "IDN-033", "no-such-session", Peer;
+    IDN_034 = "IDN-034", "password-unacceptable", Peer;
+    IDN_036 = "IDN-036", "no-such-provider", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -216,6 +235,32 @@ requirements! {
     STO_003 = "STO-003", "folder-is-p2p", Peer;
     STO_005 = "STO-005", "no-such-media", Peer;
     STO_007 = "STO-007", "not-authorised", Peer;
+    STO_008 = "STO-008", "none", Peer;
+    STO_009 = "STO-009", "range-not-satisfiable", Peer;
+    STO_010 = "STO-010", "none", Peer;
+    STO_011 = "STO-011", "none", Peer;
+    STO_012 = "STO-012", "none", Peer;
+    STO_015 = "STO-015", "upload-offset-mismatch", Peer;
+    STO_016 = "STO-016", "none", Peer;
+    STO_017 = "STO-017", "upload-too-long", Peer;
+    STO_018 = "STO-018", "media-hash-mismatch", Peer;
+    STO_020 = "STO-020", "quota-exceeded", Peer;
+    STO_021 = "STO-021", "quota-exceeded", Peer;
+    STO_022 = "STO-022", "too-many-uploads", Peer;
+    STO_023 = "STO-023", "none", Peer;
+    STO_024 = "STO-024", "no-such-upload", Peer;
+    STO_027 = "STO-027", "upload-too-slow", Peer;
+    STO_028 = "STO-028", "folder-is-p2p", Peer;
+    STO_030 = "STO-030", "none", Peer;
+    STO_031 = "STO-031", "none", Peer;
+    STO_032 = "STO-032", "none", Peer;
+    STO_033 = "STO-033", "none", Peer;
+    STO_034 = "STO-034", "none", Peer;
+    STO_035 = "STO-035", "none", Peer;
+    STO_036 = "STO-036", "none", Peer;
+    STO_038 = "STO-038", "media-in-use", Peer;
+    STO_040 = "STO-040", "none", Peer;
+    STO_041 = "STO-041", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;

@@ -157,21 +157,27 @@ pub async fn post_proof(context: &Context, user: &User, device: &str, answer: &s
 pub async fn claim(context: &Context, user: &User, name: &str, key: &RsaPrivateKey) -> Result<Device, Stop> {
     let reply = post_claim(context, user, name, &spki(&key.to_public_key())).await?.expect(201)?;
     let (id, body) = (reply.text("device")?, reply.json()?);
-    let answer = answer(key, &body["proof"])?;
+    let audience = &user.grant.audience;
+    let answer = answer(key, &Binding { purpose: "claim", device: &id, audience }, &body["proof"])?;
     let proved = post_proof(context, user, &id, &answer).await?;
     demand!(
         (200..300).contains(&proved.status),
         "the right proof of a claim was answered with {}",
         proved.status
     );
-    let grant = Grant::read(&device_tickets(context, &id, key).await?.expect(200)?)?;
+    let grant = Grant::read(&device_tickets(context, &id, key, audience).await?.expect(200)?)?;
     Ok(Device { id, key: key.clone(), grant })
 }
 
 /// Asks for a challenge and answers it.
-pub async fn device_tickets(context: &Context, device: &str, key: &RsaPrivateKey) -> Result<Reply, Stop> {
+pub async fn device_tickets(
+    context: &Context,
+    device: &str,
+    key: &RsaPrivateKey,
+    audience: &str,
+) -> Result<Reply, Stop> {
     let challenge = challenge(context, device).await?.expect(200)?.json()?;
-    let answer = answer(key, &challenge)?;
+    let answer = answer(key, &Binding { purpose: "sign-in", device, audience }, &challenge)?;
     post_answer(context, device, &challenge, &answer).await
 }
 
@@ -191,8 +197,19 @@ pub async fn post_answer(
     call(context, "POST", "/tickets/device").json(&body).send().await
 }
 
-/// The right answer to a challenge (identity.md section 3).
-pub fn answer(key: &RsaPrivateKey, challenge: &Value) -> Result<String, Stop> {
+/// What an answer is good for (identity.md section 3).
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    /// `sign-in` or `claim`.
+    pub purpose: &'a str,
+    /// The device, in hexadecimal.
+    pub device: &'a str,
+    /// The cloud's audience uri.
+    pub audience: &'a str,
+}
+
+/// The holder's answer to a challenge (identity.md section 3).
+pub fn answer(key: &RsaPrivateKey, binding: &Binding<'_>, challenge: &Value) -> Result<String, Stop> {
     let challenge_bytes = challenge["challenge"].as_str().and_then(from_hex);
     let ciphertext = challenge["ciphertext"].as_str().and_then(from_base64);
     let (Some(challenge_bytes), Some(ciphertext)) = (challenge_bytes, ciphertext) else {
@@ -205,7 +222,20 @@ pub fn answer(key: &RsaPrivateKey, challenge: &Value) -> Result<String, Stop> {
             "the ciphertext of a challenge does not decrypt under the device's key".to_owned(),
         ));
     };
-    Ok(hex(&hmac(&k, &[b"meshproof/1 device answer", &challenge_bytes])))
+    let Some(device) = from_hex(binding.device) else {
+        return Err(Stop::Fail(format!("the device identifier {:?} is not hexadecimal", binding.device)));
+    };
+    let (purpose, audience) = (binding.purpose.as_bytes(), binding.audience.as_bytes());
+    let parts: [&[u8]; 7] = [
+        b"meshproof/1 device answer",
+        &u8::try_from(purpose.len())?.to_be_bytes(),
+        purpose,
+        &challenge_bytes,
+        &device,
+        &u16::try_from(audience.len())?.to_be_bytes(),
+        audience,
+    ];
+    Ok(hex(&hmac(&k, &parts)))
 }
 
 /// Revokes a device, so that its key is free again.

@@ -154,7 +154,9 @@ impl Agent {
     fn connect_cloud(&self) -> Result<Option<Cloud>> {
         let Some(url) = &self.config.cloud else { return Ok(None) };
         let session = self.home.read_json(SESSION)?.unwrap_or_default();
-        Cloud::new(url, self.home.read(CA)?.as_deref(), self.device.clone(), session).map(Some)
+        let audience = self.config.device.as_ref().map(|device| device.audience.clone());
+        let device = self.device.clone().zip(audience);
+        Cloud::new(url, self.home.read(CA)?.as_deref(), device, session).map(Some)
     }
 }
 

@@ -53,7 +53,12 @@ impl Agent {
             let path = self.home.path(CA);
             std::fs::remove_file(&path).map_err(Error::io("removing", &path))?;
         }
-        self.home.write_json(SESSION, &cloud.session().await)?;
+        let session = cloud.session().await;
+        // A device that was claimed before devices kept the audience.
+        if let Some(device) = self.config.device.as_mut().filter(|device| device.audience.is_empty()) {
+            device.audience.clone_from(&session.audience);
+        }
+        self.home.write_json(SESSION, &session)?;
         self.save_config()?;
         self.cloud = self.connect_cloud()?.map(std::sync::Arc::new);
         Ok(())
@@ -76,7 +81,11 @@ impl Agent {
         let claimed = cloud.claim(name, load(Id::default()).map_err(failed)?.spki()).await?;
         let device = load(claimed.device).map_err(failed)?;
         cloud.prove(&claimed, &device).await?;
-        self.config.device = Some(DeviceConfig { id: claimed.device.to_string(), name: name.into() });
+        self.config.device = Some(DeviceConfig {
+            id: claimed.device.to_string(),
+            name: name.into(),
+            audience: cloud.session().await.audience,
+        });
         self.save_config()?;
         self.device = Some(std::sync::Arc::new(device));
         // From now on the device signs in by its key.

@@ -24,15 +24,20 @@ pub use session::{IssuerKeys, Session};
 pub struct Cloud {
     http: reqwest::Client,
     url: String,
-    /// Signs in without a password.
-    device: Option<Arc<Device>>,
+    /// Signs in without a password, at the cloud of this audience uri and no other.
+    device: Option<(Arc<Device>, String)>,
     session: Mutex<Session>,
 }
 
 impl Cloud {
     /// A client of the cloud at `url`. Its certificate is checked with the PEM certificates `ca`, or with the system's
-    /// if there are none. `session` is that of the last run, or an empty one.
-    pub fn new(url: &str, ca: Option<&[u8]>, device: Option<Arc<Device>>, session: Session) -> Result<Self> {
+    /// if there are none. `device` comes with the audience uri of the cloud at which it was claimed. `session` is that of the last run, or an empty one.
+    pub fn new(
+        url: &str,
+        ca: Option<&[u8]>,
+        device: Option<(Arc<Device>, String)>,
+        session: Session,
+    ) -> Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { http: http::client(&url, ca)?, url, device, session: Mutex::new(session) })
     }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::identity::Purpose;
 use meshproof_proto::ticket::Role;
 use reqwest::Method;
 use serde::Serialize;
@@ -78,7 +79,9 @@ impl Cloud {
 
     /// Proves the key of a claimed device.
     pub async fn prove(&self, claimed: &ClaimedDevice, device: &Device) -> Result<()> {
-        let body = json!({ "answer": answer(device, &claimed.challenge)? });
+        let audience = self.session.lock().await.audience.clone();
+        let answer = answer(device, claimed.device, Purpose::Claim, &audience, &claimed.challenge)?;
+        let body = json!({ "answer": answer });
         self.call(Method::POST, &claimed.path, Some(&body), MESH).await.map(drop)
     }
 

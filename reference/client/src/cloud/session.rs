@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use meshproof_proto::codec::{hex, hex_array};
+use meshproof_proto::codec::{Id, hex, hex_array};
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::Device;
+use meshproof_proto::identity::{Binding, Purpose};
 use meshproof_proto::ticket::parse::{decode, parse};
 use meshproof_proto::ticket::{MAX_SET, Ticket};
 use meshproof_proto::time::UnixTime;
@@ -31,6 +32,8 @@ pub struct Session {
     pub root: String,
     /// Who signs tickets.
     pub issuer: Option<IssuerKeys>,
+    /// The cloud's audience uri.
+    pub audience: String,
     /// The tickets, as they go into requests.
     tickets: Vec<String>,
     /// The identity token, and when it ends. Only until there is a device, which signs in by its key.
@@ -93,8 +96,9 @@ impl Session {
 
     /// Takes the answer of `POST /tickets` or `POST /tickets/device`.
     fn take(&mut self, body: &Value) -> Result<()> {
-        let bad = || unexpected("the sign-in", "root, issuer or tickets are missing");
+        let bad = || unexpected("the sign-in", "root, issuer, audience or tickets are missing");
         self.root = body["root"].as_str().ok_or_else(bad)?.into();
+        self.audience = body["audience"].as_str().ok_or_else(bad)?.into();
         self.issuer = Some(serde_json::from_value(body["issuer"].clone()).map_err(|_| bad())?);
         let tickets = body["tickets"].as_array().ok_or_else(bad)?;
         self.tickets = tickets.iter().filter_map(|ticket| ticket.as_str().map(Into::into)).collect();
@@ -132,7 +136,7 @@ impl Cloud {
     /// New tickets: by the device's key, or by the token of the last sign-in.
     pub(super) async fn renew(&self, session: &mut Session) -> Result<()> {
         match &self.device {
-            Some(device) => self.renew_by_key(device, session).await,
+            Some((device, audience)) => self.renew_by_key(device, audience, session).await,
             None => self.renew_by_token(session).await,
         }
     }
@@ -146,12 +150,12 @@ impl Cloud {
     }
 
     /// IDN-014: the device proves its key.
-    async fn renew_by_key(&self, device: &Device, session: &mut Session) -> Result<()> {
+    async fn renew_by_key(&self, device: &Device, audience: &str, session: &mut Session) -> Result<()> {
         let id = device.id().to_string();
         let body = json!({ "device": id });
         let challenge =
             self.send(Method::POST, "/tickets/challenge", Some(&body), Rights::None, session).await?.body;
-        let answer = answer(device, &challenge)?;
+        let answer = answer(device, device.id(), Purpose::SignIn, audience, &challenge)?;
         let body = json!({ "device": id, "challenge": challenge["challenge"], "answer": answer });
         let tickets = self.send(Method::POST, "/tickets/device", Some(&body), Rights::None, session).await;
         let tickets = tickets.inspect_err(|error| {
@@ -164,13 +168,21 @@ impl Cloud {
     }
 }
 
-/// Answers a challenge with the device's key (`spec/identity.md`, section 3).
-pub(super) fn answer(device: &Device, challenge: &Value) -> Result<String> {
-    let id = challenge["challenge"].as_str().and_then(hex_array::<16>);
+/// Answers a challenge with the device's key, for this cloud and this purpose alone (`spec/identity.md`, section 3).
+/// `id` is the device's; a device that is being claimed has it from the cloud.
+pub(super) fn answer(
+    device: &Device,
+    id: Id,
+    purpose: Purpose,
+    audience: &str,
+    challenge: &Value,
+) -> Result<String> {
+    let number = challenge["challenge"].as_str().and_then(hex_array::<16>);
     let ciphertext = challenge["ciphertext"].as_str().and_then(|text| STANDARD.decode(text).ok());
-    let (Some(id), Some(ciphertext)) = (id, ciphertext) else {
+    let (Some(number), Some(ciphertext)) = (number, ciphertext) else {
         return Err(unexpected("a challenge", "it is none"));
     };
-    let answer = identity::answer(device.provider(), device.key(), &id, &ciphertext, &mut os_entropy);
-    Ok(hex(&answer))
+    let binding = Binding { purpose, device: id, audience };
+    let (provider, key) = (device.provider(), device.key());
+    Ok(hex(&identity::answer(provider, key, &number, &ciphertext, &binding, &mut os_entropy)))
 }

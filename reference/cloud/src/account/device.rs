@@ -4,8 +4,8 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{Id, hex_array};
-use meshproof_proto::crypto::{DEFAULT, Spki};
-use meshproof_proto::identity::Challenge;
+use meshproof_proto::crypto::Spki;
+use meshproof_proto::identity::Purpose;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::Subject;
 use serde::Deserialize;
@@ -14,8 +14,10 @@ use serde_json::Value;
 use super::issue::{BY_KEY, first_tickets};
 use super::{challenges, tickets};
 use crate::extract::Json;
+use crate::identity::throttle;
 use crate::problem::Problem;
-use crate::state::{App, OsEntropy};
+use crate::source::Source;
+use crate::state::App;
 use crate::store::devices::{Device, DeviceState};
 
 /// A request for a challenge.
@@ -37,20 +39,20 @@ pub(crate) struct Proof {
 /// Hands out a challenge, to whoever asks and for whatever device (IDN-009).
 pub(crate) async fn post_challenge(
     State(app): State<App>,
+    source: Source,
     Json(who): Json<Who>,
 ) -> Result<axum::Json<Value>, Problem> {
     let id = Id::parse(&who.device).ok_or(req::GPH_006)?;
+    throttle::challenge(&app, &source).await?;
     let device = app.store.device(id).await?;
     let key = device.as_ref().and_then(key_of);
     let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
     let challenge = match key.as_ref().filter(|_| claimed) {
-        Some(key) => Challenge::new(DEFAULT, key, &mut OsEntropy),
-        None => app.decoys.challenge(DEFAULT, id, key.as_ref(), &mut OsEntropy), // IDN-009
+        Some(key) => challenges::challenge(&app, Purpose::SignIn, id, key),
+        None => challenges::decoy(&app, Purpose::SignIn, id, key.as_ref()), // IDN-009
     };
-    let challenge = challenge.map_err(Problem::internal)?;
-    let representation = challenges::representation(&challenge);
-    app.challenges.add_sign_in(id, challenge, app.now());
-    Ok(axum::Json(representation))
+    let challenge = challenge.ok_or_else(|| Problem::internal("no challenge for a key"))?;
+    Ok(axum::Json(challenges::hand_out(&app, Purpose::SignIn, id, challenge, source).await?))
 }
 
 /// Gives a device that answers rightly its first tickets (IDN-014).
@@ -62,7 +64,7 @@ pub(crate) async fn post_device(
     let challenge = hex_array(&proof.challenge).ok_or(req::GPH_006)?;
     // What is no answer at all is a wrong answer.
     let answer = hex_array::<32>(&proof.answer).unwrap_or_default();
-    app.challenges.answer_sign_in(id, &challenge, &answer, app.now())?; // IDN-010, IDN-011, IDN-012
+    challenges::answer_sign_in(&app, id, challenge, &answer).await?; // IDN-010, IDN-011, IDN-012
 
     let device = app.store.device(id).await?.ok_or(req::IDN_010)?;
     demand(device.state == DeviceState::Claimed, req::IDN_013)?;

@@ -14,8 +14,6 @@ use crate::graph::paths;
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 
-/// AuthnContextClassRef of a user who signed in with a password.
-pub(crate) const BY_PASSWORD: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport";
 /// AuthnContextClassRef of a device that proved its key.
 pub(crate) const BY_KEY: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:SoftwarePKI";
 
@@ -33,14 +31,14 @@ pub(crate) async fn first_tickets(
     app: &App,
     subject: Subject,
     user: Id,
-    class: &'static str,
+    class: &str,
 ) -> Result<Vec<String>, Problem> {
     let mut folders = app.store.folders_of(user).await?;
     folders.sort_by_key(|(_, role)| Reverse(*role));
     let statements: Vec<Authz> = folders.iter().map(|(folder, role)| on_folder(folder.id, *role)).collect();
-    let app = app.clone();
+    let (app, class) = (app.clone(), class.to_owned());
     let sign = move || {
-        let authn = Ticket { authn: Some(authn(&app, class)), ..blank(&app, subject) };
+        let authn = Ticket { authn: Some(authn(&app, &class)), ..blank(&app, subject) };
         let mesh =
             Authz { permit: true, resource: paths::MESH.into(), actions: vec![Action::Read, Action::Write] };
         let mut tickets = vec![sign(&app, &authn)?, sign(&app, &with_authz(&app, subject, vec![mesh]))?];

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::ticket::Subject;
 use serde_json::{Value, json};
 
-use super::issue::{BY_PASSWORD, first_tickets};
+use super::issue::first_tickets;
 use crate::extract::NoBody;
 use crate::graph::paths;
-use crate::identity::tokens;
+use crate::identity::sessions;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -20,8 +20,8 @@ pub(crate) async fn post(
     headers: HeaderMap,
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
-    let user = tokens::holder(&app, &headers).await?;
-    let tickets = first_tickets(&app, Subject::User(user), user, BY_PASSWORD).await?;
+    let session = sessions::holder(&app, &headers).await?;
+    let tickets = first_tickets(&app, Subject::User(session.user), session.user, &session.class).await?;
     Ok(axum::Json(representation(&app, &tickets)))
 }
 

@@ -4,6 +4,7 @@
 //! are no settings: they come from the environment or from files in the data directory.
 
 mod file;
+mod identity;
 mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -15,6 +16,7 @@ use meshproof_proto::ticket::MAX_LIFETIME;
 use serde::{Deserialize, Serialize};
 
 pub use self::file::{ConfigError, Mistake};
+pub use self::identity::{Identity, Limit, OidcProvider, SignInLimits};
 pub use self::units::{ParseUnitError, bytes, duration};
 
 use crate::state::{Clock, SystemClock};
@@ -95,17 +97,6 @@ pub struct Database {
     pub password: Option<String>,
 }
 
-/// Section `[identity]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Identity {
-    /// How long a token lives, in seconds.
-    #[serde(with = "units::seconds")]
-    pub token_lifetime: u64,
-    /// What a password hash costs.
-    pub passwords: PasswordCost,
-}
-
 /// Section `[account]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -122,6 +113,20 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+    /// How long bytes wait for an entry that names them, in seconds (STO-037).
+    #[serde(with = "units::seconds")]
+    pub grace: u64,
+    /// How long an upload waits for its next bytes, in seconds (STO-025).
+    #[serde(with = "units::seconds")]
+    pub upload_idle: u64,
+    /// How many unfinished uploads a folder has (STO-022).
+    pub uploads: u64,
+    /// Bytes a second that a client has to send, as an average over `rate_window` (STO-027).
+    #[serde(with = "units::bytes")]
+    pub min_rate: u64,
+    /// See `min_rate`.
+    #[serde(with = "units::duration")]
+    pub rate_window: Duration,
 }
 
 /// Section `[log]`.
@@ -188,14 +193,13 @@ impl Config {
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
-        demand(self.identity.token_lifetime > 0, "identity.token_lifetime", "at least 1 s is needed");
+        self.identity.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
-        let PasswordCost { memory_kib, passes, lanes } = self.identity.passwords;
-        let cost = argon2::Params::new(memory_kib, passes, lanes, None);
-        demand(cost.is_ok(), "identity.passwords", "argon2 does not take this cost");
         let fits = i64::try_from(self.storage.quota).is_ok();
         demand(fits, "storage.quota", "at most 8388607 TiB fit");
+        let waits = self.storage.grace > 0 && self.storage.upload_idle > 0;
+        demand(waits, "storage", "grace and upload_idle are at least 1 s");
         let filter = self.log.filter.parse::<tracing_subscriber::filter::Targets>();
         let what =
             "a level (error, warn, info, debug, trace, off) is expected, or target=level with commas between";
@@ -245,12 +249,6 @@ impl Default for Config {
     }
 }
 
-impl Default for Identity {
-    fn default() -> Self {
-        Self { token_lifetime: 3_600, passwords: PasswordCost::default() }
-    }
-}
-
 impl Default for Account {
     fn default() -> Self {
         Self { ticket_lifetime: MAX_LIFETIME }
@@ -259,7 +257,14 @@ impl Default for Account {
 
 impl Default for Storage {
     fn default() -> Self {
-        Self { quota: 5_368_709_120 }
+        Self {
+            quota: 5_368_709_120,
+            grace: 86_400,
+            upload_idle: 86_400,
+            uploads: 16,
+            min_rate: 1_024,
+            rate_window: Duration::from_mins(1),
+        }
     }
 }
 

@@ -43,6 +43,10 @@ impl Need {
     pub(crate) const WRITE_MEDIA: Self =
         Self { stranger: req::STO_007, ..Self::new(Action::Write, req::STO_007) };
 
+    /// To remove media.
+    pub(crate) const DELETE_MEDIA: Self =
+        Self { stranger: req::STO_007, ..Self::new(Action::Delete, req::STO_007) };
+
     /// The same need, to be asked again where `who` writes.
     pub(crate) fn by(self, who: Who) -> Actor {
         let Self { action, refusal, stranger } = self;

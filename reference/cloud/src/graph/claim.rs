@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{hex, hex_array};
 use meshproof_proto::crypto::{DEFAULT, Spki};
-use meshproof_proto::identity::Challenge;
+use meshproof_proto::identity::Purpose;
 use meshproof_proto::requirement::{self as req, demand_some};
 use meshproof_proto::ticket::Action;
 use serde::Deserialize;
@@ -17,7 +17,8 @@ use crate::account::challenges;
 use crate::auth::Tickets;
 use crate::extract::{Ids, Json, check_name};
 use crate::problem::Problem;
-use crate::state::{App, OsEntropy, new_etag, new_id};
+use crate::source::Source;
+use crate::state::{App, new_etag, new_id};
 use crate::store::devices::{Device, DeviceState};
 
 /// A device that is to be claimed.
@@ -39,6 +40,7 @@ pub(crate) struct Answer {
 pub(crate) async fn post(
     State(app): State<App>,
     tickets: Tickets,
+    source: Source,
     Json(claim): Json<Claim>,
 ) -> Result<Response, Problem> {
     access::mesh(&tickets, Action::Write)?;
@@ -48,8 +50,8 @@ pub(crate) async fn post(
     // Numbers that look like a key but are none, such as an even modulus, are refused by the provider only.
     let key = Spki::parse(&der).ok();
     let id = new_id();
-    let challenge = key.and_then(|key| Challenge::new(DEFAULT, &key, &mut OsEntropy).ok());
-    let decoy = || app.decoys.challenge(DEFAULT, id, None, &mut OsEntropy).ok(); // only the mutant goes on
+    let challenge = key.and_then(|key| challenges::challenge(&app, Purpose::Claim, id, &key));
+    let decoy = || challenges::decoy(&app, Purpose::Claim, id, None); // only the mutant goes on
     let challenge = demand_some(challenge.map(Some), req::GPH_030, decoy)?.ok_or(req::GPH_030)?;
     let device = Device {
         id,
@@ -63,8 +65,7 @@ pub(crate) async fn post(
     app.store.add_device(device.clone()).await?; // GPH-031
 
     let mut body = devices::representation(&device);
-    body["proof"] = challenges::representation(&challenge);
-    app.challenges.add_claim(device.id, challenge, app.now());
+    body["proof"] = challenges::hand_out(&app, Purpose::Claim, id, challenge, source).await?;
     Ok(created(&paths::device(device.id), &device.etag, body))
 }
 
@@ -79,7 +80,7 @@ pub(crate) async fn post_proof(
     access::person(&tickets, None)?; // GPH-035
     // What is no answer at all is a wrong answer.
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
-    app.challenges.answer_claim(id, &answer, app.now())?; // GPH-033
+    challenges::answer_claim(&app, id, &answer).await?; // GPH-033
     let etag = new_etag();
     app.store.claim_device(device.clone(), etag.clone(), tickets.who()).await?; // GPH-031, GPH-033
     (device.state, device.etag) = (DeviceState::Claimed, etag);

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
+use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::path::PortablePath;
@@ -18,8 +19,11 @@ use crate::auth::Tickets;
 use crate::etag;
 use crate::extract::{Ids, Json};
 use crate::problem::Problem;
-use crate::state::{App, new_etag};
+use crate::state::{App, new_etag, to_its_end};
+use crate::storage::sweep;
 use crate::store::entries::{Attributes, Entry, Kind, Version};
+use crate::store::folders::Folder;
+use crate::store::wanted::{Content, Missing};
 
 /// As many devices as a version vector has in `spec/sync.md` (SYN-008).
 const MAX_DEVICES: usize = 64;
@@ -49,9 +53,10 @@ pub(crate) async fn list(
     Ids([folder]): Ids<1>,
     tickets: Tickets,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
+    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
+    let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
     let entries = app.store.entries(folder).await?;
-    let items = entries.into_iter().map(|entry| item(folder, entry));
+    let items = entries.iter().map(|entry| item(folder, entry, &missing));
     Ok(collection(&paths::entries(folder), items))
 }
 
@@ -61,10 +66,11 @@ pub(crate) async fn get(
     Ids([folder, id]): Ids<2>,
     tickets: Tickets,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
+    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let entry = existing(app.store.entry(folder, id).await?)?;
     demand(!entry.deleted, req::GPH_051)?;
-    Ok(node(StatusCode::OK, &entry.etag, representation(folder, &entry)))
+    let content = content(&app, &row, &entry).await?;
+    Ok(node(StatusCode::OK, &tag(&entry, content), representation(folder, &entry, content)))
 }
 
 /// Writes an entry: a new one, or with `If-Match` one that exists (GPH-012), be it a tombstone.
@@ -75,21 +81,27 @@ pub(crate) async fn put(
     headers: HeaderMap,
     Json(written): Json<Written>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::WRITE_ENTRY).await?; // GPH-014
+    let row = access::folder(&app, &tickets, folder, Need::WRITE_ENTRY).await?; // GPH-014
     let entry = checked(id, written)?;
     let old = app.store.entry(folder, id).await?;
     match &old {
-        Some(old) => etag::check(&headers, &old.etag)?, // GPH-012, GPH-013
+        Some(old) => check_tag(&headers, old)?, // GPH-012, GPH-013
         None => etag::check_absent(&headers)?,
     }
     let is_new = old.is_none();
     let by = Need::WRITE_ENTRY.by(tickets.who());
-    app.store.put_entry(folder, entry.clone(), old.map(|old| old.etag), by).await?;
-    let body = representation(folder, &entry);
-    if is_new {
-        return Ok(created(&paths::entry(folder, id), &entry.etag, body));
-    }
-    Ok(node(StatusCode::OK, &entry.etag, body))
+    let old = old.map(|old| old.etag);
+    to_its_end(async move {
+        let garbage = app.store.put_entry(folder, entry.clone(), old, by).await?;
+        sweep::remove(&app, garbage).await;
+        let content = content(&app, &row, &entry).await?;
+        let (tag, body) = (tag(&entry, content), representation(folder, &entry, content));
+        if is_new {
+            return Ok(created(&paths::entry(folder, id), &tag, body));
+        }
+        Ok(node(StatusCode::OK, &tag, body))
+    })
+    .await
 }
 
 /// Leaves a tombstone, in whose version the deletion counts (GPH-053).
@@ -102,7 +114,7 @@ pub(crate) async fn delete(
     access::folder(&app, &tickets, folder, Need::DELETE_ENTRY).await?; // GPH-014
     let mut entry = existing(app.store.entry(folder, id).await?)?;
     demand(!entry.deleted, req::GPH_051)?;
-    etag::check(&headers, &entry.etag)?; // GPH-012, GPH-013
+    check_tag(&headers, &entry)?; // GPH-012, GPH-013
     if !deviates(req::GPH_053) {
         let writer = tickets.device.unwrap_or(tickets.user);
         let counter = entry.version.entry(writer.to_string()).or_default();
@@ -112,8 +124,13 @@ pub(crate) async fn delete(
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
     (entry.deleted, entry.size, entry.hash, entry.attributes) = (true, 0, None, Attributes::default());
-    app.store.put_entry(folder, entry, Some(from), Need::DELETE_ENTRY.by(tickets.who())).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    let by = Need::DELETE_ENTRY.by(tickets.who());
+    to_its_end(async move {
+        let garbage = app.store.put_entry(folder, entry, Some(from), by).await?;
+        sweep::remove(&app, garbage).await; // STO-035
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
 }
 
 /// The entry that was written, if it is of the form of section 3.1 (GPH-006) and its path portable (GPH-050).
@@ -136,13 +153,36 @@ fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
     Ok(Entry { id, path, kind, size, hash, version, attributes, deleted: false, etag: new_etag() })
 }
 
-/// An entry as an item of a collection, with its tag.
-pub(super) fn item(folder: Id, entry: Entry) -> (String, Value) {
-    let item = if entry.deleted { tombstone(&entry) } else { representation(folder, &entry) };
-    (entry.etag, item)
+/// What the cloud makes of the content of a file. `None` for all else.
+async fn content(app: &App, folder: &Folder, entry: &Entry) -> Result<Option<Content>, Problem> {
+    let Some(hash) = entry.hash.clone() else { return Ok(None) };
+    Ok(Some(app.store.content(folder, hash, app.config.storage.quota, app.now()).await?))
 }
 
-fn representation(folder: Id, entry: &Entry) -> Value {
+/// The tag of a representation: it changes with the entry and with what the cloud makes of its content (GPH-011).
+fn tag(entry: &Entry, content: Option<Content>) -> String {
+    match content.filter(|content| *content != Content::Stored) {
+        Some(content) => format!("{}.{}", entry.etag, content.name()),
+        None => entry.etag.clone(),
+    }
+}
+
+/// Compares `If-Match` with the tags that the entry has had since it was written: who writes it need not know what the
+/// cloud made of its content meanwhile (STO-030).
+fn check_tag(headers: &HeaderMap, entry: &Entry) -> Result<(), RuleError> {
+    let contents = [Content::Stored, Content::Wanted, Content::P2pOnly];
+    let tags = contents.map(|content| tag(entry, Some(content)));
+    etag::check_one_of(headers, &tags)
+}
+
+/// An entry as an item of a collection, with its tag.
+pub(super) fn item(folder: Id, entry: &Entry, missing: &Missing) -> (String, Value) {
+    let content = entry.hash.as_deref().map(|hash| missing.content(hash));
+    let item = if entry.deleted { tombstone(entry) } else { representation(folder, entry, content) };
+    (tag(entry, content), item)
+}
+
+fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value {
     let mut body = json!({
         "entry": entry.id.to_string(),
         "path": entry.path,
@@ -153,6 +193,7 @@ fn representation(folder: Id, entry: &Entry) -> Value {
     if entry.kind == Kind::File {
         body["size"] = entry.size.into();
         body["hash"] = entry.hash.clone().into();
+        body["cloud"] = content.map(Content::name).into();
     }
     if let Some(modified) = entry.attributes.modified {
         body["modified"] = modified.into();

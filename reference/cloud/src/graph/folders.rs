@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use meshproof_proto::requirement as req;
+use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::{Action, Role};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use crate::etag;
 use crate::extract::{Ids, Json, check_name};
 use crate::problem::Problem;
 use crate::state::{App, new_etag, new_id, to_its_end};
+use crate::storage::sweep;
 use crate::store::folders::{Folder, Storage};
 
 /// A folder that is to be made.
@@ -30,7 +31,8 @@ pub(crate) struct New {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patch {
-    name: String,
+    name: Option<String>,
+    storage: Option<String>,
 }
 
 /// The folders of which the user is a member.
@@ -73,21 +75,32 @@ pub(crate) async fn get(
     Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
 }
 
-/// Renames a folder.
+/// Renames a folder, or changes where its bytes may be (STO-040, STO-041).
 pub(crate) async fn patch(
     State(app): State<App>,
     Ids([id]): Ids<1>,
     tickets: Tickets,
     headers: HeaderMap,
-    Json(patch): Json<Patch>,
+    Json(Patch { name, storage }): Json<Patch>,
 ) -> Result<Response, Problem> {
     let mut folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
-    check_name(&patch.name)?;
+    demand(name.is_some() || storage.is_some(), req::GPH_006)?;
+    if let Some(name) = name {
+        check_name(&name)?;
+        folder.name = name;
+    }
+    if let Some(name) = storage {
+        folder.storage = Storage::parse(&name).ok_or(req::GPH_006)?;
+    }
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut folder.etag, new_etag());
-    folder.name.clone_from(&patch.name);
-    app.store.rename_folder(id, patch.name, (from, folder.etag.clone()), tickets.who()).await?;
-    Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
+    let by = Need::CONTROL.by(tickets.who());
+    to_its_end(async move {
+        let garbage = app.store.change_folder(folder.clone(), from, by).await?;
+        sweep::remove(&app, garbage).await;
+        Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
+    })
+    .await
 }
 
 /// Removes a folder with all in it; its bytes no longer count.
@@ -99,12 +112,10 @@ pub(crate) async fn delete(
 ) -> Result<Response, Problem> {
     let folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
-    let by = tickets.who();
-    // Once the rows are gone nothing but a restart would find the files.
+    let by = Need::CONTROL.by(tickets.who());
     to_its_end(async move {
-        for hash in app.store.remove_folder(id, folder.etag, by).await? {
-            app.blobs.discard_unheld(&app.store, hash).await?;
-        }
+        let garbage = app.store.remove_folder(id, folder.etag, by).await?;
+        sweep::remove(&app, garbage).await;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
@@ -125,6 +136,8 @@ fn representation(folder: &Folder) -> Value {
             "sync": paths::sync(id),
             "news": paths::news(id),
             "media": paths::all_media(id),
+            "uploads": paths::uploads(id),
+            "wanted": paths::wanted(id),
             "ticket": paths::folder_ticket(id),
         },
     })

@@ -62,3 +62,11 @@ pub(crate) fn all_media(folder: Id) -> String {
 pub(crate) fn media(folder: Id, hash: MediaHash) -> String {
     format!("{FOLDERS}/{folder}/media/{hash}")
 }
+
+pub(crate) fn wanted(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/wanted")
+}
+
+pub(crate) fn uploads(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/uploads")
+}

@@ -18,6 +18,9 @@ pub(crate) async fn get_service() -> axum::Json<Value> {
             "mesh": paths::MESH,
             "users": "/identity/users",
             "token": "/identity/token",
+            "password": "/identity/password",
+            "sessions": "/identity/sessions",
+            "providers": "/identity/providers",
             "tickets": "/tickets",
             "challenge": "/tickets/challenge",
             "device": "/tickets/device",
@@ -30,11 +33,13 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
     access::mesh(&tickets, Action::Read)?;
     let user = app.store.user(tickets.user).await?;
     let user = user.ok_or_else(|| Problem::internal("tickets of a user who does not exist"))?;
+    let uploading = app.store.received(user.id, app.now()).await?;
     Ok(axum::Json(json!({
         "user": user.id.to_string(),
         "name": user.name,
         "quota": app.config.storage.quota,
         "used": user.used,
+        "uploading": uploading,
         "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS, "news": paths::NEWS }, // GPH-010
     })))
 }

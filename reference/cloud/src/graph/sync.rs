@@ -28,11 +28,12 @@ pub(crate) async fn get(
     tickets: Tickets,
     Params(Since { since, limit }): Params<Since>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
+    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let limit = page(limit)?;
     let since = since.map_or(Ok(0), |text| watermark::read(&app, folder, &text))?; // GPH-061
     let delta = app.store.entries_since(folder, since, limit).await?.ok_or(req::GPH_061)?;
-    let items = delta.entries.into_iter().map(|entry| entries::item(folder, entry));
+    let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
+    let items = delta.entries.iter().map(|entry| entries::item(folder, entry, &missing));
     let mut body = collection(&paths::sync(folder), items);
     let next = watermark::write(&app, folder, delta.seq);
     body["more"] = delta.more.into();

@@ -1,5 +1,38 @@
-//! The identity service: a name and a password give a token (`spec/identity.md`).
+//! The identity service: finds out who somebody is, and gives out a token (`spec/identity.md`).
+//!
+//! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), others later. All end in
+//! [`sessions::begin`].
 
+pub(crate) mod change;
 pub(crate) mod password;
+pub(crate) mod sessions;
+pub(crate) mod throttle;
 pub(crate) mod tokens;
 pub(crate) mod users;
+
+use axum::extract::State;
+use meshproof_proto::requirement::{self as req, demand};
+use serde_json::{Value, json};
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// By name and password.
+pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
+    provider: "password",
+    class: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+};
+
+/// `GET /identity/providers`: how people may sign in here (IDN-035).
+pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
+    let mut items = Vec::new();
+    if app.config.identity.password_sign_in {
+        items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
+    }
+    axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
+}
+
+/// Whether people may sign in by password here (IDN-036).
+fn passwords_are_on(app: &App) -> Result<(), Problem> {
+    Ok(demand(app.config.identity.password_sign_in, req::IDN_036)?)
+}

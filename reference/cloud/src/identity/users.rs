@@ -8,11 +8,14 @@ use meshproof_proto::requirement::{self as req, demand};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::{passwords_are_on, throttle};
 use crate::extract::Json;
 use crate::problem::Problem;
+use crate::source::Source;
 use crate::state::{App, new_id};
 
-const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
+/// What a password may be long.
+pub(super) const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=1_024;
 const NAME_BYTES: std::ops::RangeInclusive<usize> = 2..=63;
 
 /// A name and a password.
@@ -26,8 +29,11 @@ pub(crate) struct Credentials {
 /// Adds a user.
 pub(crate) async fn post(
     State(app): State<App>,
+    source: Source,
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
+    passwords_are_on(&app)?;
+    throttle::registration(&app, &source).await?;
     let user = register(&app, credentials.name, credentials.password).await?;
     Ok((StatusCode::CREATED, axum::Json(json!({ "user": user.to_string() }))).into_response())
 }

@@ -1,6 +1,9 @@
 //! The storage service (`spec/storage.md`).
 
 pub(crate) mod blobs;
-mod file_body;
 pub(crate) mod media;
-pub(crate) mod reserved;
+mod ranges;
+mod receive;
+pub(crate) mod sweep;
+pub(crate) mod uploads;
+pub(crate) mod wanted;

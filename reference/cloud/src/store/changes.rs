@@ -37,6 +37,7 @@ pub(crate) enum Verb {
     MappingAdded,
     MappingRemoved,
     FolderRenamed,
+    FolderStorage,
     /// In a mesh: the user is a member now.
     FolderAppeared,
     /// In a mesh: the user is no member any more, or the folder was removed.
@@ -58,6 +59,7 @@ impl Verb {
             Self::MappingAdded => "mapping.added",
             Self::MappingRemoved => "mapping.removed",
             Self::FolderRenamed => "folder.renamed",
+            Self::FolderStorage => "folder.storage",
             Self::FolderAppeared => "folder.appeared",
             Self::FolderGone => "folder.gone",
             Self::DeviceClaimed => "device.claimed",

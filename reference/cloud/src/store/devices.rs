@@ -63,7 +63,7 @@ impl Store {
     /// Adds a pending device, unless another claimed device has its key (GPH-031).
     pub(crate) async fn add_device(&self, device: Device) -> Result<(), StoreError> {
         self.write(move |sql| {
-            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+            demand(!key_in_use(sql, &device)?, req::GPH_031)?;
             let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag)
                 VALUES ($1, $2, $3, $4, $5, $6, $7)";
             let Device { id, user, name, spki, fingerprint, state, etag } = &device;
@@ -87,7 +87,7 @@ impl Store {
     /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).
     pub(crate) async fn claim_device(&self, device: Device, etag: String, by: Who) -> Result<(), StoreError> {
         self.change(by, move |sql, log| {
-            demand(!key_in_use(sql, &device.fingerprint)?, req::GPH_031)?;
+            demand(!key_in_use(sql, &device)?, req::GPH_031)?;
             let update =
                 "UPDATE devices SET state = 'claimed', etag = $1 WHERE id = $2 AND state = 'pending'";
             let claimed = sql.execute(update, values![&etag, device.id])? == 1;
@@ -213,9 +213,10 @@ pub(super) fn name_of(sql: &Sql<'_>, id: Id) -> Result<String, StoreError> {
     Ok(find(sql, id)?.map(|device| device.name).unwrap_or_default())
 }
 
-fn key_in_use(sql: &Sql<'_>, fingerprint: &str) -> Result<bool, StoreError> {
-    let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND state = 'claimed' LIMIT 1";
-    sql.exists(select, values![fingerprint])
+/// Whether another claimed device has its key.
+fn key_in_use(sql: &Sql<'_>, device: &Device) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM devices WHERE fingerprint = $1 AND id <> $2 AND state = 'claimed' LIMIT 1";
+    sql.exists(select, values![&device.fingerprint, device.id])
 }
 
 fn device(row: &Row<'_>) -> Result<Device, StoreError> {

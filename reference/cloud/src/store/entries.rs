@@ -9,8 +9,10 @@ use serde_json::json;
 
 use super::changes::{self, Verb};
 use super::members::Actor;
+use super::wanted::settle;
 use super::{Row, Store, StoreError, values};
 use crate::graph::paths;
+use crate::storage::blobs::Object;
 
 /// A file or directory of a folder, or the tombstone of one.
 #[derive(Clone, Debug)]
@@ -117,16 +119,19 @@ impl Store {
         .await
     }
 
-    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013).
+    /// Adds an entry, or replaces the one whose tag is still `from` (GPH-013). What no entry names any more is let go
+    /// (STO-035); returns the objects that had it.
     pub(crate) async fn put_entry(
         &self,
         folder: Id,
         entry: Entry,
         from: Option<String>,
         by: Actor,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Vec<Object>, StoreError> {
         self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
+            let select = "SELECT hash FROM entries WHERE folder_id = $1 AND id = $2";
+            let before = sql.first(select, values![folder, entry.id], |row| row.maybe_text(0))?.flatten();
             let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
             let detail = json!({ "path": entry.path });
             let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
@@ -150,7 +155,18 @@ impl Store {
                 seq,
                 from.as_deref().unwrap_or_default(),
             ];
-            Ok(demand(sql.execute(insert, values)? == 1, req::GPH_013)?)
+            demand(sql.execute(insert, values)? == 1, req::GPH_013)?;
+            let (mut garbage, now) = (Vec::new(), by.who.at);
+            if let Some(hash) = &entry.hash {
+                // The entry that its bytes waited for has come.
+                let update = "UPDATE media SET until = 0 WHERE folder_id = $1 AND hash = $2";
+                sql.execute(update, values![folder, hash])?;
+                garbage.extend(settle(sql, folder, hash, now)?);
+            }
+            if let Some(hash) = before.filter(|before| entry.hash.as_ref() != Some(before)) {
+                garbage.extend(settle(sql, folder, &hash, now)?);
+            }
+            Ok(garbage)
         })
         .await
     }

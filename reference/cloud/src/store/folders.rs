@@ -1,14 +1,15 @@
 //! Folders.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Role;
 use serde_json::json;
 
 use super::changes::{Verb, Who};
-use super::{Row, Sql, Store, StoreError, members, values};
+use super::members::Actor;
+use super::{Row, Sql, Store, StoreError, media, members, values, wanted};
 use crate::graph::paths;
+use crate::storage::blobs::Object;
 
 /// A folder.
 #[derive(Clone, Debug)]
@@ -90,58 +91,74 @@ impl Store {
         .await
     }
 
-    /// Renames the folder whose tag is still `from` (GPH-013).
-    pub(crate) async fn rename_folder(
+    /// Gives the folder whose tag is still `from` the name, storage and tag of `to` (GPH-013). Returns the objects that
+    /// a folder which became P2P-only held (STO-040).
+    pub(crate) async fn change_folder(
         &self,
-        id: Id,
-        name: String,
-        tags: (String, String),
-        by: Who,
-    ) -> Result<(), StoreError> {
-        let (from, to) = tags;
-        self.change(by, move |sql, log| {
-            let update = "UPDATE folders SET name = $1, etag = $2 WHERE id = $3 AND etag = $4";
-            demand(sql.execute(update, values![&name, &to, id, &from])? == 1, req::GPH_013)?;
-            let detail = json!({ "name": name });
-            log.record(id, Verb::FolderRenamed, &paths::folder(id), &detail)?;
-            for user in members_of(sql, id)? {
-                log.record(user, Verb::FolderRenamed, &paths::folder(id), &detail)?;
+        to: Folder,
+        from: String,
+        by: Actor,
+    ) -> Result<Vec<Object>, StoreError> {
+        self.change(by.who, move |sql, log| {
+            by.check(sql, to.id)?;
+            let select = "SELECT storage, name FROM folders WHERE id = $1";
+            let before =
+                sql.first(select, values![to.id], |row| Ok((row.parsed(0, Storage::parse)?, row.text(1)?)))?;
+            let update = "UPDATE folders SET name = $1, storage = $2, etag = $3 WHERE id = $4 AND etag = $5";
+            let values = values![&to.name, to.storage.name(), &to.etag, to.id, &from];
+            demand(sql.execute(update, values)? == 1, req::GPH_013)?;
+            let (before, name) = before.unwrap_or((to.storage, to.name.clone()));
+            let node = paths::folder(to.id);
+            if name != to.name {
+                let detail = json!({ "name": to.name });
+                log.record(to.id, Verb::FolderRenamed, &node, &detail)?;
+                for user in members_of(sql, to.id)? {
+                    log.record(user, Verb::FolderRenamed, &node, &detail)?;
+                }
             }
-            Ok(())
+            if before != to.storage {
+                let detail = json!({ "storage": to.storage.name() });
+                log.record(to.id, Verb::FolderStorage, &node, &detail)?;
+            }
+            match (before, to.storage) {
+                (Storage::Cloud, Storage::P2p) if !deviates(req::STO_040) => {
+                    sql.execute("DELETE FROM missing WHERE folder_id = $1", values![to.id])?;
+                    media::release_all(sql, to.id)
+                }
+                (Storage::P2p, Storage::Cloud) if !deviates(req::STO_041) => {
+                    wanted::miss_all(sql, to.id)?;
+                    Ok(Vec::new())
+                }
+                _ => Ok(Vec::new()),
+            }
         })
         .await
     }
 
-    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the media that
-    /// no folder holds any more.
+    /// Removes the folder whose tag is still `from`, with all in it, and credits its creator. Returns the objects that
+    /// no folder needs any more.
     pub(crate) async fn remove_folder(
         &self,
         id: Id,
         from: String,
-        by: Who,
-    ) -> Result<Vec<MediaHash>, StoreError> {
-        self.change(by, move |sql, log| {
+        by: Actor,
+    ) -> Result<Vec<Object>, StoreError> {
+        self.change(by.who, move |sql, log| {
+            by.check(sql, id)?;
+            let select = "SELECT 1 FROM folders WHERE id = $1 AND etag = $2";
+            demand(sql.exists(select, values![id, &from])?, req::GPH_013)?;
             log.raise(id)?; // who waits for news of the folder learns that it has gone
             let detail = json!({ "name": name_of(sql, id)? });
             for user in members_of(sql, id)? {
                 log.record(user, Verb::FolderGone, &paths::folder(id), &detail)?;
             }
-            let charged = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM media WHERE folder_id = $1";
-            let size = sql.first(charged, values![id], |row| row.number(0))?.unwrap_or(0);
-            let credit = "UPDATE users SET used = used - $1
-                WHERE id = (SELECT creator FROM folders WHERE id = $2)";
-            sql.execute(credit, values![size, id])?;
-            let removed =
-                sql.execute("DELETE FROM folders WHERE id = $1 AND etag = $2", values![id, &from])?;
-            demand(removed == 1, req::GPH_013)?;
-            let unheld = "SELECT hash FROM media m WHERE folder_id = $1 AND NOT EXISTS
-                (SELECT 1 FROM media o WHERE o.hash = m.hash AND o.folder_id <> $1)";
-            let unheld = sql.all(unheld, values![id], |row| row.parsed(0, MediaHash::parse))?;
-            for table in ["members", "mappings", "entries", "media"] {
+            let garbage = media::release_all(sql, id)?;
+            sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
+            for table in ["members", "mappings", "entries", "missing"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;
-            Ok(unheld)
+            Ok(garbage)
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
@@ -17,9 +18,13 @@ mod postgres;
 mod postgres_tests;
 #[cfg(test)]
 mod races;
+pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod throttle;
+pub(crate) mod uploads;
 pub(crate) mod users;
+pub(crate) mod wanted;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +38,9 @@ use crate::config;
 /// In order. A database remembers how many of them it has.
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0007_desktop.sql"),
 ];
 
@@ -146,7 +153,12 @@ impl Store {
         work: impl Fn(&Sql<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let store = self.clone();
-        tokio::task::spawn_blocking(move || store.0.database.write(work)).await?
+        tokio::task::spawn_blocking(move || store.write_here(work)).await?
+    }
+
+    /// Writes on this thread, which may block.
+    fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.0.database.write(work)
     }
 }
 

@@ -1,7 +1,6 @@
-//! Users and their tokens.
+//! Users.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::time::UnixTime;
 
 use super::{Row, Store, StoreError, values};
 
@@ -10,17 +9,10 @@ use super::{Row, Store, StoreError, values};
 pub(crate) struct User {
     pub(crate) id: Id,
     pub(crate) name: String,
-    /// The PHC string of the password (IDN-006).
-    pub(crate) password: String,
+    /// The PHC string of the password (IDN-006), if there is one.
+    pub(crate) password: Option<String>,
     /// Bytes charged.
     pub(crate) used: u64,
-}
-
-/// Who holds a token, and until when.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TokenHolder {
-    pub(crate) user: Id,
-    pub(crate) expires: UnixTime,
 }
 
 const COLUMNS: &str = "SELECT id, name, password, used FROM users";
@@ -52,34 +44,13 @@ impl Store {
         let select = format!("{COLUMNS} WHERE id = $1");
         self.read(move |sql| sql.first(&select, values![id], user)).await
     }
-
-    /// Keeps the hash of a token, and forgets tokens that ended before `now`.
-    pub(crate) async fn add_token(
-        &self,
-        hash: String,
-        holder: TokenHolder,
-        now: UnixTime,
-    ) -> Result<(), StoreError> {
-        self.write(move |sql| {
-            sql.execute("DELETE FROM tokens WHERE expires < $1", values![now])?;
-            let insert = "INSERT INTO tokens (hash, user_id, expires) VALUES ($1, $2, $3)";
-            sql.execute(insert, values![&hash, holder.user, holder.expires])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Who holds the token with this hash. It may have ended.
-    pub(crate) async fn token_holder(&self, hash: String) -> Result<Option<TokenHolder>, StoreError> {
-        self.read(move |sql| {
-            sql.first("SELECT user_id, expires FROM tokens WHERE hash = $1", values![&hash], |row| {
-                Ok(TokenHolder { user: row.id(0)?, expires: row.time(1)? })
-            })
-        })
-        .await
-    }
 }
 
 fn user(row: &Row<'_>) -> Result<User, StoreError> {
-    Ok(User { id: row.id(0)?, name: row.text(1)?, password: row.text(2)?, used: row.number(3)? })
+    Ok(User {
+        id: row.id(0)?,
+        name: row.text(1)?,
+        password: Some(row.text(2)?).filter(|hash| !hash.is_empty()),
+        used: row.number(3)?,
+    })
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_cloud::{Clock, Config, PasswordCost, Running, start};
 use meshproof_proto::codec::{hex, hex_array};
 use meshproof_proto::crypto::{DEFAULT, PrivateKey};
-use meshproof_proto::identity;
+use meshproof_proto::identity::{self, Binding, Purpose};
 use meshproof_proto::time::UnixTime;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
@@ -207,7 +207,8 @@ impl<'a> Session<'a> {
     pub(crate) async fn claimed(&self, pem: &str) -> String {
         let pending = self.claim(pem).await;
         assert_eq!(pending.status, StatusCode::CREATED, "{:?}", pending.body);
-        let proof = json!({"answer": answer(pem, &pending.body["proof"])});
+        let proof =
+            json!({"answer": answer(pem, &pending.text("device"), Purpose::Claim, &pending.body["proof"])});
         let claimed = self.post(pending.body["links"]["proof"].as_str().unwrap(), proof).await;
         assert_eq!(claimed.status, StatusCode::OK, "{:?}", claimed.body);
         assert_eq!(claimed.text("state"), "claimed");
@@ -217,8 +218,8 @@ impl<'a> Session<'a> {
     /// Signs a device in by its key.
     pub(crate) async fn device(&self, id: &str, pem: &str) -> Session<'a> {
         let challenge = self.world.post("/tickets/challenge", json!({"device": id})).await.body;
-        let proof =
-            json!({"device": id, "challenge": challenge["challenge"], "answer": answer(pem, &challenge)});
+        let right = answer(pem, id, Purpose::SignIn, &challenge);
+        let proof = json!({"device": id, "challenge": challenge["challenge"], "answer": right});
         let signed_in = self.world.post("/tickets/device", proof).await;
         assert_eq!(signed_in.status, StatusCode::OK, "{:?}", signed_in.body);
         let tickets = strings(&signed_in.body["tickets"]);
@@ -303,10 +304,19 @@ pub(crate) fn spki(pem: &str) -> String {
     STANDARD.encode(private_key(pem).spki().der())
 }
 
-/// The answer to a challenge by the holder of the key.
-pub(crate) fn answer(pem: &str, challenge: &Value) -> String {
+/// The audience of a cloud that is named as in [`Config::new`].
+pub(crate) const AUDIENCE: &str = "urn:meshproof:cloud:localhost";
+
+/// The answer of the device to a challenge, by the holder of the key.
+pub(crate) fn answer(pem: &str, device: &str, purpose: Purpose, challenge: &Value) -> String {
+    let device = meshproof_proto::codec::Id::parse(device).unwrap();
+    bound_answer(pem, &Binding { purpose, device, audience: AUDIENCE }, challenge)
+}
+
+/// The answer to a challenge, good for what `binding` says.
+pub(crate) fn bound_answer(pem: &str, binding: &Binding<'_>, challenge: &Value) -> String {
     let id = hex_array(challenge["challenge"].as_str().unwrap()).unwrap();
     let ciphertext = STANDARD.decode(challenge["ciphertext"].as_str().unwrap()).unwrap();
     let mut entropy = |out: &mut [u8]| getrandom::fill(out).unwrap();
-    hex(&identity::answer(DEFAULT, &*private_key(pem), &id, &ciphertext, &mut entropy))
+    hex(&identity::answer(DEFAULT, &*private_key(pem), &id, &ciphertext, binding, &mut entropy))
 }

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::identity::Purpose;
 use meshproof_proto::ticket::{Presenter, Role, Verifier, device_audience, pair};
 use meshproof_proto::time::UnixTime;
 use reqwest::Method;
@@ -30,6 +31,8 @@ async fn folders() {
             "news": format!("{folder}/news"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
+            "uploads": format!("{folder}/uploads"),
+            "wanted": format!("{folder}/wanted"),
         })
     );
     let listed = ann.get("/mesh/objects").await.body;
@@ -125,7 +128,7 @@ async fn claiming() {
     pending.is(201);
     assert_eq!(pending.text("state"), "pending");
     let proof_path = pending.body["links"]["proof"].as_str().unwrap().to_owned();
-    let right = answer(DEVICE_X, &pending.body["proof"]);
+    let right = answer(DEVICE_X, &pending.text("device"), Purpose::Claim, &pending.body["proof"]);
     bob.post(&proof_path, json!({"answer": right})).await.refused(403, "GPH-017");
     ann.post(&proof_path, json!({"answer": "0".repeat(64)})).await.refused(401, "GPH-033");
     let claimed = ann.post(&proof_path, json!({"answer": right})).await;
@@ -166,7 +169,8 @@ async fn a_device_makes_no_successor() {
     stolen.claim(DEVICE_Z).await.refused(403, "GPH-035");
     let pending = ann.claim(DEVICE_Z).await;
     let proof = pending.body["links"]["proof"].as_str().unwrap();
-    let right = json!({"answer": answer(DEVICE_Z, &pending.body["proof"])});
+    let right =
+        json!({"answer": answer(DEVICE_Z, &pending.text("device"), Purpose::Claim, &pending.body["proof"])});
     stolen.post(proof, right.clone()).await.refused(403, "GPH-035");
     ann.post(proof, right).await.is(200);
     let (x, y) = (format!("/mesh/devices/{x}"), format!("/mesh/devices/{y}"));

@@ -1,6 +1,10 @@
 //! Signing people and devices in (`spec/identity.md`).
 
-use crate::common::{Answer, DEVICE_3072, DEVICE_X, PASSWORD, World, answer};
+use crate::common::{
+    AUDIENCE, Answer, DEVICE_3072, DEVICE_X, DEVICE_Y, PASSWORD, World, answer, bound_answer,
+};
+use meshproof_proto::codec::Id;
+use meshproof_proto::identity::{Binding, Purpose};
 use reqwest::Method;
 use serde_json::json;
 
@@ -62,9 +66,21 @@ async fn tokens() {
     };
     trade("AAAA").await.refused(401, "IDN-007");
     Answer::of(world.http.post(world.url("/tickets"))).await.refused(401, "IDN-007");
+    // IDN-032: an hour without use; using it begins the hour anew.
     world.clock.advance(3_599);
     trade(&ann.token).await.is(200);
-    world.clock.advance(1);
+    world.clock.advance(3_599);
+    trade(&ann.token).await.is(200);
+    world.clock.advance(3_600);
+    trade(&ann.token).await.refused(401, "IDN-032");
+    // Twelve hours are the end in any case.
+    let mut ann = ann;
+    ann.sign_in().await;
+    for _ in 0..23 {
+        world.clock.advance(1_800);
+        trade(&ann.token).await.is(200);
+    }
+    world.clock.advance(1_800);
     trade(&ann.token).await.refused(401, "IDN-007");
 }
 
@@ -90,13 +106,12 @@ async fn challenges_are_for_one_answer() {
     let x = ann.claimed(DEVICE_X).await;
     let challenge = world.post("/tickets/challenge", json!({"device": x})).await.body;
     let proof = |answer: &str| json!({"device": x, "challenge": challenge["challenge"], "answer": answer});
-    let right = answer(DEVICE_X, &challenge);
+    let right = answer(DEVICE_X, &x, Purpose::SignIn, &challenge);
     world.post("/tickets/device", proof(&"0".repeat(64))).await.refused(401, "IDN-010");
     world.post("/tickets/device", proof(&right)).await.refused(401, "IDN-011");
 
     let challenge = world.post("/tickets/challenge", json!({"device": x})).await.body;
-    let right =
-        json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &challenge)});
+    let right = json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &x, Purpose::SignIn, &challenge)});
     world.post("/tickets/device", right.clone()).await.is(200);
     world.post("/tickets/device", right).await.refused(401, "IDN-011");
 }
@@ -109,8 +124,7 @@ async fn challenges_end_after_a_minute() {
     let x = ann.claimed(DEVICE_X).await;
     for (seconds, in_time) in [(60, true), (61, false)] {
         let challenge = world.post("/tickets/challenge", json!({"device": x})).await.body;
-        let proof =
-            json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &challenge)});
+        let proof = json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &x, Purpose::SignIn, &challenge)});
         world.clock.advance(seconds);
         let answered = world.post("/tickets/device", proof).await;
         if in_time { answered.is(200) } else { answered.refused(401, "IDN-012") }
@@ -129,11 +143,70 @@ async fn devices_that_are_none_look_like_devices() {
         let proof = json!({
             "device": device,
             "challenge": challenge.body["challenge"],
-            "answer": answer(DEVICE_X, &challenge.body),
+            "answer": answer(DEVICE_X, &device, Purpose::SignIn, &challenge.body),
         });
         assert!(lengths.contains(&challenge.text("ciphertext").len()));
         world.post("/tickets/device", proof).await.refused(401, "IDN-010");
     }
+}
+
+#[tokio::test]
+async fn answers_are_good_for_one_thing() {
+    // IDN-015, IDN-016, IDN-017
+    let world = World::new().await;
+    let ann = world.user("ann").await;
+    let x = ann.claimed(DEVICE_X).await;
+    let right = Binding { purpose: Purpose::SignIn, device: Id::parse(&x).unwrap(), audience: AUDIENCE };
+    let others = [
+        Binding { purpose: Purpose::Claim, ..right },
+        Binding { device: Id::default(), ..right },
+        Binding { audience: "urn:meshproof:cloud:elsewhere", ..right },
+        Binding { audience: "", ..right },
+    ];
+    for binding in others.iter().chain([&right]) {
+        let challenge = world.post("/tickets/challenge", json!({"device": x})).await.body;
+        let answer = bound_answer(DEVICE_X, binding, &challenge);
+        let proof = json!({"device": x, "challenge": challenge["challenge"], "answer": answer});
+        let answered = world.post("/tickets/device", proof).await;
+        if binding.audience == right.audience
+            && binding.device == right.device
+            && binding.purpose == right.purpose
+        {
+            answered.is(200);
+        } else {
+            answered.refused(401, "IDN-010");
+        }
+    }
+    // A claim is no sign-in either.
+    let pending = ann.claim(DEVICE_Y).await;
+    let path = pending.body["links"]["proof"].as_str().unwrap();
+    let device = pending.text("device");
+    let wrong = answer(DEVICE_Y, &device, Purpose::SignIn, &pending.body["proof"]);
+    ann.post(path, json!({"answer": wrong})).await.refused(401, "GPH-033");
+    let right = answer(DEVICE_Y, &device, Purpose::Claim, &pending.body["proof"]);
+    ann.post(path, json!({"answer": right})).await.is(200);
+}
+
+#[tokio::test]
+async fn challenges_outlive_the_process() {
+    let data = tempfile::tempdir().unwrap();
+    let unknown = "5".repeat(32);
+    let (x, challenge, decoy);
+    {
+        let mut world = World::on(data.path(), |_| ()).await;
+        x = world.user("ann").await.claimed(DEVICE_X).await;
+        challenge = world.post("/tickets/challenge", json!({"device": x})).await.body;
+        decoy = world.post("/tickets/challenge", json!({"device": unknown})).await.text("ciphertext");
+        world.running.take().unwrap().shutdown().await.unwrap();
+    }
+    let world = World::on(data.path(), |_| ()).await;
+    let right = answer(DEVICE_X, &x, Purpose::SignIn, &challenge);
+    let proof = json!({"device": x, "challenge": challenge["challenge"], "answer": right});
+    world.post("/tickets/device", proof.clone()).await.is(200);
+    world.post("/tickets/device", proof).await.refused(401, "IDN-011");
+    // IDN-009: a device that does not exist keeps the size of its key.
+    let again = world.post("/tickets/challenge", json!({"device": unknown})).await.text("ciphertext");
+    assert_eq!(again.len(), decoy.len());
 }
 
 #[tokio::test]
@@ -146,8 +219,7 @@ async fn a_revoked_device_is_refused() {
     let node = ann.get(&format!("/mesh/devices/{x}")).await;
     ann.send(Method::DELETE, &format!("/mesh/devices/{x}"), None, Some(&node.etag())).await.is(204);
 
-    let proof =
-        json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &challenge)});
+    let proof = json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &x, Purpose::SignIn, &challenge)});
     world.post("/tickets/device", proof).await.refused(401, "IDN-013");
     // TKT-026, and on the wire TKT-031
     device.get("/mesh").await.refused(401, "TKT-031");

@@ -3,6 +3,7 @@
 mod changes;
 mod common;
 mod config;
+mod contents;
 mod contract;
 mod desktop;
 mod graph;
@@ -11,5 +12,6 @@ mod many_folders;
 mod meshd;
 mod openapi;
 mod requests;
+mod sign_in;
 mod storage;
 mod uploads;

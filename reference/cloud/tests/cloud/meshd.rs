@@ -15,10 +15,10 @@ fn meshd(data: &Path) -> Command {
 }
 
 /// Starts the program and waits until it answers. A test that fails leaves no process behind.
-struct Server(Child);
+pub(crate) struct Server(Child);
 
 impl Server {
-    fn start(data: &Path) -> (Self, World) {
+    pub(crate) fn start(data: &Path) -> (Self, World) {
         let mut child = meshd(data).args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
@@ -61,7 +61,7 @@ async fn what_was_answered_survives_kill() {
     assert!(ann.get(&format!("{folder}/media/{hash}")).await.bytes == bytes);
 }
 
-fn session<'a>(world: &'a World, id: &str) -> Session<'a> {
+pub(crate) fn session<'a>(world: &'a World, id: &str) -> Session<'a> {
     Session { world, id: id.into(), name: "ann".into(), tickets: Vec::new(), token: String::new() }
 }
 

@@ -38,7 +38,7 @@ fn put(session: &Session<'_>, folder: &str, hash: &str, body: reqwest::Body) -> 
 }
 
 /// The bytes of all files below a folder.
-fn on_disk(folder: &Path) -> u64 {
+pub(crate) fn on_disk(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let sizes = entries.flatten().map(|entry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => on_disk(&entry.path()),
@@ -48,7 +48,7 @@ fn on_disk(folder: &Path) -> u64 {
 }
 
 /// Waits until it holds, for ten seconds.
-async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     for _ in 0..500 {
         if holds().await {
             return;
@@ -142,18 +142,42 @@ async fn files_without_a_row_go_when_the_server_starts() {
     ann.put_media(&folder, &hash(b"held"), b"held").await.is(201);
     world.running.unwrap().shutdown().await.unwrap();
 
-    let blob = |name: &str| data.path().join("blobs").join(&name[..2]).join(&name[2..]);
-    let (held, orphan) = (blob(&hash(b"held")), blob(&hash(b"orphan")));
-    std::fs::create_dir_all(orphan.parent().unwrap()).unwrap();
-    std::fs::write(&orphan, b"orphan").unwrap();
-    let foreign = data.path().join("blobs").join("README");
-    std::fs::write(&foreign, b"not ours").unwrap();
+    // All are two hours old but the last, which another server may be about to name in a row.
+    let (blobs, incoming) = (data.path().join("blobs"), data.path().join("incoming"));
+    let name = hash(b"orphan");
+    let folder = blobs.join(&name[..2]);
+    std::fs::create_dir_all(&folder).unwrap();
+    let [orphan, legacy, foreign, young] = [
+        format!("{}-0123456789abcdef", &name[2..]),
+        name[2..].into(),
+        "README".into(),
+        format!("{}-{:016}", &name[2..], 1),
+    ]
+    .map(|name| folder.join(name));
+    let unfinished = incoming.join("x");
+    for file in [&orphan, &legacy, &foreign, &young, &unfinished] {
+        std::fs::write(file, b"orphan").unwrap();
+    }
+    let hours_ago = std::time::SystemTime::now() - Duration::from_hours(2);
+    for file in files(&blobs).into_iter().chain([unfinished.clone()]).filter(|file| *file != young) {
+        std::fs::File::options().append(true).open(file).unwrap().set_modified(hours_ago).unwrap();
+    }
 
-    let _world = World::on(data.path(), |_| ()).await;
-    assert!(!orphan.exists() && held.exists() && foreign.exists());
+    let world = World::on(data.path(), |_| ()).await;
+    let gone = || [&orphan, &legacy, &unfinished].iter().all(|file| !file.exists());
+    eventually("the orphans have gone", async || gone()).await;
+    assert!(foreign.exists() && young.exists());
+    drop(world);
+    assert_eq!(files(&blobs).len(), 3, "what is held is there");
 }
 
-/// Two servers on one data directory would sweep each other's files away.
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+/// Who starts a second one does not mean it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_data_directory_has_one_server() {
     let data = tempfile::tempdir().unwrap();

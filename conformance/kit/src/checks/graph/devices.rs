@@ -11,7 +11,7 @@ use crate::oracle::ticket::{Issuer, Verification, pair, uri, verify};
 use crate::target::cloud::{Reply, call};
 use crate::target::peer::now;
 use crate::target::world::{
-    Device, User, World, answer, claim, device_tickets, post_claim, post_proof, revoke,
+    Binding, Device, User, World, answer, claim, device_tickets, post_claim, post_proof, revoke,
 };
 use crate::vectors::fixtures::{self, Key};
 
@@ -183,7 +183,7 @@ async fn pending(context: Context) -> Verdict {
     let reply = call(&context, "PUT", &mapping).tickets(&folder.tickets).json(&json!({})).send().await?;
     reply.expect_problem(409, "device-pending")?;
     post_pair(&context, &world.laptop, &id).await?.expect_problem(409, "device-pending")?;
-    let tickets = match device_tickets(&context, &id, &world.spare_key).await {
+    let tickets = match device_tickets(&context, &id, &world.spare_key, &world.alice.grant.audience).await {
         // A challenge that nobody can answer is as good as a refused answer.
         Err(Stop::Fail(_)) => None,
         other => Some(other?.status),
@@ -203,10 +203,14 @@ async fn claim_only(
     Ok((reply.text("device")?, reply.json()?["proof"].clone()))
 }
 
+fn claiming<'a>(world: &'a World, device: &'a str) -> Binding<'a> {
+    Binding { purpose: "claim", device, audience: &world.alice.grant.audience }
+}
+
 async fn wrong_proof(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let (id, proof) = claim_only(&context, &world.alice, &world).await?;
-    let right = answer(&world.spare_key, &proof)?;
+    let right = answer(&world.spare_key, &claiming(&world, &id), &proof)?;
     let wrong: String = right.chars().rev().collect();
     post_proof(&context, &world.alice, &id, &wrong).await?.expect_problem(401, "device-proof-failed")?;
     let path = format!("/mesh/devices/{id}");
@@ -258,7 +262,7 @@ async fn successor(context: Context) -> Verdict {
     reply.expect_problem(403, "not-authorised")?;
 
     let (id, proof) = claim_only(&context, &world.alice, &world).await?;
-    let body = json!({"answer": answer(&world.spare_key, &proof)?});
+    let body = json!({"answer": answer(&world.spare_key, &claiming(&world, &id), &proof)?});
     let path = format!("/mesh/devices/{id}/proof");
     let proved = call(&context, "POST", &path).tickets(thief).json(&body).send().await?;
     success(revoke(&context, &world.alice, &id).await?, "revoking a pending device")?;

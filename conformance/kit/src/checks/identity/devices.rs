@@ -5,7 +5,9 @@ use crate::check::{Check, Context, Verdict, demand};
 use crate::checks::ticket::verified;
 use crate::oracle::crypto::{from_base64, from_hex, hex};
 use crate::oracle::ticket::uri;
-use crate::target::world::{Grant, World, answer, challenge, claim, device_tickets, post_answer, revoke};
+use crate::target::world::{
+    Binding, Grant, World, answer, challenge, claim, device_tickets, post_answer, revoke,
+};
 
 const HONEST: &str = "idn.device.honest";
 
@@ -32,6 +34,22 @@ pub(super) fn checks() -> Vec<Check> {
             right_after_wrong,
         )
         .twin(HONEST),
+        check(
+            "idn.device.bound-to-audience",
+            &["IDN-015"],
+            "an answer for a cloud with another audience",
+            other_audience,
+        )
+        .twin(HONEST),
+        check(
+            "idn.device.bound-to-device",
+            &["IDN-016"],
+            "an answer in the name of another device",
+            bound_to_other_device,
+        )
+        .twin(HONEST),
+        check("idn.device.bound-to-purpose", &["IDN-017"], "an answer for a claim", other_purpose)
+            .twin(HONEST),
         check("idn.device.revoked", &["IDN-013"], "the proof of a revoked device", revoked)
             .twin(HONEST)
             .in_turn("spare key"),
@@ -42,7 +60,9 @@ const FAILED: &str = "device-proof-failed";
 
 async fn honest(context: Context) -> Verdict {
     let world = World::get(&context).await?;
-    let reply = device_tickets(&context, &world.laptop.id, &world.laptop.key).await?.expect(200)?;
+    let reply = device_tickets(&context, &world.laptop.id, &world.laptop.key, &world.alice.grant.audience)
+        .await?
+        .expect(200)?;
     let tickets = verified(&Grant::read(&reply)?)?;
     let subject = format!("{}{}", uri::DEVICE, world.laptop.id);
     demand!(
@@ -94,21 +114,23 @@ async fn unknown(context: Context) -> Verdict {
 async fn wrong_answer(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let asked = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
-    let wrong = flipped(&answer(&world.laptop.key, &asked)?);
+    let wrong = flipped(&answer(&world.laptop.key, &honest_binding(&world), &asked)?);
     post_answer(&context, &world.laptop.id, &asked, &wrong).await?.expect_problem(401, FAILED)
 }
 
 async fn other_device(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let asked = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
-    let right = answer(&world.laptop.key, &asked)?;
+    // Bound to the device that shows it: only that the challenge was another's is wrong with it.
+    let binding = Binding { device: &world.phone.id, ..honest_binding(&world) };
+    let right = answer(&world.laptop.key, &binding, &asked)?;
     post_answer(&context, &world.phone.id, &asked, &right).await?.expect_problem(401, FAILED)
 }
 
 async fn twice(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let asked = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
-    let right = answer(&world.laptop.key, &asked)?;
+    let right = answer(&world.laptop.key, &honest_binding(&world), &asked)?;
     post_answer(&context, &world.laptop.id, &asked, &right).await?.expect(200)?;
     post_answer(&context, &world.laptop.id, &asked, &right).await?.expect_problem(401, FAILED)
 }
@@ -116,7 +138,7 @@ async fn twice(context: Context) -> Verdict {
 async fn right_after_wrong(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let asked = challenge(&context, &world.laptop.id).await?.expect(200)?.json()?;
-    let right = answer(&world.laptop.key, &asked)?;
+    let right = answer(&world.laptop.key, &honest_binding(&world), &asked)?;
     post_answer(&context, &world.laptop.id, &asked, &flipped(&right)).await?.expect(401)?;
     post_answer(&context, &world.laptop.id, &asked, &right).await?.expect_problem(401, FAILED)
 }
@@ -126,10 +148,51 @@ async fn revoked(context: Context) -> Verdict {
     let device = claim(&context, &world.alice, "lost", &world.spare_key).await?;
     // Asked before: a challenge for a revoked device is one that nobody can answer (IDN-009).
     let asked = challenge(&context, &device.id).await?.expect(200)?.json()?;
-    let right = answer(&device.key, &asked)?;
+    let right = answer(&device.key, &Binding { device: &device.id, ..honest_binding(&world) }, &asked)?;
     let reply = revoke(&context, &world.alice, &device.id).await?;
     demand!((200..300).contains(&reply.status), "revoking a device was answered with {}", reply.status);
     post_answer(&context, &device.id, &asked, &right).await?.expect_problem(401, FAILED)
+}
+
+fn honest_binding(world: &World) -> Binding<'_> {
+    Binding { purpose: "sign-in", device: &world.laptop.id, audience: &world.alice.grant.audience }
+}
+
+/// Each answer is that of the twin but for one part of what it is bound to.
+async fn refused_bindings(
+    context: &Context,
+    world: &World,
+    bindings: impl IntoIterator<Item = Binding<'_>>,
+) -> Verdict {
+    for binding in bindings {
+        let asked = challenge(context, &world.laptop.id).await?.expect(200)?.json()?;
+        let answer = answer(&world.laptop.key, &binding, &asked)?;
+        context.note("binding", format!("{binding:?}"));
+        post_answer(context, &world.laptop.id, &asked, &answer).await?.expect_problem(401, FAILED)?;
+    }
+    Ok(())
+}
+
+async fn other_audience(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let right = honest_binding(&world);
+    let longer = format!("{}.example", right.audience);
+    let others = [longer.as_str(), "urn:meshproof:cloud:elsewhere", ""];
+    refused_bindings(&context, &world, others.map(|audience| Binding { audience, ..right })).await
+}
+
+async fn bound_to_other_device(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let right = honest_binding(&world);
+    let nobody = "0".repeat(32);
+    let others = [world.phone.id.as_str(), &nobody];
+    refused_bindings(&context, &world, others.map(|device| Binding { device, ..right })).await
+}
+
+async fn other_purpose(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let right = honest_binding(&world);
+    refused_bindings(&context, &world, ["claim", ""].map(|purpose| Binding { purpose, ..right })).await
 }
 
 fn flipped(answer: &str) -> String {

@@ -4,16 +4,20 @@
 //! |---|---|
 //! | [`people`] | names, passwords, tokens |
 //! | [`devices`] | challenges and answers |
+//! | [`limits`] | too many attempts |
+//! | [`sessions`] | sessions, signing out, change of password, providers |
 
 mod devices;
+mod limits;
 mod people;
+mod sessions;
 
 use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Verdict};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [people::checks(), devices::checks()].concat()
+    [people::checks(), devices::checks(), limits::checks(), sessions::checks()].concat()
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check

@@ -1,4 +1,15 @@
 //! storage.md, against a cloud.
+//!
+//! | file | section |
+//! |---|---|
+//! | this | 4.1, media |
+//! | [`ranges`] | 4.2, parts and conditions |
+//! | [`uploads`] | 4.3, uploads that can be resumed |
+//! | [`contents`] | 4.4, what the cloud holds, wants and leaves to devices |
+
+mod contents;
+mod ranges;
+mod uploads;
 
 use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Stop, Verdict, demand};
@@ -11,8 +22,16 @@ const HONEST: &str = "sto.roundtrip";
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
+    [media_checks(), ranges::checks(), uploads::checks(), contents::checks()].concat()
+}
+
+fn check(id: &str, reqs: &[&str], title: &str, run: fn(Context) -> Running) -> Check {
+    Check::new(Role::Cloud, Part::Storage, id, reqs, title, run)
+}
+
+fn media_checks() -> Vec<Check> {
     let check = |id: &str, reqs: &[&str], title: &str, run: fn(Context) -> Running| {
-        let check = Check::new(Role::Cloud, Part::Storage, id, reqs, title, run);
+        let check = check(id, reqs, title, run);
         if id == HONEST { check } else { check.twin(HONEST) }
     };
     vec![
@@ -33,7 +52,9 @@ pub fn checks() -> Vec<Check> {
         check("sto.stranger", &["STO-007"], "bytes of a folder that is somebody else's", |context| {
             Box::pin(stranger(context))
         }),
-        check("sto.reader", &["STO-007"], "bytes stored by a reader", |context| Box::pin(reader(context))),
+        check("sto.reader", &["STO-007"], "bytes stored, uploaded and deleted by a reader", |context| {
+            Box::pin(reader(context))
+        }),
     ]
 }
 
@@ -51,6 +72,10 @@ async fn put(context: &Context, path: &str, tickets: &[String], content: &[u8]) 
 
 async fn get(context: &Context, path: &str, tickets: &[String]) -> Result<Reply, Stop> {
     call(context, "GET", path).tickets(tickets).send().await
+}
+
+async fn delete(context: &Context, path: &str, tickets: &[String]) -> Result<Reply, Stop> {
+    call(context, "DELETE", path).tickets(tickets).send().await
 }
 
 async fn roundtrip(context: Context) -> Verdict {
@@ -96,26 +121,44 @@ async fn mismatch(context: Context) -> Verdict {
 /// Uploads this much at most to reach a quota.
 const AFFORDABLE: u64 = 64 << 20;
 
-async fn quota(context: Context) -> Verdict {
-    let mut world = World::get(&context).await?;
-    // A person of its own, for the others need their quota.
-    world.alice = new_user(&context, "quota").await?;
-    let mesh = call(&context, "GET", "/mesh")
-        .tickets(&world.alice.grant.tickets)
-        .send()
-        .await?
-        .expect(200)?
-        .json()?;
-    let (Some(quota), Some(used)) = (mesh["quota"].as_u64(), mesh["used"].as_u64()) else {
-        return Err(Stop::Fail("the mesh has no `quota` and `used`".to_owned()));
-    };
-    let left = quota.saturating_sub(used);
-    if left > AFFORDABLE {
-        return Err(Stop::NotApplicable(format!("{left} bytes of quota are more than the kit uploads")));
+/// A person of their own with a folder, for checks of the quota: the others need theirs.
+struct Saver {
+    world: World,
+    folder: Folder,
+    /// What may still be charged.
+    left: u64,
+}
+
+impl Saver {
+    async fn new(context: &Context) -> Result<Saver, Stop> {
+        let mut world = World::get(context).await?;
+        world.alice = new_user(context, "quota").await?;
+        let folder = Folder::new(context, &world, "cloud").await?;
+        let (quota, used) = accounts(context, &folder.tickets).await?;
+        Ok(Saver { world, folder, left: quota.saturating_sub(used) })
     }
-    let folder = Folder::new(&context, &world, "cloud").await?;
-    let block = context.random::<4096>();
-    let content: Vec<u8> = block.iter().copied().cycle().take(usize::try_from(left)?).collect();
+
+    /// As many bytes as are left, if the kit can send so many.
+    fn bytes(&self, context: &Context) -> Result<Vec<u8>, Stop> {
+        if self.left > AFFORDABLE {
+            let left = self.left;
+            return Err(Stop::NotApplicable(format!("{left} bytes of quota are more than the kit uploads")));
+        }
+        let block = context.random::<4096>();
+        Ok(block.iter().copied().cycle().take(usize::try_from(self.left)?).collect())
+    }
+}
+
+/// `quota` and `used` of the mesh.
+async fn accounts(context: &Context, tickets: &[String]) -> Result<(u64, u64), Stop> {
+    let mesh = get(context, "/mesh", tickets).await?.expect(200)?.json()?;
+    let both = mesh["quota"].as_u64().zip(mesh["used"].as_u64());
+    both.ok_or_else(|| Stop::Fail("the mesh has no `quota` and `used`".to_owned()))
+}
+
+async fn quota(context: Context) -> Verdict {
+    let saver = Saver::new(&context).await?;
+    let (folder, content) = (&saver.folder, saver.bytes(&context)?);
     put(&context, &media(&folder.path, &content), &folder.tickets, &content).await?.expect(201)?;
     let more = b"x";
     let path = media(&folder.path, more);
@@ -156,5 +199,8 @@ async fn reader(context: Context) -> Verdict {
     let bob = folder.invite(&context, &world.bob, "reader").await?;
     let content = context.random::<500>();
     let path = media(&folder.path, &content);
-    put(&context, &path, &bob, &content).await?.expect_problem(403, "not-authorised")
+    put(&context, &path, &bob, &content).await?.expect_problem(403, "not-authorised")?;
+    uploads::post(&context, &folder.path, &bob, &content).await?.expect_problem(403, "not-authorised")?;
+    success(put(&context, &path, &folder.tickets, &content).await?, "PUT of media")?;
+    delete(&context, &path, &bob).await?.expect_problem(403, "not-authorised")
 }

@@ -7,13 +7,12 @@ mod file;
 mod fs;
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
@@ -32,7 +31,7 @@ use self::fs::Drive;
 use super::Desktop;
 use super::failure::Failure;
 use super::files::Person;
-use super::graph::Client;
+use super::graph::{Client, Visitor};
 use crate::extract::next_chunk;
 
 /// A token is not used any more when it lives less than this, in seconds.
@@ -83,8 +82,8 @@ pub(super) fn router(desktop: Desktop) -> Router {
 
 async fn serve(State(dav): State<Dav>, request: Request) -> Response {
     let credentials = basic(request.headers());
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-    let mut response = match dav.sign_in(credentials, peer).await {
+    let visitor = Visitor::of(request.headers(), request.extensions());
+    let mut response = match dav.sign_in(credentials, visitor).await {
         Ok((client, person)) => dav.handle(client, person, request).await,
         Err(Failure::Broken) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Err(Failure::Refused { status, .. }) if status == StatusCode::TOO_MANY_REQUESTS => {
@@ -106,7 +105,7 @@ impl Dav {
     async fn sign_in(
         &self,
         credentials: Option<(String, String)>,
-        peer: Option<SocketAddr>,
+        visitor: Visitor,
     ) -> Result<(Client, Person), Failure> {
         let (name, password) = credentials.ok_or(Failure::SignedOut)?;
         let graph = &self.desktop.graph;
@@ -119,14 +118,14 @@ impl Dav {
             tokens.get(&key).map(|token| token.text.clone())
         };
         if let Some(token) = kept {
-            let client = graph.client(&token, peer);
+            let client = graph.client(&token, visitor.clone());
             match Person::of(&client).await {
                 Err(Failure::SignedOut) => {} // the session was ended elsewhere: the password may be good still
                 found => return Ok((client, found?)),
             }
         }
-        let (text, seconds) = graph.sign_in(&name, &password, peer).await?;
-        let client = graph.client(&text, peer);
+        let (text, seconds) = graph.sign_in(&name, &password, &visitor).await?;
+        let client = graph.client(&text, visitor);
         let person = Person::of(&client).await?;
         let mut tokens = self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() < KEPT {

@@ -87,9 +87,6 @@ fn item(item: &Value) -> Item {
     let did = match text(item, "verb").as_str() {
         "entry.put" => format!("wrote {path}"),
         "entry.deleted" => format!("deleted {path}"),
-        "media.stored" => {
-            format!("stored {} in the cloud", size(detail["size"].as_u64().unwrap_or_default()))
-        }
         "member.joined" => format!("shared with {name} ({role})"),
         "member.role" => format!("made {name} {role}"),
         "member.left" if item["name"] == detail["name"] => "left the folder".into(),

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 const PIECE: usize = 128 * 1_024;
 
 /// Sends exactly as many bytes as were promised; a file that is shorter breaks the connection.
-pub(super) struct FileBody {
+pub(crate) struct FileBody {
     file: tokio::fs::File,
     left: u64,
 }

@@ -1,0 +1,78 @@
+//! How often one may try: wrong passwords, new users, challenges.
+//!
+//! An attempt takes from its buckets before it is looked at, so that a thousand at once are no way around, and gets
+//! back what it took when it turns out right.
+
+use meshproof_proto::codec::{Id, hex};
+use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
+use meshproof_proto::time::UnixTime;
+
+use crate::config::Limit;
+use crate::problem::Problem;
+use crate::source::Source;
+use crate::state::App;
+use crate::store::throttle::Bucket;
+
+/// A password that is about to be tried for the user of this name, who may not exist (IDN-020).
+///
+/// Returns what was taken, to be put back if the password is right.
+///
+/// # Errors
+/// IDN-018, IDN-021.
+pub(crate) async fn password(
+    app: &App,
+    source: &Source,
+    name: &str,
+    user: Option<Id>,
+) -> Result<Vec<Bucket>, Problem> {
+    if user.is_none() && deviates(req::IDN_020) {
+        return Ok(Vec::new());
+    }
+    let limits = &app.config.identity.limits;
+    let address = &source.address;
+    let mut buckets = vec![
+        bucket("failures by source", &[address], limits.failures_per_source),
+        bucket("failures by name and source", &[name, address], limits.failures_per_name_and_source),
+    ];
+    let since = UnixTime(app.now().0.saturating_sub(app.config.identity.known_source));
+    let known = match user {
+        Some(user) => app.store.knows_source(user, address.clone(), since).await?,
+        None => false,
+    };
+    if !known {
+        // IDN-024: strangers use this one up for each other, not for those who were here before.
+        buckets.push(bucket("failures by name", &[name], limits.failures_per_name));
+    }
+    take(app, buckets, &[req::IDN_021, req::IDN_018, req::IDN_018]).await
+}
+
+/// A user who is about to be registered (IDN-022).
+pub(crate) async fn registration(app: &App, source: &Source) -> Result<(), Problem> {
+    let limit = app.config.identity.limits.registrations_per_source;
+    take(app, vec![bucket("registrations", &[&source.address], limit)], &[req::IDN_022]).await.map(drop)
+}
+
+/// A challenge, or another thing that the store keeps for whoever asks (IDN-023).
+pub(crate) async fn challenge(app: &App, source: &Source) -> Result<(), Problem> {
+    let limit = app.config.identity.limits.challenges_per_source;
+    take(app, vec![bucket("challenges", &[&source.address], limit)], &[req::IDN_023]).await.map(drop)
+}
+
+async fn take(app: &App, buckets: Vec<Bucket>, rules: &[Requirement]) -> Result<Vec<Bucket>, Problem> {
+    let Err(exhausted) = app.store.take(buckets.clone(), app.now()).await? else { return Ok(buckets) };
+    let rule = rules.get(exhausted.bucket).copied().unwrap_or(req::IDN_018);
+    match demand(false, rule) {
+        Ok(()) => Ok(Vec::new()), // the mutant, which took nothing
+        Err(_) => Err(Problem::Later(rule, exhausted.seconds)),
+    }
+}
+
+fn bucket(what: &str, parts: &[&str], limit: Limit) -> Bucket {
+    let mut bytes = what.as_bytes().to_vec();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Bucket { key: hex(&DEFAULT.sha256(&[&bytes])), limit }
+}
