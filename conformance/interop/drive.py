@@ -70,7 +70,7 @@ def rclone(url, ca, scratch):
     environment["RCLONE_CONFIG_DRIVE_PASS"] = obscured
 
     def run(*arguments):
-        done = subprocess.run(["rclone", *arguments], env=environment, capture_output=True, text=True)
+        done = subprocess.run(["rclone", *arguments], env=environment, capture_output=True)
         if done.returncode != 0:
             sys.exit(f"drive: rclone {arguments}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -93,9 +93,9 @@ def rclone(url, ca, scratch):
     run("copy", "drive:Backup/tree", str(down))
     compared = same(filecmp.dircmp(up, down))
     part = run("cat", "--offset", "4000000", "--count", "1000", "drive:Backup/tree/large.bin")
-    assert len(part) > 0
+    assert part == (up / "large.bin").read_bytes()[4_000_000:4_001_000]
     run("purge", "drive:Backup/tree")
-    assert run("lsf", "drive:Backup/") == ""
+    assert run("lsf", "drive:Backup/") == b""
     print(f"drive: rclone: {compared} files are the same after the way up and down")
 
 

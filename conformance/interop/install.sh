@@ -10,7 +10,8 @@ venv=${1:-${MESHPROOF_INTEROP_VENV:-$here/../../target/interop-venv}}
 # schemas; the rest builds samael's binding to libxmlsec1, for which bindgen needs libclang.
 packages="xmlsec1 openssl libxml2-utils opensaml-schemas xmltooling-schemas
     gcc libc6-dev pkg-config libssl-dev libxmlsec1-dev libclang1-14 libclang-common-14-dev
-    python3 python3-venv"
+    python3 python3-venv litmus rclone nodejs npm"
+command -v chromium >/dev/null || packages="$packages chromium"
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
@@ -36,3 +37,5 @@ fi
 if ! "$venv/bin/python" "$here/signxml_verify.py" --check "$here/requirements.txt" 2>/dev/null; then
     quietly "$venv/bin/pip" install --disable-pip-version-check -r "$here/requirements.txt"
 fi
+[ -e "$venv/axe/node_modules/axe-core/axe.min.js" ] ||
+    quietly npm install --prefix "$venv/axe" --no-audit --no-fund --ignore-scripts axe-core@4.14.1
