@@ -8,6 +8,7 @@
 
 mod account;
 mod auth;
+mod bus;
 mod config;
 mod desktop;
 mod etag;
@@ -17,6 +18,7 @@ mod identity;
 mod limits;
 mod problem;
 mod router;
+mod seen;
 mod server;
 mod source;
 mod state;

@@ -13,7 +13,8 @@ use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, root, sync,
+    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, presence,
+    queues, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -28,7 +29,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/providers", get(identity::providers))
         .route("/identity/password", put(identity::change::put))
         .route("/identity/sessions", get(identity::sessions::list))
-        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete))
+        .merge(identity::federated::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
@@ -39,10 +41,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(root::get_service))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
+        .route("/mesh/queues", get(queues::list).post(queues::post))
+        .route("/mesh/queues/{queue}", get(queues::get).delete(queues::delete))
+        .route("/mesh/queues/{queue}/subscriptions", get(subscriptions::list).post(subscriptions::post))
+        .route(
+            "/mesh/queues/{queue}/subscriptions/{subscription}",
+            get(subscriptions::get).delete(subscriptions::delete),
+        )
         .route("/mesh/devices", get(devices::list).post(claim::post))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
-        .route("/mesh/devices/{device}/endpoints", get(endpoints::get).put(endpoints::put))
+        .route(
+            "/mesh/devices/{device}/endpoints",
+            get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
+        )
         .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
@@ -57,7 +69,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/entries", get(entries::list))
         .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/feeds/files/sync", get(sync::get))
-        .route("/news", get(news::of_folder));
+        .route("/news", get(news::of_folder))
+        .route("/presence", get(presence::get));
 
     let storage = Router::new()
         .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))

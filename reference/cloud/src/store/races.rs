@@ -23,7 +23,7 @@ fn refused<T>(result: Result<T, StoreError>, by: Requirement) {
     }
 }
 
-fn who(user: Id) -> Who {
+pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 
@@ -94,5 +94,5 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
-    refused(store.put_endpoint(device, endpoint).await, req::GPH_041);
+    refused(store.put_endpoint(device, endpoint, who(bob)).await, req::GPH_041);
 }

@@ -11,6 +11,7 @@ mod identity;
 mod many_folders;
 mod meshd;
 mod openapi;
+mod queues;
 mod requests;
 mod sign_in;
 mod storage;

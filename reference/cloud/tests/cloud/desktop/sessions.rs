@@ -105,7 +105,7 @@ async fn sessions_are_listed_and_ended() {
 
 #[tokio::test]
 async fn the_cookie_is_for_this_host_alone_and_new_each_time() {
-    let world = World::new().await;
+    let world = World::with(|config| config.identity.token_lifetime = 3_600).await;
     let mut browser = Browser::of(&world, "ann").await;
     let form = [("name", "ann"), ("password", PASSWORD)];
     let mut seen = vec![browser.cookie.clone()];
@@ -129,7 +129,7 @@ async fn the_cookie_is_for_this_host_alone_and_new_each_time() {
 
 #[tokio::test]
 async fn a_session_outlives_its_tickets_and_ends_with_its_token() {
-    let world = World::new().await;
+    let world = World::with(|config| config.identity.token_lifetime = 3_600).await;
     let browser = Browser::of(&world, "ann").await;
     let folder = browser.folder("docs", "cloud").await;
     for _ in 0..5 {
