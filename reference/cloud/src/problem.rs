@@ -6,6 +6,7 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, Requirement, deviates};
 use serde_json::json;
 
+use crate::observe::Refusal;
 use crate::store::StoreError;
 
 /// Why a request was refused, or that the service failed.
@@ -113,7 +114,6 @@ impl IntoResponse for Problem {
             Self::Later(requirement, seconds) => (requirement.id, Some(*seconds)),
             Self::Internal => ("GPH-008", None),
         };
-        tracing::debug!(requirement, error, status = status.as_u16(), "refused");
         let body = json!({
             "type": format!("urn:meshproof:error:{error}"),
             "title": error.replace('-', " "),
@@ -122,10 +122,13 @@ impl IntoResponse for Problem {
         });
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, body.to_string()).into_response();
+        if !matches!(self, Self::Internal) {
+            response.extensions_mut().insert(Refusal(requirement)); // for the log and the metrics
+        }
         let challenge = match requirement {
             "GPH-001" => Some("MeshTicket"), // GPH-001
             id if id.starts_with("TKT-") && status == StatusCode::UNAUTHORIZED => Some("MeshTicket"), // TKT-031
-            "IDN-007" | "IDN-032" => Some("Bearer"),
+            "IDN-007" | "IDN-032" | "IDN-064" => Some("Bearer"),
             _ => None,
         };
         if let Some(challenge) = challenge {

@@ -53,6 +53,11 @@ impl Cloud {
         self.session.lock().await.clone()
     }
 
+    /// Signs in again, for the issuer's keys of this moment.
+    pub async fn sign_in_again(&self) -> Result<()> {
+        self.renew(&mut *self.session.lock().await).await
+    }
+
     /// Who signs tickets, from the last sign-in; signs in if there was none.
     pub async fn issuer(&self) -> Result<(String, Vec<Spki>)> {
         let mut session = self.session.lock().await;

@@ -134,10 +134,9 @@ async fn what_may_not_be_seen_any_more_is_gone() {
     let mut ann = world.user("ann").await;
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "x"})).await;
-    ann.share(&folder, &mut bob, "reader").await;
     let queue = queue(&bob, &[]).await;
-    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002"); // not before fresh tickets
-    bob.sign_in().await;
+    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002");
+    ann.share(&folder, &mut bob, "reader").await;
     subscribe(&bob, &queue, &folder).await.is(201);
     for resource in ["/", "/mesh/objects", "/mesh/devices", "nonsense", "/mesh/objects/1"] {
         subscribe(&bob, &queue, resource).await.refused(422, "GPH-070");
