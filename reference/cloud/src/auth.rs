@@ -54,6 +54,12 @@ impl Tickets {
         Who { user: self.user, device: self.device, at: self.at }
     }
 
+    /// For how many seconds the set holds.
+    pub(crate) fn left(&self) -> u64 {
+        let ends = self.set.as_ref().and_then(TicketSet::ends);
+        ends.filter(|ends| *ends > self.at).map_or(0, |ends| ends.distance(self.at))
+    }
+
     /// The subject to which new tickets are issued.
     pub(crate) fn subject(&self) -> Subject {
         self.device.map_or(Subject::User(self.user), Subject::Device)

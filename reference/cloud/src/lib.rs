@@ -8,7 +8,9 @@
 
 mod account;
 mod auth;
+mod bus;
 mod config;
+mod desktop;
 mod etag;
 mod extract;
 mod graph;

@@ -13,12 +13,13 @@ use meshproof_proto::requirement::{self as req, demand};
 
 use crate::config::Service;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, root, sync,
+    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, presence,
+    queues, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::{media, uploads, wanted};
-use crate::{account, identity};
+use crate::{account, desktop, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -40,10 +41,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/", get(root::get_service))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
+        .route("/mesh/queues", get(queues::list).post(queues::post))
+        .route("/mesh/queues/{queue}", get(queues::get).delete(queues::delete))
+        .route("/mesh/queues/{queue}/subscriptions", get(subscriptions::list).post(subscriptions::post))
+        .route(
+            "/mesh/queues/{queue}/subscriptions/{subscription}",
+            get(subscriptions::get).delete(subscriptions::delete),
+        )
         .route("/mesh/devices", get(devices::list).post(claim::post))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
-        .route("/mesh/devices/{device}/endpoints", get(endpoints::get).put(endpoints::put))
+        .route(
+            "/mesh/devices/{device}/endpoints",
+            get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
+        )
         .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
@@ -58,7 +69,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/entries", get(entries::list))
         .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/feeds/files/sync", get(sync::get))
-        .route("/news", get(news::of_folder));
+        .route("/news", get(news::of_folder))
+        .route("/presence", get(presence::get));
 
     let storage = Router::new()
         .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
@@ -74,11 +86,23 @@ pub(crate) fn router(app: App) -> Router {
         (Service::Storage, folders(storage)),
     ];
     let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
-    here.fold(Router::new(), |all, (_, service)| all.merge(service))
+    let config = app.config.clone();
+    let services = here
+        .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(around))
-        .with_state(app)
+        .with_state(app);
+    if !config.services.contains(&Service::Desktop) {
+        return services;
+    }
+    // A client: it gets the services as they are seen from outside.
+    let settings = desktop::Settings {
+        spool: config.data.join("spool"),
+        body_idle: config.body_idle,
+        clock: config.clock.clone(),
+    };
+    services.clone().merge(desktop::router(services, settings))
 }
 
 /// GPH-004
@@ -114,6 +138,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut config = crate::Config::new(data.path());
         config.identity.passwords = crate::PasswordCost::FOR_TESTS;
+        config.services.retain(|service| *service != Service::Desktop); // pages for people
         let app = App::open(&config).unwrap();
         // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
         let shown = format!("{:?}", router(app));

@@ -11,6 +11,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
@@ -39,6 +40,7 @@ pub struct Running {
     pub audience: String,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
+    bus: Bus,
     drain: Duration,
     _lock: File,
     task: JoinHandle<std::io::Result<()>>,
@@ -84,6 +86,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         audience: config.audience(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
+        bus: app.store.bus().clone(),
         drain: config.drain,
         _lock: lock,
         task: tokio::spawn(
@@ -105,6 +108,7 @@ impl Running {
     /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.handle.graceful_shutdown(Some(self.drain));
+        self.bus.close(); // who waits is answered
         self.stopped().await
     }
 

@@ -235,6 +235,17 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_070 = "GPH-070", "not-subscribable", Peer;
+    GPH_071 = "GPH-071", "queue-gone", Peer;
+    GPH_072 = "GPH-072", "none", Peer;
+    GPH_073 = "GPH-073", "none", Peer;
+    GPH_075 = "GPH-075", "none", Peer;
+    GPH_076 = "GPH-076", "too-many-subscriptions", Peer;
+    GPH_077 = "GPH-077", "none", Peer;
+    GPH_079 = "GPH-079", "none", Peer;
+    GPH_080 = "GPH-080", "none", Peer;
+    GPH_081 = "GPH-081", "none", Peer;
+    GPH_082 = "GPH-082", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

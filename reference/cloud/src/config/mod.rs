@@ -77,11 +77,13 @@ pub enum Service {
     Graph,
     /// The bytes of files.
     Storage,
+    /// Web pages, and with the feature `webdav` a network drive. A client of the others, which have to run here, too.
+    Desktop,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Account, Self::Graph, Self::Storage, Self::Desktop];
 }
 
 /// Section `[database]`.
@@ -184,6 +186,9 @@ impl Config {
             demand(is_host(name), "names", &what);
         }
         demand(!self.services.is_empty(), "services", "at least one service is needed");
+        let whole = Service::ALL.iter().all(|service| self.services.contains(service));
+        let desktop = self.services.contains(&Service::Desktop);
+        demand(whole || !desktop, "services", "desktop needs all other services beside it");
         demand(self.connections > 0, "connections", "at least 1 is needed");
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));

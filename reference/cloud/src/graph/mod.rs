@@ -12,7 +12,11 @@ pub(crate) mod members;
 pub(crate) mod news;
 pub(crate) mod pair;
 pub(crate) mod paths;
+pub(crate) mod poll;
+pub(crate) mod presence;
+pub(crate) mod queues;
 pub(crate) mod root;
+pub(crate) mod subscriptions;
 pub(crate) mod sync;
 pub(crate) mod watermark;
 

@@ -40,6 +40,6 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
         "quota": app.config.storage.quota,
         "used": user.used,
         "uploading": uploading,
-        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS, "news": paths::NEWS }, // GPH-010
+        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS, "news": paths::NEWS, "queues": paths::QUEUES }, // GPH-010
     })))
 }

@@ -21,7 +21,7 @@ async fn a_name_and_a_password_give_tickets() {
     assert_eq!(mesh.body["used"], 0);
     assert_eq!(
         mesh.body["links"],
-        json!({"self": "/mesh", "devices": "/mesh/devices", "objects": "/mesh/objects", "news": "/mesh/news"})
+        json!({"self": "/mesh", "devices": "/mesh/devices", "objects": "/mesh/objects", "news": "/mesh/news", "queues": "/mesh/queues"})
     );
 }
 

@@ -39,6 +39,11 @@ impl TicketSet {
         self.0.iter().find(|ticket| ticket.authn.is_some()).map(|ticket| ticket.subject)
     }
 
+    /// When the first of its tickets ends.
+    pub fn ends(&self) -> Option<UnixTime> {
+        self.0.iter().map(|ticket| ticket.not_on_or_after).min()
+    }
+
     /// Whether the set's principal may do `action` on exactly `resource`.
     ///
     /// # Errors

@@ -7,10 +7,12 @@
 //! | [`devices`] | 4.3, claims and revocation, and 4.4, meeting |
 //! | [`entries`] | 4.5, entries |
 //! | [`changes`] | 4.6, changes |
+//! | [`queues`] | 4.7, queues and presence |
 
 mod changes;
 mod devices;
 mod entries;
+mod queues;
 mod requests;
 mod rights;
 
@@ -25,7 +27,15 @@ use crate::target::world::{Grant, User, World, renew};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [requests::checks(), rights::checks(), devices::checks(), entries::checks(), changes::checks()].concat()
+    [
+        requests::checks(),
+        rights::checks(),
+        devices::checks(),
+        entries::checks(),
+        changes::checks(),
+        queues::checks(),
+    ]
+    .concat()
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check
