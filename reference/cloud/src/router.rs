@@ -29,7 +29,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/providers", get(identity::providers))
         .route("/identity/password", put(identity::change::put))
         .route("/identity/sessions", get(identity::sessions::list))
-        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete))
+        .merge(identity::federated::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))

@@ -47,12 +47,15 @@ pub struct Running {
 }
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
-pub async fn start(config: Config) -> Result<Running, Error> {
+pub async fn start(mut config: Config) -> Result<Running, Error> {
     let wanted = config.listen;
     let listening = move |source| Error::Listen { addr: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(listening)?;
     listener.set_nonblocking(true).map_err(listening)?;
     let addr = listener.local_addr().map_err(listening)?;
+    if config.identity.origin.is_empty() {
+        config.identity.origin = url_of(addr, &config);
+    }
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;

@@ -15,6 +15,7 @@ use meshproof_proto::time::UnixTime;
 use meshproof_proto::identity::Decoys;
 
 use crate::config::Config;
+use crate::identity::federated::Federated;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::seen::Seen;
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) passwords: Passwords,
+    pub(crate) federated: Federated,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) issuer: Issuer,
@@ -91,6 +93,7 @@ impl App {
                 Blobs::open_bucket(&config.storage.objects)?
             },
             passwords: Passwords::new(config.identity.passwords)?,
+            federated: Federated::open(config)?,
             issuer,
             issuer_name: config.issuer(),
             verifier,

@@ -190,6 +190,13 @@ requirements! {
     IDN_033 = "IDN-033", "no-such-session", Peer;
     IDN_034 = "IDN-034", "password-unacceptable", Peer;
     IDN_036 = "IDN-036", "no-such-provider", Peer;
+    IDN_037 = "IDN-037", "federated-sign-in-failed", Peer;
+    IDN_038 = "IDN-038", "federated-sign-in-failed", Peer;
+    IDN_039 = "IDN-039", "federated-sign-in-failed", Peer;
+    IDN_040 = "IDN-040", "federated-sign-in-failed", Peer;
+    IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
+    IDN_045 = "IDN-045", "identity-linked", Peer;
+    IDN_046 = "IDN-046", "return-unacceptable", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

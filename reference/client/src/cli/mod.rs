@@ -4,6 +4,7 @@ mod device;
 mod folder;
 mod login;
 mod output;
+mod password;
 mod share;
 mod status;
 mod sync;
@@ -32,6 +33,9 @@ struct Arguments {
 enum Command {
     /// Sign in to a cloud. The password comes from MESH_PASSWORD, or else from the first line of standard input.
     Login(login::Login),
+    /// Change the password: that of now and the new one, from MESH_PASSWORD and MESH_NEW_PASSWORD, or else from two lines
+    /// of standard input.
+    Password(password::Password),
     /// Claim this device, or list the user's devices.
     #[command(subcommand)]
     Device(device::Command),
@@ -67,6 +71,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     let mut agent = Agent::open(&home)?;
     match arguments.command {
         Command::Login(login) => login.run(&mut agent).await,
+        Command::Password(password) => password.run(&agent).await,
         Command::Device(command) => command.run(&mut agent).await,
         Command::Folder(command) => command.run(&mut agent).await,
         Command::Share(share) => share.run(&agent).await,

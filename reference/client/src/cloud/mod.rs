@@ -5,6 +5,7 @@
 
 mod http;
 mod operations;
+mod people;
 mod problem;
 mod session;
 
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::error::Result;
 
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
+pub use people::DeviceCode;
 pub use problem::Problem;
 pub use session::{IssuerKeys, Session};
 

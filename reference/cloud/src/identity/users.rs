@@ -49,7 +49,7 @@ pub(crate) async fn register(app: &App, name: String, password: String) -> Resul
     Ok(user)
 }
 
-fn well_formed(name: &str) -> bool {
+pub(super) fn well_formed(name: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     NAME_BYTES.contains(&name.len())
         && name.bytes().next().is_some_and(alphanumeric)

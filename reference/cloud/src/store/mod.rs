@@ -8,6 +8,8 @@ pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod devices;
 pub(crate) mod entries;
+#[cfg(feature = "oidc")]
+pub(crate) mod federated;
 pub(crate) mod folders;
 pub(crate) mod mappings;
 pub(crate) mod media;
