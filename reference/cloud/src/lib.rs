@@ -9,7 +9,9 @@
 mod account;
 mod auth;
 mod backup;
+mod bus;
 mod config;
+mod desktop;
 mod etag;
 mod extract;
 mod graph;
@@ -21,6 +23,7 @@ mod observe;
 mod problem;
 mod router;
 mod secrets;
+mod seen;
 mod server;
 mod source;
 mod state;

@@ -14,6 +14,7 @@ use meshproof_proto::codec::hex;
 use meshproof_proto::crypto::draw;
 use tracing::Instrument as _;
 
+use crate::etag;
 use crate::metrics::{self, OpenRequest};
 use crate::state::{App, OsEntropy};
 
@@ -33,8 +34,9 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
     let path = request.uri().path().to_owned();
     let span = tracing::info_span!("request", id);
     let answer = async {
+        let condition = etag::condition(&request);
         let mut response = match app.keys.refresh(&app.store, app.now()).await {
-            Ok(()) => next.run(request).await,
+            Ok(()) => etag::not_modified(condition, next.run(request).await),
             Err(problem) => problem.into_response(),
         };
         let (status, took) = (response.status().as_u16(), started.elapsed());

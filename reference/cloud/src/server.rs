@@ -11,6 +11,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
@@ -43,18 +44,22 @@ pub struct Running {
     stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
+    bus: Bus,
     drain: Duration,
     _lock: File,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
-pub async fn start(config: Config) -> Result<Running, Error> {
+pub async fn start(mut config: Config) -> Result<Running, Error> {
     let wanted = config.listen;
     let listening = move |source| Error::Listen { addr: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(listening)?;
     listener.set_nonblocking(true).map_err(listening)?;
     let addr = listener.local_addr().map_err(listening)?;
+    if config.identity.origin.is_empty() {
+        config.identity.origin = url_of(addr, &config);
+    }
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
@@ -63,6 +68,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         Ok::<_, Error>((app, identity, config, lock))
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
+
+    if !config.bus.url.is_empty() {
+        app.store.bus().join(&config.bus).await?;
+    }
 
     let operations = match config.operations.listen {
         Some(listen) => Some(health::start(app.clone(), listen).await?),
@@ -91,6 +100,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
+        bus: app.store.bus().clone(),
         drain: config.drain,
         _lock: lock,
         task: tokio::spawn(
@@ -113,6 +123,7 @@ impl Running {
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
+        self.bus.close(); // who waits is answered
         self.stopped().await
     }
 

@@ -15,6 +15,7 @@ use meshproof_proto::identity::Decoys;
 
 use crate::account::keys::Keys;
 use crate::config::Config;
+use crate::identity::federated::Federated;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::stopping::Stopping;
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) passwords: Passwords,
+    pub(crate) federated: Federated,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) keys: Keys,
@@ -80,8 +82,13 @@ impl App {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
             keys: Keys::open(config, &store)?,
             store,
-            blobs: Blobs::open_local(&config.data)?,
+            blobs: if config.storage.objects.is_empty() {
+                Blobs::open_local(&config.data)?
+            } else {
+                Blobs::open_bucket(&config.storage.objects)?
+            },
             passwords: Passwords::new(config.identity.passwords)?,
+            federated: Federated::open(config)?,
             issuer_name: config.issuer(),
             audience: config.audience(),
             stopping: Stopping::default(),

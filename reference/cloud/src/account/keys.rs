@@ -1,4 +1,4 @@
-//! The issuer's keys, and replacing one by another while tickets of both are about (`spec/identity.md`, section 4.6).
+//! The issuer's keys, and replacing one by another while tickets of both are about (`spec/identity.md`, section 4.7).
 //!
 //! They are rows of the store, sealed, so that all processes sign and verify alike. Each process reads them again when
 //! what it knows is older than [`FRESH`], and when a signature is by none of them.
@@ -10,6 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::hex;
 use meshproof_proto::crypto::{self, KeyBits, Spki};
+use meshproof_proto::error::Error as RuleError;
+use meshproof_proto::ticket::set::TicketSet;
 use meshproof_proto::ticket::{Issuer, MAX_LIFETIME, Verifier};
 use meshproof_proto::time::UnixTime;
 
@@ -17,6 +19,7 @@ use crate::Error;
 use crate::config::Config;
 use crate::problem::Problem;
 use crate::secrets::Sealer;
+use crate::seen::Seen;
 use crate::state::{OsEntropy, open_store};
 use crate::store::Store;
 use crate::store::issuer_keys::{IssuerKey, KeyChange, KeyState};
@@ -36,7 +39,16 @@ pub(crate) struct Ring {
     /// What is published, the key that signs first.
     pub(crate) published: Vec<Spki>,
     /// Trusts what is published.
-    pub(crate) verifier: Verifier,
+    verifier: Verifier,
+    /// What it verified: another ring has seen nothing, so a retired key's tickets go with the key.
+    seen: Seen,
+}
+
+impl Ring {
+    /// Verifies the tickets of a header field, as [`TicketSet::verify`] does.
+    pub(crate) fn verify(&self, field: &str, now: UnixTime) -> Result<TicketSet, RuleError> {
+        self.seen.verify(&self.verifier, field, now)
+    }
 }
 
 /// The keys as this process knows them.
@@ -127,7 +139,7 @@ fn ring(sealer: &Sealer, name: &str, audience: &str, rows: Vec<IssuerKey>) -> Re
     let published = published.ok_or_else(|| unusable("a key of the issuer is damaged"))?;
     let mut verifier = Verifier::new(crypto::DEFAULT, audience);
     verifier.trust(name, &published).map_err(|_| unusable("the issuer's keys are not one or two"))?;
-    Ok(Ring { issuer: Issuer::new(crypto::DEFAULT, key), published, verifier, rows })
+    Ok(Ring { issuer: Issuer::new(crypto::DEFAULT, key), published, verifier, seen: Seen::default(), rows })
 }
 
 /// A key for the store: this one, or a new one.

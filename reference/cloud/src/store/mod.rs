@@ -7,9 +7,13 @@
 mod backup;
 pub(crate) mod challenges;
 pub(crate) mod changes;
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
+#[cfg(feature = "oidc")]
+pub(crate) mod federated;
 pub(crate) mod folders;
+pub(crate) mod invitations;
 pub(crate) mod issuer_keys;
 pub(crate) mod mappings;
 pub(crate) mod media;
@@ -18,6 +22,7 @@ pub(crate) mod members;
 mod postgres;
 #[cfg(all(test, feature = "postgres"))]
 mod postgres_tests;
+pub(crate) mod queues;
 #[cfg(test)]
 mod races;
 pub(crate) mod sessions;
@@ -38,6 +43,7 @@ use crate::metrics;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::bus::Bus;
 use crate::config;
 
 /// In order. A database remembers how many of them it has.
@@ -45,8 +51,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0004_social.sql"),
     include_str!("migrations/0005_storage.sql"),
     include_str!("migrations/0006_account.sql"),
+    include_str!("migrations/0007_desktop.sql"),
+    include_str!("migrations/0008_queues.sql"),
 ];
 
 /// How long a store that works may take to begin a write.
@@ -106,6 +115,7 @@ pub(crate) struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     epoch: String,
+    bus: Bus,
 }
 
 enum Database {
@@ -135,12 +145,17 @@ impl Store {
 
     fn over(database: Database) -> Result<Self, StoreError> {
         let epoch = database.write(changes::epoch)?;
-        Ok(Self(Arc::new(Inner { database, epoch })))
+        Ok(Self(Arc::new(Inner { database, epoch, bus: Bus::default() })))
     }
 
     /// Part of every watermark. A database that was restored from a backup has another one.
     pub(crate) fn epoch(&self) -> &str {
         &self.0.epoch
+    }
+
+    /// What wakes who waits for changes.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.0.bus
     }
 
     /// Whether a write can begin, within [`PATIENCE`].

@@ -101,6 +101,11 @@ impl World {
         format!("{}{path}", self.url)
     }
 
+    /// The clock reading.
+    pub(crate) fn clock_now(&self) -> u64 {
+        self.clock.now().0
+    }
+
     /// A user who is registered and signed in.
     pub(crate) async fn user(&self, name: &str) -> Session<'_> {
         let made = self.post("/identity/users", json!({"name": name, "password": PASSWORD})).await;
@@ -190,6 +195,18 @@ impl<'a> Session<'a> {
         assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
         self.tickets.push(made.headers["mesh-ticket"].to_str().unwrap().to_owned());
         made.headers["location"].to_str().unwrap().to_owned()
+    }
+
+    /// Asks somebody into a folder, who accepts and has the ticket from then on. Returns the answer to the acceptance.
+    pub(crate) async fn share(&self, folder: &str, with: &mut Session<'_>, role: &str) -> Answer {
+        let invited =
+            self.post(&format!("{folder}/invitations"), json!({"name": with.name, "role": role})).await;
+        invited.is(201);
+        let accepted =
+            with.post(&format!("/mesh/invitations/{}", invited.text("invitation")), json!({})).await;
+        accepted.is(201);
+        with.tickets.push(accepted.headers["mesh-ticket"].to_str().unwrap().to_owned());
+        accepted
     }
 
     /// Claims a device with this key. Returns the pending device's representation.

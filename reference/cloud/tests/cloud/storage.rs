@@ -37,7 +37,7 @@ async fn bytes_come_back() {
         bob.get(&path).await.refused(403, "STO-007");
         bob.put_media(&folder, &hash, &bytes).await.refused(403, "STO-007");
     }
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "reader"})).await.is(201);
+    ann.share(&folder, &mut bob, "reader").await;
     bob.sign_in().await;
     bob.get(&format!("{folder}/media/{}", hash(b""))).await.is(200);
     bob.put_media(&folder, &hash(b"x"), b"x").await.refused(403, "STO-007");
@@ -67,7 +67,7 @@ async fn the_quota_is_exact() {
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "Photos"})).await;
     let other = ann.folder(json!({"name": "Other"})).await;
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "contributor"})).await.is(201);
+    ann.share(&folder, &mut bob, "contributor").await;
     bob.sign_in().await;
     let put = |session, folder, bytes: Vec<u8>| put(session, folder, bytes);
     put(&bob, &folder, vec![1; 60]).await.is(201);
