@@ -47,7 +47,7 @@ pub fn backup(config: &Config, to: &Path) -> Result<BackupReport, Error> {
         let _ = fs::remove_file(&copy);
         store.copy_to(&copy)?;
         sync(&copy)?;
-        let names = Store::open(&copy)?.blob_names()?;
+        let names = names(config, &Store::open(&copy)?)?;
         Store::settle(&copy)?;
         let (report, missing) = copy_blobs(&names, &config.data, &partial)?;
         if missing > 0 {
@@ -83,7 +83,7 @@ pub fn restore(config: &Config, from: &Path) -> Result<BackupReport, Error> {
     let names = {
         let store = Store::open(&copy)?;
         store.was_restored()?;
-        store.blob_names()?
+        names(config, &store)?
     };
     Store::settle(&copy)?;
     let (report, missing) = copy_blobs(&names, from, &config.data)?;
@@ -97,6 +97,11 @@ pub fn restore(config: &Config, from: &Path) -> Result<BackupReport, Error> {
     fs::rename(&copy, &target).map_err(data(&target))?;
     sync(&config.data)?;
     Ok(report)
+}
+
+/// The blobs that are files of ours. Those in a bucket stay there: it has its own means.
+fn names(config: &Config, store: &Store) -> Result<Vec<String>, Error> {
+    if config.storage.objects.is_empty() { Ok(store.blob_names()?) } else { Ok(Vec::new()) }
 }
 
 /// Copies what is not there yet. Returns how many were not in `from`.

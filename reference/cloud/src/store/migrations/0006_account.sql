@@ -1,4 +1,4 @@
--- The issuer's keys, one, or two while one replaces the other (`spec/identity.md`, section 4.6).
+-- The issuer's keys, one, or two while one replaces the other (`spec/identity.md`, section 4.7).
 CREATE TABLE issuer_keys (
     fingerprint text NOT NULL PRIMARY KEY,
     spki text NOT NULL,                 -- base64
