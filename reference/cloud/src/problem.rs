@@ -58,14 +58,13 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-051" | "GPH-061" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "IDN-003" | "IDN-004" | "IDN-034" => StatusCode::UNPROCESSABLE_ENTITY,
+        "IDN-003" | "IDN-004" | "IDN-034" | "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "GPH-066" | "STO-001" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
         "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
-        "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
     }
