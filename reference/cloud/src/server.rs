@@ -11,11 +11,13 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
+use crate::stopping::Stopping;
 use crate::storage::sweep;
-use crate::{Error, router, tls};
+use crate::{Error, health, router, tls};
 
 /// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
 const HEADER_LIST: u32 = 128 * 1_024;
@@ -37,20 +39,27 @@ pub struct Running {
     pub issuer_key: Spki,
     /// The uri for which the services accept tickets.
     pub audience: String,
+    /// Where metrics and health are served.
+    pub operations: Option<SocketAddr>,
+    stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
+    bus: Bus,
     drain: Duration,
     _lock: File,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
-pub async fn start(config: Config) -> Result<Running, Error> {
+pub async fn start(mut config: Config) -> Result<Running, Error> {
     let wanted = config.listen;
     let listening = move |source| Error::Listen { addr: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(listening)?;
     listener.set_nonblocking(true).map_err(listening)?;
     let addr = listener.local_addr().map_err(listening)?;
+    if config.identity.origin.is_empty() {
+        config.identity.origin = url_of(addr, &config);
+    }
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
@@ -60,6 +69,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
 
+    if !config.bus.url.is_empty() {
+        app.store.bus().join(&config.bus).await?;
+    }
+
+    let operations = match config.operations.listen {
+        Some(listen) => Some(health::start(app.clone(), listen).await?),
+        None => None,
+    };
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
@@ -77,10 +94,13 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         addr,
         ca_pem: identity.ca_pem,
         issuer: config.issuer(),
-        issuer_key: app.issuer.key().spki().clone(),
+        issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
+        operations,
+        stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
+        bus: app.store.bus().clone(),
         drain: config.drain,
         _lock: lock,
         task: tokio::spawn(
@@ -101,7 +121,9 @@ fn lock(data: &Path) -> Result<File, Error> {
 impl Running {
     /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
+        self.bus.close(); // who waits is answered
         self.stopped().await
     }
 
@@ -119,6 +141,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.sweeping.abort();
         self.handle.shutdown();
+        self.stopping.end();
     }
 }
 

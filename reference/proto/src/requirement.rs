@@ -190,6 +190,15 @@ requirements! {
     IDN_033 = "IDN-033", "no-such-session", Peer;
     IDN_034 = "IDN-034", "password-unacceptable", Peer;
     IDN_036 = "IDN-036", "no-such-provider", Peer;
+    IDN_037 = "IDN-037", "federated-sign-in-failed", Peer;
+    IDN_038 = "IDN-038", "federated-sign-in-failed", Peer;
+    IDN_039 = "IDN-039", "federated-sign-in-failed", Peer;
+    IDN_040 = "IDN-040", "federated-sign-in-failed", Peer;
+    IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
+    IDN_045 = "IDN-045", "identity-linked", Peer;
+    IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_060 = "IDN-060", "none", Peer;
+    IDN_064 = "IDN-064", "token-rejected", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -207,7 +216,6 @@ requirements! {
     GPH_017 = "GPH-017", "not-authorised", Peer;
     GPH_018 = "GPH-018", "last-owner", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
-    GPH_021 = "GPH-021", "no-such-user", Peer;
     GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
     GPH_031 = "GPH-031", "device-key-in-use", Peer;
@@ -228,6 +236,29 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_070 = "GPH-070", "not-subscribable", Peer;
+    GPH_071 = "GPH-071", "queue-gone", Peer;
+    GPH_072 = "GPH-072", "none", Peer;
+    GPH_073 = "GPH-073", "none", Peer;
+    GPH_075 = "GPH-075", "none", Peer;
+    GPH_076 = "GPH-076", "too-many-subscriptions", Peer;
+    GPH_077 = "GPH-077", "none", Peer;
+    GPH_079 = "GPH-079", "none", Peer;
+    GPH_080 = "GPH-080", "none", Peer;
+    GPH_081 = "GPH-081", "none", Peer;
+    GPH_082 = "GPH-082", "none", Peer;
+    GPH_085 = "GPH-085", "none", Peer;
+    GPH_086 = "GPH-086", "none", Peer;
+    GPH_087 = "GPH-087", "none", Peer;
+    GPH_088 = "GPH-088", "already-invited", Peer;
+    GPH_089 = "GPH-089", "no-such-node", Peer;
+    GPH_090 = "GPH-090", "no-such-node", Peer;
+    GPH_091 = "GPH-091", "too-many-invitations", Peer;
+    GPH_092 = "GPH-092", "no-such-node", Peer;
+    GPH_093 = "GPH-093", "too-many-contacts", Peer;
+    GPH_094 = "GPH-094", "not-authorised", Peer;
+    GPH_100 = "GPH-100", "none", Peer;
+    GPH_104 = "GPH-104", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

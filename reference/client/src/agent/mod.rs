@@ -2,6 +2,7 @@
 //! graph knows. The CLI and the conformance kit use it alike.
 
 mod copy;
+mod people;
 mod rounds;
 mod serve;
 mod setup;
@@ -23,6 +24,7 @@ use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index};
 
 pub use copy::CloudReport;
+pub use people::Shared;
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;

@@ -47,8 +47,9 @@ pub(super) struct Answer {
 }
 
 impl Cloud {
-    /// One request with tickets. They are renewed first if they end soon, and once if the cloud says that they ended
-    /// or that none of them is for `resource`, which another user may have shared meanwhile.
+    /// One request with tickets. They are renewed first if they end soon (IDN-065) or if none of them is for `resource`,
+    /// which another user may have shared meanwhile; and once if the cloud refuses them, for why is not said (TKT-031):
+    /// this device's clock may be slow, or the issuer's key was taken away.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -56,15 +57,27 @@ impl Cloud {
         body: Option<&Value>,
         resource: &str,
     ) -> Result<Answer> {
+        self.call_if(method, path, body, None, resource).await
+    }
+
+    /// The same on the condition that the node's `ETag` is still this one (GPH-012).
+    pub(super) async fn call_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+        resource: &str,
+    ) -> Result<Answer> {
         let mut session = self.session.lock().await;
         if session.ends_soon() || !session.has(resource) {
             self.renew(&mut session).await?;
         }
         let rights = Rights::Resource(resource);
-        match self.send(method.clone(), path, body, rights, &mut session).await {
-            Err(error) if error.requirement() == Some(req::TKT_014) => {
+        match self.send_if(method.clone(), path, body, etag, rights, &mut session).await {
+            Err(error) if error.requirement() == Some(req::TKT_031) => {
                 self.renew(&mut session).await?;
-                self.send(method, path, body, Rights::Resource(resource), &mut session).await
+                self.send_if(method, path, body, etag, Rights::Resource(resource), &mut session).await
             }
             result => result,
         }
@@ -88,6 +101,18 @@ impl Cloud {
         rights: Rights<'_>,
         session: &mut Session,
     ) -> Result<Answer> {
+        self.send_if(method, path, body, None, rights, session).await
+    }
+
+    async fn send_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+        rights: Rights<'_>,
+        session: &mut Session,
+    ) -> Result<Answer> {
         let what = format!("{method} {path}");
         let mut request = self.http.request(method, format!("{}{path}", self.url));
         request = match rights {
@@ -99,6 +124,9 @@ impl Cloud {
         };
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(etag) = etag {
+            request = request.header(header::IF_MATCH, etag);
         }
         let unreachable = |error: reqwest::Error| {
             let why = chain(&error);

@@ -49,17 +49,26 @@ pub struct Config {
     pub drain: Duration,
     /// Where metadata is kept.
     pub database: Database,
+    /// How processes wake each other.
+    pub bus: Bus,
     /// The identity service.
     pub identity: Identity,
     /// The account service.
     pub account: Account,
     /// The storage service.
     pub storage: Storage,
+    /// What is for whoever operates the cloud.
+    pub operations: Operations,
     /// The log.
     pub log: Log,
-    /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
+    /// The issuer's first key as PKCS#8 DER, in place of one that would be made. For tests that sign tickets too.
     #[serde(skip)]
     pub issuer_key: Option<Vec<u8>>,
+    /// For benchmarks: a request with `Authorization: Unticketed USER` may do everything, so that what tickets cost can be
+    /// measured on the same route. No file and no option can say this.
+    #[cfg(feature = "load")]
+    #[serde(skip)]
+    pub unticketed: bool,
     /// The clock.
     #[serde(skip, default = "system_clock")]
     pub clock: Arc<dyn Clock>,
@@ -97,6 +106,17 @@ pub struct Database {
     pub password: Option<String>,
 }
 
+/// Section `[bus]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bus {
+    /// `nats://host:4222`; empty for one process.
+    pub url: String,
+    /// What the server asks for.
+    #[serde(skip)]
+    pub token: Option<String>,
+}
+
 /// Section `[account]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -113,6 +133,8 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+    /// `s3://bucket/prefix` where stored bytes are; empty for files of the data directory.
+    pub objects: String,
     /// How long bytes wait for an entry that names them, in seconds (STO-037).
     #[serde(with = "units::seconds")]
     pub grace: u64,
@@ -127,6 +149,14 @@ pub struct Storage {
     /// See `min_rate`.
     #[serde(with = "units::duration")]
     pub rate_window: Duration,
+}
+
+/// Section `[operations]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operations {
+    /// Where to serve metrics and health, without TLS. `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Section `[log]`.
@@ -193,6 +223,11 @@ impl Config {
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
+        let nats =
+            self.bus.url.is_empty() || ["nats://", "tls://"].iter().any(|s| self.bus.url.starts_with(s));
+        demand(nats, "bus.url", "nats://host:port or tls://host:port is expected");
+        let bucket = self.storage.objects.is_empty() || self.storage.objects.starts_with("s3://");
+        demand(bucket, "storage.objects", "s3://bucket/prefix is expected");
         self.identity.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
@@ -239,11 +274,15 @@ impl Default for Config {
             body_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             database: Database::default(),
+            bus: Bus::default(),
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
+            operations: Operations::default(),
             log: Log::default(),
             issuer_key: None,
+            #[cfg(feature = "load")]
+            unticketed: false,
             clock: system_clock(),
         }
     }
@@ -259,6 +298,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             quota: 5_368_709_120,
+            objects: String::new(),
             grace: 86_400,
             upload_idle: 86_400,
             uploads: 16,

@@ -131,10 +131,12 @@ fn representation(folder: &Folder) -> Value {
         "links": { // GPH-010
             "self": paths::folder(id),
             "members": paths::members(id),
+            "invitations": paths::invitations(id),
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
             "sync": paths::sync(id),
             "news": paths::news(id),
+            "presence": paths::presence(id),
             "media": paths::all_media(id),
             "uploads": paths::uploads(id),
             "wanted": paths::wanted(id),

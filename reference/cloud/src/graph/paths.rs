@@ -3,9 +3,14 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
 
+pub(crate) const OPENAPI: &str = "/openapi.yaml";
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";
+pub(crate) const QUEUES: &str = "/mesh/queues";
+pub(crate) const INVITATIONS: &str = "/mesh/invitations";
+pub(crate) const CONTACTS: &str = "/contacts";
+pub(crate) const PROFILE: &str = "/profile";
 pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {
@@ -16,8 +21,37 @@ pub(crate) fn folder(id: Id) -> String {
     format!("{FOLDERS}/{id}")
 }
 
+pub(crate) fn endpoints(device: Id) -> String {
+    format!("{DEVICES}/{device}/endpoints")
+}
+
+pub(crate) fn queue(id: Id) -> String {
+    format!("{QUEUES}/{id}")
+}
+
+pub(crate) fn subscriptions(queue: Id) -> String {
+    format!("{QUEUES}/{queue}/subscriptions")
+}
+
 pub(crate) fn folder_ticket(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/ticket")
+}
+
+/// On the side of who is invited.
+pub(crate) fn invitation(id: Id) -> String {
+    format!("{INVITATIONS}/{id}")
+}
+
+pub(crate) fn invitations(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/invitations")
+}
+
+pub(crate) fn contact(name: &str) -> String {
+    format!("{CONTACTS}/{name}")
+}
+
+pub(crate) fn profile_of(user: Id) -> String {
+    format!("/profiles/{user}")
 }
 
 pub(crate) fn members(folder: Id) -> String {
@@ -47,6 +81,11 @@ pub(crate) fn entry(folder: Id, entry: Id) -> String {
 /// What changed of the entries (GPH-060).
 pub(crate) fn sync(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/sync")
+}
+
+/// Which devices that have the folder can be reached, and where (GPH-081).
+pub(crate) fn presence(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/presence")
 }
 
 /// What was done in the folder, for people (GPH-064).
