@@ -8,7 +8,7 @@ cd "$here/../.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 venv=${MESHPROOF_INTEROP_VENV:-$target/interop-venv}
 
-cargo build -q -p meshproof-cloud --features webdav --bin meshd
+cargo build -q -p meshproof-cloud -p meshproof --features meshproof-cloud/full
 meshd=$target/debug/meshd
 "$venv/bin/python" "$here/drive.py" "$meshd"
 RUST_LOG=warn "$venv/bin/python" "$here/desktop.py" "$meshd" "$venv/axe/node_modules/axe-core/axe.min.js" "$target/pictures"
