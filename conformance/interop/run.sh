@@ -7,6 +7,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export MESHPROOF_INTEROP_VENV="${MESHPROOF_INTEROP_VENV:-$CARGO_TARGET_DIR/interop-venv}"
+export MESHPROOF_INTEROP_NODE="${MESHPROOF_INTEROP_NODE:-$CARGO_TARGET_DIR/interop-node}"
 
 [ "${1:-}" != --install ] || "$here/install.sh" "$MESHPROOF_INTEROP_VENV"
 
@@ -22,6 +23,9 @@ cargo clippy -q -p meshproof-interop --all-targets --features xmlsec -- -D warni
 # libxml2 writes every refusal to standard error: only the lines of the tests are of interest while all is well.
 cargo test -p meshproof-interop --features xmlsec --no-fail-fast -- --include-ignored --nocapture >"$log" 2>&1 ||
     fail "tests failed"
+cp "$here/oidc/provider.mjs" "$MESHPROOF_INTEROP_NODE/" # beside its modules
+cargo test -p meshproof-cloud --features oidc --test oidc -- --include-ignored --nocapture >>"$log" 2>&1 ||
+    fail "tests with OpenID Connect providers failed"
 
 cargo build -q -p meshproof-cloud >"$log.http" 2>&1 &&
     "$MESHPROOF_INTEROP_VENV/bin/python" "$here/schemathesis_run.py" "$CARGO_TARGET_DIR/debug/meshd" >"$log.http" 2>&1 ||

@@ -62,6 +62,9 @@ pub(crate) struct Run {
     /// The authority that signed the cloud's certificate, if it is not a public one (PEM)
     #[arg(long, value_name = "FILE", requires = "cloud")]
     pub(crate) ca: Option<PathBuf>,
+    /// Make a new connection for each request, so that of several servers behind one address each gets some
+    #[arg(long, requires = "cloud")]
+    pub(crate) fresh_connections: bool,
     /// The address of a P2P responder that is set up as the kit's fixture device (see README)
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) peer: Option<SocketAddr>,

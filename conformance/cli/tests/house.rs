@@ -113,6 +113,25 @@ fn what_is_absent_from_proto() {
     assert!(read("reference/proto/src/lib.rs").contains("#![no_std]"));
 }
 
+/// Live Desktop is a client of the services: it imports neither their store nor their insides. From the rest of the
+/// cloud it takes a clock, identifiers, and the reading of bodies.
+#[test]
+fn what_is_absent_from_the_desktop() {
+    let sources = files("reference/cloud/src/desktop", "rs");
+    assert!(sources.len() > 10, "the desktop is elsewhere");
+    for file in sources {
+        let text = fs::read_to_string(&file).unwrap();
+        for absent in ["store", "storage", "graph", "account", "identity", "auth", "problem", "etag"] {
+            let import = format!("crate::{absent}");
+            let found = text.match_indices(&import).any(|(at, _)| {
+                !text[at + import.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            });
+            assert!(!found, "{} imports {import}", file.display());
+        }
+        assert!(!text.contains("::App"), "{} knows the services' state", file.display());
+    }
+}
+
 /// One can read each file in one go.
 #[test]
 fn no_file_is_too_long() {

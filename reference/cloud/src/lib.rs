@@ -8,7 +8,9 @@
 
 mod account;
 mod auth;
+mod bus;
 mod config;
+mod desktop;
 mod etag;
 mod extract;
 mod graph;
@@ -16,6 +18,7 @@ mod identity;
 mod limits;
 mod problem;
 mod router;
+mod seen;
 mod server;
 mod source;
 mod state;

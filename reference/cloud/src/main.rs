@@ -119,6 +119,7 @@ fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
     if !names.is_empty() {
         config.names = names;
     }
+    config.bus.token = std::env::var("MESH_BUS_TOKEN").ok();
     config.database.password = std::env::var("MESH_DATABASE_PASSWORD").ok();
     config.storage.quota = quota.unwrap_or(config.storage.quota);
     config.log.filter = log.unwrap_or(config.log.filter);

@@ -46,28 +46,38 @@ impl Problem {
 /// The status code with which the spec wants each requirement enforced.
 fn status_of(requirement: Requirement) -> StatusCode {
     match requirement.id {
-        "IDN-002" | "IDN-007" | "IDN-010" | "IDN-011" | "IDN-012" | "IDN-013" | "IDN-029" | "IDN-032"
-        | "GPH-001" | "GPH-033" => StatusCode::UNAUTHORIZED,
+        id if id.starts_with("IDN-") => status_of_identity(id),
+        "GPH-001" | "GPH-033" => StatusCode::UNAUTHORIZED,
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
-        "IDN-033" | "IDN-036" | "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => {
-            StatusCode::NOT_FOUND
-        }
+        "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "IDN-005" | "GPH-018" | "GPH-023" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-031" | "GPH-032"
-        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
-        "GPH-051" | "GPH-061" => StatusCode::GONE,
+        "GPH-018" | "GPH-023" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-031" | "GPH-032" | "GPH-076" => {
+            StatusCode::CONFLICT
+        }
+        "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "IDN-003" | "IDN-004" | "IDN-034" => StatusCode::UNPROCESSABLE_ENTITY,
-        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "STO-001" => StatusCode::UNPROCESSABLE_ENTITY,
+        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "STO-001" => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
         "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
         "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
+    }
+}
+
+fn status_of_identity(id: &str) -> StatusCode {
+    match id {
+        "IDN-005" | "IDN-045" => StatusCode::CONFLICT,
+        "IDN-033" | "IDN-036" => StatusCode::NOT_FOUND,
+        "IDN-003" | "IDN-004" | "IDN-034" | "IDN-046" => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::UNAUTHORIZED,
     }
 }
 

@@ -16,12 +16,12 @@ use crate::config::Service;
 use crate::etag;
 use crate::graph::{
     claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
-    news, options, pair, profile, received, root, sync,
+    news, options, pair, presence, profile, queues, received, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::{media, uploads, wanted};
-use crate::{account, identity};
+use crate::{account, desktop, identity};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -31,7 +31,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/providers", get(identity::providers))
         .route("/identity/password", put(identity::change::put))
         .route("/identity/sessions", get(identity::sessions::list))
-        .route("/identity/sessions/{session}", delete(identity::sessions::delete));
+        .route("/identity/sessions/{session}", delete(identity::sessions::delete))
+        .merge(identity::federated::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
@@ -43,10 +44,20 @@ pub(crate) fn router(app: App) -> Router {
         .route("/openapi.yaml", get(options::openapi))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
+        .route("/mesh/queues", get(queues::list).post(queues::post))
+        .route("/mesh/queues/{queue}", get(queues::get).delete(queues::delete))
+        .route("/mesh/queues/{queue}/subscriptions", get(subscriptions::list).post(subscriptions::post))
+        .route(
+            "/mesh/queues/{queue}/subscriptions/{subscription}",
+            get(subscriptions::get).delete(subscriptions::delete),
+        )
         .route("/mesh/devices", get(devices::list).post(claim::post))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
-        .route("/mesh/devices/{device}/endpoints", get(endpoints::get).put(endpoints::put))
+        .route(
+            "/mesh/devices/{device}/endpoints",
+            get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
+        )
         .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/invitations", get(received::list))
         .route(
@@ -72,7 +83,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/entries", get(entries::list))
         .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/feeds/files/sync", get(sync::get))
-        .route("/news", get(news::of_folder));
+        .route("/news", get(news::of_folder))
+        .route("/presence", get(presence::get));
 
     let storage = Router::new()
         .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
@@ -88,11 +100,23 @@ pub(crate) fn router(app: App) -> Router {
         (Service::Storage, folders(storage)),
     ];
     let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
-    here.fold(Router::new(), |all, (_, service)| all.merge(service))
+    let config = app.config.clone();
+    let services = here
+        .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn(around))
-        .with_state(app)
+        .with_state(app);
+    if !config.services.contains(&Service::Desktop) {
+        return services;
+    }
+    // A client: it gets the services as they are seen from outside.
+    let settings = desktop::Settings {
+        spool: config.data.join("spool"),
+        body_idle: config.body_idle,
+        clock: config.clock.clone(),
+    };
+    services.clone().merge(desktop::router(services, settings))
 }
 
 /// GPH-004
@@ -136,6 +160,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let mut config = crate::Config::new(data.path());
         config.identity.passwords = crate::PasswordCost::FOR_TESTS;
+        config.services.retain(|service| *service != Service::Desktop); // pages for people
         let app = App::open(&config).unwrap();
         // The router has no list of its paths, but shows them: `paths: {RouteId(3): "/mesh", ...}`.
         let shown = format!("{:?}", router(app));

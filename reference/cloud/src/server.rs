@@ -11,6 +11,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
+use crate::bus::Bus;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
@@ -39,18 +40,22 @@ pub struct Running {
     pub audience: String,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
+    bus: Bus,
     drain: Duration,
     _lock: File,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 /// Starts a cloud inside the current tokio runtime. When this returns it answers.
-pub async fn start(config: Config) -> Result<Running, Error> {
+pub async fn start(mut config: Config) -> Result<Running, Error> {
     let wanted = config.listen;
     let listening = move |source| Error::Listen { addr: wanted, source };
     let listener = TcpListener::bind(wanted).map_err(listening)?;
     listener.set_nonblocking(true).map_err(listening)?;
     let addr = listener.local_addr().map_err(listening)?;
+    if config.identity.origin.is_empty() {
+        config.identity.origin = url_of(addr, &config);
+    }
 
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
@@ -59,6 +64,10 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         Ok::<_, Error>((app, identity, config, lock))
     });
     let (app, identity, config, lock) = opened.await.map_err(|e| Error::Stopped(e.to_string()))??;
+
+    if !config.bus.url.is_empty() {
+        app.store.bus().join(&config.bus).await?;
+    }
 
     let handle = Handle::new();
     let acceptor =
@@ -81,6 +90,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         audience: config.audience(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
+        bus: app.store.bus().clone(),
         drain: config.drain,
         _lock: lock,
         task: tokio::spawn(
@@ -102,6 +112,7 @@ impl Running {
     /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         self.handle.graceful_shutdown(Some(self.drain));
+        self.bus.close(); // who waits is answered
         self.stopped().await
     }
 

@@ -15,8 +15,10 @@ use meshproof_proto::time::UnixTime;
 use meshproof_proto::identity::Decoys;
 
 use crate::config::Config;
+use crate::identity::federated::Federated;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
+use crate::seen::Seen;
 use crate::storage::blobs::Blobs;
 use crate::store::Store;
 use crate::{Error, config};
@@ -47,11 +49,13 @@ pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) blobs: Blobs,
     pub(crate) passwords: Passwords,
+    pub(crate) federated: Federated,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) issuer: Issuer,
     pub(crate) issuer_name: String,
     pub(crate) verifier: Verifier,
+    pub(crate) seen: Seen,
     pub(crate) config: Config,
 }
 
@@ -83,11 +87,17 @@ impl App {
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
             store,
-            blobs: Blobs::open_local(&config.data)?,
+            blobs: if config.storage.objects.is_empty() {
+                Blobs::open_local(&config.data)?
+            } else {
+                Blobs::open_bucket(&config.storage.objects)?
+            },
             passwords: Passwords::new(config.identity.passwords)?,
+            federated: Federated::open(config)?,
             issuer,
             issuer_name: config.issuer(),
             verifier,
+            seen: Seen::default(),
             config: config::Config::clone(config),
         })))
     }

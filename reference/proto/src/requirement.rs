@@ -190,6 +190,13 @@ requirements! {
     IDN_033 = "IDN-033", "no-such-session", Peer;
     IDN_034 = "IDN-034", "password-unacceptable", Peer;
     IDN_036 = "IDN-036", "no-such-provider", Peer;
+    IDN_037 = "IDN-037", "federated-sign-in-failed", Peer;
+    IDN_038 = "IDN-038", "federated-sign-in-failed", Peer;
+    IDN_039 = "IDN-039", "federated-sign-in-failed", Peer;
+    IDN_040 = "IDN-040", "federated-sign-in-failed", Peer;
+    IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
+    IDN_045 = "IDN-045", "identity-linked", Peer;
+    IDN_046 = "IDN-046", "return-unacceptable", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -227,6 +234,17 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_070 = "GPH-070", "not-subscribable", Peer;
+    GPH_071 = "GPH-071", "queue-gone", Peer;
+    GPH_072 = "GPH-072", "none", Peer;
+    GPH_073 = "GPH-073", "none", Peer;
+    GPH_075 = "GPH-075", "none", Peer;
+    GPH_076 = "GPH-076", "too-many-subscriptions", Peer;
+    GPH_077 = "GPH-077", "none", Peer;
+    GPH_079 = "GPH-079", "none", Peer;
+    GPH_080 = "GPH-080", "none", Peer;
+    GPH_081 = "GPH-081", "none", Peer;
+    GPH_082 = "GPH-082", "none", Peer;
     GPH_085 = "GPH-085", "none", Peer;
     GPH_086 = "GPH-086", "none", Peer;
     GPH_087 = "GPH-087", "none", Peer;

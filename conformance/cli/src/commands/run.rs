@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use meshproof_kit::checks;
 use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::Targets;
-use meshproof_kit::target::cloud::CloudTarget;
+use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::shim::{Outcome, ProcessShim};
 
@@ -76,7 +76,9 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         let ca = ca.transpose()?;
         let pem = ca.as_ref().is_none_or(|text| text.contains("-----BEGIN CERTIFICATE-----"));
         ensure!(pem, "the file of --ca has no PEM certificate");
-        targets.cloud = Some(Arc::new(CloudTarget::new(url, ca.as_deref(), Vec::new())?));
+        let connections = if args.fresh_connections { Connections::Fresh } else { Connections::Kept };
+        let cloud = CloudTarget::connecting(url, ca.as_deref(), Vec::new(), connections)?;
+        targets.cloud = Some(Arc::new(cloud));
         named.push(format!("cloud {url}"));
     }
     if let Some(address) = args.peer {

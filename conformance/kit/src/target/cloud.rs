@@ -26,12 +26,31 @@ pub struct CloudTarget {
     pub(super) world: OnceCell<Result<World, Stop>>,
 }
 
+/// What becomes of a connection when its request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connections {
+    /// It is used again.
+    Kept,
+    /// It is closed: of several servers behind one address each gets some requests.
+    Fresh,
+}
+
 impl CloudTarget {
     /// A cloud by its URL. `ca` is the PEM of the authority that signed its certificate, if it is not a public one.
     ///
     /// The caller has installed a `rustls` provider. `keys` are RSA keys of 2,048 to 3,072 bits that no claimed device
     /// of this cloud has; if there are fewer than [`World::KEYS`], the rest is generated, which takes a second or two.
     pub fn new(url: &str, ca: Option<&str>, keys: Vec<RsaPrivateKey>) -> anyhow::Result<Self> {
+        Self::connecting(url, ca, keys, Connections::Kept)
+    }
+
+    /// The same, with a say in what becomes of connections.
+    pub fn connecting(
+        url: &str,
+        ca: Option<&str>,
+        keys: Vec<RsaPrivateKey>,
+        connections: Connections,
+    ) -> anyhow::Result<Self> {
         let client = |http1: bool| -> anyhow::Result<Client> {
             let mut builder =
                 Client::builder().redirect(redirect::Policy::none()).timeout(Duration::from_secs(20));
@@ -42,6 +61,9 @@ impl CloudTarget {
             }
             if http1 {
                 builder = builder.http1_only();
+            }
+            if connections == Connections::Fresh {
+                builder = builder.pool_max_idle_per_host(0);
             }
             builder.build().context("cannot make an HTTPS client")
         };

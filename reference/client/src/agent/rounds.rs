@@ -6,7 +6,7 @@ use std::sync::Arc;
 use meshproof_proto::codec::Id;
 use meshproof_proto::handshake::Refusal;
 
-use super::Agent;
+use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
@@ -24,6 +24,8 @@ pub struct Round {
     pub skipped: Vec<(Id, Skipped)>,
     /// Each peer, and how it went.
     pub peers: Vec<PeerRound>,
+    /// What the cloud got of each folder that it may hold.
+    pub cloud: Vec<(Id, Result<CloudReport>)>,
 }
 
 /// One peer of a round.
@@ -59,7 +61,7 @@ impl Round {
 }
 
 impl Agent {
-    /// Scans all folders and syncs with every peer that is online, once.
+    /// Scans all folders, syncs with every peer that is online, and gives the cloud what it wants, once.
     pub async fn sync_once(&self, progress: Arc<dyn Progress>) -> Result<Round> {
         self.lock()?;
         let folders = self.folders()?;
@@ -81,6 +83,7 @@ impl Agent {
                 break;
             }
         }
+        round.cloud = self.copy_to_cloud(&folders).await;
         self.save_session().await?;
         Ok(round)
     }

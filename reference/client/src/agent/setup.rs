@@ -7,7 +7,7 @@ use meshproof_proto::crypto::KeyBits;
 use meshproof_proto::handshake::Device;
 
 use super::{Agent, CA, KEY, SESSION, parse_id};
-use crate::cloud::{Cloud, Session};
+use crate::cloud::{Cloud, DeviceCode, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
 use crate::sync::Direction;
@@ -42,6 +42,39 @@ impl Agent {
             cloud.register(user, password).await?;
         }
         cloud.sign_in(user, password).await?;
+        self.signed_in(cloud, url, ca, user).await
+    }
+
+    /// Signs in at a provider of the cloud; `show` tells the person where, and with which code. Returns the user's name.
+    pub async fn login_at(
+        &mut self,
+        url: &str,
+        ca: Option<Vec<u8>>,
+        provider: &str,
+        show: impl FnOnce(&DeviceCode),
+    ) -> Result<String> {
+        let cloud = Cloud::new(url, ca.as_deref(), None, Session::default())?;
+        let code = cloud.begin_sign_in_at(provider).await?;
+        show(&code);
+        cloud.finish_sign_in_at(provider, &code).await?;
+        let user = cloud.user_name().await?;
+        self.signed_in(cloud, url, ca, &user).await?;
+        Ok(user)
+    }
+
+    /// Changes the password. All sessions of the user end; devices are not concerned.
+    pub async fn change_password(&self, password: &str, new: &str) -> Result<()> {
+        let config = self.config.cloud.as_deref().zip(self.config.user.as_deref());
+        let (url, user) =
+            config.ok_or_else(|| Error::usage("you are not signed in: use `mesh login` first"))?;
+        let cloud = Cloud::new(url, self.home.read(CA)?.as_deref(), None, Session::default())?;
+        cloud.sign_in(user, password).await?;
+        cloud.change_password(password, new).await?;
+        cloud.sign_out().await
+    }
+
+    /// Keeps what a sign-in gave.
+    async fn signed_in(&mut self, cloud: Cloud, url: &str, ca: Option<Vec<u8>>, user: &str) -> Result<()> {
         let (url, user) = (Some(url.trim_end_matches('/').to_owned()), Some(user.to_owned()));
         if self.config.cloud != url || self.config.user != user {
             self.config = Config { cloud: url, user, ..Config::default() };
@@ -87,7 +120,10 @@ impl Agent {
         });
         self.save_config()?;
         self.device = Some(std::sync::Arc::new(device));
-        // From now on the device signs in by its key.
+        // From now on the device signs in by its key. A token that cannot be ended now ends by itself.
+        if let Err(error) = cloud.sign_out().await {
+            tracing::warn!(%error, "the sign-in was not ended");
+        }
         self.home.write_json(SESSION, &Session::default())?;
         self.cloud = self.connect_cloud()?.map(std::sync::Arc::new);
         Ok(claimed.device)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::Agent;
+use crate::cloud::DeviceCode;
 use crate::error::{Error, Result};
 
 #[derive(clap::Args)]
@@ -16,10 +17,13 @@ pub(super) struct Login {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The user's name.
+    #[arg(long, value_name = "NAME", required_unless_present = "provider", conflicts_with = "provider")]
+    user: Option<String>,
+    /// Sign in at this provider of the cloud, with a browser on any device, instead of by password.
     #[arg(long, value_name = "NAME")]
-    user: String,
+    provider: Option<String>,
     /// Make the user first.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "provider")]
     register: bool,
 }
 
@@ -29,8 +33,15 @@ impl Login {
             Some(path) => Some(std::fs::read(path).map_err(Error::io("reading the CA file", path))?),
             None => None,
         };
-        agent.login(&self.cloud, ca, &self.user, &password()?, self.register).await?;
-        println!("signed in as {}", self.user);
+        let user = match (self.user, self.provider) {
+            (_, Some(provider)) => agent.login_at(&self.cloud, ca, &provider, show).await?,
+            (user, None) => {
+                let (user, password) = (user.unwrap_or_default(), secret("MESH_PASSWORD", "the password")?);
+                agent.login(&self.cloud, ca, &user, &password, self.register).await?;
+                user
+            }
+        };
+        println!("signed in as {user}");
         if agent.config().device.is_none() {
             println!("next: mesh device add NAME");
         }
@@ -38,16 +49,24 @@ impl Login {
     }
 }
 
-fn password() -> Result<String> {
-    if let Ok(password) = std::env::var("MESH_PASSWORD") {
-        return Ok(password);
+fn show(code: &DeviceCode) {
+    println!("open {} and enter {}", code.uri, code.user_code);
+    if let Some(complete) = &code.complete {
+        println!("or open {complete}");
+    }
+}
+
+/// A secret from the environment, or else the next line of standard input.
+pub(super) fn secret(variable: &str, what: &str) -> Result<String> {
+    if let Ok(secret) = std::env::var(variable) {
+        return Ok(secret);
     }
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line);
-    read.map_err(|source| Error::Io { what: "reading the password from standard input".into(), source })?;
-    let password = line.trim_end_matches(['\n', '\r']);
-    if password.is_empty() {
-        return Err(Error::usage("there is no password: set MESH_PASSWORD or write it to standard input"));
+    read.map_err(|source| Error::Io { what: format!("reading {what} from standard input"), source })?;
+    let secret = line.trim_end_matches(['\n', '\r']);
+    if secret.is_empty() {
+        return Err(Error::usage(format!("{what} is missing: set {variable} or write it to standard input")));
     }
-    Ok(password.into())
+    Ok(secret.into())
 }

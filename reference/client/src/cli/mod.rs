@@ -1,9 +1,11 @@
 //! The command line. Every command is one call of [`Agent`] and words for a person.
 
 mod device;
+mod fetch;
 mod folder;
 mod login;
 mod output;
+mod password;
 mod share;
 mod status;
 mod sync;
@@ -32,6 +34,9 @@ struct Arguments {
 enum Command {
     /// Sign in to a cloud. The password comes from MESH_PASSWORD, or else from the first line of standard input.
     Login(login::Login),
+    /// Change the password: that of now and the new one, from MESH_PASSWORD and MESH_NEW_PASSWORD, or else from two lines
+    /// of standard input.
+    Password(password::Password),
     /// Claim this device, or list the user's devices.
     #[command(subcommand)]
     Device(device::Command),
@@ -54,6 +59,8 @@ enum Command {
     Leave(share::Leave),
     /// Sync with every peer that is online, once, or stay online.
     Sync(sync::Sync),
+    /// Get a file from the cloud, without any peer. One that broke off goes on.
+    Fetch(fetch::Fetch),
     /// Say who this is, what is here, and who else is there.
     Status(status::Status),
 }
@@ -79,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     let mut agent = Agent::open(&home)?;
     match arguments.command {
         Command::Login(login) => login.run(&mut agent).await,
+        Command::Password(password) => password.run(&agent).await,
         Command::Device(command) => command.run(&mut agent).await,
         Command::Folder(command) => command.run(&mut agent).await,
         Command::Share(share) => share.run(&agent).await,
@@ -89,6 +97,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Decline(answer) => answer.decline(&agent).await,
         Command::Leave(leave) => leave.run(&mut agent).await,
         Command::Sync(sync) => sync.run(&agent).await,
+        Command::Fetch(fetch) => fetch.run(&agent).await,
         Command::Status(status) => status.run(&agent).await,
     }
 }

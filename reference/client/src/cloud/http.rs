@@ -82,6 +82,15 @@ impl Cloud {
         }
     }
 
+    /// The tickets for `resource`, as they go into a request that is sent by itself.
+    pub(super) async fn tickets(&self, resource: &str) -> Result<String> {
+        let mut session = self.session.lock().await;
+        if session.ends_soon() || !session.has(resource) {
+            self.renew(&mut session).await?;
+        }
+        Ok(format!("MeshTicket {}", session.set_for(resource)))
+    }
+
     /// One request.
     pub(super) async fn send(
         &self,
@@ -140,7 +149,7 @@ impl Cloud {
     }
 }
 
-async fn problem(what: String, response: Response) -> Error {
+pub(super) async fn problem(what: String, response: Response) -> Error {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -156,7 +165,7 @@ pub(super) fn unexpected(what: &str, why: &str) -> Error {
 }
 
 /// The whole chain of causes: reqwest's own text leaves out why.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

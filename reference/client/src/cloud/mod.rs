@@ -4,10 +4,12 @@
 //! answers, and renews all before they end, by the device's key if there is one.
 
 mod http;
+mod media;
 mod operations;
 mod people;
 mod problem;
 mod session;
+mod sharing;
 
 use std::sync::Arc;
 
@@ -17,10 +19,12 @@ use tokio::sync::Mutex;
 
 use crate::error::Result;
 
+pub use media::CloudEntry;
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
-pub use people::{InvitationInfo, MemberInfo};
+pub use people::DeviceCode;
 pub use problem::Problem;
 pub use session::{IssuerKeys, Session};
+pub use sharing::{InvitationInfo, MemberInfo};
 
 /// A client of one cloud for one user.
 pub struct Cloud {

@@ -176,14 +176,15 @@ impl Cloud {
 
     /// GPH-010: the root is all that a client has to know.
     pub(super) async fn below_root(&self, name: &str) -> Result<String> {
-        let root = {
-            let mut session = self.session.lock().await;
-            if session.root.is_empty() {
-                self.renew(&mut session).await?;
-            }
-            session.root.clone()
-        };
-        Ok(format!("{root}/{name}"))
+        Ok(format!("{}/{name}", self.root().await?))
+    }
+
+    pub(super) async fn root(&self) -> Result<String> {
+        let mut session = self.session.lock().await;
+        if session.root.is_empty() {
+            self.renew(&mut session).await?;
+        }
+        Ok(session.root.clone())
     }
 }
 

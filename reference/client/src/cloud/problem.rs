@@ -31,6 +31,9 @@ impl std::error::Error for Problem {}
 fn advice(error: &str) -> &'static str {
     match error {
         "sign-in-failed" => "check name and password, or add --register to make a new user",
+        "too-many-attempts" => "wait some minutes and try again",
+        "federated-sign-in-failed" => "try again, or ask who runs the cloud",
+        "no-such-provider" => "the cloud has no such way to sign in",
         "name-taken" => "choose another name, or leave out --register",
         "name-unacceptable" => "use 2 to 63 of a-z, 0-9, `.`, `_`, `-`, the first a letter or digit",
         "password-unacceptable" => "use 8 to 1024 bytes",

@@ -37,7 +37,7 @@ pub struct Session {
     /// The tickets, as they go into requests.
     tickets: Vec<String>,
     /// The identity token, and when it ends. Only until there is a device, which signs in by its key.
-    token: Option<(String, u64)>,
+    pub(super) token: Option<(String, u64)>,
 }
 
 /// Who signs tickets.
@@ -112,27 +112,6 @@ fn read(text: &str) -> Option<Ticket> {
 }
 
 impl Cloud {
-    /// Makes a new user.
-    pub async fn register(&self, name: &str, password: &str) -> Result<()> {
-        let body = json!({ "name": name, "password": password });
-        let mut session = self.session.lock().await;
-        self.send(Method::POST, "/identity/users", Some(&body), Rights::None, &mut session).await.map(drop)
-    }
-
-    /// Signs the user in by name and password.
-    pub async fn sign_in(&self, name: &str, password: &str) -> Result<()> {
-        let body = json!({ "name": name, "password": password });
-        let mut session = self.session.lock().await;
-        let answer =
-            self.send(Method::POST, "/identity/token", Some(&body), Rights::None, &mut session).await?.body;
-        let (token, life) = (answer["token"].as_str(), answer["expires_in"].as_u64());
-        let (Some(token), Some(life)) = (token, life) else {
-            return Err(unexpected("the sign-in", "token or expires_in is missing"));
-        };
-        session.token = Some((token.into(), now().plus(life).0));
-        self.renew_by_token(&mut session).await
-    }
-
     /// New tickets: by the device's key, or by the token of the last sign-in.
     pub(super) async fn renew(&self, session: &mut Session) -> Result<()> {
         match &self.device {
@@ -141,7 +120,7 @@ impl Cloud {
         }
     }
 
-    async fn renew_by_token(&self, session: &mut Session) -> Result<()> {
+    pub(super) async fn renew_by_token(&self, session: &mut Session) -> Result<()> {
         let token = session.token.clone().filter(|(_, end)| now().0 < *end);
         let (token, _) =
             token.ok_or_else(|| Error::usage("you are not signed in: use `mesh login` first"))?;

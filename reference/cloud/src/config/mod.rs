@@ -49,6 +49,8 @@ pub struct Config {
     pub drain: Duration,
     /// Where metadata is kept.
     pub database: Database,
+    /// How processes wake each other.
+    pub bus: Bus,
     /// The identity service.
     pub identity: Identity,
     /// The account service.
@@ -60,6 +62,11 @@ pub struct Config {
     /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
     #[serde(skip)]
     pub issuer_key: Option<Vec<u8>>,
+    /// For benchmarks: a request with `Authorization: Unticketed USER` may do everything, so that what tickets cost can be
+    /// measured on the same route. No file and no option can say this.
+    #[cfg(feature = "load")]
+    #[serde(skip)]
+    pub unticketed: bool,
     /// The clock.
     #[serde(skip, default = "system_clock")]
     pub clock: Arc<dyn Clock>,
@@ -77,11 +84,13 @@ pub enum Service {
     Graph,
     /// The bytes of files.
     Storage,
+    /// Web pages, and with the feature `webdav` a network drive. A client of the others, which have to run here, too.
+    Desktop,
 }
 
 impl Service {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Identity, Self::Account, Self::Graph, Self::Storage];
+    pub const ALL: [Self; 5] = [Self::Identity, Self::Account, Self::Graph, Self::Storage, Self::Desktop];
 }
 
 /// Section `[database]`.
@@ -93,6 +102,17 @@ pub struct Database {
     /// The password, if the URL has none.
     #[serde(skip)]
     pub password: Option<String>,
+}
+
+/// Section `[bus]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bus {
+    /// `nats://host:4222`; empty for one process.
+    pub url: String,
+    /// What the server asks for.
+    #[serde(skip)]
+    pub token: Option<String>,
 }
 
 /// Section `[account]`.
@@ -111,6 +131,8 @@ pub struct Storage {
     /// Bytes that may be charged to a user (STO-002).
     #[serde(with = "units::bytes")]
     pub quota: u64,
+    /// `s3://bucket/prefix` where stored bytes are; empty for files of the data directory.
+    pub objects: String,
     /// How long bytes wait for an entry that names them, in seconds (STO-037).
     #[serde(with = "units::seconds")]
     pub grace: u64,
@@ -184,10 +206,18 @@ impl Config {
             demand(is_host(name), "names", &what);
         }
         demand(!self.services.is_empty(), "services", "at least one service is needed");
+        let whole = Service::ALL.iter().all(|service| self.services.contains(service));
+        let desktop = self.services.contains(&Service::Desktop);
+        demand(whole || !desktop, "services", "desktop needs all other services beside it");
         demand(self.connections > 0, "connections", "at least 1 is needed");
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
+        let nats =
+            self.bus.url.is_empty() || ["nats://", "tls://"].iter().any(|s| self.bus.url.starts_with(s));
+        demand(nats, "bus.url", "nats://host:port or tls://host:port is expected");
+        let bucket = self.storage.objects.is_empty() || self.storage.objects.starts_with("s3://");
+        demand(bucket, "storage.objects", "s3://bucket/prefix is expected");
         self.identity.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
@@ -234,11 +264,14 @@ impl Default for Config {
             body_idle: Duration::from_secs(30),
             drain: Duration::from_secs(10),
             database: Database::default(),
+            bus: Bus::default(),
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
             log: Log::default(),
             issuer_key: None,
+            #[cfg(feature = "load")]
+            unticketed: false,
             clock: system_clock(),
         }
     }
@@ -254,6 +287,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             quota: 5_368_709_120,
+            objects: String::new(),
             grace: 86_400,
             upload_idle: 86_400,
             uploads: 16,

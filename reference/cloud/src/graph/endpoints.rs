@@ -1,6 +1,7 @@
 //! `/mesh/devices/{device}/endpoints`: how to reach a device.
 
 use axum::extract::State;
+use axum::http::StatusCode;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::Action;
@@ -34,12 +35,7 @@ pub(crate) async fn get(
     tickets: Tickets,
 ) -> Result<axum::Json<Value>, Problem> {
     access::mesh(&tickets, Action::Read)?;
-    let owner = app.store.device(id).await?.map(|device| device.user);
-    let meets = owner == Some(tickets.user)
-        || match tickets.device {
-            Some(own) => !app.store.shared_folders(own, id).await?.is_empty(),
-            None => app.store.user_may_meet(tickets.user, id).await?,
-        };
+    let meets = app.store.may_meet(tickets.user, tickets.device, id).await?;
     demand(meets, req::GPH_017)?;
     let endpoint = current(&app, id).await?;
     Ok(axum::Json(representation(id, endpoint.as_ref(), app.now())))
@@ -60,8 +56,20 @@ pub(crate) async fn put(
     demand(announced.addresses.iter().all(|address| is_host_and_port(address)), req::GPH_006)?;
     demand(TTL.contains(&announced.ttl), req::GPH_006)?;
     let endpoint = Endpoint { addresses: announced.addresses, expires: app.now().plus(announced.ttl) };
-    app.store.put_endpoint(id, endpoint.clone()).await?;
+    app.store.put_endpoint(id, endpoint.clone(), tickets.who()).await?;
     Ok(axum::Json(representation(id, Some(&endpoint), app.now())))
+}
+
+/// The device goes offline (GPH-041).
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Ids([id]): Ids<1>,
+    tickets: Tickets,
+) -> Result<StatusCode, Problem> {
+    access::mesh(&tickets, Action::Write)?;
+    demand(tickets.device == Some(id), req::GPH_041)?;
+    app.store.remove_endpoint(id, tickets.who()).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// What the device announced, unless its time has passed (GPH-042).
@@ -70,11 +78,11 @@ pub(crate) async fn current(app: &App, device: Id) -> Result<Option<Endpoint>, P
     Ok(endpoint.filter(|endpoint| app.now() < endpoint.expires)) // GPH-042
 }
 
-fn representation(device: Id, endpoint: Option<&Endpoint>, now: UnixTime) -> Value {
+pub(super) fn representation(device: Id, endpoint: Option<&Endpoint>, now: UnixTime) -> Value {
     json!({
         "addresses": endpoint.map(|endpoint| endpoint.addresses.clone()).unwrap_or_default(),
         "ttl": endpoint.map_or(0, |endpoint| endpoint.expires.distance(now)),
-        "links": { "self": format!("{}/endpoints", paths::device(device)) },
+        "links": { "self": paths::endpoints(device) },
     })
 }
 

@@ -1,5 +1,7 @@
 //! `/mesh/objects/{folder}/feeds/files/entries`, and the entries below it.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,7 +21,7 @@ use crate::extract::{Ids, Json};
 use crate::problem::Problem;
 use crate::state::{App, new_etag, to_its_end};
 use crate::storage::sweep;
-use crate::store::entries::{Entry, Kind, Version};
+use crate::store::entries::{Attributes, Entry, Kind, Version};
 use crate::store::folders::Folder;
 use crate::store::wanted::{Content, Missing};
 
@@ -27,6 +29,8 @@ use crate::store::wanted::{Content, Missing};
 const MAX_DEVICES: usize = 64;
 /// SQL and JSON readers agree on numbers up to here.
 const MAX_NUMBER: u64 = i64::MAX as u64;
+/// All names and texts of an entry's properties together, in bytes.
+const MAX_PROPERTIES: usize = 65_536;
 
 /// What a client writes. A directory has no size and no hash.
 #[derive(Deserialize)]
@@ -38,6 +42,9 @@ pub(crate) struct Written {
     size: u64,
     hash: Option<String>,
     version: Version,
+    modified: Option<u64>,
+    #[serde(default)]
+    properties: BTreeMap<String, String>,
 }
 
 /// All entries of the folder, tombstones too (GPH-052).
@@ -116,7 +123,7 @@ pub(crate) async fn delete(
         demand(entry.version.len() <= MAX_DEVICES, req::GPH_006)?;
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
-    (entry.deleted, entry.size, entry.hash) = (true, 0, None);
+    (entry.deleted, entry.size, entry.hash, entry.attributes) = (true, 0, None, Attributes::default());
     let by = Need::DELETE_ENTRY.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.put_entry(folder, entry, Some(from), by).await?;
@@ -128,7 +135,7 @@ pub(crate) async fn delete(
 
 /// The entry that was written, if it is of the form of section 3.1 (GPH-006) and its path portable (GPH-050).
 fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
-    let Written { path, kind, size, hash, version } = written;
+    let Written { path, kind, size, hash, version, modified, properties } = written;
     let kind = Kind::parse(&kind).ok_or(req::GPH_006)?;
     let hash_fits = match kind {
         Kind::File => hash.as_deref().and_then(MediaHash::parse).is_some(),
@@ -138,9 +145,12 @@ fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
         Id::parse(device).is_some() && (1..=MAX_NUMBER).contains(counter)
     };
     let version_fits = version.len() <= MAX_DEVICES && version.iter().all(counts);
-    demand(hash_fits && version_fits && size <= MAX_NUMBER, req::GPH_006)?;
+    let bytes: usize = properties.iter().map(|(name, text)| name.len() + text.len()).sum();
+    let attributes_fit = bytes <= MAX_PROPERTIES && modified.is_none_or(|time| time <= MAX_NUMBER);
+    demand(hash_fits && version_fits && attributes_fit && size <= MAX_NUMBER, req::GPH_006)?;
     demand(PortablePath::parse(&path).is_ok(), req::GPH_050)?;
-    Ok(Entry { id, path, kind, size, hash, version, deleted: false, etag: new_etag() })
+    let attributes = Attributes { modified, properties };
+    Ok(Entry { id, path, kind, size, hash, version, attributes, deleted: false, etag: new_etag() })
 }
 
 /// What the cloud makes of the content of a file. `None` for all else.
@@ -184,6 +194,12 @@ fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value 
         body["size"] = entry.size.into();
         body["hash"] = entry.hash.clone().into();
         body["cloud"] = content.map(Content::name).into();
+    }
+    if let Some(modified) = entry.attributes.modified {
+        body["modified"] = modified.into();
+    }
+    if !entry.attributes.properties.is_empty() {
+        body["properties"] = json!(entry.attributes.properties);
     }
     body
 }

@@ -136,6 +136,7 @@ fn representation(folder: &Folder) -> Value {
             "entries": paths::entries(id),
             "sync": paths::sync(id),
             "news": paths::news(id),
+            "presence": paths::presence(id),
             "media": paths::all_media(id),
             "uploads": paths::uploads(id),
             "wanted": paths::wanted(id),

@@ -15,9 +15,13 @@ pub(crate) mod news;
 pub(crate) mod options;
 pub(crate) mod pair;
 pub(crate) mod paths;
+pub(crate) mod poll;
+pub(crate) mod presence;
 pub(crate) mod profile;
+pub(crate) mod queues;
 pub(crate) mod received;
 pub(crate) mod root;
+pub(crate) mod subscriptions;
 pub(crate) mod sync;
 pub(crate) mod watermark;
 

@@ -10,6 +10,7 @@ pub(crate) const FOLDERS: &str = "/mesh/objects";
 pub(crate) const INVITATIONS: &str = "/mesh/invitations";
 pub(crate) const CONTACTS: &str = "/contacts";
 pub(crate) const PROFILE: &str = "/profile";
+pub(crate) const QUEUES: &str = "/mesh/queues";
 pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {
@@ -18,6 +19,18 @@ pub(crate) fn device(id: Id) -> String {
 
 pub(crate) fn folder(id: Id) -> String {
     format!("{FOLDERS}/{id}")
+}
+
+pub(crate) fn endpoints(device: Id) -> String {
+    format!("{DEVICES}/{device}/endpoints")
+}
+
+pub(crate) fn queue(id: Id) -> String {
+    format!("{QUEUES}/{id}")
+}
+
+pub(crate) fn subscriptions(queue: Id) -> String {
+    format!("{QUEUES}/{queue}/subscriptions")
 }
 
 pub(crate) fn folder_ticket(folder: Id) -> String {
@@ -68,6 +81,11 @@ pub(crate) fn entry(folder: Id, entry: Id) -> String {
 /// What changed of the entries (GPH-060).
 pub(crate) fn sync(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/sync")
+}
+
+/// Which devices that have the folder can be reached, and where (GPH-081).
+pub(crate) fn presence(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/presence")
 }
 
 /// What was done in the folder, for people (GPH-064).

@@ -47,6 +47,7 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
             "objects": paths::FOLDERS,
             "invitations": paths::INVITATIONS,
             "news": paths::NEWS,
+            "queues": paths::QUEUES,
             "contacts": paths::CONTACTS,
             "profile": paths::PROFILE,
         },

@@ -1,9 +1,14 @@
 //! The identity service: finds out who somebody is, and gives out a token (`spec/identity.md`).
 //!
-//! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), others later. All end in
-//! [`sessions::begin`].
+//! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), OpenID Connect
+//! (`federated/`). All end in [`sessions::begin`].
 
 pub(crate) mod change;
+#[cfg(feature = "oidc")]
+pub(crate) mod federated;
+#[cfg(not(feature = "oidc"))]
+#[path = "without_federated.rs"]
+pub(crate) mod federated;
 pub(crate) mod password;
 pub(crate) mod sessions;
 pub(crate) mod throttle;
@@ -29,6 +34,7 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
     if app.config.identity.password_sign_in {
         items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
     }
+    items.extend(app.federated.items());
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
 }
 

@@ -129,7 +129,7 @@ fn token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Tokens have 256 bits of entropy: a plain hash is enough to keep them.
-fn hash_of(token: &str) -> String {
+pub(super) fn hash_of(token: &str) -> String {
     hex(&DEFAULT.sha256(&[token.as_bytes()]))
 }
 

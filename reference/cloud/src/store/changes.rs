@@ -3,6 +3,8 @@
 //! Numbers become visible in their order, for a transaction that took one holds the feed's row until it ends: who has
 //! seen a number has seen all below it.
 
+use std::cell::RefCell;
+
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::time::UnixTime;
@@ -100,6 +102,7 @@ pub(crate) struct Place {
 pub(crate) struct Log<'a> {
     sql: &'a Sql<'a>,
     who: Who,
+    touched: RefCell<Vec<Id>>,
 }
 
 impl Log<'_> {
@@ -126,18 +129,35 @@ impl Log<'_> {
         let next = "INSERT INTO feeds (id, seq) VALUES ($1, 1)
             ON CONFLICT (id) DO UPDATE SET seq = feeds.seq + 1 RETURNING seq";
         let seq = self.sql.first(next, values![feed], |row| row.number(0))?;
+        self.touch(feed);
         seq.ok_or(StoreError::Column(0))
+    }
+
+    /// Wakes who listens to a feed or queue, once the transaction is done.
+    pub(crate) fn touch(&self, id: Id) {
+        self.touched.borrow_mut().push(id);
     }
 }
 
 impl Store {
-    /// Writes what others may want to know of, as [`Store::write`] does.
+    /// Writes what others may want to know of, as [`Store::write`] does, and wakes them. That is done where the work is
+    /// done, for the caller may go away meanwhile.
     pub(super) async fn change<T: Send + 'static>(
         &self,
         who: Who,
         work: impl Fn(&Sql<'_>, &Log<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.write(move |sql| work(sql, &Log { sql, who })).await
+        let store = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let (value, touched) = store.write_here(|sql| {
+                let log = Log { sql, who, touched: RefCell::default() };
+                let value = work(sql, &log)?;
+                Ok((value, log.touched.into_inner()))
+            })?;
+            store.bus().wake(&touched);
+            Ok(value)
+        });
+        done.await?
     }
 
     /// The newest changes of some feeds that come after `from` in the order of [`Place`].

@@ -1,13 +1,13 @@
 //! Devices, and where they can be reached.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::{Mapping, Role};
 use meshproof_proto::time::UnixTime;
 use serde_json::json;
 
-use super::changes::{Verb, Who};
-use super::{Row, Sql, Store, StoreError, values};
+use super::changes::{self, Log, Verb, Who};
+use super::{Row, Sql, Store, StoreError, queues, values};
 use crate::graph::paths;
 
 /// A device.
@@ -136,19 +136,33 @@ impl Store {
             }
             sql.execute("DELETE FROM mappings WHERE device_id = $1", values![id])?; // GPH-034
             sql.execute("DELETE FROM endpoints WHERE device_id = $1", values![id])?;
+            log.raise(id)?;
+            if !deviates(req::GPH_079) {
+                queues::remove_of(sql, log, id)?;
+            }
             Ok(())
         })
         .await
     }
 
-    /// Keeps where the device can be reached, unless it was revoked meanwhile (GPH-041).
-    pub(crate) async fn put_endpoint(&self, device: Id, endpoint: Endpoint) -> Result<(), StoreError> {
-        self.write(move |sql| {
+    /// Keeps where the device can be reached, unless it was revoked meanwhile (GPH-041). That it is so for longer is no
+    /// news.
+    pub(crate) async fn put_endpoint(
+        &self,
+        device: Id,
+        endpoint: Endpoint,
+        by: Who,
+    ) -> Result<(), StoreError> {
+        self.change(by, move |sql, log| {
             let revoked = find(sql, device)?.is_none_or(|device| device.state == DeviceState::Revoked);
             demand(!revoked, req::GPH_041)?;
             let upsert = "INSERT INTO endpoints (device_id, addresses, expires) VALUES ($1, $2, $3)
                 ON CONFLICT (device_id) DO UPDATE SET addresses = excluded.addresses, expires = excluded.expires";
+            let known = "SELECT 1 FROM endpoints WHERE device_id = $1 AND addresses = $2 AND expires > $3";
             let addresses = serde_json::Value::from(endpoint.addresses.clone()).to_string();
+            if !sql.exists(known, values![device, &addresses, by.at])? {
+                log.raise(device)?;
+            }
             sql.execute(upsert, values![device, addresses, endpoint.expires])?;
             Ok(())
         })
@@ -189,18 +203,55 @@ impl Store {
         .await
     }
 
-    /// Whether some claimed device of the user has a folder mapped that is mapped on `device` too, both users being
-    /// members (GPH-019).
-    pub(crate) async fn user_may_meet(&self, user: Id, device: Id) -> Result<bool, StoreError> {
-        let select = "SELECT 1 FROM mappings theirs
-            JOIN mappings ours ON ours.folder_id = theirs.folder_id
-            JOIN devices d ON d.id = ours.device_id
-            JOIN devices t ON t.id = theirs.device_id
-            JOIN members md ON md.folder_id = ours.folder_id AND md.user_id = d.user_id
-            JOIN members mt ON mt.folder_id = ours.folder_id AND mt.user_id = t.user_id
-            WHERE theirs.device_id = $1 AND d.user_id = $2 AND d.state = 'claimed' LIMIT 1";
-        self.read(move |sql| sql.exists(select, values![device, user])).await
+    /// Forgets where the device can be reached.
+    pub(crate) async fn remove_endpoint(&self, device: Id, by: Who) -> Result<(), StoreError> {
+        self.change(by, move |sql, log| {
+            let delete = "DELETE FROM endpoints WHERE device_id = $1";
+            if sql.execute(delete, values![device])? == 1 {
+                log.raise(device)?;
+            }
+            Ok(())
+        })
+        .await
     }
+
+    /// Whether the user, or one device of the user if it asks, may know where `device` can be reached: it is the user's
+    /// own, or a folder is mapped on both, all users being members (GPH-017, GPH-019).
+    pub(crate) async fn may_meet(&self, user: Id, own: Option<Id>, device: Id) -> Result<bool, StoreError> {
+        self.read(move |sql| may_meet(sql, user, own, device)).await
+    }
+}
+
+/// As [`Store::may_meet`].
+pub(super) fn may_meet(sql: &Sql<'_>, user: Id, own: Option<Id>, device: Id) -> Result<bool, StoreError> {
+    let select = "SELECT 1 FROM devices WHERE id = $1 AND user_id = $2";
+    if sql.exists(select, values![device, user])? {
+        return Ok(true);
+    }
+    let select = "SELECT 1 FROM mappings theirs
+        JOIN mappings ours ON ours.folder_id = theirs.folder_id
+        JOIN devices d ON d.id = ours.device_id
+        JOIN devices t ON t.id = theirs.device_id
+        JOIN members md ON md.folder_id = ours.folder_id AND md.user_id = d.user_id
+        JOIN members mt ON mt.folder_id = ours.folder_id AND mt.user_id = t.user_id
+        WHERE theirs.device_id = $1 AND d.user_id = $2 AND d.state = 'claimed'
+        AND (d.id = $3 OR $3 = '') LIMIT 1";
+    let own = own.map(|own| own.to_string()).unwrap_or_default();
+    sql.exists(select, values![device, user, own])
+}
+
+/// Forgets where the device can be reached if its time has passed. Returns the number of its feed.
+pub(super) fn end_endpoint(
+    sql: &Sql<'_>,
+    log: &Log<'_>,
+    device: Id,
+    now: UnixTime,
+) -> Result<u64, StoreError> {
+    let delete = "DELETE FROM endpoints WHERE device_id = $1 AND expires <= $2";
+    if sql.execute(delete, values![device, now])? == 1 {
+        return log.raise(device);
+    }
+    changes::last(sql, device)
 }
 
 /// The device, inside a transaction.

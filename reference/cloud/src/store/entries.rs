@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::changes::{self, Verb};
@@ -23,8 +24,22 @@ pub(crate) struct Entry {
     /// Of files only.
     pub(crate) hash: Option<String>,
     pub(crate) version: Version,
+    /// Of tombstones empty.
+    pub(crate) attributes: Attributes,
     pub(crate) deleted: bool,
     pub(crate) etag: String,
+}
+
+/// What the writer of an entry says beside its content; it decides nothing.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Attributes {
+    /// When the content last changed, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) modified: Option<u64>,
+    /// Texts that only clients understand.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) properties: BTreeMap<String, String>,
 }
 
 /// A version vector: from device to counter.
@@ -50,7 +65,8 @@ impl Kind {
     }
 }
 
-const CHANGED: &str = "SELECT id, path, kind, size, hash, version, deleted, etag, seq FROM entries";
+const COLUMNS: &str =
+    "SELECT id, path, kind, size, hash, version, deleted, etag, attributes, seq FROM entries";
 
 /// Entries in the order of their last change.
 #[derive(Debug)]
@@ -61,8 +77,6 @@ pub(crate) struct Delta {
     /// Whether there are more.
     pub(crate) more: bool,
 }
-
-const COLUMNS: &str = "SELECT id, path, kind, size, hash, version, deleted, etag FROM entries";
 
 impl Store {
     /// All entries of a folder, tombstones too (GPH-052).
@@ -91,9 +105,9 @@ impl Store {
             if since > last && !deviates(req::GPH_061) {
                 return Ok(None);
             }
-            let select = format!("{CHANGED} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
+            let select = format!("{COLUMNS} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
             let values = values![folder, since, limit as u64 + 1];
-            let mut rows = sql.all(&select, values, |row| Ok((entry(row)?, row.number(8)?)))?;
+            let mut rows = sql.all(&select, values, |row| Ok((entry(row)?, row.number(9)?)))?;
             let more = rows.len() > limit;
             rows.truncate(limit);
             let reached = rows.last().map_or(since, |(_, seq)| *seq);
@@ -121,11 +135,11 @@ impl Store {
             let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
             let detail = json!({ "path": entry.path });
             let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
-            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag, seq)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (folder_id, id) DO UPDATE SET
-                path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
-                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag, seq = excluded.seq
-                WHERE entries.etag = $11";
+            let insert = "INSERT INTO entries (folder_id, id, path, kind, size, hash, version, deleted, etag,
+                attributes, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                ON CONFLICT (folder_id, id) DO UPDATE SET path = excluded.path, kind = excluded.kind, size = excluded.size, hash = excluded.hash,
+                version = excluded.version, deleted = excluded.deleted, etag = excluded.etag,
+                attributes = excluded.attributes, seq = excluded.seq WHERE entries.etag = $12";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
             let values = values![
                 folder,
@@ -137,6 +151,7 @@ impl Store {
                 version,
                 entry.deleted,
                 &entry.etag,
+                serde_json::to_string(&entry.attributes).unwrap_or_default(),
                 seq,
                 from.as_deref().unwrap_or_default(),
             ];
@@ -167,5 +182,6 @@ fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {
         version: row.parsed(5, |text| serde_json::from_str(text).ok())?,
         deleted: row.number(6)? != 0,
         etag: row.text(7)?,
+        attributes: row.parsed(8, |text| serde_json::from_str(text).ok())?,
     })
 }

@@ -2,11 +2,11 @@
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde_json::json;
 
 use super::changes::Verb;
-use super::devices::{self, DeviceState};
+use super::devices::{self, DeviceState, Endpoint};
 use super::members::Actor;
 use super::{Row, Sql, Store, StoreError, values};
 use crate::graph::paths;
@@ -19,6 +19,16 @@ pub(crate) struct MappingRow {
     pub(crate) etag: String,
 }
 
+/// A device that has a folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Present {
+    pub(crate) device: Id,
+    pub(crate) name: String,
+    pub(crate) user: Id,
+    /// What it announced; that may have ended.
+    pub(crate) endpoint: Option<Endpoint>,
+}
+
 const COLUMNS: &str = "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag FROM mappings m
     LEFT JOIN devices d ON d.id = m.device_id";
 
@@ -27,6 +37,36 @@ impl Store {
     pub(crate) async fn mappings(&self, folder: Id) -> Result<Vec<MappingRow>, StoreError> {
         let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.device_id");
         self.read(move |sql| sql.all(&select, values![folder], mapping)).await
+    }
+
+    /// The devices on which the folder is mapped, as far as the user, or one device of the user if it asks, may meet them
+    /// (GPH-081): one's own always, others if the folder is mapped on the asking side too.
+    pub(crate) async fn present(
+        &self,
+        folder: Id,
+        user: Id,
+        own: Option<Id>,
+    ) -> Result<Vec<Present>, StoreError> {
+        let select = "SELECT d.id, d.name, d.user_id, coalesce(e.addresses, ''), coalesce(e.expires, 0) FROM mappings m
+            JOIN devices d ON d.id = m.device_id
+            JOIN members r ON r.folder_id = m.folder_id AND r.user_id = d.user_id
+            LEFT JOIN endpoints e ON e.device_id = d.id
+            WHERE m.folder_id = $1 AND d.state = 'claimed' ORDER BY d.id";
+        self.read(move |sql| {
+            let mut all = sql.all(select, values![folder], |row| {
+                let expires = row.time(4)?;
+                let addresses = row.parsed(3, |text| match text {
+                    "" => Some(None),
+                    json => Some(Some(serde_json::from_str(json).ok()?)),
+                })?;
+                let endpoint = addresses.map(|addresses| Endpoint { addresses, expires });
+                Ok(Present { device: row.id(0)?, name: row.text(1)?, user: row.id(2)?, endpoint })
+            })?;
+            let mapped = all.iter().any(|one| own.map_or(one.user == user, |own| one.device == own));
+            all.retain(|one| mapped || one.user == user || deviates(req::GPH_081));
+            Ok(all)
+        })
+        .await
     }
 
     /// One mapping.

@@ -9,6 +9,8 @@ pub(crate) mod changes;
 pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
+#[cfg(feature = "oidc")]
+pub(crate) mod federated;
 pub(crate) mod folders;
 pub(crate) mod invitations;
 pub(crate) mod mappings;
@@ -18,6 +20,7 @@ pub(crate) mod members;
 mod postgres;
 #[cfg(all(test, feature = "postgres"))]
 mod postgres_tests;
+pub(crate) mod queues;
 #[cfg(test)]
 mod races;
 pub(crate) mod sessions;
@@ -35,6 +38,7 @@ use meshproof_proto::error::Error as RuleError;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
+use crate::bus::Bus;
 use crate::config;
 
 /// In order. A database remembers how many of them it has.
@@ -44,6 +48,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_changes.sql"),
     include_str!("migrations/0004_social.sql"),
     include_str!("migrations/0005_storage.sql"),
+    include_str!("migrations/0007_desktop.sql"),
+    include_str!("migrations/0008_queues.sql"),
 ];
 
 /// Why an operation of the store failed.
@@ -93,6 +99,7 @@ pub(crate) struct Store(Arc<Inner>);
 struct Inner {
     database: Database,
     epoch: String,
+    bus: Bus,
 }
 
 enum Database {
@@ -122,12 +129,17 @@ impl Store {
 
     fn over(database: Database) -> Result<Self, StoreError> {
         let epoch = database.write(changes::epoch)?;
-        Ok(Self(Arc::new(Inner { database, epoch })))
+        Ok(Self(Arc::new(Inner { database, epoch, bus: Bus::default() })))
     }
 
     /// Part of every watermark. A database that was restored from a backup has another one.
     pub(crate) fn epoch(&self) -> &str {
         &self.0.epoch
+    }
+
+    /// What wakes who waits for changes.
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.0.bus
     }
 
     /// Reads. All statements of the work see one state of the database.

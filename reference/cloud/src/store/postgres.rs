@@ -3,8 +3,11 @@
 //! Nothing here needs more than the SQL that its relatives (CockroachDB, YugabyteDB) have too: no advisory locks, no
 //! LISTEN. Work is synchronous, on blocking threads, and waits there for what the runtime's threads send and receive.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
@@ -12,7 +15,7 @@ use deadpool_postgres::{
 };
 use meshproof_proto::crypto::draw;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type, accepts, private::BytesMut, to_sql_checked};
@@ -31,7 +34,7 @@ const CONNECTIONS: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest pause before a transaction is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
 /// Each connection begins with this. All lookups of this crate have an index; where a table is small, PostgreSQL would
 /// read all of it instead, and then SERIALIZABLE takes every writer of the table for one who changed what was read.
@@ -42,11 +45,13 @@ const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
 const READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// A database server.
-pub(super) struct Postgres {
+pub(super) struct Postgres(Arc<Shared>);
+
+/// What transactions need.
+struct Shared {
     pool: Pool,
     runtime: Handle,
-    /// Held by who tries again: of one process only one at a time contends for what others hold.
-    again: Semaphore,
+    turns: Turns,
 }
 
 impl Postgres {
@@ -78,7 +83,8 @@ impl Postgres {
             .build()
             .map_err(|e| StoreError::Postgres(e.to_string()))?;
         let runtime = Handle::try_current().map_err(|e| StoreError::Postgres(e.to_string()))?;
-        let postgres = Self { pool, runtime, again: Semaphore::new(1) };
+        let turns = Turns(std::array::from_fn(|_| Arc::new(Semaphore::new(1))));
+        let postgres = Self(Arc::new(Shared { pool, runtime, turns }));
         postgres.check_order()?;
         postgres.migrate()?;
         Ok(postgres)
@@ -89,7 +95,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut session = self.session(READ)?;
+        let session = Session::new(&self.0, READ);
         let result = work(&Sql::Postgres(&session));
         session.end_without_waiting(result.is_ok());
         result
@@ -97,16 +103,12 @@ impl Postgres {
 
     /// Writes on this thread, in one transaction, as often as it takes.
     pub(super) fn write<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let (started, mut pause) = (Instant::now(), Duration::from_millis(2));
-        let mut turn = None;
+        let (started, mut pause) = (Instant::now(), Duration::from_millis(1));
         loop {
             let result = self.write_once(&work);
             let again = result.as_ref().is_err_and(StoreError::is_worth_another_try);
             if !again || started.elapsed() >= PATIENCE {
                 return result;
-            }
-            if turn.is_none() {
-                turn = self.runtime.block_on(self.again.acquire()).ok();
             }
             std::thread::sleep(pause.mul_f64(jitter()));
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -114,7 +116,7 @@ impl Postgres {
     }
 
     fn write_once<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut session = self.session(WRITE)?;
+        let session = Session::new(&self.0, WRITE);
         match work(&Sql::Postgres(&session)) {
             Ok(done) => session.commit().map(|()| done),
             Err(error) => {
@@ -122,11 +124,6 @@ impl Postgres {
                 Err(error)
             }
         }
-    }
-
-    fn session(&self, begin: &'static str) -> Result<Session<'_>, StoreError> {
-        let connection = self.runtime.block_on(self.pool.get()).map_err(no_connection)?;
-        Ok(Session { connection: Some(connection), runtime: &self.runtime, begin, begun: Cell::new(false) })
     }
 
     /// Lists are in the order of bytes, as in SQLite: a database that sorts by the rules of a language has another.
@@ -168,8 +165,8 @@ impl Postgres {
     }
 
     fn script(&self, text: &str) -> Result<(), StoreError> {
-        self.runtime.block_on(async {
-            let connection = self.pool.get().await.map_err(no_connection)?;
+        self.0.runtime.block_on(async {
+            let connection = self.0.pool.get().await.map_err(no_connection)?;
             let done = connection.batch_execute(text).await;
             if done.is_err() {
                 drop(Object::take(connection)); // it may be inside a transaction
@@ -179,56 +176,87 @@ impl Postgres {
     }
 }
 
-/// A connection inside one transaction, which begins with the first statement: both go out together, for a way to the
-/// server and back costs more than most statements.
-pub(super) struct Session<'a> {
-    /// `None` once the transaction has ended.
-    connection: Option<Object>,
-    runtime: &'a Handle,
-    begin: &'static str,
-    begun: Cell<bool>,
+/// Writers of the same thing take turns inside this process. Together they would undo each other's transactions: of all
+/// that are under way only one could be committed.
+struct Turns([Arc<Semaphore>; 64]);
+
+impl Turns {
+    /// Waits for the turn of a transaction that begins with these values. What it is about is the first text: the folder
+    /// or device or user that it looks up. A guess that is wrong costs time, nothing else.
+    async fn take(&self, values: &[Value<'_>]) -> Option<OwnedSemaphorePermit> {
+        let about = values.iter().find_map(|value| match value {
+            Value::Text(text) => Some(text.as_ref()),
+            _ => None,
+        })?;
+        let mut hasher = DefaultHasher::new();
+        about.hash(&mut hasher);
+        let at = usize::try_from(hasher.finish() % 64).unwrap_or(0);
+        Arc::clone(&self.0[at]).acquire_owned().await.ok()
+    }
 }
 
-impl Session<'_> {
+/// One transaction. It begins with the first statement: both go out together, for a way to the server and back costs
+/// more than most statements.
+pub(super) struct Session {
+    postgres: Arc<Shared>,
+    begin: &'static str,
+    /// `None` before the first statement.
+    begun: OnceCell<Begun>,
+}
+
+struct Begun {
+    connection: Object,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Session {
+    fn new(postgres: &Arc<Shared>, begin: &'static str) -> Self {
+        Self { postgres: Arc::clone(postgres), begin, begun: OnceCell::new() }
+    }
+
     /// All rows of a query.
     pub(super) fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        self.run(sql, async |connection, statement| {
-            let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-            connection.query(statement, &values).await
-        })
+        self.run(sql, values, async |connection, statement, values| connection.query(statement, values).await)
     }
 
     /// Executes a statement; returns how many rows it changed.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.run(sql, async |connection, statement| {
-            let values: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
-            connection.execute(statement, &values).await
+        self.run(sql, values, async |connection, statement, values| {
+            connection.execute(statement, values).await
         })
     }
 
     fn run<T>(
         &self,
         sql: &str,
-        work: impl AsyncFn(&Object, &Statement) -> Result<T, tokio_postgres::Error>,
+        values: &[Value<'_>],
+        work: impl AsyncFn(&Object, &Statement, &[&(dyn ToSql + Sync)]) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
-        let ended = || StoreError::Postgres("the transaction has ended".into());
-        let connection = self.connection.as_ref().ok_or_else(ended)?;
-        self.runtime.block_on(async {
-            let statement = connection.prepare_cached(sql).await?;
-            if self.begun.replace(true) {
-                return Ok(work(connection, &statement).await?);
+        let parameters: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
+        self.postgres.runtime.block_on(async {
+            if let Some(Begun { connection, .. }) = self.begun.get() {
+                let statement = connection.prepare_cached(sql).await?;
+                return Ok(work(connection, &statement, &parameters).await?);
             }
+            // The turn first: who waits for it holds no connection.
+            let turn = if self.begin == WRITE { self.postgres.turns.take(values).await } else { None };
+            let connection = self.postgres.pool.get().await.map_err(no_connection)?;
+            let statement = connection.prepare_cached(sql).await?;
+            let Begun { connection, .. } = self.begun.get_or_init(|| Begun { connection, _turn: turn });
             // Requests go out in the order in which they are first polled.
-            let (begun, done) =
-                tokio::join!(biased; connection.batch_execute(self.begin), work(connection, &statement));
+            let (begun, done) = tokio::join!(
+                biased;
+                connection.batch_execute(self.begin),
+                work(connection, &statement, &parameters)
+            );
             begun?;
             Ok(done?)
         })
     }
 
-    fn commit(&mut self) -> Result<(), StoreError> {
-        let Some(connection) = self.connection.take().filter(|_| self.begun.get()) else { return Ok(()) };
-        match self.runtime.block_on(connection.batch_execute("COMMIT")) {
+    fn commit(mut self) -> Result<(), StoreError> {
+        let Some(Begun { connection, .. }) = self.begun.take() else { return Ok(()) };
+        match self.postgres.runtime.block_on(connection.batch_execute("COMMIT")) {
             Ok(()) => Ok(()),
             Err(error) => {
                 drop(Object::take(connection));
@@ -243,22 +271,22 @@ impl Session<'_> {
     }
 
     /// Sends the end of a transaction whose outcome is known; whoever uses the connection next comes after it.
-    fn end_without_waiting(&mut self, well: bool) {
-        let Some(connection) = self.connection.take().filter(|_| self.begun.get()) else { return };
+    fn end_without_waiting(mut self, well: bool) {
+        let Some(Begun { connection, .. }) = self.begun.take() else { return };
         let end = if well { "COMMIT" } else { "ROLLBACK" };
         let mut ending = Box::pin(async move { connection.batch_execute(end).await });
         // The first poll sends it; an answer that nobody waits for is dropped.
-        self.runtime.block_on(std::future::poll_fn(|context| {
+        self.postgres.runtime.block_on(std::future::poll_fn(|context| {
             let _sent = ending.as_mut().poll(context);
-            std::task::Poll::Ready(())
+            Poll::Ready(())
         }));
     }
 }
 
-impl Drop for Session<'_> {
+impl Drop for Session {
     fn drop(&mut self) {
         // The work panicked: nobody else must come into its transaction.
-        if let Some(connection) = self.connection.take() {
+        if let Some(Begun { connection, .. }) = self.begun.take() {
             drop(Object::take(connection));
         }
     }

@@ -4,13 +4,15 @@
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::draw;
 use meshproof_proto::requirement as req;
-use meshproof_proto::storage::MediaHash;
 use meshproof_proto::ticket::Role;
+use meshproof_proto::time::UnixTime;
 use tokio::task::JoinSet;
 
+use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
-use super::members::Member;
-use super::{Store, StoreError, races};
+use super::invitations::NewInvitation;
+use super::races::{self, who};
+use super::{Store, StoreError};
 use crate::config;
 use crate::graph::access::Need;
 use crate::state::{OsEntropy, new_id};
@@ -46,7 +48,7 @@ async fn folder_of(store: &Store, name: &str) -> (Id, Id) {
     assert!(store.add_user(user, name.into(), String::new()).await.unwrap());
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: user, etag: "a".into() };
-    store.add_folder(row, "a".into()).await.unwrap();
+    store.add_folder(row, "a".into(), who(user)).await.unwrap();
     (user, folder)
 }
 
@@ -96,20 +98,26 @@ async fn writers_of_one_row_from_two_processes() {
     let stores = two_stores().await;
     let (user, folder) = folder_of(&stores[0], "ann").await;
     let mut writing = JoinSet::new();
-    for number in 0..EACH {
+    for _ in 0..EACH {
         for store in &stores {
-            let (store, hash) = (store.clone(), MediaHash(draw(&mut OsEntropy)));
-            let bytes = number as u64;
-            writing.spawn(async move {
-                store.add_media(folder, hash, bytes, u64::MAX, Need::WRITE_MEDIA.by(user)).await
-            });
+            let entry = Entry {
+                id: new_id(),
+                path: "a".into(),
+                kind: Kind::Directory,
+                size: 0,
+                hash: None,
+                version: [].into(),
+                deleted: false,
+                etag: "a".into(),
+            };
+            let (store, by) = (store.clone(), Need::WRITE_ENTRY.by(who(user)));
+            writing.spawn(async move { store.put_entry(folder, entry, None, by, UnixTime(1)).await });
         }
     }
-    for added in writing.join_all().await {
-        assert!(added.unwrap());
+    for put in writing.join_all().await {
+        put.unwrap();
     }
-    let sum = (0..EACH as u64).sum::<u64>() * 2;
-    assert_eq!(stores[1].user(user).await.unwrap().unwrap().used, sum);
+    assert_eq!(stores[1].entries(folder).await.unwrap().len(), 2 * EACH);
 }
 
 /// Each transaction alone leaves an owner; both together would not: the one sees the other, or is undone.
@@ -121,11 +129,13 @@ async fn two_owners_who_remove_each_other() {
         let (ann, folder) = folder_of(&here, &format!("ann{round}")).await;
         let bob = new_id();
         assert!(here.add_user(bob, format!("bob{round}"), String::new()).await.unwrap());
-        let row = Member { user: bob, name: String::new(), role: Role::Owner, etag: "a".into() };
-        assert!(here.add_member(folder, row, Need::CONTROL_MEMBERS.by(ann)).await.unwrap());
+        let (id, name, expires) = (new_id(), format!("bob{round}"), UnixTime(9));
+        let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
+        here.invite(new, Need::CONTROL_MEMBERS.by(who(ann))).await.unwrap();
+        here.accept(who(bob), id, "a".into()).await.unwrap().unwrap();
         let (first, second) = tokio::join!(
-            here.remove_member(folder, bob, "a".into(), Need::CONTROL_MEMBERS.by(ann)),
-            there.remove_member(folder, ann, "a".into(), Need::CONTROL_MEMBERS.by(bob)),
+            here.remove_member(folder, bob, "a".into(), Need::CONTROL_MEMBERS.by(who(ann))),
+            there.remove_member(folder, ann, "a".into(), Need::CONTROL_MEMBERS.by(who(bob))),
         );
         // The second to come finds that it is no member any more.
         let refused = [&first, &second]

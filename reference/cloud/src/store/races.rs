@@ -24,7 +24,7 @@ fn refused<T>(result: Result<T, StoreError>, by: Requirement) {
     }
 }
 
-fn who(user: Id) -> Who {
+pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 
@@ -86,6 +86,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             size: 0,
             hash: None,
             version: [].into(),
+            attributes: super::entries::Attributes::default(),
             deleted: false,
             etag: "a".into(),
         };
@@ -107,7 +108,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
-    refused(store.put_endpoint(device, endpoint).await, req::GPH_041);
+    refused(store.put_endpoint(device, endpoint, who(bob)).await, req::GPH_041);
 }
 
 #[tokio::test]

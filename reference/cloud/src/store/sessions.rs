@@ -76,11 +76,9 @@ impl Store {
         now: UnixTime,
         idle: UnixTime,
     ) -> Result<Vec<Session>, StoreError> {
-        let everybody = deviates(req::IDN_026);
-        let select = format!(
-            "{COLUMNS} WHERE (user_id = $1 OR $2 = 1) AND expires > $3 AND used > $4 ORDER BY created, id"
-        );
-        self.read(move |sql| sql.all(&select, values![user, everybody, now, idle], session)).await
+        let whose = if deviates(req::IDN_026) { "$1 = $1" } else { "user_id = $1" };
+        let select = format!("{COLUMNS} WHERE {whose} AND expires > $2 AND used > $3 ORDER BY created, id");
+        self.read(move |sql| sql.all(&select, values![user, now, idle], session)).await
     }
 
     /// Ends a session of the user (IDN-033).

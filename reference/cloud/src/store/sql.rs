@@ -32,7 +32,7 @@ pub(crate) use values;
 pub(crate) enum Sql<'a> {
     Sqlite(&'a rusqlite::Connection),
     #[cfg(feature = "postgres")]
-    Postgres(&'a super::postgres::Session<'a>),
+    Postgres(&'a super::postgres::Session),
 }
 
 impl Sql<'_> {

@@ -101,6 +101,11 @@ impl World {
         format!("{}{path}", self.url)
     }
 
+    /// The clock reading.
+    pub(crate) fn clock_now(&self) -> u64 {
+        self.clock.now().0
+    }
+
     /// A user who is registered and signed in.
     pub(crate) async fn user(&self, name: &str) -> Session<'_> {
         let made = self.post("/identity/users", json!({"name": name, "password": PASSWORD})).await;

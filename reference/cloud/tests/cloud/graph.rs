@@ -30,6 +30,7 @@ async fn folders() {
             "entries": format!("{folder}/feeds/files/entries"),
             "sync": format!("{folder}/feeds/files/sync"),
             "news": format!("{folder}/news"),
+            "presence": format!("{folder}/presence"),
             "media": format!("{folder}/media"),
             "ticket": format!("{folder}/ticket"),
             "uploads": format!("{folder}/uploads"),

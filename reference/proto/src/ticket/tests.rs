@@ -100,6 +100,25 @@ fn a_set_permits_what_it_says_and_no_more() {
 }
 
 #[test]
+fn what_was_verified_before_may_be_refused_now() {
+    let bytes = issuer().issue(&user_ticket("/mesh", true)).unwrap();
+    let mut verifier = verifier(DEFAULT, "urn:meshproof:cloud");
+    let ticket = verifier.verify(&bytes, NOW, Presenter::Anyone).unwrap();
+    let again = |verifier: &Verifier, now| verifier.verify_again(&ticket, now, Presenter::Anyone);
+    assert_eq!(again(&verifier, NOW), Ok(()));
+    assert!(again(&verifier, ticket.not_on_or_after).unwrap_err().is(req::TKT_014));
+    let elsewhere = self::verifier(DEFAULT, "urn:meshproof:other");
+    assert!(again(&elsewhere, NOW).unwrap_err().is(req::TKT_024));
+    // The issuer has another key now.
+    let mut other = Verifier::new(DEFAULT, "urn:meshproof:cloud");
+    assert!(again(&other, NOW).unwrap_err().is(req::TKT_019));
+    other.trust(ticket.issuer.clone(), &[key_of(DEVICE_X)]).unwrap();
+    assert!(again(&other, NOW).unwrap_err().is(req::TKT_021));
+    verifier.revoke(ticket.subject);
+    assert!(again(&verifier, NOW).unwrap_err().is(req::TKT_026));
+}
+
+#[test]
 fn an_issuer_refuses_what_no_verifier_accepts() {
     let mut long = pair_ticket();
     long.not_on_or_after = NOW.plus(601);

@@ -14,13 +14,17 @@ use crate::time::UnixTime;
 
 /// A ticket that passed every rule of section 4.3. Only [`Verifier::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifiedTicket(Ticket);
+pub struct VerifiedTicket {
+    ticket: Ticket,
+    /// The fingerprint of the key that signed it.
+    signer: [u8; 32],
+}
 
 impl core::ops::Deref for VerifiedTicket {
     type Target = Ticket;
 
     fn deref(&self) -> &Ticket {
-        &self.0
+        &self.ticket
     }
 }
 
@@ -28,7 +32,7 @@ impl core::ops::Deref for VerifiedTicket {
 impl VerifiedTicket {
     /// Only for mutants: the proof without the work.
     pub(crate) fn unchecked(bytes: &[u8]) -> Option<Self> {
-        parse(bytes).ok().map(|parsed| Self(parsed.ticket))
+        parse(bytes).ok().map(|parsed| Self { ticket: parsed.ticket, signer: [0; 32] })
     }
 }
 
@@ -47,8 +51,13 @@ pub enum Presenter<'a> {
 pub struct Verifier {
     provider: &'static dyn Provider,
     audience: String,
-    issuers: BTreeMap<String, Vec<Box<dyn PublicKey>>>,
+    issuers: BTreeMap<String, Vec<Key>>,
     revoked: Vec<Subject>,
+}
+
+struct Key {
+    fingerprint: [u8; 32],
+    key: Box<dyn PublicKey>,
 }
 
 impl Verifier {
@@ -65,7 +74,11 @@ impl Verifier {
         if !(1..=2).contains(&keys.len()) {
             return Err(KeyRejected);
         }
-        let keys = keys.iter().map(|key| self.provider.public_key(key)).collect::<Result<_, _>>()?;
+        let load = |key: &Spki| {
+            let fingerprint = key.fingerprint(self.provider);
+            Ok(Key { fingerprint, key: self.provider.public_key(key)? })
+        };
+        let keys = keys.iter().map(load).collect::<Result<_, _>>()?;
         self.issuers.insert(issuer.into(), keys);
         Ok(())
     }
@@ -88,8 +101,28 @@ impl Verifier {
         presenter: Presenter<'_>,
     ) -> Result<VerifiedTicket, Error> {
         let parsed = parse(bytes)?;
-        self.check_signature(&parsed)?;
-        let ticket = parsed.ticket;
+        let signer = self.check_signature(&parsed)?;
+        self.check(&parsed.ticket, now, presenter)?;
+        Ok(VerifiedTicket { ticket: parsed.ticket, signer })
+    }
+
+    /// Verifies a ticket again whose bytes have not changed since: all but what only the bytes can break.
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify); TKT-021 if the key that signed it is not trusted any more.
+    pub fn verify_again(
+        &self,
+        ticket: &VerifiedTicket,
+        now: UnixTime,
+        presenter: Presenter<'_>,
+    ) -> Result<(), Error> {
+        let keys = self.keys_of(&ticket.issuer)?;
+        demand(keys.iter().any(|key| key.fingerprint == ticket.signer), req::TKT_021)?;
+        self.check(ticket, now, presenter)
+    }
+
+    /// What may change while the bytes stay the same.
+    fn check(&self, ticket: &Ticket, now: UnixTime, presenter: Presenter<'_>) -> Result<(), Error> {
         demand(ticket.not_before <= now.plus(MAX_SKEW), req::TKT_022)?;
         demand(now < ticket.not_on_or_after, req::TKT_014)?;
         let lifetime = ticket.not_on_or_after.0.checked_sub(ticket.not_before.0);
@@ -101,21 +134,21 @@ impl Verifier {
             (Some(_), Presenter::Anyone) => false,
         };
         demand(possessed, req::TKT_025)?;
-        demand(!self.revoked.contains(&ticket.subject), req::TKT_026)?;
-        Ok(VerifiedTicket(ticket))
+        demand(!self.revoked.contains(&ticket.subject), req::TKT_026)
     }
 
-    fn check_signature(&self, parsed: &Parsed<'_>) -> Result<(), Error> {
-        let any: Vec<&dyn PublicKey> = self.issuers.values().flatten().map(|key| &**key).collect();
-        let configured = self.issuers.get(&parsed.ticket.issuer);
-        let keys = demand_some(
-            configured.map(|keys| keys.iter().map(|key| &**key).collect()),
-            req::TKT_019,
-            || any, // the mutant tries every key that it has
-        )?;
+    /// The fingerprint of the key that signed it.
+    fn check_signature(&self, parsed: &Parsed<'_>) -> Result<[u8; 32], Error> {
+        let keys = self.keys_of(&parsed.ticket.issuer)?;
         let digest = self.provider.sha256(&parsed.digested);
         demand(parsed.digest == digest, req::TKT_020)?;
-        let signed = keys.iter().any(|key| key.verify(&parsed.signed_info, &parsed.signature));
-        demand(signed, req::TKT_021)
+        let signed = keys.iter().find(|key| key.key.verify(&parsed.signed_info, &parsed.signature));
+        demand_some(signed.map(|key| key.fingerprint), req::TKT_021, || [0; 32])
+    }
+
+    fn keys_of(&self, issuer: &str) -> Result<Vec<&Key>, Error> {
+        let configured = self.issuers.get(issuer).map(|keys| keys.iter().collect());
+        // The mutant tries every key that it has.
+        demand_some(configured, req::TKT_019, || self.issuers.values().flatten().collect())
     }
 }

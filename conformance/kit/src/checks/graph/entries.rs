@@ -18,6 +18,13 @@ pub(super) fn checks() -> Vec<Check> {
             put,
         ),
         check(
+            "gph.entry.attributes",
+            &["GPH-006"],
+            "an entry keeps the time and properties that were written; others than texts, or too many, are refused",
+            attributes,
+        )
+        .twin(HONEST),
+        check(
             "gph.entry.if-match",
             &["GPH-012", "GPH-013"],
             "an existing entry without or with a stale ETag",
@@ -81,6 +88,26 @@ async fn put(context: Context) -> Verdict {
     success(request.json(&body).send().await?, "PUT of an existing entry with its ETag")?;
     let after = etag(&context, &folder.tickets, &path).await?;
     demand!(before != after, "the ETag of an entry does not change with it");
+    Ok(())
+}
+
+async fn attributes(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let folder = Folder::new(&context, &world, "cloud").await?;
+    let (path, mut body) = folder.entry(&context, &world, "hello.txt");
+    for refused in [json!({"colour": 1}), json!("red"), json!({"colour": "x".repeat(65_531)})] {
+        body["properties"] = refused;
+        let reply = call(&context, "PUT", &path).tickets(&folder.tickets).json(&body).send().await?;
+        reply.expect_problem(422, "body-unacceptable")?;
+    }
+    body["properties"] = json!({"colour": "x".repeat(65_530)});
+    body["modified"] = json!(1_200_000_000);
+    let reply = call(&context, "PUT", &path).tickets(&folder.tickets).json(&body).send().await?;
+    success(reply, "PUT of an entry with a time and properties")?;
+    let read = call(&context, "GET", &path).tickets(&folder.tickets).send().await?.expect(200)?.json()?;
+    for member in ["modified", "properties"] {
+        demand!(read[member] == body[member], "{member} is not what was written");
+    }
     Ok(())
 }
 

@@ -7,15 +7,17 @@
 //! | [`devices`] | 4.3, claims and revocation, and 4.4, meeting |
 //! | [`entries`] | 4.5, entries |
 //! | [`changes`] | 4.6, changes |
-//! | [`invitations`] | 4.7, invitations |
-//! | [`people`] | 4.8, contacts and profiles |
-//! | [`walk`] | 4.9, reading, and what is found from the root |
+//! | [`queues`] | 4.7, queues and presence |
+//! | [`invitations`] | 4.8, invitations |
+//! | [`people`] | 4.9, contacts and profiles |
+//! | [`walk`] | 4.10, reading, and what is found from the root |
 
 mod changes;
 mod devices;
 mod entries;
 mod invitations;
 mod people;
+mod queues;
 mod requests;
 mod rights;
 mod walk;
@@ -37,6 +39,7 @@ pub fn checks() -> Vec<Check> {
         devices::checks(),
         entries::checks(),
         changes::checks(),
+        queues::checks(),
         invitations::checks(),
         people::checks(),
         walk::checks(),

@@ -30,6 +30,16 @@ pub(super) fn checks() -> Vec<Check> {
         )
         .twin(CHANGE),
         check("idn.providers.list", &["IDN-035"], "the provider of the kit's users is listed", providers),
+        check(
+            "idn.providers.unknown",
+            &["IDN-036"],
+            "a sign-in by a provider that is not listed",
+            |context| async move {
+                let path = "/identity/federated/no-such-provider-here/start";
+                call(&context, "GET", path).send().await?.expect_problem(404, "no-such-provider")
+            },
+        )
+        .twin("idn.providers.list"),
     ]
 }
 

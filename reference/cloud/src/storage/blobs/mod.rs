@@ -7,6 +7,8 @@
 
 mod file_body;
 mod local;
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::io;
 use std::ops::Range;
@@ -33,6 +35,9 @@ pub(crate) const ORPHAN_AGE: Duration = Duration::from_hours(1);
 pub(crate) enum Blobs {
     /// In files of the data directory.
     Local(Local),
+    /// In a bucket that several servers share.
+    #[cfg(feature = "s3")]
+    S3(s3::S3),
 }
 
 impl Blobs {
@@ -41,10 +46,24 @@ impl Blobs {
         Local::open(data).map(Self::Local)
     }
 
+    /// Opens a bucket: `s3://bucket/prefix`.
+    #[cfg(feature = "s3")]
+    pub(crate) fn open_bucket(url: &str) -> Result<Self, Error> {
+        s3::S3::open(url).map(Self::S3)
+    }
+
+    /// What a build can do that knows no buckets.
+    #[cfg(not(feature = "s3"))]
+    pub(crate) fn open_bucket(_: &str) -> Result<Self, Error> {
+        Err(Error::Configuration("storage.objects: this meshd was built without the feature `s3`".into()))
+    }
+
     /// Starts to receive what will be kept as `object`.
     pub(crate) async fn receive(&self, object: Object) -> io::Result<Incoming> {
         let sink = match self {
             Self::Local(local) => Sink::Local(local.receive(&object).await?),
+            #[cfg(feature = "s3")]
+            Self::S3(s3) => Sink::S3(s3.receive(&object)),
         };
         Ok(Incoming { object, sink, hasher: Box::default(), length: 0 })
     }
@@ -53,6 +72,8 @@ impl Blobs {
     pub(crate) async fn open(&self, object: &Object, range: Range<u64>) -> io::Result<Option<Reading>> {
         match self {
             Self::Local(local) => Ok(local.open_range(object, range).await?.map(Reading::Local)),
+            #[cfg(feature = "s3")]
+            Self::S3(s3) => Ok(s3.open_range(object, range).await?.map(Reading::S3)),
         }
     }
 
@@ -60,6 +81,8 @@ impl Blobs {
     pub(crate) async fn remove(&self, object: &Object) -> io::Result<()> {
         match self {
             Self::Local(local) => local.remove(object).await,
+            #[cfg(feature = "s3")]
+            Self::S3(s3) => s3.remove(object).await,
         }
     }
 
@@ -67,6 +90,8 @@ impl Blobs {
     pub(crate) async fn list(&self, prefix: u8) -> io::Result<Vec<(Object, SystemTime)>> {
         match self {
             Self::Local(local) => local.list(prefix).await,
+            #[cfg(feature = "s3")]
+            Self::S3(s3) => s3.list(prefix).await,
         }
     }
 
@@ -74,6 +99,8 @@ impl Blobs {
     pub(crate) async fn forget_unfinished(&self, time: SystemTime) -> io::Result<()> {
         match self {
             Self::Local(local) => local.forget_unfinished(time).await,
+            #[cfg(feature = "s3")]
+            Self::S3(_) => Ok(()), // a rule of the bucket does
         }
     }
 }
@@ -121,6 +148,8 @@ pub(crate) struct Incoming {
 
 enum Sink {
     Local(local::Receiving),
+    #[cfg(feature = "s3")]
+    S3(s3::Receiving),
 }
 
 impl Incoming {
@@ -130,6 +159,8 @@ impl Incoming {
         self.length += bytes.len() as u64;
         match &mut self.sink {
             Sink::Local(receiving) => receiving.write(bytes).await,
+            #[cfg(feature = "s3")]
+            Sink::S3(receiving) => receiving.write(bytes).await,
         }
     }
 
@@ -147,6 +178,8 @@ impl Incoming {
     pub(crate) async fn keep(self) -> io::Result<Kept> {
         match self.sink {
             Sink::Local(receiving) => receiving.keep().await?,
+            #[cfg(feature = "s3")]
+            Sink::S3(receiving) => receiving.keep().await?,
         }
         Ok(Kept { object: self.object, length: self.length, since: Instant::now() })
     }
@@ -174,6 +207,9 @@ impl Kept {
 pub(crate) enum Reading {
     /// From a file.
     Local(FileBody),
+    /// From a bucket.
+    #[cfg(feature = "s3")]
+    S3(s3::S3Body),
 }
 
 impl Body for Reading {
@@ -186,18 +222,24 @@ impl Body for Reading {
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut *self {
             Self::Local(body) => Pin::new(body).poll_frame(cx),
+            #[cfg(feature = "s3")]
+            Self::S3(body) => body.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Local(body) => body.is_end_stream(),
+            #[cfg(feature = "s3")]
+            Self::S3(body) => body.left() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Local(body) => body.size_hint(),
+            #[cfg(feature = "s3")]
+            Self::S3(body) => SizeHint::with_exact(body.left()),
         }
     }
 }

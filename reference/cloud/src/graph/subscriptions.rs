@@ -1,0 +1,127 @@
+//! `/mesh/queues/{queue}/subscriptions`, and the subscriptions below it.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse, Response};
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::ticket::Action;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::access::{Need, existing};
+use super::{access, paths, watermark};
+use crate::auth::Tickets;
+use crate::extract::{Ids, Json};
+use crate::problem::Problem;
+use crate::state::App;
+use crate::store::queues::{Kind, Subscription};
+
+/// What somebody wants to be told of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    resource: String,
+}
+
+/// The subscriptions of a queue.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Ids([queue]): Ids<1>,
+    tickets: Tickets,
+) -> Result<axum::Json<Value>, Problem> {
+    access::mesh(&tickets, Action::Read)?;
+    let all = app.store.subscriptions(queue, tickets.who()).await?;
+    let items: Vec<Value> = all.iter().map(|one| representation(&app, queue, one)).collect();
+    Ok(axum::Json(json!({ "items": items, "links": { "self": paths::subscriptions(queue) } })))
+}
+
+/// Subscribes to a folder, the mesh, or a device's endpoint. Who may read it may subscribe to it.
+pub(crate) async fn post(
+    State(app): State<App>,
+    Ids([queue]): Ids<1>,
+    tickets: Tickets,
+    Json(new): Json<New>,
+) -> Result<Response, Problem> {
+    access::mesh(&tickets, Action::Write)?;
+    let resource = demand_some(parse(&new.resource), req::GPH_070, || (Kind::Mesh, Id::default()))?;
+    let (kind, feed) = match resource {
+        (Kind::Mesh, _) => (Kind::Mesh, tickets.user),
+        (Kind::Folder, id) => {
+            access::folder(&app, &tickets, id, Need::READ).await?;
+            resource
+        }
+        (Kind::Presence, id) => {
+            demand(app.store.may_meet(tickets.user, tickets.device, id).await?, req::GPH_017)?;
+            resource
+        }
+    };
+    let (one, is_new) = app.store.subscribe(queue, kind, feed, tickets.who()).await?;
+    let body = axum::Json(representation(&app, queue, &one));
+    if is_new {
+        return Ok((StatusCode::CREATED, [(LOCATION, path(queue, feed))], body).into_response());
+    }
+    Ok(body.into_response())
+}
+
+/// One subscription.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Ids([queue, feed]): Ids<2>,
+    tickets: Tickets,
+) -> Result<axum::Json<Value>, Problem> {
+    access::mesh(&tickets, Action::Read)?;
+    let all = app.store.subscriptions(queue, tickets.who()).await?;
+    let one = existing(all.iter().find(|one| one.feed == feed))?;
+    Ok(axum::Json(representation(&app, queue, one)))
+}
+
+/// Ends a subscription.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Ids([queue, feed]): Ids<2>,
+    tickets: Tickets,
+) -> Result<StatusCode, Problem> {
+    access::mesh(&tickets, Action::Write)?;
+    let removed = app.store.unsubscribe(queue, feed, tickets.who()).await?;
+    existing(removed.then_some(()))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a subscription is about and how far it was told: of what the owner may not see any more nothing but that
+/// (GPH-075).
+pub(super) fn told(app: &App, one: &Subscription) -> Value {
+    let resource = match one.kind {
+        Kind::Mesh => paths::MESH.into(),
+        Kind::Folder => paths::folder(one.feed),
+        Kind::Presence => paths::endpoints(one.feed),
+    };
+    if one.lost {
+        return json!({ "resource": resource, "gone": true });
+    }
+    json!({ "resource": resource, "watermark": watermark::write(app, one.feed, one.seen) })
+}
+
+/// The paths that can be subscribed to.
+fn parse(resource: &str) -> Option<(Kind, Id)> {
+    let below = |prefix: &str| resource.strip_prefix(prefix)?.strip_prefix('/');
+    if resource == paths::MESH {
+        return Some((Kind::Mesh, Id::default()));
+    }
+    if let Some(device) = below(paths::DEVICES) {
+        return Some((Kind::Presence, Id::parse(device.strip_suffix("/endpoints")?)?));
+    }
+    Some((Kind::Folder, Id::parse(below(paths::FOLDERS)?)?))
+}
+
+fn representation(app: &App, queue: Id, one: &Subscription) -> Value {
+    let mut body = told(app, one);
+    body["links"] = json!({ "self": path(queue, one.feed) });
+    body
+}
+
+/// A subscription is named by what it is about: the folder, device or user.
+fn path(queue: Id, feed: Id) -> String {
+    format!("{}/{feed}", paths::subscriptions(queue))
+}
