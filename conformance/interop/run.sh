@@ -24,10 +24,10 @@ cargo clippy -q -p meshproof-interop --all-targets --features xmlsec -- -D warni
 cargo test -p meshproof-interop --features xmlsec --no-fail-fast -- --include-ignored --nocapture >"$log" 2>&1 ||
     fail "tests failed"
 cp "$here/oidc/provider.mjs" "$MESHPROOF_INTEROP_NODE/" # beside its modules
-cargo test -p meshproof-cloud --features oidc --test oidc -- --include-ignored --nocapture >>"$log" 2>&1 ||
+cargo test -p meshproof-cloud -p meshproof --features meshproof-cloud/full --test oidc -- --include-ignored --nocapture >>"$log" 2>&1 ||
     fail "tests with OpenID Connect providers failed"
 
-cargo build -q -p meshproof-cloud >"$log.http" 2>&1 &&
+cargo build -q -p meshproof-cloud -p meshproof --features meshproof-cloud/full >"$log.http" 2>&1 &&
     "$MESHPROOF_INTEROP_VENV/bin/python" "$here/schemathesis_run.py" "$CARGO_TARGET_DIR/debug/meshd" >"$log.http" 2>&1 ||
     { cat "$log.http"; fail "schemathesis"; }
 grep -E '^(interop: |  [0-9]+ generated)' "$log.http"

@@ -168,6 +168,12 @@ class Balancer:
         self.url = f"https://127.0.0.1:{self.listener.sockets[0].getsockname()[1]}"
 
     async def serve(self, reader, writer):
+        try:
+            await self.pass_on(reader, writer)
+        except asyncio.CancelledError:
+            pass  # the end of everything
+
+    async def pass_on(self, reader, writer):
         self.count += 1
         if self.count == self.condemn_at:
             self.servers[0].condemned = True

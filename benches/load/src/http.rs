@@ -62,8 +62,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Sends a request and reads the answer: its status code and body.
     pub(crate) async fn send(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
-        self.tls.write_all(request).await?;
-        self.tls.flush().await?;
+        self.write(request).await?;
         self.buffer.clear();
         let head = loop {
             self.read().await?;
@@ -83,6 +82,12 @@ impl Connection {
         }
         ensure!(self.buffer.len() == head + length, "more came than was announced");
         Ok((status, &self.buffer[head..]))
+    }
+
+    /// Sends a request.
+    pub(crate) async fn write(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        self.tls.write_all(request).await?;
+        Ok(self.tls.flush().await?)
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {

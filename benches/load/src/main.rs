@@ -4,6 +4,7 @@
 //! a ratio with its spread.
 
 mod http;
+mod queues;
 mod server;
 
 use std::sync::Arc;
@@ -33,6 +34,9 @@ struct Arguments {
     /// Also measure a cloud on this database server: postgres://user@host/database (feature `postgres`).
     #[arg(long, value_name = "URL")]
     database: Option<String>,
+    /// Queues that wait at the same time. Each takes a file descriptor here and one in the server; 0 leaves this out.
+    #[arg(long, default_value_t = 10_000)]
+    queues: usize,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -69,8 +73,11 @@ async fn main() -> anyhow::Result<()> {
         println!("\nmetadata in {name}");
         let server = Server::start(url).await?;
         measure(&server, &arguments).await?;
+        if url.is_empty() && arguments.queues > 0 {
+            queues::measure(&server, arguments.queues).await?;
+        }
         if let Some(memory) = server.memory_kib() {
-            println!("  memory of the process afterwards              {:>9.1} MiB", memory as f64 / 1024.0);
+            println!("  memory of the process at the end               {:>9.1} MiB", memory as f64 / 1024.0);
         }
     }
     Ok(())

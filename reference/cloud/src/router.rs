@@ -1,19 +1,14 @@
 //! The table of contents: every path, and what answers it.
 
-use std::time::Instant;
-
 use axum::Router;
-use axum::extract::{MatchedPath, OriginalUri, Request};
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderValue, Method};
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::extract::{MatchedPath, OriginalUri};
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde_json::Value;
 
 use crate::config::Service;
-use crate::etag;
 use crate::graph::{
     claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
     news, options, pair, presence, profile, queues, received, root, subscriptions, sync,
@@ -21,7 +16,7 @@ use crate::graph::{
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::{media, uploads, wanted};
-use crate::{account, desktop, identity};
+use crate::{account, desktop, identity, observe};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -105,7 +100,7 @@ pub(crate) fn router(app: App) -> Router {
         .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(around))
+        .layer(from_fn_with_state(app.clone(), observe::around))
         .with_state(app);
     if !config.services.contains(&Service::Desktop) {
         return services;
@@ -135,17 +130,6 @@ async fn method_not_allowed(
     }
     demand(false, req::GPH_005)?;
     Err(req::GPH_004.into()) // what the mutant answers
-}
-
-/// Logs each request, never its header fields or body, and keeps answers out of caches.
-async fn around(request: Request, next: Next) -> Response {
-    let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-    let condition = etag::condition(&request);
-    let mut response = etag::not_modified(condition, next.run(request).await);
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let micros = started.elapsed().as_micros();
-    tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");
-    response
 }
 
 #[cfg(test)]

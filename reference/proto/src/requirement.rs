@@ -197,6 +197,8 @@ requirements! {
     IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
     IDN_045 = "IDN-045", "identity-linked", Peer;
     IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_060 = "IDN-060", "none", Peer;
+    IDN_064 = "IDN-064", "token-rejected", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

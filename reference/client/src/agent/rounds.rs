@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::handshake::Refusal;
+use meshproof_proto::requirement as req;
 
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
@@ -150,9 +151,9 @@ impl Agent {
     /// Opens a channel to a peer, if it is online.
     async fn meet(&self, peer: Id) -> Result<(String, Option<Connection>)> {
         let (cloud, device) = (self.cloud()?, self.device()?);
-        let mut last = None;
-        // A ticket may end between its issue and its use: then a second one does.
-        for _ in 0..2 {
+        let (mut last, mut refreshed) = (None, false);
+        // A ticket may end between its issue and its use: then a second one does. One more for a new key of the issuer.
+        for _ in 0..3 {
             let pair = cloud.pair(peer).await?;
             let (issuer, keys) = cloud.issuer().await?;
             let mut verifier = meshproof_proto::ticket::Verifier::new(
@@ -160,7 +161,15 @@ impl Agent {
                 meshproof_proto::ticket::device_audience(peer),
             );
             verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            let grounds = transport::grounds_of(&verifier, device, &pair.target)?;
+            let grounds = match transport::grounds_of(&verifier, device, &pair.target) {
+                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
+                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
+                    refreshed = true;
+                    cloud.sign_in_again().await?;
+                    continue;
+                }
+                decided => decided?,
+            };
             let mut again = false;
             for address in &pair.addresses {
                 match transport::dial(address, device.clone(), &pair.target, grounds.clone()).await {

@@ -47,8 +47,9 @@ pub(super) struct Answer {
 }
 
 impl Cloud {
-    /// One request with tickets. They are renewed first if they end soon, and once if the cloud says that they ended
-    /// or that none of them is for `resource`, which another user may have shared meanwhile.
+    /// One request with tickets. They are renewed first if they end soon (IDN-065) or if none of them is for `resource`,
+    /// which another user may have shared meanwhile; and once if the cloud refuses them, for why is not said (TKT-031):
+    /// this device's clock may be slow, or the issuer's key was taken away.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -74,7 +75,7 @@ impl Cloud {
         }
         let rights = Rights::Resource(resource);
         match self.send_if(method.clone(), path, body, etag, rights, &mut session).await {
-            Err(error) if error.requirement() == Some(req::TKT_014) => {
+            Err(error) if error.requirement() == Some(req::TKT_031) => {
                 self.renew(&mut session).await?;
                 self.send_if(method, path, body, etag, Rights::Resource(resource), &mut session).await
             }

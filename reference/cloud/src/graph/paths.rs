@@ -7,10 +7,10 @@ pub(crate) const OPENAPI: &str = "/openapi.yaml";
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";
+pub(crate) const QUEUES: &str = "/mesh/queues";
 pub(crate) const INVITATIONS: &str = "/mesh/invitations";
 pub(crate) const CONTACTS: &str = "/contacts";
 pub(crate) const PROFILE: &str = "/profile";
-pub(crate) const QUEUES: &str = "/mesh/queues";
 pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {

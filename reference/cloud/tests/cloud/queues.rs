@@ -135,7 +135,7 @@ async fn what_may_not_be_seen_any_more_is_gone() {
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "x"})).await;
     let queue = queue(&bob, &[]).await;
-    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002"); // not before there is a ticket
+    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002");
     ann.share(&folder, &mut bob, "reader").await;
     subscribe(&bob, &queue, &folder).await.is(201);
     for resource in ["/", "/mesh/objects", "/mesh/devices", "nonsense", "/mesh/objects/1"] {

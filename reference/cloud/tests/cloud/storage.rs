@@ -131,7 +131,7 @@ async fn all_survives_a_restart() {
     assert_eq!(Answer::of(request).await.body["used"], 5);
 
     #[cfg(unix)]
-    for file in ["issuer.p8", "ca.key", "meshd.sqlite", "meshd.sqlite-wal"] {
+    for file in ["master.key", "ca.key", "meshd.sqlite", "meshd.sqlite-wal"] {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");
