@@ -7,6 +7,7 @@ up and down again, moves and deletes in it, and both trees have to be the same b
 """
 
 import base64
+import concurrent.futures
 import filecmp
 import json
 import os
@@ -47,6 +48,9 @@ def main(meshd):
                 assert ask("PROPFIND", "/dav/", **basic("wrong horse")) == 401, "with a wrong password"
                 assert ask("MKCOL", "/dav/Documents", **basic(PASSWORD)) == 201
                 assert ask("DELETE", "/dav/Documents", **basic(PASSWORD)) == 403, "a folder is not deleted by chance"
+                with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                    made = list(pool.map(lambda _: ask("MKCOL", "/dav/Together", **basic(PASSWORD)), range(8)))
+                assert sorted(made) == [201] + [405] * 7, f"one folder was to be made: {made}"
                 litmus(url, ca, scratch)
                 rclone(url, ca, scratch)
             finally:

@@ -23,10 +23,10 @@ use self::server::Server;
 #[derive(Parser)]
 struct Arguments {
     /// Rounds of each measurement.
-    #[arg(long, default_value_t = 9)]
+    #[arg(long, default_value_t = 25)]
     rounds: usize,
     /// Milliseconds of each turn.
-    #[arg(long, default_value_t = 700)]
+    #[arg(long, default_value_t = 250)]
     turn: u64,
     /// Connections that ask at the same time.
     #[arg(long, default_value_t = 16)]
@@ -52,6 +52,9 @@ enum Command {
         database: String,
     },
 }
+
+/// How many entries were made in all.
+static ENTRIES: AtomicUsize = AtomicUsize::new(0);
 
 /// Odd: its multiples are all different.
 const FACTOR: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
@@ -113,12 +116,11 @@ async fn measure(server: &Server, arguments: &Arguments) -> anyhow::Result<()> {
 /// Makes entries in one folder after the other.
 fn writing(settings: &[Setting]) -> Request {
     let folders: Vec<_> = settings.iter().map(|s| (s.folder.clone(), s.tickets.clone())).collect();
-    let number = AtomicUsize::new(0);
     Arc::new(move || {
-        let number = number.fetch_add(1, Ordering::Relaxed);
+        let number = ENTRIES.fetch_add(1, Ordering::Relaxed);
         let (folder, tickets) = &folders[number % folders.len()];
         // Not 1, 2, 3: identifiers are random.
-        let entry = format!("{:032x}", (number as u128 + folders.len() as u128).wrapping_mul(FACTOR));
+        let entry = format!("{:032x}", (number as u128 + 1).wrapping_mul(FACTOR));
         let body = json!({"path": entry, "kind": "directory", "size": 0, "hash": null, "version": {}});
         request("PUT", &format!("{folder}/feeds/files/entries/{entry}"), tickets, Some(&body))
     })

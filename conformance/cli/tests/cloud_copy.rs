@@ -102,7 +102,7 @@ async fn a_line_that_breaks() {
     let data = tempfile::tempdir().unwrap();
     let (root, home) = (data.path().join("folder"), data.path().join("home"));
     std::fs::create_dir_all(root.join("a")).unwrap();
-    let large: Vec<u8> = (0..SIZE).map(|n| (n * 7 + n / 251) as u8).collect();
+    let large: Vec<u8> = (0..SIZE).map(|n| (n * 7 + n / 251).to_le_bytes()[0]).collect();
     std::fs::write(root.join("a/large"), &large).unwrap();
     std::fs::write(root.join("small"), b"small").unwrap();
 

@@ -192,12 +192,11 @@ impl Cloud {
         let listed = self.call(Method::GET, &uploads, None, path).await?.body;
         let same = |item: &&Value| item["hash"] == hash.to_string() && item["length"] == size;
         let begun = items(&listed)?.iter().find(same).cloned();
-        let upload = match begun {
-            Some(begun) => begun,
-            None => {
-                let body = json!({ "hash": hash.to_string(), "length": size });
-                self.call(Method::POST, &uploads, Some(&body), path).await?.body
-            }
+        let upload = if let Some(begun) = begun {
+            begun
+        } else {
+            let body = json!({ "hash": hash.to_string(), "length": size });
+            self.call(Method::POST, &uploads, Some(&body), path).await?.body
         };
         let link = upload["links"]["self"].as_str().filter(|link| link.starts_with('/'));
         let found = link.map(str::to_owned).zip(upload["offset"].as_u64().filter(|offset| *offset <= size));

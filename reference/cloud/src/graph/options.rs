@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use super::paths;
 
+/// What a queue may subscribe to (GPH-070).
+const SUBSCRIBABLE: [&str; 3] = ["/mesh", "/mesh/objects/{folder}", "/mesh/devices/{device}/endpoints"];
+
 const OPENAPI: &str = include_str!("../../../../spec/openapi.yaml");
 
 /// The schema of everything, without tickets.
@@ -23,39 +26,7 @@ pub(crate) fn describe(template: &MatchedPath, path: &str) -> axum::Json<Value> 
         template.chars().map(|c| if c == '/' { "~1".into() } else { c.to_string() }).collect();
     axum::Json(json!({
         "template": template,
-        "news": news(path),
+        "subscribable": SUBSCRIBABLE.contains(&template),
         "links": { "self": path, "schema": format!("{}#/paths/{pointer}", paths::OPENAPI) },
     }))
-}
-
-/// Where changes of the node are told, if anywhere.
-fn news(path: &str) -> Option<String> {
-    let below =
-        |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    let folder = path.strip_prefix(paths::FOLDERS).and_then(|rest| rest.split('/').nth(1));
-    match folder {
-        Some(folder) => Some(format!("{}/{folder}/news", paths::FOLDERS)),
-        None => below(paths::MESH).then(|| paths::NEWS.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_changes_are_told() {
-        for (path, told) in [
-            ("/mesh", Some("/mesh/news")),
-            ("/mesh/devices/a", Some("/mesh/news")),
-            ("/mesh/objects", Some("/mesh/news")),
-            ("/mesh/objects/a", Some("/mesh/objects/a/news")),
-            ("/mesh/objects/a/members/b", Some("/mesh/objects/a/news")),
-            ("/", None),
-            ("/meshes", None),
-            ("/contacts", None),
-        ] {
-            assert_eq!(news(path).as_deref(), told, "{path}");
-        }
-    }
 }

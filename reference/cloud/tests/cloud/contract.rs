@@ -80,7 +80,7 @@ impl Contract {
             return; // the path of a service that does not run here
         }
         if method == Method::OPTIONS || status == StatusCode::NOT_MODIFIED {
-            return; // graph.md, section 4.9
+            return; // graph.md, section 4.10
         }
         if !operation.is_object() {
             assert_eq!(status, 405, "{what}: openapi.yaml has no such method"); // `Allow`: see openapi.rs

@@ -1,4 +1,4 @@
-//! Invitations, contacts and profiles (`spec/graph.md` sections 4.6 and 4.7).
+//! Invitations, contacts and profiles (`spec/graph.md` sections 4.8 to 4.10).
 
 use reqwest::Method;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! graph.md section 4.6.
+//! graph.md section 4.8.
 
 use serde_json::{Value, json};
 

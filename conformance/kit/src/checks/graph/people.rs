@@ -1,4 +1,4 @@
-//! graph.md section 4.7, and GPH-092, which rests on contacts.
+//! graph.md section 4.9, and GPH-092, which rests on contacts.
 
 use serde_json::json;
 

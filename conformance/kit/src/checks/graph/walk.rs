@@ -1,4 +1,4 @@
-//! graph.md sections 4.1 and 4.9: what a client finds with the root alone.
+//! graph.md sections 4.1 and 4.10: what a client finds with the root alone.
 
 use std::collections::BTreeSet;
 
@@ -77,6 +77,12 @@ async fn options(context: Context) -> Verdict {
             methods.iter().filter(|method| !allow.split(',').any(|one| one.trim() == **method)).collect();
         demand!(missing.is_empty(), "OPTIONS {path}: Allow is {allow:?} without {missing:?}");
         let body = reply.json()?;
+        let subscribable = template == "/mesh/objects/{folder}";
+        demand!(
+            body["subscribable"] == subscribable,
+            "OPTIONS {path}: subscribable is {}",
+            body["subscribable"]
+        );
         demand!(body["template"] == template, "OPTIONS {path}: the template is {}", body["template"]);
         let schema = body["links"]["schema"].as_str().unwrap_or_default();
         let Some((document, _)) = schema.split_once('#') else {

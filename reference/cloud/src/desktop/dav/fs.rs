@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub(super) client: Client,
     person: Person,
     pub(super) spool: Arc<Path>,
+    /// Held by who makes a folder: clients make one several times at once, and folders may have the same name.
+    making: Arc<Mutex<()>>,
     /// Read when they are needed.
     seen: Mutex<Seen>,
 }
@@ -54,8 +56,8 @@ pub(super) enum Place {
 }
 
 impl Drive {
-    pub(super) fn new(client: Client, person: Person, spool: Arc<Path>) -> Self {
-        Self(Arc::new(Inner { client, person, spool, seen: Mutex::default() }))
+    pub(super) fn new(client: Client, person: Person, spool: Arc<Path>, making: Arc<Mutex<()>>) -> Self {
+        Self(Arc::new(Inner { client, person, spool, making, seen: Mutex::default() }))
     }
 }
 
@@ -130,6 +132,8 @@ impl Inner {
         let Place::Within { folder, path } = place(path)? else { return Err(FsError::Exists) };
         let mut seen = self.seen().await;
         if path.is_empty() {
+            let _making = self.making.lock().await;
+            seen.folders = None;
             if self.folders(&mut seen).await?.iter().any(|(known, _)| *known == folder) {
                 return Err(FsError::Exists);
             }
@@ -413,17 +417,19 @@ fn place(path: &DavPath) -> FsResult<Place> {
     }
 }
 
-/// Gives each folder a name that can be a segment, and that no other folder has.
+/// Gives each folder a name that can be a segment, and that no other folder has. Of several with one name the first by
+/// identifier keeps it.
 fn named(folders: Vec<Folder>) -> Vec<(String, Folder)> {
-    let plain: Vec<String> =
-        folders.iter().map(|folder| folder.name.replace('/', "_").nfc().collect()).collect();
-    let is_clear =
-        |name: &str| plain.iter().filter(|other| *other == name).count() == 1 && !matches!(name, "." | "..");
-    let name = |(name, folder): (&String, Folder)| {
+    let mut named: Vec<(String, Folder)> = Vec::new();
+    let mut folders = folders;
+    folders.sort_by(|a, b| a.id.cmp(&b.id));
+    for folder in folders {
+        let name: String = folder.name.replace('/', "_").nfc().collect();
+        let is_taken = matches!(name.as_str(), "." | "..") || named.iter().any(|(known, _)| *known == name);
         let id: String = folder.id.chars().take(8).collect();
-        (if is_clear(name) { name.clone() } else { format!("{name} ({id})") }, folder)
-    };
-    plain.iter().zip(folders).map(name).collect()
+        named.push((if is_taken { format!("{name} ({id})") } else { name }, folder));
+    }
+    named
 }
 
 fn demand_directory(tree: &Tree, path: &str) -> FsResult<()> {
@@ -448,6 +454,7 @@ fn prop(key: &str, xml: Option<&String>) -> Option<DavProp> {
     Some(DavProp { name: name.into(), prefix: None, namespace, xml: xml.map(|xml| xml.clone().into_bytes()) })
 }
 
+#[allow(clippy::needless_pass_by_value)] // for `map_err`
 pub(super) fn refused(failure: Failure) -> FsError {
     match failure.status() {
         StatusCode::INSUFFICIENT_STORAGE => FsError::InsufficientStorage,

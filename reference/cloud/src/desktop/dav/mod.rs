@@ -58,6 +58,8 @@ struct Shared {
     secret: [u8; 32],
     /// By the hash of name and password.
     tokens: Mutex<HashMap<[u8; 32], Token>>,
+    /// See [`Drive`].
+    making: Arc<tokio::sync::Mutex<()>>,
     /// By user.
     locks: Mutex<HashMap<String, Box<MemLs>>>,
 }
@@ -72,7 +74,7 @@ pub(super) fn router(desktop: Desktop) -> Router {
     let mut secret = [0; 32];
     secret[..16].copy_from_slice(&crate::state::new_id().0);
     secret[16..].copy_from_slice(&crate::state::new_id().0);
-    let shared = Shared { secret, tokens: Mutex::default(), locks: Mutex::default() };
+    let shared = Shared { secret, tokens: Mutex::default(), making: Arc::default(), locks: Mutex::default() };
     Router::new()
         .route("/dav", any(serve))
         .route("/dav/", any(serve))
@@ -139,12 +141,15 @@ impl Dav {
             let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.entry(person.user.clone()).or_insert_with(MemLs::new).clone()
         };
+        let (spool, making) = (self.desktop.spool.clone(), self.shared.making.clone());
+        let principal = person.name.clone();
+        let drive = Drive::new(client, person, spool, making);
         let handler = DavHandler::builder()
             .strip_prefix("/dav")
             .locksystem(locks)
-            .principal(person.name.clone())
+            .principal(principal)
             .autoindex(false)
-            .filesystem(Box::new(Drive::new(client, person, self.desktop.spool.clone())))
+            .filesystem(Box::new(drive))
             .build_handler();
         let idle = self.desktop.body_idle;
         handler.handle(request.map(|body| within(body, idle))).await.map(Body::new)
