@@ -7,11 +7,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 venv=${1:-${MESHPROOF_INTEROP_VENV:-$here/../../target/interop-venv}}
 
 # xmlsec1 and openssl are the command lines under test; xmltooling-schemas and opensaml-schemas carry the W3C and OASIS
-# schemas; postgresql and nats-server serve scale.sh; the rest builds samael's binding to libxmlsec1, for which bindgen needs libclang.
+# schemas; postgresql and nats-server serve scale.sh; systemd checks the unit of meshd; the rest builds samael's binding to
+# libxmlsec1, for which bindgen needs libclang.
 packages="xmlsec1 openssl libxml2-utils opensaml-schemas xmltooling-schemas
     gcc libc6-dev pkg-config libssl-dev libxmlsec1-dev libclang1-14 libclang-common-14-dev
-    python3 python3-venv
-    postgresql nats-server"
+    python3 python3-venv systemd
+    postgresql nats-server
+    litmus rclone"
+command -v chromium >/dev/null || packages="$packages chromium"
 # Some systems have Node from elsewhere, which is as good.
 command -v npm >/dev/null || packages="$packages nodejs npm"
 
@@ -39,6 +42,8 @@ fi
 if ! "$venv/bin/python" "$here/signxml_verify.py" --check "$here/requirements.txt" 2>/dev/null; then
     quietly "$venv/bin/pip" install --disable-pip-version-check -r "$here/requirements.txt"
 fi
+[ -e "$venv/axe/node_modules/axe-core/axe.min.js" ] ||
+    quietly npm install --prefix "$venv/axe" --no-audit --no-fund --ignore-scripts axe-core@4.14.1
 
 node=${MESHPROOF_INTEROP_NODE:-$here/../../target/interop-node}
 mkdir -p "$node"

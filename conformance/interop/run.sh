@@ -12,7 +12,7 @@ export MESHPROOF_INTEROP_NODE="${MESHPROOF_INTEROP_NODE:-$CARGO_TARGET_DIR/inter
 [ "${1:-}" != --install ] || "$here/install.sh" "$MESHPROOF_INTEROP_VENV"
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+trap 'rm -f "$log" "$log.http"' EXIT
 fail() {
     cat "$log"
     echo "interop: $1" >&2
@@ -24,8 +24,13 @@ cargo clippy -q -p meshproof-interop --all-targets --features xmlsec -- -D warni
 cargo test -p meshproof-interop --features xmlsec --no-fail-fast -- --include-ignored --nocapture >"$log" 2>&1 ||
     fail "tests failed"
 cp "$here/oidc/provider.mjs" "$MESHPROOF_INTEROP_NODE/" # beside its modules
-cargo test -p meshproof-cloud --features oidc --test oidc -- --include-ignored --nocapture >>"$log" 2>&1 ||
+cargo test -p meshproof-cloud -p meshproof --features meshproof-cloud/full --test oidc -- --include-ignored --nocapture >>"$log" 2>&1 ||
     fail "tests with OpenID Connect providers failed"
+
+cargo build -q -p meshproof-cloud -p meshproof --features meshproof-cloud/full >"$log.http" 2>&1 &&
+    "$MESHPROOF_INTEROP_VENV/bin/python" "$here/schemathesis_run.py" "$CARGO_TARGET_DIR/debug/meshd" >"$log.http" 2>&1 ||
+    { cat "$log.http"; fail "schemathesis"; }
+grep -E '^(interop: |  [0-9]+ generated)' "$log.http"
 
 printf 'interop: %s, %s\n' "$(xmlsec1 --version)" "$(openssl version)"
 grep '^interop: ' "$log"

@@ -9,9 +9,9 @@ venv="${MESHPROOF_INTEROP_VENV:-$CARGO_TARGET_DIR/interop-venv}"
 
 [ "${1:-}" != --install ] || "$here/install.sh" "$venv"
 
-features=meshproof-cloud/postgres,meshproof-cloud/s3,meshproof-cloud/nats
+features=meshproof-cloud/full
 cargo build -q -p meshproof-cloud -p meshproof --features "$features"
-tests=$(cargo test -q -p meshproof-cloud --features postgres,s3,nats --lib --no-run --message-format=json |
-    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+tests=$(cargo test -p meshproof-cloud -p meshproof --features "$features" --lib --no-run --message-format=json |
+    grep '"name":"meshproof_cloud"' | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
 exec "$venv/bin/python" "$here/scale.py" \
     "$CARGO_TARGET_DIR/debug/meshd" "$CARGO_TARGET_DIR/debug/meshproof" "$tests"

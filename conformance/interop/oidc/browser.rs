@@ -6,7 +6,7 @@ use reqwest::{Client, RequestBuilder, Url, redirect};
 use serde_json::Value;
 
 /// Somebody's browser. It gives every host all cookies that the host ever set, and `account` to the providers.
-pub struct Browser {
+pub(crate) struct Browser {
     http: Client,
     account: String,
     cookies: BTreeMap<String, BTreeMap<String, String>>,
@@ -14,31 +14,31 @@ pub struct Browser {
 
 /// What came back.
 #[derive(Debug)]
-pub struct Page {
-    pub status: u16,
-    pub text: String,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) text: String,
     location: Option<String>,
 }
 
 impl Browser {
-    pub fn new(ca_pem: &str, account: &str) -> Self {
+    pub(crate) fn new(ca_pem: &str, account: &str) -> Self {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes()).unwrap();
         let http = Client::builder().tls_certs_only([ca]).redirect(redirect::Policy::none()).build().unwrap();
         Self { http, account: account.into(), cookies: BTreeMap::new() }
     }
 
-    pub async fn get(&mut self, url: &str) -> Page {
+    pub(crate) async fn get(&mut self, url: &str) -> Page {
         self.send(url, self.http.get(url)).await
     }
 
-    pub async fn get_with_tickets(&mut self, url: &str, tickets: &str) -> Page {
+    pub(crate) async fn get_with_tickets(&mut self, url: &str, tickets: &str) -> Page {
         let request = self.http.get(url).header("authorization", format!("MeshTicket {tickets}"));
         self.send(url, request).await
     }
 
     /// Posts JSON, or nothing, with a token or without.
-    pub async fn post(&mut self, url: &str, token: Option<&str>, body: Option<&Value>) -> Page {
+    pub(crate) async fn post(&mut self, url: &str, token: Option<&str>, body: Option<&Value>) -> Page {
         let mut request = self.http.post(url);
         if let Some(token) = token {
             request = request.bearer_auth(token);
@@ -50,7 +50,7 @@ impl Browser {
     }
 
     /// Posts a form.
-    pub async fn submit(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
+    pub(crate) async fn submit(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
         let mut form = Url::parse("form:").unwrap();
         form.query_pairs_mut().extend_pairs(fields);
         let request = self.http.post(url).header("content-type", "application/x-www-form-urlencoded");
@@ -85,18 +85,18 @@ impl Browser {
 
 impl Page {
     #[track_caller]
-    pub fn location(&self) -> String {
+    pub(crate) fn location(&self) -> String {
         self.location.clone().unwrap_or_else(|| panic!("no Location: {} {}", self.status, self.text))
     }
 
     #[track_caller]
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {} {}", self.status, self.text))
     }
 
     /// The value of a hidden field.
     #[track_caller]
-    pub fn hidden(&self, name: &str) -> String {
+    pub(crate) fn hidden(&self, name: &str) -> String {
         let start = format!("name=\"{name}\" value=\"");
         let found = self.text.split_once(&start).and_then(|(_, rest)| rest.split_once('"'));
         found.unwrap_or_else(|| panic!("no field {name}: {}", self.text)).0.to_owned()
@@ -104,13 +104,13 @@ impl Page {
 }
 
 /// A parameter of a URL's query.
-pub fn query(url: &str, name: &str) -> Option<String> {
+pub(crate) fn query(url: &str, name: &str) -> Option<String> {
     let url = Url::parse(url).unwrap();
     url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 /// The URL with another value for a parameter of its query.
-pub fn with_query(url: &str, name: &str, value: &str) -> String {
+pub(crate) fn with_query(url: &str, name: &str, value: &str) -> String {
     let mut changed = Url::parse(url).unwrap();
     let pairs: Vec<(String, String)> =
         changed.query_pairs().map(|(key, old)| (key.into_owned(), old.into_owned())).collect();

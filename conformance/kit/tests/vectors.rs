@@ -100,6 +100,8 @@ fn ids_are_unique_and_every_invalid_test_has_a_valid_twin_of_its_kind() {
 /// The requirements that no vector can show, and why.
 const NOT_BY_VECTOR: &[(&str, &str)] = &[
     ("TKT-031", "a response of HTTP"),
+    ("TKT-060", "keys that change"),
+    ("TKT-061", "keys that change"),
     ("HSK-005", "a deadline"),
     ("HSK-006", "bytes on a connection"),
     ("HSK-007", "a deadline"),

@@ -11,6 +11,7 @@ use meshproof_proto::ticket::set::TicketSet;
 use meshproof_proto::ticket::{Action, Subject};
 use meshproof_proto::time::UnixTime;
 
+use crate::metrics;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::changes::Who;
@@ -83,7 +84,7 @@ impl FromRequestParts<App> for Tickets {
         }
         let set = match demand_some(tickets_field(parts).map(Some), req::GPH_001, || None)? {
             None => None,
-            Some(field) => Some(app.seen.verify(&app.verifier, &field, at).map_err(rejected)?),
+            Some(field) => Some(verify(app, &field, at).await?),
         };
         let (user, device) = match set.as_ref().and_then(TicketSet::principal) {
             None => (Id::default(), None),
@@ -111,6 +112,17 @@ impl FromRequestParts<App> for Tickets {
 #[cfg(feature = "load")]
 fn unticketed(parts: &Parts) -> Option<Id> {
     Id::parse(parts.headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Unticketed ")?)
+}
+
+/// Verifies a set with the keys that are known, and if a signature is by none of them, with those that came since.
+pub(crate) async fn verify(app: &App, field: &str, now: UnixTime) -> Result<TicketSet, Problem> {
+    let set = match app.keys.ring().verify(field, now) {
+        Err(unknown) if unknown.is(req::TKT_021) && app.keys.look_again(&app.store, now).await? => {
+            app.keys.ring().verify(field, now)
+        }
+        decided => decided,
+    };
+    set.inspect(|_| metrics::tickets_verified(field.split(',').count())).map_err(rejected)
 }
 
 /// The text after `MeshTicket `. `None` without such a field; what is no text is kept, to be rejected as tickets.

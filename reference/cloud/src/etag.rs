@@ -1,10 +1,11 @@
 //! Entity tags and preconditions (RFC 9110, section 13).
 
-use axum::http::header::{ETAG, IF_MATCH, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue};
-use axum::response::Response;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use meshproof_proto::error::Error as RuleError;
-use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 
 /// The spelling of an entity tag in fields and in the member `etag`.
 pub(crate) fn quoted(etag: &str) -> String {
@@ -51,6 +52,14 @@ pub(crate) fn check_absent(headers: &HeaderMap) -> Result<(), RuleError> {
     demand(!headers.contains_key(IF_MATCH), req::GPH_013)
 }
 
+/// For a node that may be written without `If-Match`: whether the field, if it is there, names the current tag.
+pub(crate) fn may_write(headers: &HeaderMap, current: Option<&str>) -> bool {
+    match current {
+        Some(current) => names(headers, current).unwrap_or(true),
+        None => !headers.contains_key(IF_MATCH),
+    }
+}
+
 /// Whether `If-Match` names the tag, by strong comparison; `None` without the field.
 fn names(headers: &HeaderMap, current: &str) -> Option<bool> {
     let quoted = quoted(current);
@@ -58,6 +67,26 @@ fn names(headers: &HeaderMap, current: &str) -> Option<bool> {
         let fields = headers.get_all(IF_MATCH).iter().filter_map(|value| value.to_str().ok());
         fields.flat_map(|field| field.split(',')).map(str::trim).any(|tag| tag == "*" || tag == quoted)
     })
+}
+
+/// The header of a request that may be answered by "not modified".
+pub(crate) fn condition(request: &Request) -> Option<HeaderMap> {
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    (reads && request.headers().contains_key(IF_NONE_MATCH)).then(|| request.headers().clone())
+}
+
+/// The answer to a client that has what it asks for (GPH-104). Media see to it themselves (STO-011).
+pub(crate) fn not_modified(condition: Option<HeaderMap>, response: Response) -> Response {
+    let fields = response.headers();
+    let tag = fields.get(ETAG).and_then(|tag| tag.to_str().ok()?.strip_prefix('"')?.strip_suffix('"'));
+    let has = condition.zip(tag).is_some_and(|(condition, tag)| is_known(&condition, tag));
+    let node = fields.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if !has || !node || response.status() != StatusCode::OK || deviates(req::GPH_104) {
+        return response;
+    }
+    let mut answer = StatusCode::NOT_MODIFIED.into_response();
+    answer.headers_mut().extend(fields.get(ETAG).cloned().map(|tag| (ETAG, tag)));
+    answer
 }
 
 #[cfg(test)]

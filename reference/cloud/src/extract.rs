@@ -15,6 +15,7 @@ use meshproof_proto::storage::MediaHash;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::identity::users::well_formed;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -38,6 +39,20 @@ impl<const N: usize> FromRequestParts<App> for Ids<N> {
         let ids: Option<Vec<Id>> = params.iter().map(|(_, text)| Id::parse(text)).collect();
         let ids = ids.and_then(|ids| ids.try_into().ok());
         Ok(Self(demand_some(ids, req::GPH_004, || [Id::default(); N])?))
+    }
+}
+
+/// The user name in a path (GPH-004). Nobody needs to have it.
+pub(crate) struct UserName(pub(crate) String);
+
+impl FromRequestParts<App> for UserName {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let params = params(parts, app).await?;
+        let name = params.iter().next().map_or("", |(_, text)| text);
+        demand(well_formed(name), req::GPH_004)?;
+        Ok(Self(name.to_owned()))
     }
 }
 
@@ -110,6 +125,12 @@ impl FromRequest<App> for NoBody {
 /// A name that people give to a device or folder: 1 to 255 bytes without control characters (GPH-006).
 pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
     let fine = (1..=MAX_NAME).contains(&name.len()) && !name.contains(char::is_control);
+    Ok(demand(fine, req::GPH_006)?)
+}
+
+/// What people say: up to `max` bytes without control characters but ends of lines (GPH-006).
+pub(crate) fn check_text(text: &str, max: usize) -> Result<(), Problem> {
+    let fine = text.len() <= max && !text.contains(|c: char| c.is_control() && c != '\n');
     Ok(demand(fine, req::GPH_006)?)
 }
 

@@ -8,27 +8,37 @@
 
 mod account;
 mod auth;
+mod backup;
 mod bus;
 mod config;
 mod desktop;
 mod etag;
 mod extract;
 mod graph;
+mod health;
 mod identity;
 mod limits;
+mod metrics;
+mod observe;
 mod problem;
 mod router;
+mod secrets;
 mod seen;
 mod server;
 mod source;
 mod state;
+mod stopping;
 mod storage;
 mod store;
 mod tls;
 
+pub use account::keys::{
+    IssuerKeyInfo, KeyStep, PUBLISHED as KEY_PUBLISHED_SECONDS, change_issuer_key, issuer_keys,
+};
+pub use backup::{BackupReport, backup, restore};
 pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
-    ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
+    Operations, ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
 };
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
@@ -51,14 +61,9 @@ pub enum Error {
     /// The database.
     #[error("database")]
     Database(#[from] store::StoreError),
-    /// The issuer's key.
-    #[error("{}", path.display())]
-    IssuerKey {
-        /// Where it is kept.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: meshproof_proto::crypto::KeyRejected,
-    },
+    /// The issuer's keys.
+    #[error("{0}")]
+    Issuer(String),
     /// The certificates.
     #[error("certificates: {0}")]
     Certificates(String),

@@ -8,8 +8,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use meshproof_cloud::{
-    Config, ConfigError, DEFAULT_FILE, Error, Log, LogFormat, ParseUnitError, add_user, bytes, start,
+    Config, ConfigError, DEFAULT_FILE, Error, IssuerKeyInfo, KeyStep, Log, LogFormat, ParseUnitError,
+    add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start,
 };
+use meshproof_proto::time::UnixTime;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -51,9 +53,42 @@ enum Command {
         /// The file.
         file: PathBuf,
     },
+    /// Copy the database, the blobs that it names, and the keys to a new directory, while a server may run.
+    Backup {
+        /// The directory to make.
+        to: PathBuf,
+    },
+    /// Make the data directory of a backup. All sessions end.
+    Restore {
+        /// The directory that `meshd backup` made.
+        from: PathBuf,
+    },
+    /// Replace the issuer's key while servers run: add-key, 15 minutes later promote, 15 minutes later retire.
+    #[command(subcommand)]
+    Issuer(Issuer),
     /// Manage users.
     #[command(subcommand)]
     User(User),
+}
+
+#[derive(Subcommand)]
+enum Issuer {
+    /// List the keys: fingerprint, state, and since when.
+    Keys,
+    /// Publish a new key, which does not sign yet.
+    AddKey,
+    /// Let the new key sign; the old one stays published.
+    Promote {
+        /// Even if devices may not have learnt of the new key: the old one was stolen.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Remove the key that does not sign.
+    Retire {
+        /// Even if tickets that it signed may be about: it was stolen.
+        #[arg(long)]
+        now: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -101,6 +136,24 @@ async fn run(mut arguments: Arguments) -> anyhow::Result<()> {
             println!("{user}");
             Ok(())
         }
+        Some(Command::Backup { to }) => {
+            let report = tokio::task::spawn_blocking(move || backup(&config, &to)).await??;
+            println!("{} blobs, {} bytes", report.blobs, report.bytes);
+            Ok(())
+        }
+        Some(Command::Restore { from }) => {
+            let report = tokio::task::spawn_blocking(move || restore(&config, &from)).await??;
+            println!("{} blobs, {} bytes", report.blobs, report.bytes);
+            Ok(())
+        }
+        Some(Command::Issuer(command)) => {
+            // The store blocks.
+            let keys = tokio::task::spawn_blocking(move || issuer(&config, &command)).await??;
+            for IssuerKeyInfo { fingerprint, state, since } in keys {
+                println!("{fingerprint} {state} since {}", UnixTime(since));
+            }
+            Ok(())
+        }
         _ => serve(config).await,
     }
 }
@@ -124,6 +177,16 @@ fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
     config.storage.quota = quota.unwrap_or(config.storage.quota);
     config.log.filter = log.unwrap_or(config.log.filter);
     Ok(config)
+}
+
+fn issuer(config: &Config, command: &Issuer) -> Result<Vec<IssuerKeyInfo>, Error> {
+    match *command {
+        Issuer::Keys => {}
+        Issuer::AddKey => change_issuer_key(config, KeyStep::Add)?,
+        Issuer::Promote { now } => change_issuer_key(config, KeyStep::Promote { early: now })?,
+        Issuer::Retire { now } => change_issuer_key(config, KeyStep::Retire { early: now })?,
+    }
+    issuer_keys(config)
 }
 
 fn start_log(log: &Log) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, Requirement, deviates};
 use serde_json::json;
 
+use crate::observe::Refusal;
 use crate::store::StoreError;
 
 /// Why a request was refused, or that the service failed.
@@ -51,20 +52,19 @@ fn status_of(requirement: Requirement) -> StatusCode {
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
-        "GPH-004" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
+        "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" => StatusCode::CONFLICT,
-        "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093"
+        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "GPH-006" | "GPH-021" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "STO-001" => {
+        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "STO-001" | "STO-017" | "STO-018" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
         "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
-        "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,
     }
@@ -112,7 +112,6 @@ impl IntoResponse for Problem {
             Self::Later(requirement, seconds) => (requirement.id, Some(*seconds)),
             Self::Internal => ("GPH-008", None),
         };
-        tracing::debug!(requirement, error, status = status.as_u16(), "refused");
         let body = json!({
             "type": format!("urn:meshproof:error:{error}"),
             "title": error.replace('-', " "),
@@ -121,10 +120,13 @@ impl IntoResponse for Problem {
         });
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, body.to_string()).into_response();
+        if !matches!(self, Self::Internal) {
+            response.extensions_mut().insert(Refusal(requirement)); // for the log and the metrics
+        }
         let challenge = match requirement {
             "GPH-001" => Some("MeshTicket"), // GPH-001
             id if id.starts_with("TKT-") && status == StatusCode::UNAUTHORIZED => Some("MeshTicket"), // TKT-031
-            "IDN-007" | "IDN-032" => Some("Bearer"),
+            "IDN-007" | "IDN-032" | "IDN-064" => Some("Bearer"),
             _ => None,
         };
         if let Some(challenge) = challenge {

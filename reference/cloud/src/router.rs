@@ -1,25 +1,22 @@
 //! The table of contents: every path, and what answers it.
 
-use std::time::Instant;
-
 use axum::Router;
-use axum::extract::Request;
-use axum::http::HeaderValue;
-use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::extract::{MatchedPath, OriginalUri};
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use serde_json::Value;
 
 use crate::config::Service;
 use crate::graph::{
-    claim, devices, endpoints, entries, folder_ticket, folders, mappings, members, news, pair, presence,
-    queues, root, subscriptions, sync,
+    claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
+    news, options, pair, presence, profile, queues, received, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
 use crate::storage::{media, uploads, wanted};
-use crate::{account, desktop, identity};
+use crate::{account, desktop, identity, observe};
 
 /// The services that the configuration names, in one.
 pub(crate) fn router(app: App) -> Router {
@@ -39,6 +36,7 @@ pub(crate) fn router(app: App) -> Router {
 
     let graph = Router::new()
         .route("/", get(root::get_service))
+        .route("/openapi.yaml", get(options::openapi))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
         .route("/mesh/queues", get(queues::list).post(queues::post))
@@ -56,13 +54,24 @@ pub(crate) fn router(app: App) -> Router {
             get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
         )
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/invitations", get(received::list))
+        .route(
+            "/mesh/invitations/{invitation}",
+            get(received::get).post(received::post).delete(received::delete),
+        )
+        .route("/contacts", get(contacts::list))
+        .route("/contacts/{name}", get(contacts::get).put(contacts::put).delete(contacts::delete))
+        .route("/profile", get(profile::get_own).put(profile::put))
+        .route("/profiles/{user}", get(profile::get))
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
 
     // Paths below /mesh/objects/{folder}.
     let below_folder = Router::new()
         .route("/ticket", post(folder_ticket::post))
-        .route("/members", get(members::list).post(members::post))
+        .route("/members", get(members::list))
+        .route("/invitations", get(invitations::list).post(invitations::post))
+        .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
@@ -91,7 +100,7 @@ pub(crate) fn router(app: App) -> Router {
         .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(around))
+        .layer(from_fn_with_state(app.clone(), observe::around))
         .with_state(app);
     if !config.services.contains(&Service::Desktop) {
         return services;
@@ -110,20 +119,17 @@ async fn no_such_node() -> Result<(), Problem> {
     Ok(demand(false, req::GPH_004)?)
 }
 
-/// GPH-005; the router adds `Allow`.
-async fn method_not_allowed() -> Result<(), Problem> {
+/// GPH-005 and GPH-100; the router adds `Allow`.
+async fn method_not_allowed(
+    method: Method,
+    template: MatchedPath,
+    OriginalUri(uri): OriginalUri,
+) -> Result<axum::Json<Value>, Problem> {
+    if method == Method::OPTIONS && !deviates(req::GPH_100) {
+        return Ok(options::describe(&template, uri.path()));
+    }
     demand(false, req::GPH_005)?;
     Err(req::GPH_004.into()) // what the mutant answers
-}
-
-/// Logs each request, never its header fields or body, and keeps answers out of caches.
-async fn around(request: Request, next: Next) -> Response {
-    let (started, method, uri) = (Instant::now(), request.method().clone(), request.uri().clone());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let micros = started.elapsed().as_micros();
-    tracing::debug!(%method, path = uri.path(), status = response.status().as_u16(), micros, "request");
-    response
 }
 
 #[cfg(test)]

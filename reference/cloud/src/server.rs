@@ -15,8 +15,9 @@ use crate::bus::Bus;
 use crate::config::Config;
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::state::App;
+use crate::stopping::Stopping;
 use crate::storage::sweep;
-use crate::{Error, router, tls};
+use crate::{Error, health, router, tls};
 
 /// What a stack must take at least is 65,536 bytes of header fields (GPH-009); by default HTTP/2 takes 16 KiB.
 const HEADER_LIST: u32 = 128 * 1_024;
@@ -38,6 +39,9 @@ pub struct Running {
     pub issuer_key: Spki,
     /// The uri for which the services accept tickets.
     pub audience: String,
+    /// Where metrics and health are served.
+    pub operations: Option<SocketAddr>,
+    stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
     bus: Bus,
@@ -69,6 +73,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         app.store.bus().join(&config.bus).await?;
     }
 
+    let operations = match config.operations.listen {
+        Some(listen) => Some(health::start(app.clone(), listen).await?),
+        None => None,
+    };
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
@@ -86,8 +94,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         addr,
         ca_pem: identity.ca_pem,
         issuer: config.issuer(),
-        issuer_key: app.issuer.key().spki().clone(),
+        issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
+        operations,
+        stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
         bus: app.store.bus().clone(),
@@ -111,6 +121,7 @@ fn lock(data: &Path) -> Result<File, Error> {
 impl Running {
     /// Stops: no new requests, [`Config::drain`] for open ones.
     pub async fn shutdown(mut self) -> Result<(), Error> {
+        self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
         self.bus.close(); // who waits is answered
         self.stopped().await
@@ -130,6 +141,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.sweeping.abort();
         self.handle.shutdown();
+        self.stopping.end();
     }
 }
 

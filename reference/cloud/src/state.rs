@@ -8,17 +8,17 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{self, Entropy, KeyBits, PrivateKey, draw, draw_secret};
-use meshproof_proto::ticket::{Issuer, Verifier};
+use meshproof_proto::crypto::{Entropy, draw, draw_secret};
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
 
+use crate::account::keys::Keys;
 use crate::config::Config;
 use crate::identity::federated::Federated;
 use crate::identity::password::Passwords;
 use crate::problem::Problem;
-use crate::seen::Seen;
+use crate::stopping::Stopping;
 use crate::storage::blobs::Blobs;
 use crate::store::Store;
 use crate::{Error, config};
@@ -40,6 +40,9 @@ impl Clock for SystemClock {
     }
 }
 
+/// The database, below the data directory.
+pub(crate) const DATABASE: &str = "meshd.sqlite";
+
 /// The state of the services, shared by all requests. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct App(Arc<Inner>);
@@ -52,10 +55,10 @@ pub(crate) struct Inner {
     pub(crate) federated: Federated,
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
-    pub(crate) issuer: Issuer,
+    pub(crate) keys: Keys,
     pub(crate) issuer_name: String,
-    pub(crate) verifier: Verifier,
-    pub(crate) seen: Seen,
+    pub(crate) audience: String,
+    pub(crate) stopping: Stopping,
     pub(crate) config: Config,
 }
 
@@ -74,18 +77,10 @@ impl App {
             return Err(Error::Configuration(format!("{key}: {what}")));
         }
         make_directory(&config.data)?;
-        let issuer = open_issuer(config)?;
-        let mut verifier = Verifier::new(crypto::DEFAULT, config.audience());
-        verifier
-            .trust(config.issuer(), std::slice::from_ref(issuer.key().spki()))
-            .map_err(|source| Error::IssuerKey { path: config.data.join(ISSUER_KEY), source })?;
-        let store = if config.database.url.is_empty() {
-            Store::open(&config.data.join("meshd.sqlite"))?
-        } else {
-            Store::connect(&config.database)?
-        };
+        let store = open_store(config)?;
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
+            keys: Keys::open(config, &store)?,
             store,
             blobs: if config.storage.objects.is_empty() {
                 Blobs::open_local(&config.data)?
@@ -94,10 +89,9 @@ impl App {
             },
             passwords: Passwords::new(config.identity.passwords)?,
             federated: Federated::open(config)?,
-            issuer,
             issuer_name: config.issuer(),
-            verifier,
-            seen: Seen::default(),
+            audience: config.audience(),
+            stopping: Stopping::default(),
             config: config::Config::clone(config),
         })))
     }
@@ -108,11 +102,21 @@ impl App {
     }
 }
 
+/// Opens the database that the configuration names. Blocks, inside a runtime, on a thread that may.
+pub(crate) fn open_store(config: &Config) -> Result<Store, Error> {
+    Ok(if config.database.url.is_empty() {
+        Store::open(&config.data.join(DATABASE))?
+    } else {
+        Store::connect(&config.database)?
+    })
+}
+
 /// Does what has to come to its end once it has begun: a handler is dropped when its client goes away, this is not.
 pub(crate) async fn to_its_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
-    tokio::spawn(work).await.map_err(Problem::internal)?
+    use tracing::Instrument as _;
+    tokio::spawn(work.in_current_span()).await.map_err(Problem::internal)?
 }
 
 /// The operating system's generator.
@@ -134,30 +138,6 @@ pub(crate) fn new_id() -> Id {
 /// back, not even when a node is removed and made again.
 pub(crate) fn new_etag() -> String {
     hex(&draw::<16>(&mut OsEntropy))
-}
-
-const ISSUER_KEY: &str = "issuer.p8";
-
-fn open_issuer(config: &Config) -> Result<Issuer, Error> {
-    let path = config.data.join(ISSUER_KEY);
-    let pkcs8 = match (&config.issuer_key, fs::read(&path)) {
-        (Some(key), _) => key.clone(),
-        (None, Ok(key)) => key,
-        (None, Err(e)) if e.kind() == std::io::ErrorKind::NotFound => {
-            let key = crypto::DEFAULT.generate_key(KeyBits::B2048, &mut OsEntropy).to_vec();
-            // What a provider that failed gives is none, and must not stay as the issuer's key.
-            check_issuer(&key, &path)?;
-            write_private(&path, &key)?;
-            key
-        }
-        (None, Err(source)) => return Err(Error::Data { path, source }),
-    };
-    Ok(Issuer::new(crypto::DEFAULT, check_issuer(&pkcs8, &path)?))
-}
-
-fn check_issuer(pkcs8: &[u8], path: &Path) -> Result<Box<dyn PrivateKey>, Error> {
-    let refused = |source| Error::IssuerKey { path: path.into(), source };
-    crypto::DEFAULT.private_key(pkcs8).map_err(refused)
 }
 
 /// Makes a folder that only its owner can look into.

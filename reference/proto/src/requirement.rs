@@ -197,6 +197,8 @@ requirements! {
     IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
     IDN_045 = "IDN-045", "identity-linked", Peer;
     IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_060 = "IDN-060", "none", Peer;
+    IDN_064 = "IDN-064", "token-rejected", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -214,7 +216,6 @@ requirements! {
     GPH_017 = "GPH-017", "not-authorised", Peer;
     GPH_018 = "GPH-018", "last-owner", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
-    GPH_021 = "GPH-021", "no-such-user", Peer;
     GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
     GPH_031 = "GPH-031", "device-key-in-use", Peer;
@@ -246,6 +247,18 @@ requirements! {
     GPH_080 = "GPH-080", "none", Peer;
     GPH_081 = "GPH-081", "none", Peer;
     GPH_082 = "GPH-082", "none", Peer;
+    GPH_085 = "GPH-085", "none", Peer;
+    GPH_086 = "GPH-086", "none", Peer;
+    GPH_087 = "GPH-087", "none", Peer;
+    GPH_088 = "GPH-088", "already-invited", Peer;
+    GPH_089 = "GPH-089", "no-such-node", Peer;
+    GPH_090 = "GPH-090", "no-such-node", Peer;
+    GPH_091 = "GPH-091", "too-many-invitations", Peer;
+    GPH_092 = "GPH-092", "no-such-node", Peer;
+    GPH_093 = "GPH-093", "too-many-contacts", Peer;
+    GPH_094 = "GPH-094", "not-authorised", Peer;
+    GPH_100 = "GPH-100", "none", Peer;
+    GPH_104 = "GPH-104", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

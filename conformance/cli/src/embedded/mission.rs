@@ -88,7 +88,7 @@ async fn act(play: &mut Play, sources: &[PathBuf]) -> anyhow::Result<()> {
         share(&mut alice, &mut bob, source, &copy).await?;
         copies.push(copy);
     }
-    play.done("alice shares with bob", format!("{} folders, bob as reader", sources.len()));
+    play.done("alice shares with bob", format!("{} folders, bob accepts as reader", sources.len()));
 
     let report = sync(&alice, &bob).await?;
     let bytes = report.bytes_sent;
@@ -130,6 +130,10 @@ async fn share(alice: &mut Agent, bob: &mut Agent, source: &Path, copy: &Path) -
     };
     let id = alice.add_folder(folder(source, None, Direction::SendOnly)).await?;
     alice.share(&id.to_string(), "bob", Role::Reader).await?;
+    let invitations = bob.invitations().await?;
+    let invitation = invitations.iter().find(|one| one.folder == id.to_string());
+    let invitation = invitation.context("bob does not find alice's invitation")?;
+    ensure!(bob.accept(&invitation.invitation).await? == id, "bob has accepted another folder");
     bob.add_folder(folder(copy, Some(id), Direction::ReceiveOnly)).await?;
     Ok(())
 }

@@ -116,7 +116,12 @@ pub fn fresh_name(context: &Context, start: &str) -> String {
 
 /// Signs a new user up and in.
 pub async fn new_user(context: &Context, start: &str) -> Result<User, Stop> {
-    let (name, password) = (fresh_name(context, start), format!("pass-{}", hex(&context.random::<8>())));
+    new_user_named(context, &fresh_name(context, start)).await
+}
+
+/// The same under a name that was given out already.
+pub async fn new_user_named(context: &Context, name: &str) -> Result<User, Stop> {
+    let (name, password) = (name.to_owned(), format!("pass-{}", hex(&context.random::<8>())));
     let body = json!({"name": name, "password": password});
     let id = call(context, "POST", "/identity/users").json(&body).send().await?.expect(201)?.text("user")?;
     let token = sign_in(context, &name, &password).await?;

@@ -1,6 +1,8 @@
 //! The device agent: one state directory, its user, its device, its folders, and syncing them with the peers that the
 //! graph knows. The CLI and the conformance kit use it alike.
 
+mod copy;
+mod people;
 mod rounds;
 mod serve;
 mod setup;
@@ -21,6 +23,8 @@ use crate::home::{Config, Home};
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index};
 
+pub use copy::CloudReport;
+pub use people::Shared;
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;

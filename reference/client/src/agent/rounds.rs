@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::handshake::Refusal;
+use meshproof_proto::requirement as req;
 
-use super::Agent;
+use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
@@ -24,6 +25,8 @@ pub struct Round {
     pub skipped: Vec<(Id, Skipped)>,
     /// Each peer, and how it went.
     pub peers: Vec<PeerRound>,
+    /// What the cloud got of each folder that it may hold.
+    pub cloud: Vec<(Id, Result<CloudReport>)>,
 }
 
 /// One peer of a round.
@@ -59,7 +62,7 @@ impl Round {
 }
 
 impl Agent {
-    /// Scans all folders and syncs with every peer that is online, once.
+    /// Scans all folders, syncs with every peer that is online, and gives the cloud what it wants, once.
     pub async fn sync_once(&self, progress: Arc<dyn Progress>) -> Result<Round> {
         self.lock()?;
         let folders = self.folders()?;
@@ -81,6 +84,7 @@ impl Agent {
                 break;
             }
         }
+        round.cloud = self.copy_to_cloud(&folders).await;
         self.save_session().await?;
         Ok(round)
     }
@@ -147,9 +151,9 @@ impl Agent {
     /// Opens a channel to a peer, if it is online.
     async fn meet(&self, peer: Id) -> Result<(String, Option<Connection>)> {
         let (cloud, device) = (self.cloud()?, self.device()?);
-        let mut last = None;
-        // A ticket may end between its issue and its use: then a second one does.
-        for _ in 0..2 {
+        let (mut last, mut refreshed) = (None, false);
+        // A ticket may end between its issue and its use: then a second one does. One more for a new key of the issuer.
+        for _ in 0..3 {
             let pair = cloud.pair(peer).await?;
             let (issuer, keys) = cloud.issuer().await?;
             let mut verifier = meshproof_proto::ticket::Verifier::new(
@@ -157,7 +161,15 @@ impl Agent {
                 meshproof_proto::ticket::device_audience(peer),
             );
             verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            let grounds = transport::grounds_of(&verifier, device, &pair.target)?;
+            let grounds = match transport::grounds_of(&verifier, device, &pair.target) {
+                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
+                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
+                    refreshed = true;
+                    cloud.sign_in_again().await?;
+                    continue;
+                }
+                decided => decided?,
+            };
             let mut again = false;
             for address in &pair.addresses {
                 match transport::dial(address, device.clone(), &pair.target, grounds.clone()).await {

@@ -1,11 +1,10 @@
-//! What is done once: signing in, claiming the device, adding and sharing folders.
+//! What is done once: signing in, claiming the device, adding folders.
 
 use std::path::PathBuf;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 use meshproof_proto::handshake::Device;
-use meshproof_proto::ticket::Role;
 
 use super::{Agent, CA, KEY, SESSION, parse_id};
 use crate::cloud::{Cloud, DeviceCode, Session};
@@ -166,11 +165,12 @@ impl Agent {
         Ok(id)
     }
 
-    /// Makes somebody a member of a folder. `folder` is a name or an identifier.
-    pub async fn share(&self, folder: &str, user: &str, role: Role) -> Result<()> {
-        let id = self.folder_id(folder)?;
-        self.cloud()?.add_member(id, user, role).await?;
-        self.save_session().await
+    /// A folder that this device takes no part in any more; one that it has not is forgotten already.
+    pub(super) fn forget_folder(&mut self, id: Id) -> Result<()> {
+        self.config.folders.retain(|folder| folder.id != id.to_string());
+        self.index.forget(id)?;
+        super::lock(&self.folders).remove(&id);
+        self.save_config()
     }
 
     /// The identifier of a folder of this device, by name or identifier.

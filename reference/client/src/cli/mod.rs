@@ -1,6 +1,7 @@
 //! The command line. Every command is one call of [`Agent`] and words for a person.
 
 mod device;
+mod fetch;
 mod folder;
 mod login;
 mod output;
@@ -42,10 +43,24 @@ enum Command {
     /// Add a folder to this device, or list its folders.
     #[command(subcommand)]
     Folder(folder::Command),
-    /// Make somebody a member of a folder.
+    /// Ask somebody to take part in a folder, or give a member another role.
     Share(share::Share),
+    /// End somebody's membership in a folder.
+    Unshare(share::Unshare),
+    /// List who takes part in a folder.
+    Members(share::Members),
+    /// List the invitations that wait for an answer.
+    Invitations(share::Invitations),
+    /// Accept an invitation.
+    Accept(share::Answer),
+    /// Decline an invitation.
+    Decline(share::Answer),
+    /// Take no part in a folder any more. Its files stay.
+    Leave(share::Leave),
     /// Sync with every peer that is online, once, or stay online.
     Sync(sync::Sync),
+    /// Get a file from the cloud, without any peer. One that broke off goes on.
+    Fetch(fetch::Fetch),
     /// Say who this is, what is here, and who else is there.
     Status(status::Status),
 }
@@ -75,7 +90,14 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
         Command::Device(command) => command.run(&mut agent).await,
         Command::Folder(command) => command.run(&mut agent).await,
         Command::Share(share) => share.run(&agent).await,
+        Command::Unshare(unshare) => unshare.run(&agent).await,
+        Command::Members(members) => members.run(&agent).await,
+        Command::Invitations(invitations) => invitations.run(&agent).await,
+        Command::Accept(answer) => answer.accept(&agent).await,
+        Command::Decline(answer) => answer.decline(&agent).await,
+        Command::Leave(leave) => leave.run(&mut agent).await,
         Command::Sync(sync) => sync.run(&agent).await,
+        Command::Fetch(fetch) => fetch.run(&agent).await,
         Command::Status(status) => status.run(&agent).await,
     }
 }

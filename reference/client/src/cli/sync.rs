@@ -49,7 +49,7 @@ impl Sync {
     }
 }
 
-/// Says what happened. The code is a failure if a peer failed.
+/// Says what happened. The code is a failure if a peer or the cloud failed.
 fn tell(round: &Round) -> ExitCode {
     for peer in &round.peers {
         let short: String = peer.device.to_string().chars().take(8).collect();
@@ -67,7 +67,25 @@ fn tell(round: &Round) -> ExitCode {
             ),
         }
     }
+    let mut cloud_failed = false;
+    for (folder, result) in &round.cloud {
+        let short: String = folder.to_string().chars().take(8).collect();
+        match result {
+            Ok(report) if report.entries + report.files > 0 => println!(
+                "cloud, folder {short}: {} entries, {} files, {}",
+                report.entries,
+                report.files,
+                output::bytes(report.bytes)
+            ),
+            Ok(_) => {}
+            Err(error) => {
+                output::complain(&format!("the cloud's copy of folder {short}: {error}"));
+                cloud_failed = true;
+            }
+        }
+    }
     match round.failure() {
+        None if cloud_failed => ExitCode::FAILURE,
         None => ExitCode::SUCCESS,
         Some((peer, error)) => {
             output::complain(&format!("sync with {} failed: {error}", peer.device));

@@ -47,8 +47,9 @@ pub(super) struct Answer {
 }
 
 impl Cloud {
-    /// One request with tickets. They are renewed first if they end soon, and once if the cloud says that they ended
-    /// or that none of them is for `resource`, which another user may have shared meanwhile.
+    /// One request with tickets. They are renewed first if they end soon (IDN-065) or if none of them is for `resource`,
+    /// which another user may have shared meanwhile; and once if the cloud refuses them, for why is not said (TKT-031):
+    /// this device's clock may be slow, or the issuer's key was taken away.
     pub(super) async fn call(
         &self,
         method: Method,
@@ -56,18 +57,39 @@ impl Cloud {
         body: Option<&Value>,
         resource: &str,
     ) -> Result<Answer> {
+        self.call_if(method, path, body, None, resource).await
+    }
+
+    /// The same on the condition that the node's `ETag` is still this one (GPH-012).
+    pub(super) async fn call_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
+        resource: &str,
+    ) -> Result<Answer> {
         let mut session = self.session.lock().await;
         if session.ends_soon() || !session.has(resource) {
             self.renew(&mut session).await?;
         }
         let rights = Rights::Resource(resource);
-        match self.send(method.clone(), path, body, rights, &mut session).await {
-            Err(error) if error.requirement() == Some(req::TKT_014) => {
+        match self.send_if(method.clone(), path, body, etag, rights, &mut session).await {
+            Err(error) if error.requirement() == Some(req::TKT_031) => {
                 self.renew(&mut session).await?;
-                self.send(method, path, body, Rights::Resource(resource), &mut session).await
+                self.send_if(method, path, body, etag, Rights::Resource(resource), &mut session).await
             }
             result => result,
         }
+    }
+
+    /// The tickets for `resource`, as they go into a request that is sent by itself.
+    pub(super) async fn tickets(&self, resource: &str) -> Result<String> {
+        let mut session = self.session.lock().await;
+        if session.ends_soon() || !session.has(resource) {
+            self.renew(&mut session).await?;
+        }
+        Ok(format!("MeshTicket {}", session.set_for(resource)))
     }
 
     /// One request.
@@ -76,6 +98,18 @@ impl Cloud {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        rights: Rights<'_>,
+        session: &mut Session,
+    ) -> Result<Answer> {
+        self.send_if(method, path, body, None, rights, session).await
+    }
+
+    async fn send_if(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        etag: Option<&str>,
         rights: Rights<'_>,
         session: &mut Session,
     ) -> Result<Answer> {
@@ -90,6 +124,9 @@ impl Cloud {
         };
         if let Some(body) = body {
             request = request.json(body);
+        }
+        if let Some(etag) = etag {
+            request = request.header(header::IF_MATCH, etag);
         }
         let unreachable = |error: reqwest::Error| {
             let why = chain(&error);
@@ -113,7 +150,7 @@ impl Cloud {
     }
 }
 
-async fn problem(what: String, response: Response) -> Error {
+pub(super) async fn problem(what: String, response: Response) -> Error {
     let status = response.status().as_u16();
     let body: Value = response.json().await.unwrap_or_default();
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -129,7 +166,7 @@ pub(super) fn unexpected(what: &str, why: &str) -> Error {
 }
 
 /// The whole chain of causes: reqwest's own text leaves out why.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {

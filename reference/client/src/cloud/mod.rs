@@ -4,10 +4,12 @@
 //! answers, and renews all before they end, by the device's key if there is one.
 
 mod http;
+mod media;
 mod operations;
 mod people;
 mod problem;
 mod session;
+mod sign_in;
 
 use std::sync::Arc;
 
@@ -17,10 +19,12 @@ use tokio::sync::Mutex;
 
 use crate::error::Result;
 
+pub use media::CloudEntry;
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
-pub use people::DeviceCode;
+pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
 pub use session::{IssuerKeys, Session};
+pub use sign_in::DeviceCode;
 
 /// A client of one cloud for one user.
 pub struct Cloud {
@@ -47,6 +51,11 @@ impl Cloud {
     /// What to keep for the next run.
     pub async fn session(&self) -> Session {
         self.session.lock().await.clone()
+    }
+
+    /// Signs in again, for the issuer's keys of this moment.
+    pub async fn sign_in_again(&self) -> Result<()> {
+        self.renew(&mut *self.session.lock().await).await
     }
 
     /// Who signs tickets, from the last sign-in; signs in if there was none.

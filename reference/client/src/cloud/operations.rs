@@ -6,7 +6,6 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::identity::Purpose;
-use meshproof_proto::ticket::Role;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -135,13 +134,6 @@ impl Cloud {
         items(&answer.body)?.iter().map(mapping).collect()
     }
 
-    /// Makes somebody a member of the folder.
-    pub async fn add_member(&self, folder: Id, user: &str, role: Role) -> Result<()> {
-        let path = self.folder_path(folder).await?;
-        let body = json!({ "name": user, "role": role.name() });
-        self.call(Method::POST, &format!("{path}/members"), Some(&body), &path).await.map(drop)
-    }
-
     /// Says for `ttl` seconds where this device can be reached.
     pub async fn announce(&self, device: Id, addresses: &[String], ttl: u32) -> Result<()> {
         let path = format!("{}/{device}/endpoints", self.devices_path().await?);
@@ -178,12 +170,12 @@ impl Cloud {
         self.below_root("objects").await
     }
 
-    async fn folder_path(&self, folder: Id) -> Result<String> {
+    pub(super) async fn folder_path(&self, folder: Id) -> Result<String> {
         Ok(format!("{}/{folder}", self.objects_path().await?))
     }
 
     /// GPH-010: the root is all that a client has to know.
-    async fn below_root(&self, name: &str) -> Result<String> {
+    pub(super) async fn below_root(&self, name: &str) -> Result<String> {
         Ok(format!("{}/{name}", self.root().await?))
     }
 
@@ -200,16 +192,16 @@ fn folder_info(item: &Value) -> FolderInfo {
     FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
 }
 
-fn items(body: &Value) -> Result<&Vec<Value>> {
+pub(super) fn items(body: &Value) -> Result<&Vec<Value>> {
     body["items"].as_array().ok_or_else(|| unexpected("GET of a collection", "there are no items"))
 }
 
-fn id(item: &Value, name: &str) -> Result<Id> {
+pub(super) fn id(item: &Value, name: &str) -> Result<Id> {
     let found = item[name].as_str().and_then(Id::parse);
     found.ok_or_else(|| unexpected("a request", &format!("there is no identifier `{name}`")))
 }
 
-fn text(item: &Value, name: &str) -> String {
+pub(super) fn text(item: &Value, name: &str) -> String {
     item[name].as_str().unwrap_or_default().into()
 }
 

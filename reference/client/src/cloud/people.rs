@@ -1,117 +1,117 @@
-//! Signing a person in, out, and over (`spec/identity.md`).
+//! Members of folders, and invitations.
 
-use std::time::Duration;
-
+use meshproof_proto::codec::Id;
+use meshproof_proto::ticket::Role;
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Cloud;
-use super::http::{Rights, unexpected};
-use super::session::{MESH, Session};
-use crate::error::{Error, Result};
-use crate::now;
+use super::http::unexpected;
+use super::operations::{id, items, text};
+use super::session::MESH;
+use crate::error::Result;
 
-/// How long one waits between two questions if the cloud does not say, and how much longer when it asks for patience
-/// (RFC 8628, section 3.5).
-const INTERVAL: u64 = 5;
+/// A member of a folder.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberInfo {
+    /// The user's identifier.
+    pub user: String,
+    /// The user's name.
+    pub name: String,
+    /// `owner`, `contributor` or `reader`.
+    pub role: String,
+    #[serde(skip)]
+    etag: String,
+}
 
-/// What a person needs to sign in at a provider.
-#[derive(Clone, Debug)]
-pub struct DeviceCode {
-    /// The page to open, on any device.
-    pub uri: String,
-    /// The code to enter there.
-    pub user_code: String,
-    /// The page with the code in it already, if the provider has one.
-    pub complete: Option<String>,
-    ours: String,
-    interval: u64,
-    ends: u64,
+/// An invitation that waits for this user's answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct InvitationInfo {
+    /// Its identifier.
+    pub invitation: String,
+    /// The folder's name.
+    pub folder_name: String,
+    /// The folder's identifier.
+    pub folder: String,
+    /// Who invites.
+    pub by: String,
+    /// `owner`, `contributor` or `reader`.
+    pub role: String,
+    /// When it ends, in seconds since 1970.
+    pub expires: u64,
 }
 
 impl Cloud {
-    /// Makes a new user.
-    pub async fn register(&self, name: &str, password: &str) -> Result<()> {
-        let body = json!({ "name": name, "password": password });
-        let mut session = self.session.lock().await;
-        self.send(Method::POST, "/identity/users", Some(&body), Rights::None, &mut session).await.map(drop)
+    /// Asks somebody to become a member of the folder.
+    pub async fn invite(&self, folder: Id, user: &str, role: Role) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let body = json!({ "name": user, "role": role.name() });
+        self.call(Method::POST, &format!("{path}/invitations"), Some(&body), &path).await.map(drop)
     }
 
-    /// Signs the user in by name and password.
-    pub async fn sign_in(&self, name: &str, password: &str) -> Result<()> {
-        let body = json!({ "name": name, "password": password });
-        let mut session = self.session.lock().await;
-        let answer =
-            self.send(Method::POST, "/identity/token", Some(&body), Rights::None, &mut session).await?;
-        self.take_token(&answer.body, &mut session).await
-    }
-
-    /// Begins to sign somebody in at a provider of the cloud, without a browser on this device.
-    pub async fn begin_sign_in_at(&self, provider: &str) -> Result<DeviceCode> {
-        let mut session = self.session.lock().await;
-        let path = format!("/identity/federated/{provider}/device");
-        let body = self.send(Method::POST, &path, None, Rights::None, &mut session).await?.body;
-        let text = |name: &str| body[name].as_str().map(str::to_owned);
-        let bad = || unexpected(&format!("POST {path}"), "it has no codes");
-        Ok(DeviceCode {
-            uri: text("verification_uri").ok_or_else(bad)?,
-            user_code: text("user_code").ok_or_else(bad)?,
-            complete: text("verification_uri_complete"),
-            ours: text("device_code").ok_or_else(bad)?,
-            interval: body["interval"].as_u64().unwrap_or(INTERVAL),
-            ends: now().plus(body["expires_in"].as_u64().unwrap_or(600)).0,
-        })
-    }
-
-    /// Waits until the person has signed in at the provider.
-    pub async fn finish_sign_in_at(&self, provider: &str, code: &DeviceCode) -> Result<()> {
-        let path = format!("/identity/federated/{provider}/device/token");
-        let body = json!({ "device_code": code.ours });
-        let mut interval = code.interval;
-        while now().0 < code.ends {
-            tokio::time::sleep(Duration::from_secs(interval)).await;
-            let mut session = self.session.lock().await;
-            let answer = self.send(Method::POST, &path, Some(&body), Rights::None, &mut session).await?.body;
-            if answer["token"].is_string() {
-                return self.take_token(&answer, &mut session).await;
-            }
-            interval += if answer["slow_down"] == true { INTERVAL } else { 0 };
-        }
-        Err(Error::usage("nobody signed in in time: try again"))
-    }
-
-    /// The name of the user who is signed in.
-    pub async fn user_name(&self) -> Result<String> {
-        let root = self.root().await?;
-        let mesh = self.call(Method::GET, &root, None, MESH).await?;
-        let name = mesh.body["name"].as_str().map(str::to_owned);
-        name.ok_or_else(|| unexpected("GET of the mesh", "there is no name"))
-    }
-
-    /// Ends the session of the last sign-in, if there is one.
-    pub async fn sign_out(&self) -> Result<()> {
-        let mut session = self.session.lock().await;
-        let Some((token, _)) = session.token.take() else { return Ok(()) };
-        let rights = Rights::Token(&token);
-        self.send(Method::DELETE, "/identity/token", None, rights, &mut session).await.map(drop)
-    }
-
-    /// Changes the password of the user who is signed in by it. All other sessions end.
-    pub async fn change_password(&self, password: &str, new: &str) -> Result<()> {
-        let body = json!({ "password": password, "new_password": new });
-        let mut session = self.session.lock().await;
-        let token = session.token.clone().map(|(token, _)| token).unwrap_or_default();
-        let rights = Rights::Token(&token);
-        self.send(Method::PUT, "/identity/password", Some(&body), rights, &mut session).await.map(drop)
-    }
-
-    /// Takes a token, and gets tickets for it.
-    async fn take_token(&self, answer: &Value, session: &mut Session) -> Result<()> {
-        let (token, life) = (answer["token"].as_str(), answer["expires_in"].as_u64());
-        let (Some(token), Some(life)) = (token, life) else {
-            return Err(unexpected("the sign-in", "token or expires_in is missing"));
+    /// The invitations that wait for this user's answer.
+    pub async fn invitations(&self) -> Result<Vec<InvitationInfo>> {
+        let answer = self.call(Method::GET, &self.below_root("invitations").await?, None, MESH).await?;
+        let info = |item: &Value| InvitationInfo {
+            invitation: text(item, "invitation"),
+            folder_name: text(item, "folder_name"),
+            folder: text(item, "folder"),
+            by: text(item, "by"),
+            role: text(item, "role"),
+            expires: item["expires"].as_u64().unwrap_or_default(),
         };
-        session.token = Some((token.into(), now().plus(life).0));
-        self.renew_by_token(session).await
+        Ok(items(&answer.body)?.iter().map(info).collect())
+    }
+
+    /// Accepts an invitation; the folder.
+    pub async fn accept(&self, invitation: Id) -> Result<Id> {
+        let path = format!("{}/{invitation}", self.below_root("invitations").await?);
+        let folder = id(&self.call(Method::GET, &path, None, MESH).await?.body, "folder")?;
+        self.call(Method::POST, &path, None, MESH).await.map(|_| folder)
+    }
+
+    /// Declines an invitation.
+    pub async fn decline(&self, invitation: Id) -> Result<()> {
+        let path = format!("{}/{invitation}", self.below_root("invitations").await?);
+        self.call(Method::DELETE, &path, None, MESH).await.map(drop)
+    }
+
+    /// The members of the folder.
+    pub async fn members(&self, folder: Id) -> Result<Vec<MemberInfo>> {
+        let path = self.folder_path(folder).await?;
+        let answer = self.call(Method::GET, &format!("{path}/members"), None, &path).await?;
+        let info = |item: &Value| MemberInfo {
+            user: text(item, "user"),
+            name: text(item, "name"),
+            role: text(item, "role"),
+            etag: text(item, "etag"),
+        };
+        Ok(items(&answer.body)?.iter().map(info).collect())
+    }
+
+    /// Gives a member another role.
+    pub async fn change_role(&self, folder: Id, member: &MemberInfo, role: Role) -> Result<()> {
+        let body = json!({ "role": role.name() });
+        self.on_member(Method::PATCH, folder, member, Some(&body)).await
+    }
+
+    /// Removes a member, who may be this user.
+    pub async fn remove_member(&self, folder: Id, member: &MemberInfo) -> Result<()> {
+        self.on_member(Method::DELETE, folder, member, None).await
+    }
+
+    async fn on_member(
+        &self,
+        method: Method,
+        folder: Id,
+        member: &MemberInfo,
+        body: Option<&Value>,
+    ) -> Result<()> {
+        let folder = self.folder_path(folder).await?;
+        let user = Id::parse(&member.user);
+        let user = user.ok_or_else(|| unexpected("GET of members", "a user is no identifier"))?;
+        let path = format!("{folder}/members/{user}");
+        self.call_if(method, &path, body, Some(&member.etag), &folder).await.map(drop)
     }
 }

@@ -42,10 +42,10 @@ fn advice(error: &str) -> &'static str {
         }
         "ticket-expired" => "sign in again with `mesh login`, and check this device's clock",
         "not-authorised" => "you have no right to this, or it does not exist",
-        "no-such-user" => "check the user's name",
         "device-key-in-use" => "this device is claimed already: see `mesh device list`",
         "pair-refused" => "the two devices share no folder and no user",
-        "already-member" => "change the role instead, or leave it",
+        "already-invited" => "the invitation waits already; it ends after a week",
+        "no-such-node" => "it does not exist, or not any more",
         "last-owner" => "make somebody else owner first",
         _ => "",
     }

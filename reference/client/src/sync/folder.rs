@@ -1,12 +1,15 @@
 //! One folder of this device: where it is, and the lock under which its files change.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::{Id, hex};
+use meshproof_proto::storage::MediaHash;
 
 use super::Index;
+use super::disk::open_seen;
 use super::temp::{PREFIX, TempFile};
 use crate::error::{Error, Result};
 
@@ -72,6 +75,17 @@ impl Folder {
     /// What is known of its paths.
     pub fn index(&self) -> &Index {
         &self.index
+    }
+
+    /// A file of the folder that has this content and did not change since it was hashed.
+    pub fn open_content(&self, hash: &MediaHash, size: u64) -> Result<Option<File>> {
+        for record in self.index.find(self.id, hash)? {
+            let Some(seen) = record.seen.filter(|seen| seen.size == size) else { continue };
+            if let Some(file) = open_seen(&self.root, &record.entry.path, &seen)? {
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
     }
 
     /// Whoever changes files or the index of this folder holds this.

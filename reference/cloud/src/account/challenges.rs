@@ -78,5 +78,5 @@ fn check(
 }
 
 fn binding(app: &App, purpose: Purpose, device: Id) -> Binding<'_> {
-    Binding { purpose, device, audience: app.verifier.audience() }
+    Binding { purpose, device, audience: &app.audience }
 }

@@ -11,6 +11,7 @@ use meshproof_proto::ticket::{
 };
 
 use crate::graph::paths;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 
@@ -125,7 +126,7 @@ fn blank(app: &App, subject: Subject) -> Ticket {
         confirmation: None,
         not_before: now,
         not_on_or_after: now.plus(app.config.account.ticket_lifetime), // TKT-002
-        audience: app.verifier.audience().into(),
+        audience: app.audience.clone(),
         authn: None,
         authz: Vec::new(),
         attributes: Attributes::default(),
@@ -133,7 +134,9 @@ fn blank(app: &App, subject: Subject) -> Ticket {
 }
 
 fn sign(app: &App, ticket: &Ticket) -> Result<String, RuleError> {
-    Ok(encode(&app.issuer.issue(ticket)?))
+    let signed = app.keys.ring().issuer.issue(ticket)?;
+    metrics::ticket_issued();
+    Ok(encode(&signed))
 }
 
 #[cfg(test)]

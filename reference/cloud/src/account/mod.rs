@@ -3,4 +3,5 @@
 pub(crate) mod challenges;
 pub(crate) mod device;
 pub(crate) mod issue;
+pub(crate) mod keys;
 pub(crate) mod tickets;

@@ -57,9 +57,11 @@ pub struct Config {
     pub account: Account,
     /// The storage service.
     pub storage: Storage,
+    /// What is for whoever operates the cloud.
+    pub operations: Operations,
     /// The log.
     pub log: Log,
-    /// The issuer's key as PKCS#8 DER, in place of those in the data directory. For tests that sign tickets too.
+    /// The issuer's first key as PKCS#8 DER, in place of one that would be made. For tests that sign tickets too.
     #[serde(skip)]
     pub issuer_key: Option<Vec<u8>>,
     /// For benchmarks: a request with `Authorization: Unticketed USER` may do everything, so that what tickets cost can be
@@ -147,6 +149,14 @@ pub struct Storage {
     /// See `min_rate`.
     #[serde(with = "units::duration")]
     pub rate_window: Duration,
+}
+
+/// Section `[operations]`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Operations {
+    /// Where to serve metrics and health, without TLS. `None`: nowhere.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Section `[log]`.
@@ -268,6 +278,7 @@ impl Default for Config {
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
+            operations: Operations::default(),
             log: Log::default(),
             issuer_key: None,
             #[cfg(feature = "load")]

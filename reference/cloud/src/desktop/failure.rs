@@ -89,7 +89,7 @@ impl Failure {
             "quota-exceeded" => "There is not enough room left in the cloud for this.",
             "folder-is-p2p" => "The bytes of this folder stay on its devices: the cloud takes none.",
             "no-such-media" => "The cloud does not hold the bytes of this file. A device that has it can send it.",
-            "no-such-user" => "There is nobody of this name.",
+            "already-invited" => "This person is invited already.",
             "already-member" => "This person is a member already.",
             "last-owner" => "A folder needs an owner: make somebody else an owner first.",
             "body-unacceptable" => "This cannot be accepted: names have 1 to 255 characters.",

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, USER_AGENT};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use meshproof_proto::ticket::MAX_SET;
 use meshproof_proto::ticket::parse::{decode, parse};
 use meshproof_proto::time::UnixTime;
@@ -62,9 +62,9 @@ impl Graph {
         Self(Arc::new(Inner { services, clock, kept: Mutex::default() }))
     }
 
-    /// Acts for the holder of a token. `peer` is who asked.
-    pub(crate) fn client(&self, token: &str, peer: Option<SocketAddr>) -> Client {
-        Client { graph: self.clone(), token: token.into(), peer }
+    /// Acts for the holder of a token.
+    pub(crate) fn client(&self, token: &str, visitor: Visitor) -> Client {
+        Client { graph: self.clone(), token: token.into(), visitor }
     }
 
     /// A token for a name and password, and the seconds that it lives.
@@ -72,11 +72,11 @@ impl Graph {
         &self,
         name: &str,
         password: &str,
-        peer: Option<SocketAddr>,
+        visitor: &Visitor,
     ) -> Result<(String, u64), Failure> {
         let body = json!({ "name": name, "password": password });
         let call = Call::new(Method::POST, "/identity/token").json(body);
-        let answer = Answer::of(self.send(&call, None, peer).await?).await?;
+        let answer = Answer::of(self.send(&call, None, visitor).await?).await?;
         let token = answer.body["token"].as_str().ok_or_else(|| Failure::broken("there is no token"))?;
         Ok((token.to_owned(), answer.body["expires_in"].as_u64().unwrap_or_default()))
     }
@@ -86,11 +86,11 @@ impl Graph {
         &self,
         name: &str,
         password: &str,
-        peer: Option<SocketAddr>,
+        visitor: &Visitor,
     ) -> Result<(), Failure> {
         let body = json!({ "name": name, "password": password });
         let call = Call::new(Method::POST, "/identity/users").json(body);
-        Answer::of(self.send(&call, None, peer).await?).await.map(drop)
+        Answer::of(self.send(&call, None, visitor).await?).await.map(drop)
     }
 
     /// The clock reading.
@@ -102,15 +102,18 @@ impl Graph {
         &self,
         call: &Call,
         authorization: Option<&str>,
-        peer: Option<SocketAddr>,
+        visitor: &Visitor,
     ) -> Result<Response<Body>, Failure> {
         let mut request = call.request().await?;
         if let Some(text) = authorization {
             let value = HeaderValue::from_str(text).map_err(|_| Failure::SignedOut)?;
             request.headers_mut().insert(AUTHORIZATION, value);
         }
-        if let Some(peer) = peer {
+        if let Some(peer) = visitor.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        for (name, value) in &visitor.fields {
+            request.headers_mut().append(name, value.clone());
         }
         let Ok(response) = self.0.services.clone().oneshot(request).await;
         Ok(response)
@@ -130,6 +133,22 @@ impl Graph {
     }
 }
 
+/// Where a request came from: the limits of the services are about people, not about the desktop.
+#[derive(Clone, Default)]
+pub(crate) struct Visitor {
+    peer: Option<SocketAddr>,
+    fields: HeaderMap,
+}
+
+impl Visitor {
+    pub(crate) fn of(headers: &HeaderMap, extensions: &Extensions) -> Self {
+        let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let kept = [USER_AGENT, HeaderName::from_static("x-forwarded-for")];
+        let all = kept.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+        Self { peer, fields: all.map(|(name, value)| (name.clone(), value.clone())).collect() }
+    }
+}
+
 /// Tokens are not kept as they are, not even here.
 fn key(token: &str) -> [u8; 32] {
     *blake3::hash(token.as_bytes()).as_bytes()
@@ -140,7 +159,7 @@ fn key(token: &str) -> [u8; 32] {
 pub(crate) struct Client {
     graph: Graph,
     token: Arc<str>,
-    peer: Option<SocketAddr>,
+    visitor: Visitor,
 }
 
 impl Client {
@@ -176,7 +195,7 @@ impl Client {
         // Roles change while tickets live: what was refused is asked for once more, with new ones.
         for renew in [false, true] {
             let set = self.tickets(&resource, renew).await?;
-            let answer = self.graph.send(&call, Some(&format!("MeshTicket {set}")), self.peer).await?;
+            let answer = self.graph.send(&call, Some(&format!("MeshTicket {set}")), &self.visitor).await?;
             let refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
             response = Some(answer);
             if !refused {
@@ -186,9 +205,19 @@ impl Client {
         response.ok_or_else(|| Failure::broken("no answer"))
     }
 
-    /// Ends the session as far as this process knows of it.
-    pub(crate) fn forget(&self) {
+    /// Asks the identity service for something that is the session's own.
+    pub(crate) async fn call_identity(&self, call: Call) -> Result<Answer, Failure> {
+        let answer = self.graph.send(&call, Some(&format!("Bearer {}", self.token)), &self.visitor).await?;
+        match Answer::of(answer).await {
+            Err(failure) if failure.is("token-rejected") => Err(Failure::SignedOut),
+            answer => answer,
+        }
+    }
+
+    /// Ends the session.
+    pub(crate) async fn sign_out(&self) -> Result<(), Failure> {
         self.graph.forget(&self.token);
+        self.call_identity(Call::new(Method::DELETE, "/identity/token")).await.map(drop)
     }
 
     /// The clock reading.
@@ -209,7 +238,7 @@ impl Client {
             // A folder that came later, or one of very many (graph.md, section 4.2). Without rights there is none.
             let set = set_for(&held.tickets, resource);
             let call = Call::new(Method::POST, &format!("{resource}/ticket"));
-            let answer = self.graph.send(&call, Some(&format!("MeshTicket {set}")), self.peer).await?;
+            let answer = self.graph.send(&call, Some(&format!("MeshTicket {set}")), &self.visitor).await?;
             if let Ok(answer) = Answer::of(answer).await {
                 held.tickets.extend(answer.body["ticket"].as_str().and_then(Ticket::read));
             }
@@ -220,9 +249,9 @@ impl Client {
     /// Trades the token (IDN-008).
     async fn first_tickets(&self) -> Result<Vec<Ticket>, Failure> {
         let call = Call::new(Method::POST, "/tickets");
-        let answer = self.graph.send(&call, Some(&format!("Bearer {}", self.token)), self.peer).await?;
+        let answer = self.graph.send(&call, Some(&format!("Bearer {}", self.token)), &self.visitor).await?;
         if answer.status() == StatusCode::UNAUTHORIZED {
-            self.forget();
+            self.graph.forget(&self.token);
             return Err(Failure::SignedOut); // IDN-007
         }
         let body = Answer::of(answer).await?.body;

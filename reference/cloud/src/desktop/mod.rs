@@ -1,4 +1,4 @@
-//! Live Desktop: the cloud's web pages, below `/desktop`.
+//! Live Desktop: the cloud's web pages, below `/desktop`, and with the feature `webdav` its network drive, below `/dav`.
 //!
 //! The desktop is a client. It reaches the services by requests alone, which happen to stay in the process
 //! ([`graph`]); all that it may do is decided by tickets, as for everybody else. It keeps nothing: the cookie of a
@@ -9,6 +9,8 @@
 //! (`pages/bytes.rs`), and [`guard`] refuses writes that do not come from the desktop's own pages.
 
 mod assets;
+#[cfg(feature = "webdav")]
+mod dav;
 mod failure;
 mod files;
 mod graph;
@@ -58,7 +60,11 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route("/desktop/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
         .route("/desktop/register", get(pages::sign_in::get_register).post(pages::sign_in::post_register))
         .route("/desktop/sign-out", post(pages::sign_in::sign_out))
+        .route("/desktop/account", get(pages::account::get))
+        .route("/desktop/account/password", post(pages::account::change_password))
+        .route("/desktop/account/sessions/{session}", post(pages::account::end))
         .route("/desktop/folders", post(pages::home::make_folder))
+        .route("/desktop/invitations/{invitation}", post(pages::home::answer))
         .route("/desktop/news", get(pages::news::of_mesh))
         .route("/desktop/devices", get(pages::devices::get))
         .route("/desktop/devices/{device}/name", post(pages::devices::rename))
@@ -70,6 +76,7 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route(&folder("removal"), get(pages::settings::ask).post(pages::settings::remove))
         .route(&folder("members"), get(pages::sharing::get).post(pages::sharing::add))
         .route(&folder("members/{user}"), post(pages::sharing::change))
+        .route(&folder("invitations/{invitation}"), post(pages::sharing::withdraw))
         .route(&folder("directories"), post(pages::folder::make_directory))
         .route(&folder("upload"), post(pages::upload::post).layer(DefaultBodyLimit::disable()))
         .route(&folder("file"), get(pages::file::get))
@@ -78,5 +85,9 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route(&folder("entries/{entry}/bytes"), get(pages::bytes::get))
         .route("/desktop/assets/{name}", get(assets::get))
         .route("/desktop/{*path}", any(pages::nothing));
-    pages.layer(from_fn(guard::guard)).with_state(desktop)
+    let pages = pages.layer(from_fn(guard::guard));
+    #[cfg(feature = "webdav")]
+    return pages.with_state(desktop.clone()).merge(dav::router(desktop));
+    #[cfg(not(feature = "webdav"))]
+    pages.with_state(desktop)
 }

@@ -3,9 +3,8 @@
 //! given a session in advance.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
-use axum::extract::{ConnectInfo, Form, FromRequest, FromRequestParts, Request};
+use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 use axum::http::header::{ACCEPT, COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -13,7 +12,7 @@ use meshproof_proto::codec::hex;
 
 use super::Desktop;
 use super::failure::Failure;
-use super::graph::Client;
+use super::graph::{Client, Visitor};
 use super::pages::Refusal;
 
 /// `__Host-`: a browser takes it from this host only, over TLS only, for all paths.
@@ -35,7 +34,7 @@ impl Session {
         let token = cookie(&parts.headers).ok_or(Failure::SignedOut)?;
         let accept = parts.headers.get(ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
         Ok(Self {
-            client: desktop.graph.client(token, peer(parts)),
+            client: desktop.graph.client(token, Visitor::of(&parts.headers, &parts.extensions)),
             form_token: form_token(token),
             is_script: accept == b"text/plain",
         })
@@ -90,16 +89,16 @@ impl FromRequest<Desktop> for Sent {
 }
 
 /// A form, whoever sent it: for those who have no session yet.
-pub(crate) struct AnyForm(pub(crate) Fields, pub(crate) Option<SocketAddr>);
+pub(crate) struct AnyForm(pub(crate) Fields, pub(crate) Visitor);
 
 impl FromRequest<Desktop> for AnyForm {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, desktop: &Desktop) -> Result<Self, Refusal> {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        let visitor = Visitor::of(request.headers(), request.extensions());
         let form = Form::from_request(request, desktop).await;
         let Form(fields) = form.map_err(|e| Failure::Unacceptable(e.status(), "This is no form.".into()))?;
-        Ok(Self(Fields(fields), peer))
+        Ok(Self(Fields(fields), visitor))
     }
 }
 
@@ -117,10 +116,6 @@ fn cookie(headers: &HeaderMap) -> Option<&str> {
     let fields = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, value)| *name == NAME && !value.is_empty()).map(|(_, value)| value)
-}
-
-fn peer(parts: &Parts) -> Option<SocketAddr> {
-    parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer)
 }
 
 /// Who knows it cannot find the session's token from it.

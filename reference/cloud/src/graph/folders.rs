@@ -131,6 +131,7 @@ fn representation(folder: &Folder) -> Value {
         "links": { // GPH-010
             "self": paths::folder(id),
             "members": paths::members(id),
+            "invitations": paths::invitations(id),
             "mappings": paths::mappings(id),
             "entries": paths::entries(id),
             "sync": paths::sync(id),

@@ -4,27 +4,19 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::requirement as req;
 use meshproof_proto::ticket::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{Need, existing};
-use super::{access, collection, created, node, paths};
+use super::{access, collection, node, paths};
 use crate::auth::Tickets;
 use crate::etag;
 use crate::extract::{Ids, Json};
 use crate::problem::Problem;
 use crate::state::{App, new_etag};
 use crate::store::members::Member;
-
-/// A member that is to be added.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct New {
-    name: String,
-    role: String,
-}
 
 /// What can be changed of a member.
 #[derive(Deserialize)]
@@ -43,23 +35,6 @@ pub(crate) async fn list(
     let members = app.store.members(folder).await?;
     let items = members.into_iter().map(|member| (member.etag.clone(), representation(folder, &member)));
     Ok(collection(&paths::members(folder), items))
-}
-
-/// Adds a member (GPH-015, GPH-021).
-pub(crate) async fn post(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
-    Json(new): Json<New>,
-) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
-    let role = Role::parse(&new.role).ok_or(req::GPH_006)?;
-    let user = app.store.user_named(new.name.clone()).await?.map(|user| user.id);
-    let user = demand_some(user, req::GPH_021, Id::default)?;
-    let member = Member { user, name: new.name, role, etag: new_etag() };
-    let added = app.store.add_member(folder, member.clone(), Need::CONTROL_MEMBERS.by(tickets.who())).await?;
-    demand(added, req::GPH_023)?; // who is a member already is changed by PATCH
-    Ok(created(&paths::member(folder, user), &member.etag, representation(folder, &member)))
 }
 
 /// One member.
@@ -106,11 +81,11 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn representation(folder: Id, member: &Member) -> Value {
+pub(super) fn representation(folder: Id, member: &Member) -> Value {
     json!({
         "user": member.user.to_string(),
         "name": member.name,
         "role": member.role.name(),
-        "links": { "self": paths::member(folder, member.user) },
+        "links": { "self": paths::member(folder, member.user), "profile": paths::profile_of(member.user) },
     })
 }

@@ -2,19 +2,24 @@
 
 pub(crate) mod access;
 pub(crate) mod claim;
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod endpoints;
 pub(crate) mod entries;
 pub(crate) mod folder_ticket;
 pub(crate) mod folders;
+pub(crate) mod invitations;
 pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod news;
+pub(crate) mod options;
 pub(crate) mod pair;
 pub(crate) mod paths;
 pub(crate) mod poll;
 pub(crate) mod presence;
+pub(crate) mod profile;
 pub(crate) mod queues;
+pub(crate) mod received;
 pub(crate) mod root;
 pub(crate) mod subscriptions;
 pub(crate) mod sync;

@@ -3,10 +3,14 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
 
+pub(crate) const OPENAPI: &str = "/openapi.yaml";
 pub(crate) const MESH: &str = "/mesh";
 pub(crate) const DEVICES: &str = "/mesh/devices";
 pub(crate) const FOLDERS: &str = "/mesh/objects";
 pub(crate) const QUEUES: &str = "/mesh/queues";
+pub(crate) const INVITATIONS: &str = "/mesh/invitations";
+pub(crate) const CONTACTS: &str = "/contacts";
+pub(crate) const PROFILE: &str = "/profile";
 pub(crate) const NEWS: &str = "/mesh/news";
 
 pub(crate) fn device(id: Id) -> String {
@@ -31,6 +35,23 @@ pub(crate) fn subscriptions(queue: Id) -> String {
 
 pub(crate) fn folder_ticket(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/ticket")
+}
+
+/// On the side of who is invited.
+pub(crate) fn invitation(id: Id) -> String {
+    format!("{INVITATIONS}/{id}")
+}
+
+pub(crate) fn invitations(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/invitations")
+}
+
+pub(crate) fn contact(name: &str) -> String {
+    format!("{CONTACTS}/{name}")
+}
+
+pub(crate) fn profile_of(user: Id) -> String {
+    format!("/profiles/{user}")
 }
 
 pub(crate) fn members(folder: Id) -> String {

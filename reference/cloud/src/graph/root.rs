@@ -15,6 +15,7 @@ pub(crate) async fn get_service() -> axum::Json<Value> {
         "version": "0.1",
         "links": {
             "self": "/",
+            "schema": paths::OPENAPI,
             "mesh": paths::MESH,
             "users": "/identity/users",
             "token": "/identity/token",
@@ -40,6 +41,15 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
         "quota": app.config.storage.quota,
         "used": user.used,
         "uploading": uploading,
-        "links": { "self": paths::MESH, "devices": paths::DEVICES, "objects": paths::FOLDERS, "news": paths::NEWS, "queues": paths::QUEUES }, // GPH-010
+        "links": { // GPH-010
+            "self": paths::MESH,
+            "devices": paths::DEVICES,
+            "objects": paths::FOLDERS,
+            "invitations": paths::INVITATIONS,
+            "news": paths::NEWS,
+            "queues": paths::QUEUES,
+            "contacts": paths::CONTACTS,
+            "profile": paths::PROFILE,
+        },
     })))
 }

@@ -49,7 +49,8 @@ pub(crate) async fn register(app: &App, name: String, password: String) -> Resul
     Ok(user)
 }
 
-pub(super) fn well_formed(name: &str) -> bool {
+/// Whether a user may have this name (IDN-004).
+pub(crate) fn well_formed(name: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     NAME_BYTES.contains(&name.len())
         && name.bytes().next().is_some_and(alphanumeric)

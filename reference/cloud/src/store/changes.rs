@@ -44,6 +44,10 @@ pub(crate) enum Verb {
     FolderAppeared,
     /// In a mesh: the user is no member any more, or the folder was removed.
     FolderGone,
+    /// In a mesh: the user is invited to a folder.
+    InvitationReceived,
+    /// In a mesh: the invitation was withdrawn or declined.
+    InvitationGone,
     DeviceClaimed,
     DeviceRenamed,
     DeviceRevoked,
@@ -64,6 +68,8 @@ impl Verb {
             Self::FolderStorage => "folder.storage",
             Self::FolderAppeared => "folder.appeared",
             Self::FolderGone => "folder.gone",
+            Self::InvitationReceived => "invitation.received",
+            Self::InvitationGone => "invitation.gone",
             Self::DeviceClaimed => "device.claimed",
             Self::DeviceRenamed => "device.renamed",
             Self::DeviceRevoked => "device.revoked",

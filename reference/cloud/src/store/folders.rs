@@ -154,7 +154,7 @@ impl Store {
             }
             let garbage = media::release_all(sql, id)?;
             sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
-            for table in ["members", "mappings", "entries", "missing"] {
+            for table in ["members", "mappings", "entries", "missing", "invitations"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;

@@ -112,8 +112,9 @@ impl Store {
             }
             let charge = "UPDATE users SET used = used + $1 WHERE id = $2";
             sql.execute(charge, values![size, creator])?;
-            let insert = "INSERT INTO media (folder_id, hash, size, until) VALUES ($1, $2, $3, $4)";
-            sql.execute(insert, values![folder, hash, size, terms.now.plus(terms.grace)])?;
+            let insert = "INSERT INTO media (folder_id, hash, size, until) VALUES ($1, $2, $3, 0)";
+            sql.execute(insert, values![folder, hash, size])?;
+            hold(sql, folder, hash, terms)?;
             settle(sql, folder, &hash.to_string(), terms.now)?;
             log.record(folder, Verb::MediaStored, &paths::media(folder, hash), &json!({ "size": size }))?;
             Ok((true, garbage))
@@ -234,7 +235,11 @@ fn lapse(sql: &Sql<'_>, folder: Id, hash: &str, now: UnixTime) -> Result<Vec<Obj
     settle(sql, folder, hash, now)
 }
 
+/// Lets a media that the folder holds wait for its entry, unless one names it already. `false` if the folder does not
+/// hold it.
 fn hold(sql: &Sql<'_>, folder: Id, hash: MediaHash, terms: Terms) -> Result<bool, StoreError> {
+    let named = wanted::named(sql, folder, &hash.to_string())?.is_some();
+    let until = if named { UnixTime(0) } else { terms.now.plus(terms.grace) };
     let update = "UPDATE media SET until = $1 WHERE folder_id = $2 AND hash = $3";
-    Ok(sql.execute(update, values![terms.now.plus(terms.grace), folder, hash])? == 1)
+    Ok(sql.execute(update, values![until, folder, hash])? == 1)
 }

@@ -60,22 +60,6 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, user], member)).await
     }
 
-    /// Adds a member. `false` if the user is one already, and nothing is changed.
-    pub(crate) async fn add_member(&self, folder: Id, member: Member, by: Actor) -> Result<bool, StoreError> {
-        self.change(by.who, move |sql, log| {
-            by.check(sql, folder)?;
-            let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
-                ON CONFLICT (folder_id, user_id) DO NOTHING";
-            let Member { user, role, etag, .. } = &member;
-            let added = sql.execute(insert, values![folder, *user, role.name(), etag])? == 1;
-            if added {
-                joined(sql, log, folder, *user, *role)?;
-            }
-            Ok(added)
-        })
-        .await
-    }
-
     /// Gives the member whose tag is still `from` another role (GPH-013), unless the last owner would go (GPH-018).
     pub(crate) async fn change_role(
         &self,
@@ -123,6 +107,23 @@ impl Store {
         })
         .await
     }
+}
+
+/// Adds a member, inside a transaction. `false` if the user is one already, and nothing is changed.
+pub(super) fn insert_member(
+    sql: &Sql<'_>,
+    log: &Log<'_>,
+    folder: Id,
+    member: &Member,
+) -> Result<bool, StoreError> {
+    let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (folder_id, user_id) DO NOTHING";
+    let Member { user, role, etag, .. } = member;
+    let added = sql.execute(insert, values![folder, *user, role.name(), etag])? == 1;
+    if added {
+        joined(sql, log, folder, *user, *role)?;
+    }
+    Ok(added)
 }
 
 /// Asked after a change, inside its transaction: a refusal undoes the change.

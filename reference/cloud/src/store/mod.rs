@@ -4,13 +4,17 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+mod backup;
 pub(crate) mod challenges;
 pub(crate) mod changes;
+pub(crate) mod contacts;
 pub(crate) mod devices;
 pub(crate) mod entries;
 #[cfg(feature = "oidc")]
 pub(crate) mod federated;
 pub(crate) mod folders;
+pub(crate) mod invitations;
+pub(crate) mod issuer_keys;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
@@ -31,8 +35,11 @@ pub(crate) mod wanted;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::error::Error as RuleError;
+
+use crate::metrics;
 
 use self::sql::{Row, Sql, values};
 use self::sqlite::Sqlite;
@@ -44,10 +51,15 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_identity.sql"),
     include_str!("migrations/0003_changes.sql"),
+    include_str!("migrations/0004_social.sql"),
     include_str!("migrations/0005_storage.sql"),
+    include_str!("migrations/0006_account.sql"),
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
 ];
+
+/// How long a store that works may take to begin a write.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why an operation of the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +96,13 @@ pub enum StoreError {
     /// The database is newer than this program.
     #[error("the database has version {0}, this program knows {known}", known = MIGRATIONS.len())]
     TooNew(i64),
+    /// Only files are copied.
+    #[cfg(feature = "postgres")]
+    #[error("the database is on a server: make backups with its own means, and of the data directory")]
+    NotAFile,
+    /// A write could not begin in time.
+    #[error("no write can begin within {} s", PATIENCE.as_secs())]
+    Silent,
     /// The work did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -139,6 +158,11 @@ impl Store {
         &self.0.bus
     }
 
+    /// Whether a write can begin, within [`PATIENCE`].
+    pub(crate) async fn answers(&self) -> Result<(), StoreError> {
+        tokio::time::timeout(PATIENCE, self.write(|_| Ok(()))).await.map_err(|_| StoreError::Silent)?
+    }
+
     /// Reads. All statements of the work see one state of the database.
     async fn read<T: Send + 'static>(
         &self,
@@ -150,11 +174,11 @@ impl Store {
 
     /// Reads on this thread, which may block.
     fn read_here<T>(&self, work: impl FnOnce(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        match &self.0.database {
+        metrics::store("read", || match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(work),
             #[cfg(feature = "postgres")]
             Database::Postgres(postgres) => postgres.read(work),
-        }
+        })
     }
 
     /// Writes, in one transaction: all of it, or nothing if it fails. The transactions of a database are as if one came
@@ -169,7 +193,7 @@ impl Store {
 
     /// Writes on this thread, which may block.
     fn write_here<T>(&self, work: impl Fn(&Sql<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.0.database.write(work)
+        metrics::store("write", || self.0.database.write(work))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
-use super::members::Member;
+use super::invitations::NewInvitation;
 use super::races::{self, who};
 use super::{Store, StoreError};
 use crate::config;
@@ -129,8 +129,10 @@ async fn two_owners_who_remove_each_other() {
         let (ann, folder) = folder_of(&here, &format!("ann{round}")).await;
         let bob = new_id();
         assert!(here.add_user(bob, format!("bob{round}"), String::new()).await.unwrap());
-        let row = Member { user: bob, name: String::new(), role: Role::Owner, etag: "a".into() };
-        assert!(here.add_member(folder, row, Need::CONTROL_MEMBERS.by(who(ann))).await.unwrap());
+        let (id, name, expires) = (new_id(), format!("bob{round}"), UnixTime(9));
+        let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
+        here.invite(new, Need::CONTROL_MEMBERS.by(who(ann))).await.unwrap();
+        here.accept(who(bob), id, "a".into()).await.unwrap().unwrap();
         let (first, second) = tokio::join!(
             here.remove_member(folder, bob, "a".into(), Need::CONTROL_MEMBERS.by(who(ann))),
             there.remove_member(folder, ann, "a".into(), Need::CONTROL_MEMBERS.by(who(bob))),

@@ -6,10 +6,11 @@ use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
 
 use super::changes::Who;
+use super::contacts::Contact;
 use super::devices::{Device, DeviceState, Endpoint};
 use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
-use super::members::Member;
+use super::invitations::NewInvitation;
 use super::{Store, StoreError};
 use crate::graph::access::Need;
 use crate::state::new_id;
@@ -27,10 +28,6 @@ pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 
-fn member(user: Id, role: Role) -> Member {
-    Member { user, name: String::new(), role, etag: "a".into() }
-}
-
 #[tokio::test]
 async fn rights_that_have_gone_in_sqlite() {
     let data = tempfile::tempdir().unwrap();
@@ -46,7 +43,16 @@ pub(super) async fn rights_that_have_gone(store: Store) {
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
     store.add_folder(row, "a".into(), who(ann)).await.unwrap();
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
-    assert!(store.add_member(folder, member(bob, Role::Owner), by_ann).await.unwrap());
+    let invite = |name: &str, by| {
+        let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
+        let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
+        store.invite(new, by)
+    };
+    let join = async |user, name: &str| {
+        let invitation = invite(name, by_ann).await.unwrap();
+        store.accept(who(user), invitation.id, "a".into()).await.unwrap().unwrap();
+    };
+    join(bob, "bob").await;
     let row = Device {
         id: device,
         user: bob,
@@ -64,9 +70,13 @@ pub(super) async fn rights_that_have_gone(store: Store) {
 
     // A role that became smaller.
     let tags = |from: &str, to: &str| (from.to_owned(), to.to_owned());
-    store.change_role(folder, bob, Role::Reader, tags("a", "b"), by_ann).await.unwrap();
     let by_bob = Need::CONTROL_MEMBERS.by(who(bob));
-    refused(store.add_member(folder, member(carl, Role::Owner), by_bob).await, req::GPH_015);
+    let bobs = invite("carl", by_bob).await.unwrap();
+    store.change_role(folder, bob, Role::Reader, tags("a", "b"), by_ann).await.unwrap();
+    // With the owner's rights go the owner's invitations.
+    let late = store.accept(who(carl), bobs.id, "a".into()).await;
+    refused(late, req::GPH_090);
+    refused(invite("carl", by_bob).await, req::GPH_015);
     refused(store.change_role(folder, bob, Role::Owner, tags("b", "c"), by_bob).await, req::GPH_015);
     let put = || {
         let entry = Entry {
@@ -90,9 +100,50 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     refused(map().await, req::GPH_019);
 
     // A device that was revoked.
-    store.add_member(folder, member(bob, Role::Reader), by_ann).await.unwrap();
+    let row =
+        Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
+    refused(store.change_folder(row, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
+    refused(store.remove_folder(folder, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
+    join(bob, "bob").await;
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
     refused(store.put_endpoint(device, endpoint, who(bob)).await, req::GPH_041);
+}
+
+#[tokio::test]
+async fn invitations_and_contacts_have_an_end() {
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+    let (ann, bob, folder) = (new_id(), new_id(), new_id());
+    for (user, name) in [(ann, "ann"), (bob, "bob")] {
+        store.add_user(user, name.into(), String::new()).await.unwrap();
+    }
+    let row =
+        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
+    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    let at = |user, now| Who { user, device: None, at: UnixTime(now) };
+    let invite = |now| {
+        let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);
+        let new = NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into() };
+        store.invite(new, Need::CONTROL_MEMBERS.by(at(ann, now)))
+    };
+    let invitation = invite(1).await.unwrap();
+    refused(invite(9).await, req::GPH_088);
+    assert_eq!(store.invitations_for(bob, UnixTime(9)).await.unwrap().len(), 1);
+    assert!(store.invitations_for(bob, UnixTime(10)).await.unwrap().is_empty());
+    assert!(store.invitations_to(folder, UnixTime(10)).await.unwrap().is_empty());
+    assert!(store.accept(at(bob, 10), invitation.id, "a".into()).await.unwrap().is_none());
+    assert!(!store.decline(at(bob, 10), invitation.id).await.unwrap());
+    invite(10).await.unwrap();
+
+    let write = |n: u32| {
+        let contact = Contact { name: format!("n{n}"), blocked: true, note: String::new(), etag: "a".into() };
+        store.put_contact(ann, contact)
+    };
+    for n in 0..1_000 {
+        assert!(write(n).await.unwrap());
+    }
+    refused(write(1_000).await, req::GPH_093);
+    assert!(!write(999).await.unwrap());
 }

@@ -65,6 +65,21 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// Writes a copy, as of one moment, to a new file that only its owner can read.
+    pub(super) fn copy_to(&self, file: &Path) -> Result<(), StoreError> {
+        create_private(file); // VACUUM INTO takes an empty file
+        let path = file.to_str().ok_or(rusqlite::Error::InvalidPath(file.into()))?;
+        open_reader(&self.path)?.execute("VACUUM INTO $1", [path])?;
+        Ok(())
+    }
+}
+
+/// Puts what is in the write-ahead log into the file, and removes the log. Nobody else has the database open.
+pub(super) fn settle(path: &Path) -> Result<(), StoreError> {
+    Ok(Connection::open(path)?.pragma_update(None, "journal_mode", "DELETE")?)
+}
+
 /// Makes an empty file that only its owner can read; the files that SQLite puts beside it get the same mode. If that
 /// fails, opening the database will say why.
 fn create_private(path: &Path) {

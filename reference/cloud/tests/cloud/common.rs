@@ -197,6 +197,18 @@ impl<'a> Session<'a> {
         made.headers["location"].to_str().unwrap().to_owned()
     }
 
+    /// Asks somebody into a folder, who accepts and has the ticket from then on. Returns the answer to the acceptance.
+    pub(crate) async fn share(&self, folder: &str, with: &mut Session<'_>, role: &str) -> Answer {
+        let invited =
+            self.post(&format!("{folder}/invitations"), json!({"name": with.name, "role": role})).await;
+        invited.is(201);
+        let accepted =
+            with.post(&format!("/mesh/invitations/{}", invited.text("invitation")), json!({})).await;
+        accepted.is(201);
+        with.tickets.push(accepted.headers["mesh-ticket"].to_str().unwrap().to_owned());
+        accepted
+    }
+
     /// Claims a device with this key. Returns the pending device's representation.
     pub(crate) async fn claim(&self, pem: &str) -> Answer {
         let body = json!({"name": "a device", "spki": spki(pem)});

@@ -126,7 +126,7 @@ async fn who_is_too_slow_is_given_up() {
     let put = world.http.put(url).header("authorization", tickets).body(dripping());
     Answer::of(put).await.refused(408, "STO-027");
     // What came of an upload stays.
-    let upload = begin(&ann, &folder, &[b'x'; 100_000]).await;
+    let upload = begin(&ann, &folder, &b"x".repeat(100_000)).await;
     Answer::of(patch(&ann, &upload, 0, dripping())).await.refused(408, "STO-027");
     assert_eq!(used(&ann).await.1, offset(&ann, &upload).await as u64);
 }

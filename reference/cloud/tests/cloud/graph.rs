@@ -25,6 +25,7 @@ async fn folders() {
         json!({
             "self": folder,
             "members": format!("{folder}/members"),
+            "invitations": format!("{folder}/invitations"),
             "mappings": format!("{folder}/mappings"),
             "entries": format!("{folder}/feeds/files/entries"),
             "sync": format!("{folder}/feeds/files/sync"),
@@ -72,22 +73,20 @@ async fn members_and_their_rights() {
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "Photos"})).await;
     let members = format!("{folder}/members");
-    ann.post(&members, json!({"name": "nobody", "role": "reader"})).await.refused(422, "GPH-021");
-    ann.post(&members, json!({"name": "bob", "role": "king"})).await.refused(422, "GPH-006");
-    let bobs = ann.post(&members, json!({"name": "bob", "role": "reader"})).await;
-    bobs.is(201);
+    let invitations = format!("{folder}/invitations");
+    ann.post(&members, json!({"name": "bob", "role": "reader"})).await.refused(405, "GPH-005");
+    let bobs = ann.share(&folder, &mut bob, "reader").await;
     let bobs_path = bobs.headers["location"].to_str().unwrap().to_owned();
     assert_eq!(bobs_path, format!("{members}/{}", bob.id));
-    ann.post(&members, json!({"name": "bob", "role": "owner"})).await.refused(409, "GPH-023");
+    ann.post(&invitations, json!({"name": "bob", "role": "owner"})).await.refused(409, "GPH-023");
 
     // A reader reads.
-    bob.get(&folder).await.refused(403, "GPH-002"); // not before fresh tickets
-    bob.sign_in().await;
     bob.get(&folder).await.is(200);
     assert_eq!(bob.get(&members).await.body["items"].as_array().unwrap().len(), 2);
     let entry = format!("{folder}/feeds/files/entries/{}", "1".repeat(32));
     bob.put(&entry, file("a")).await.refused(403, "GPH-014");
-    bob.post(&members, json!({"name": "ann", "role": "reader"})).await.refused(403, "GPH-015");
+    bob.post(&invitations, json!({"name": "carl", "role": "reader"})).await.refused(403, "GPH-015");
+    bob.get(&invitations).await.refused(403, "GPH-015");
     bob.send(Method::PATCH, &folder, Some(json!({"name": "x"})), Some("*")).await.refused(403, "GPH-002");
 
     // A contributor writes entries, and stops when the role is taken away, whatever the tickets say.
@@ -99,7 +98,7 @@ async fn members_and_their_rights() {
     promoted.is(200);
     bob.sign_in().await;
     bob.put(&entry, file("a")).await.is(201);
-    bob.post(&members, json!({"name": "ann", "role": "reader"})).await.refused(403, "GPH-015");
+    bob.post(&invitations, json!({"name": "carl", "role": "reader"})).await.refused(403, "GPH-015");
     let demoted = change("reader", promoted.etag()).await;
     bob.send(Method::PUT, &entry, Some(file("b")), Some("*")).await.refused(403, "GPH-014");
 
@@ -110,7 +109,7 @@ async fn members_and_their_rights() {
     ann.get(&bobs_path).await.refused(404, "GPH-004");
 
     // One may go, but not the last owner.
-    ann.post(&members, json!({"name": "bob", "role": "reader"})).await.is(201);
+    ann.share(&folder, &mut bob, "reader").await;
     bob.sign_in().await;
     bob.send(Method::DELETE, &bobs_path, None, Some("*")).await.is(204);
     let anns_path = format!("{members}/{}", ann.id);
@@ -205,9 +204,7 @@ async fn meeting() {
 
     // Share a folder, map it on both.
     let folder = ann.folder(json!({"name": "Photos"})).await;
-    let members = format!("{folder}/members");
-    ann.post(&members, json!({"name": "bob", "role": "contributor"})).await.is(201);
-    bob.sign_in().await;
+    ann.share(&folder, &mut bob, "contributor").await;
     let (map_x, map_y) = (format!("{folder}/mappings/{x}"), format!("{folder}/mappings/{y}"));
     ann.put(&map_y, json!({})).await.refused(403, "GPH-016");
     ann.put(&map_x, json!({})).await.is(201);

@@ -19,10 +19,7 @@ async fn a_name_and_a_password_give_tickets() {
     assert_eq!(mesh.text("name"), "ann");
     assert_eq!(mesh.body["quota"], 5_368_709_120_u64);
     assert_eq!(mesh.body["used"], 0);
-    assert_eq!(
-        mesh.body["links"],
-        json!({"self": "/mesh", "devices": "/mesh/devices", "objects": "/mesh/objects", "news": "/mesh/news", "queues": "/mesh/queues"})
-    );
+    assert_eq!(mesh.body["links"]["objects"], "/mesh/objects");
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn one_ticket(session: &mut Session<'_>, folder: &str) {
     session.tickets = vec![all[0].clone(), given.text("ticket")];
     session.get(folder).await.is(200);
     session
-        .post(&format!("{folder}/members"), json!({"name": "bob", "role": "owner"}))
+        .post(&format!("{folder}/invitations"), json!({"name": "bob", "role": "owner"}))
         .await
         .refused(403, "GPH-015");
     session.tickets = all;

@@ -134,10 +134,9 @@ async fn what_may_not_be_seen_any_more_is_gone() {
     let mut ann = world.user("ann").await;
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "x"})).await;
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "reader"})).await.is(201);
     let queue = queue(&bob, &[]).await;
-    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002"); // not before fresh tickets
-    bob.sign_in().await;
+    subscribe(&bob, &queue, &folder).await.refused(403, "GPH-002");
+    ann.share(&folder, &mut bob, "reader").await;
     subscribe(&bob, &queue, &folder).await.is(201);
     for resource in ["/", "/mesh/objects", "/mesh/devices", "nonsense", "/mesh/objects/1"] {
         subscribe(&bob, &queue, resource).await.refused(422, "GPH-070");
@@ -163,7 +162,7 @@ async fn what_may_not_be_seen_any_more_is_gone() {
     assert_eq!(told(&poll(&bob, &queue, &start, 0).await), [format!("{folder}!")]);
 
     // Who is let in again subscribes again; who loses the folder with everybody learns that, too.
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "reader"})).await.is(201);
+    ann.share(&folder, &mut bob, "reader").await;
     bob.sign_in().await;
     subscribe(&bob, &queue, &folder).await.is(201);
     let etag = ann.get(&folder).await.etag();
@@ -305,7 +304,7 @@ async fn presence() {
     let mut ann = world.user("ann").await;
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "x"})).await;
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "reader"})).await.is(201);
+    ann.share(&folder, &mut bob, "reader").await;
     bob.sign_in().await;
     let (x, y, z) = (ann.claimed(DEVICE_X).await, ann.claimed(DEVICE_Y).await, bob.claimed(DEVICE_Z).await);
     let x_session = ann.device(&x, DEVICE_X).await;

@@ -37,7 +37,7 @@ async fn bytes_come_back() {
         bob.get(&path).await.refused(403, "STO-007");
         bob.put_media(&folder, &hash, &bytes).await.refused(403, "STO-007");
     }
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "reader"})).await.is(201);
+    ann.share(&folder, &mut bob, "reader").await;
     bob.sign_in().await;
     bob.get(&format!("{folder}/media/{}", hash(b""))).await.is(200);
     bob.put_media(&folder, &hash(b"x"), b"x").await.refused(403, "STO-007");
@@ -67,7 +67,7 @@ async fn the_quota_is_exact() {
     let mut bob = world.user("bob").await;
     let folder = ann.folder(json!({"name": "Photos"})).await;
     let other = ann.folder(json!({"name": "Other"})).await;
-    ann.post(&format!("{folder}/members"), json!({"name": "bob", "role": "contributor"})).await.is(201);
+    ann.share(&folder, &mut bob, "contributor").await;
     bob.sign_in().await;
     let put = |session, folder, bytes: Vec<u8>| put(session, folder, bytes);
     put(&bob, &folder, vec![1; 60]).await.is(201);
@@ -131,7 +131,7 @@ async fn all_survives_a_restart() {
     assert_eq!(Answer::of(request).await.body["used"], 5);
 
     #[cfg(unix)]
-    for file in ["issuer.p8", "ca.key", "meshd.sqlite", "meshd.sqlite-wal"] {
+    for file in ["master.key", "ca.key", "meshd.sqlite", "meshd.sqlite-wal"] {
         use std::os::unix::fs::PermissionsExt as _;
         let mode = std::fs::metadata(data.path().join(file)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{file}");

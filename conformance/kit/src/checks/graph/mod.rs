@@ -8,18 +8,24 @@
 //! | [`entries`] | 4.5, entries |
 //! | [`changes`] | 4.6, changes |
 //! | [`queues`] | 4.7, queues and presence |
+//! | [`invitations`] | 4.8, invitations |
+//! | [`people`] | 4.9, contacts and profiles |
+//! | [`walk`] | 4.10, reading, and what is found from the root |
 
 mod changes;
 mod devices;
 mod entries;
+mod invitations;
+mod people;
 mod queues;
 mod requests;
 mod rights;
+mod walk;
 
 use serde_json::{Value, json};
 
 use crate::catalog::Part;
-use crate::check::{Check, Context, Role, Stop, Verdict, demand};
+use crate::check::{Check, Context, Role, Stop, Verdict};
 use crate::oracle::crypto::{from_base64url, hex};
 use crate::oracle::ticket::parse;
 use crate::target::cloud::{Reply, call};
@@ -34,6 +40,9 @@ pub fn checks() -> Vec<Check> {
         entries::checks(),
         changes::checks(),
         queues::checks(),
+        invitations::checks(),
+        people::checks(),
+        walk::checks(),
     ]
     .concat()
 }
@@ -74,20 +83,22 @@ impl Folder {
         Ok(Folder { path, tickets, reply })
     }
 
-    /// Alice takes somebody in. Gives back that person's tickets for the folder.
+    /// Alice asks somebody in, who accepts. Gives back that person's tickets for the folder.
     pub(super) async fn invite(
         &self,
         context: &Context,
         user: &User,
         role: &str,
     ) -> Result<Vec<String>, Stop> {
-        let reply = call(context, "POST", &format!("{}/members", self.path))
-            .tickets(&self.tickets)
-            .json(&json!({"name": user.name, "role": role}))
-            .send()
-            .await?;
-        demand!((200..300).contains(&reply.status), "a new member was answered with {}", reply.status);
+        let id = self.ask(context, &user.name, role).await?.expect(201)?.text("invitation")?;
+        accept(context, user, &id).await?.expect(201)?;
         Ok(pick(&renew(context, user).await?, &self.path))
+    }
+
+    /// Alice posts an invitation.
+    pub(super) async fn ask(&self, context: &Context, name: &str, role: &str) -> Result<Reply, Stop> {
+        let request = call(context, "POST", &format!("{}/invitations", self.path)).tickets(&self.tickets);
+        request.json(&json!({"name": name, "role": role})).send().await
     }
 
     /// The path of a new entry, and a good body for it.
@@ -104,6 +115,12 @@ impl Folder {
         });
         (format!("{}/feeds/files/entries/{entry}", self.path), body)
     }
+}
+
+/// Somebody accepts an invitation.
+pub(super) async fn accept(context: &Context, user: &User, invitation: &str) -> Result<Reply, Stop> {
+    let path = format!("/mesh/invitations/{invitation}");
+    call(context, "POST", &path).tickets(&user.grant.tickets).send().await
 }
 
 /// Of the tickets of a grant those for a folder, its mesh and its subject: a person of many folders has more tickets than

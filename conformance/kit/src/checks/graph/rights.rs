@@ -6,7 +6,7 @@ use super::{Folder, check, success};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::hex;
 use crate::target::cloud::call;
-use crate::target::world::{World, etag, fresh_name};
+use crate::target::world::{World, etag};
 
 const READER: &str = "gph.rights.reader";
 const CONTRIBUTOR: &str = "gph.rights.contributor";
@@ -33,12 +33,12 @@ pub(super) fn checks() -> Vec<Check> {
         check(
             "gph.rights.contributor-invites",
             &["GPH-015"],
-            "a contributor takes a member in",
+            "a contributor invites",
             |context| async move {
                 let world = World::get(&context).await?;
                 let folder = Folder::new(&context, &world, "cloud").await?;
                 let bob = folder.invite(&context, &world.bob, "contributor").await?;
-                let request = call(&context, "POST", &format!("{}/members", folder.path)).tickets(&bob);
+                let request = call(&context, "POST", &format!("{}/invitations", folder.path)).tickets(&bob);
                 request
                     .json(&json!({"name": world.alice.name, "role": "reader"}))
                     .send()
@@ -84,12 +84,9 @@ pub(super) fn checks() -> Vec<Check> {
             request.send().await?.expect_problem(409, "last-owner")
         })
         .twin("gph.rights.leave"),
-        check("gph.members.twice", &["GPH-023"], "a member is added again", |context| async move {
+        check("gph.members.twice", &["GPH-023"], "a member is invited", |context| async move {
             let (world, folder, _) = with_bob(&context, "reader").await?;
-            let request =
-                call(&context, "POST", &format!("{}/members", folder.path)).tickets(&folder.tickets);
-            let body = json!({"name": world.bob.name, "role": "owner"});
-            request.json(&body).send().await?.expect_problem(409, "already-member")
+            folder.ask(&context, &world.bob.name, "owner").await?.expect_problem(409, "already-member")
         })
         .twin(READER),
         check(
@@ -107,15 +104,6 @@ pub(super) fn checks() -> Vec<Check> {
             },
         )
         .twin("gph.rights.leave"),
-        check("gph.members.unknown", &["GPH-021"], "a member whose name nobody has", |context| async move {
-            let world = World::get(&context).await?;
-            let folder = Folder::new(&context, &world, "cloud").await?;
-            let request =
-                call(&context, "POST", &format!("{}/members", folder.path)).tickets(&folder.tickets);
-            let body = json!({"name": fresh_name(&context, "nobody"), "role": "reader"});
-            request.json(&body).send().await?.expect_problem(422, "no-such-user")
-        })
-        .twin(READER),
         check("gph.mapping.own", &[], "a folder is mapped on a device of one's own", |context| async move {
             let world = World::get(&context).await?;
             let folder = Folder::new(&context, &world, "cloud").await?;

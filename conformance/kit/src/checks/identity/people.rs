@@ -46,6 +46,25 @@ pub(super) fn checks() -> Vec<Check> {
                 altered_token,
             )
             .twin("idn.tickets.honest"),
+            check(
+                "idn.tickets.by-tickets",
+                &["IDN-064"],
+                "tickets in place of a token",
+                |context| async move {
+                    let world = World::get(&context).await?;
+                    let tickets = &world.alice.grant.tickets;
+                    let reply = call(&context, "POST", "/tickets").tickets(tickets).send().await?;
+                    reply.expect_problem(401, "token-rejected")
+                },
+            )
+            .twin("idn.tickets.honest"),
+            check(
+                "idn.tickets.issuer-keys",
+                &["IDN-060"],
+                "first tickets are signed with the first of the published keys",
+                issuer_keys,
+            )
+            .twin("idn.tickets.honest"),
             check("idn.tickets.no-token", &["IDN-007"], "no token", |context| async move {
                 call(&context, "POST", "/tickets").send().await?.expect(401).map(|_| ())
             })
@@ -148,6 +167,17 @@ async fn first_tickets(context: Context) -> Verdict {
         .any(|statement| statement.resource == "/mesh" && statement.decision == "Permit");
     demand!(mesh, "there is no authorization ticket for /mesh among the first tickets");
     demand!(user.grant.root == "/mesh", "the root is {} instead of /mesh", user.grant.root);
+    Ok(())
+}
+
+/// Whoever trusts the first key alone can verify what was just issued.
+async fn issuer_keys(context: Context) -> Verdict {
+    let mut grant = new_user(&context, "keys").await?.grant;
+    let count = grant.issuer_keys.len();
+    demand!((1..=2).contains(&count), "the issuer publishes {count} keys instead of one or two");
+    grant.issuer_keys.truncate(1);
+    let first = verified(&grant)?;
+    demand!(!first.is_empty(), "there are no first tickets");
     Ok(())
 }
 

@@ -213,6 +213,13 @@ async fn deleted(context: Context) -> Verdict {
     let used = saver.used(&context).await?;
     demand!(used == before, "{used} bytes are charged after the deletion, and {before} before");
     let path = media(&saver.folder.path, &content);
+    get(&context, &path, &saver.folder.tickets).await?.expect_problem(404, "no-such-media")?;
+    // The entry first, then its bytes: no other entry is waited for.
+    let entry = saver.write(&context, "b", &hash(&content), 1_000).await?;
+    for status in [201, 200] {
+        put(&context, &path, &saver.folder.tickets, &content).await?.expect(status)?;
+    }
+    saver.delete(&context, &entry).await?;
     get(&context, &path, &saver.folder.tickets).await?.expect_problem(404, "no-such-media")
 }
 

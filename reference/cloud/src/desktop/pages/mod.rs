@@ -1,5 +1,6 @@
 //! The pages, one file each, and what they have in common.
 
+pub(super) mod account;
 pub(super) mod bytes;
 pub(super) mod change;
 pub(super) mod devices;
@@ -97,9 +98,14 @@ impl Done {
             "made" => "Made.",
             "renamed" => "Renamed.",
             "removed" => "Deleted.",
-            "shared" => "Shared.",
+            "invited" => "Invited. If there is somebody of this name, the invitation waits for a week.",
+            "withdrawn" => "The invitation is withdrawn.",
+            "accepted" => "You take part in this folder now.",
+            "declined" => "The invitation is declined.",
             "role" => "The role was changed.",
             "member-removed" => "The person was removed from this folder.",
+            "ended" => "The session has ended.",
+            "password" => "The password was changed, and all other sessions have ended.",
             "revoked" => "The device was revoked. It signs in no more, and gets no tickets.",
             _ => "",
         }

@@ -6,7 +6,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Open, Refusal, Shell, escaped, html, moment, size};
+use super::{Open, Refusal, Shell, escaped, html, moment};
 use crate::desktop::failure::Failure;
 use crate::desktop::files::{Folder, Person};
 use crate::desktop::graph::{Client, text};
@@ -69,7 +69,13 @@ async fn read(
     let items = body["items"].as_array().into_iter().flatten();
     let next = body["links"]["next"].as_str().unwrap_or_default();
     let older = next.split(['?', '&']).find_map(|field| field.strip_prefix("before=")).unwrap_or_default();
-    Ok((items.map(item).collect(), older.into()))
+    // That bytes were stored is told by the entry that names them; that who makes a folder has it, by the folder.
+    let tells = |item: &&Value| match text(item, "verb").as_str() {
+        "media.stored" => false,
+        "member.joined" => item["detail"]["name"] != item["name"],
+        _ => true,
+    };
+    Ok((items.filter(tells).map(item).collect(), older.into()))
 }
 
 fn item(item: &Value) -> Item {
@@ -81,12 +87,10 @@ fn item(item: &Value) -> Item {
     let did = match text(item, "verb").as_str() {
         "entry.put" => format!("wrote {path}"),
         "entry.deleted" => format!("deleted {path}"),
-        "media.stored" => {
-            format!("stored {} in the cloud", size(detail["size"].as_u64().unwrap_or_default()))
-        }
         "member.joined" => format!("shared with {name} ({role})"),
         "member.role" => format!("made {name} {role}"),
-        "member.left" => format!("took {name} out, or left"),
+        "member.left" if item["name"] == detail["name"] => "left the folder".into(),
+        "member.left" => format!("took {name} out of the folder"),
         "mapping.added" => format!("put the folder on {name}"),
         "mapping.removed" => format!("took the folder off {name}"),
         "folder.renamed" => format!("renamed the folder to {name}"),

@@ -21,6 +21,13 @@ struct Sharing {
     folder: Folder,
     is_owner: bool,
     members: Vec<Member>,
+    waiting: Vec<Waiting>,
+}
+
+/// An invitation that was not answered yet.
+struct Waiting {
+    id: String,
+    name: String,
 }
 
 struct Member {
@@ -43,19 +50,39 @@ pub(crate) async fn get(
     };
     let mut members: Vec<Member> = items.iter().map(member).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));
+    let is_owner = open.role == Role::Owner;
+    let mut waiting = Vec::new();
+    if is_owner {
+        let items = open.session.client.list(&open.folder.link("invitations")).await?;
+        waiting.extend(
+            items.iter().map(|item| Waiting { id: text(item, "invitation"), name: text(item, "name") }),
+        );
+    }
     let shell = open.shell("Sharing").after(&done);
-    html(&Sharing { shell, is_owner: open.role == Role::Owner, folder: open.folder, members })
+    html(&Sharing { shell, is_owner, folder: open.folder, members, waiting })
 }
 
-/// Shares the folder with somebody.
+/// Asks somebody to take part. Whether there is somebody of this name is not told (GPH-087).
 pub(crate) async fn add(
     Path(folder): Path<String>,
     Sent(session, fields): Sent,
 ) -> Result<Response, Refusal> {
     let open = Open::new(session, &folder).await?;
     let body = json!({ "name": fields.text("name"), "role": fields.text("role") });
-    open.session.client.call(Call::new(Method::POST, &open.folder.link("members")).json(body)).await?;
-    Ok(go(&format!("/desktop/folders/{folder}/members?did=shared")))
+    open.session.client.call(Call::new(Method::POST, &open.folder.link("invitations")).json(body)).await?;
+    Ok(go(&format!("/desktop/folders/{folder}/members?did=invited")))
+}
+
+/// Takes an invitation back.
+pub(crate) async fn withdraw(
+    Path((folder, invitation)): Path<(String, String)>,
+    Sent(session, _): Sent,
+) -> Result<Response, Refusal> {
+    Id::parse(&invitation).ok_or_else(Failure::nothing_here)?;
+    let open = Open::new(session, &folder).await?;
+    let path = format!("{}/{invitation}", open.folder.link("invitations"));
+    open.session.client.call(Call::new(Method::DELETE, &path)).await?;
+    Ok(go(&format!("/desktop/folders/{folder}/members?did=withdrawn")))
 }
 
 /// Gives a member another role, or removes it.

@@ -63,12 +63,12 @@ pub(crate) async fn post_register(
     State(desktop): State<Desktop>,
     form: AnyForm,
 ) -> Result<Response, Refusal> {
-    let AnyForm(fields, peer) = &form;
+    let AnyForm(fields, visitor) = &form;
     let (name, password) = (fields.text("name").to_owned(), fields.raw("password"));
     if fields.raw("again") != password {
         return again(true, &form, Failure::unacceptable("The two passwords are not the same."));
     }
-    let made = desktop.graph.register(&name, password, *peer).await;
+    let made = desktop.graph.register(&name, password, visitor).await;
     match made {
         Ok(()) => Ok(begin(&desktop, &form, &name).await?),
         Err(failure) => again(true, &form, failure),
@@ -77,15 +77,16 @@ pub(crate) async fn post_register(
 
 /// Ends the session.
 pub(crate) async fn sign_out(Sent(session, _): Sent) -> Response {
-    session.client.forget();
+    // A session that has ended already has ended; the browser is to forget it in any case.
+    drop(session.client.sign_out().await);
     let mut response = go("/desktop/sign-in");
     response.headers_mut().insert(SET_COOKIE, session::END);
     response
 }
 
 async fn begin(desktop: &Desktop, form: &AnyForm, name: &str) -> Result<Response, Failure> {
-    let AnyForm(fields, peer) = form;
-    let (token, seconds) = desktop.graph.sign_in(name, fields.raw("password"), *peer).await?;
+    let AnyForm(fields, visitor) = form;
+    let (token, seconds) = desktop.graph.sign_in(name, fields.raw("password"), visitor).await?;
     let mut response = go(own_page(fields.raw("next")));
     response.headers_mut().insert(SET_COOKIE, session::begin(&token, seconds)?);
     Ok(response)

@@ -8,7 +8,7 @@ CREATE TABLE blobs (
 );
 INSERT INTO blobs (hash, size, object) SELECT DISTINCT hash, size, hash FROM media;
 
--- Until when a media stays though no live entry names it; 0 once an entry has named it since its last PUT.
+-- Until when a media stays that no entry has named since its last PUT; 0 for one that an entry has named.
 ALTER TABLE media ADD COLUMN until bigint NOT NULL DEFAULT 0;
 CREATE INDEX media_by_until ON media (until);
 

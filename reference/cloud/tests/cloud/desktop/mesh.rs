@@ -15,10 +15,22 @@ async fn a_folder_is_shared() {
     bob.get(&folder).await.is(404);
 
     let members = format!("{folder}members");
-    ann.send(&members, &[("name", "nobody"), ("role", "reader")]).await.is(422).has("nobody of this name");
     ann.send(&members, &[("name", "bob"), ("role", "reader")]).await.location();
-    ann.send(&members, &[("name", "bob"), ("role", "reader")]).await.is(409);
-    bob.get("/desktop/").await.has("Documents");
+    ann.send(&members, &[("name", "bob"), ("role", "reader")]).await.is(409).has("invited already");
+
+    // Withdrawn, declined, accepted.
+    let page = ann.get(&members).await;
+    let sent = page.between("/invitations/", "\"").unwrap().to_owned();
+    ann.send(&format!("{folder}invitations/{sent}"), &[]).await.location();
+    for answer in ["decline", "accept"] {
+        bob.get("/desktop/").await.lacks("Documents");
+        ann.send(&members, &[("name", "bob"), ("role", "reader")]).await.location();
+        let page = bob.get("/desktop/").await;
+        page.has("ann invites you to Documents");
+        let id = page.between("/desktop/invitations/", "\"").unwrap().to_owned();
+        bob.send(&format!("/desktop/invitations/{id}"), &[("answer", answer)]).await.location();
+    }
+    bob.get("/desktop/").await.has("Documents").lacks("invites you");
     bob.get(&folder).await.is(200).has("a.txt").lacks("data-upload").lacks("Delete");
     bob.upload(&folder, "", "b.txt", b"x").await.is(422);
     bob.send(&format!("{folder}remove"), &[("path", "a.txt")]).await.is(403);

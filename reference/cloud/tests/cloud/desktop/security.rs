@@ -17,8 +17,8 @@ async fn forms_of_other_sites_do_nothing() {
     assert!(!ann.cookie.contains(&token));
 
     let own = world.url.as_str();
-    let port = own.rsplit(':').next().unwrap();
-    let other_port = format!("https://127.0.0.1:{}1", &port[..port.len() - 1]);
+    let port: u16 = own.rsplit(':').next().unwrap().parse().unwrap();
+    let other_port = format!("https://127.0.0.1:{}", port ^ 1);
     let plain = own.replace("https", "http");
     let url = format!("{folder}directories");
     let attempts: [(&str, Option<&str>, Option<&str>, &str); 9] = [

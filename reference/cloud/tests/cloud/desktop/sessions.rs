@@ -30,7 +30,7 @@ async fn pages_want_a_session() {
 #[tokio::test]
 async fn an_account_is_made_and_used() {
     let world = World::new().await;
-    let mut browser = Browser::of(&world, "ann").await;
+    let browser = Browser::of(&world, "ann").await;
     browser.get("/desktop/").await.is(200).has("ann").has("There is no folder yet");
 
     // Signing in again, from the page that was asked for.
@@ -62,12 +62,45 @@ async fn an_account_is_made_and_used() {
         assert!(refused.status.is_client_error() && !refused.headers.contains_key("set-cookie"));
     }
 
-    // Out.
-    browser.send("/desktop/sign-out", &[]).await;
+    // Out: a cookie that was kept is worth nothing.
     let page = browser.send("/desktop/sign-out", &[]).await;
     assert_eq!(page.headers["set-cookie"], "__Host-mesh=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax");
-    browser.cookie.clear();
     assert!(browser.get("/desktop/").await.location().starts_with("/desktop/sign-in"));
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended() {
+    let world = World::new().await;
+    let first = Browser::of(&world, "ann").await;
+    let sign_in = async |password| {
+        let mut browser = Browser::new(&world);
+        let form = [("name", "ann"), ("password", password)];
+        let request = browser.form_request("/desktop/sign-in", &form).header("origin", &world.url);
+        let page = Page::of(request.header("user-agent", "a browser <b>")).await;
+        browser.take_cookie(&page);
+        browser
+    };
+    let second = sign_in(PASSWORD).await;
+    let page = first.get("/desktop/account").await.is(200);
+    page.has("a browser &#60;b&#62;").has("127.0.0.1").has("this browser");
+    let other = page.between("/desktop/account/sessions/", "\"").unwrap().to_owned();
+    second.get("/desktop/").await.is(200);
+    first.send(&format!("/desktop/account/sessions/{other}"), &[]).await.location();
+    assert!(second.get("/desktop/account").await.location().starts_with("/desktop/sign-in"));
+
+    let third = sign_in(PASSWORD).await;
+    let change = |password: &'static str, again: &'static str| {
+        let (first, new) = (&first, "battery staple");
+        let fields = [("password", password), ("new", new), ("again", again)];
+        async move { first.send("/desktop/account/password", &fields).await }
+    };
+    change(PASSWORD, "battery stable").await.is(422);
+    assert!(change("wrong password", "battery staple").await.status.is_client_error());
+    third.get("/desktop/account").await.is(200);
+    change(PASSWORD, "battery staple").await.location();
+    assert!(third.get("/desktop/account").await.location().starts_with("/desktop/sign-in"));
+    first.get("/desktop/account").await.is(200);
+    sign_in("battery staple").await.get("/desktop/").await.is(200);
 }
 
 #[tokio::test]

@@ -1,0 +1,116 @@
+"""The network drive with software that others wrote: litmus and rclone.
+
+    drive.py MESHD
+
+MESHD is the program under test, built with the feature `webdav`. litmus has to pass all its tests. rclone copies a tree
+up and down again, moves and deletes in it, and both trees have to be the same byte for byte.
+"""
+
+import base64
+import concurrent.futures
+import filecmp
+import json
+import os
+import pathlib
+import random
+import re
+import ssl
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+
+NAME, PASSWORD = "ann", "correct horse"
+
+
+def main(meshd):
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        command = [meshd, "--listen", "127.0.0.1:0", "--data", scratch / "cloud"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as cloud:
+            try:
+                url = cloud.stdout.readline().strip()
+                ca = scratch / "cloud" / "ca.pem"
+                trust = ssl.create_default_context(cafile=ca)
+
+                def ask(method, path, body=None, **fields):
+                    request = urllib.request.Request(url + path, body, fields, method=method)
+                    try:
+                        return urllib.request.urlopen(request, context=trust).status
+                    except urllib.error.HTTPError as refused:
+                        return refused.code
+
+                body = json.dumps({"name": NAME, "password": PASSWORD}).encode()
+                assert ask("POST", "/identity/users", body, **{"content-type": "application/json"}) == 201
+                basic = lambda password: {"authorization": "Basic " + base64.b64encode(f"{NAME}:{password}".encode()).decode()}
+                assert ask("PROPFIND", "/dav/") == 401, "without a password"
+                assert ask("PROPFIND", "/dav/", **basic("wrong horse")) == 401, "with a wrong password"
+                assert ask("MKCOL", "/dav/Documents", **basic(PASSWORD)) == 201
+                assert ask("DELETE", "/dav/Documents", **basic(PASSWORD)) == 403, "a folder is not deleted by chance"
+                with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                    made = list(pool.map(lambda _: ask("MKCOL", "/dav/Together", **basic(PASSWORD)), range(8)))
+                assert sorted(made) == [201] + [405] * 7, f"one folder was to be made: {made}"
+                litmus(url, ca, scratch)
+                rclone(url, ca, scratch)
+            finally:
+                cloud.terminate()
+
+
+def litmus(url, ca, scratch):
+    environment = dict(os.environ, SSL_CERT_FILE=str(ca))
+    done = subprocess.run(["litmus", "-k", f"{url}/dav/Documents/", NAME, PASSWORD],
+                          env=environment, cwd=scratch, capture_output=True, text=True)
+    counts = re.findall(r"summary for `(\w+)': of (\d+) tests run: (\d+) passed, (\d+) failed", done.stdout)
+    if len(counts) != 5 or any(failed != "0" for *_, failed in counts) or done.returncode != 0:
+        sys.exit(f"drive: litmus: {done.stdout}{done.stderr}")
+    print(f"drive: litmus: {sum(int(passed) for _, _, passed, _ in counts)} tests passed, 0 failed")
+
+
+def rclone(url, ca, scratch):
+    environment = dict(os.environ, RCLONE_CONFIG="/dev/null", RCLONE_CA_CERT=str(ca), RCLONE_CONFIG_DRIVE_TYPE="webdav",
+                       RCLONE_CONFIG_DRIVE_URL=f"{url}/dav/", RCLONE_CONFIG_DRIVE_VENDOR="other", RCLONE_CONFIG_DRIVE_USER=NAME)
+    obscured = subprocess.run(["rclone", "obscure", PASSWORD], capture_output=True, text=True, check=True).stdout.strip()
+    environment["RCLONE_CONFIG_DRIVE_PASS"] = obscured
+
+    def run(*arguments):
+        done = subprocess.run(["rclone", *arguments], env=environment, capture_output=True)
+        if done.returncode != 0:
+            sys.exit(f"drive: rclone {arguments}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    chance = random.Random(7)
+    up, down = scratch / "up", scratch / "down"
+    for name, size in [("a.txt", 5), ("empty", 0), ("deep/er/é ü.bin", 70_000), ("deep/b & c;#%.txt", 1_000),
+                       ("large.bin", 9_000_000), *((f"many/{n}.dat", n * 37) for n in range(40))]:
+        file = up / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(chance.randbytes(size))
+    run("copy", str(up), "drive:Backup/tree")
+    run("check", "--download", str(up), "drive:Backup/tree")
+    run("moveto", "drive:Backup/tree/deep", "drive:Backup/tree/moved")
+    run("moveto", "drive:Backup/tree/a.txt", "drive:Documents/from-elsewhere.txt")
+    run("deletefile", "drive:Backup/tree/empty")
+    (up / "deep").rename(up / "moved")
+    (up / "a.txt").unlink()
+    (up / "empty").unlink()
+    run("copy", "drive:Backup/tree", str(down))
+    compared = same(filecmp.dircmp(up, down))
+    part = run("cat", "--offset", "4000000", "--count", "1000", "drive:Backup/tree/large.bin")
+    assert part == (up / "large.bin").read_bytes()[4_000_000:4_001_000]
+    run("purge", "drive:Backup/tree")
+    assert run("lsf", "drive:Backup/") == b""
+    print(f"drive: rclone: {compared} files are the same after the way up and down")
+
+
+def same(comparison):
+    """How many files are the same in both trees; all are."""
+    names = sorted(comparison.common_files)
+    match, mismatch, errors = filecmp.cmpfiles(comparison.left, comparison.right, names, shallow=False)
+    if mismatch or errors or comparison.left_only or comparison.right_only:
+        sys.exit(f"drive: rclone: {mismatch} {errors} {comparison.left_only} {comparison.right_only}")
+    return len(match) + sum(same(below) for below in comparison.subdirs.values())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

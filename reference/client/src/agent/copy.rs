@@ -1,0 +1,163 @@
+//! What this device gives the cloud: the entries of its folders, and the bytes that the cloud wants (`spec/storage.md`,
+//! section 4.4). Changes of others come from peers.
+
+use std::sync::Arc;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::Kind;
+use meshproof_proto::sync::message::Entry;
+use serde_json::{Value, json};
+
+use super::Agent;
+use crate::cloud::CloudEntry;
+use crate::error::{Error, Result};
+use crate::sync::{Direction, Folder};
+
+/// How many records are read at once.
+const PAGE: usize = 1_024;
+
+/// What the cloud got of a folder.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CloudReport {
+    /// Entries that were written or deleted.
+    pub entries: u64,
+    /// Files whose bytes were sent.
+    pub files: u64,
+    /// The bytes.
+    pub bytes: u64,
+    /// Wanted files that this device has not, or not any more as they were.
+    pub missing: u64,
+}
+
+impl Agent {
+    /// Gives the cloud what it lacks of the folders that it may hold and this user may change.
+    pub(super) async fn copy_to_cloud(&self, folders: &[Arc<Folder>]) -> Vec<(Id, Result<CloudReport>)> {
+        let mut reports = Vec::new();
+        for folder in folders.iter().filter(|folder| folder.direction() != Direction::ReceiveOnly) {
+            match self.copy_folder(folder).await {
+                Ok(None) => {}
+                Ok(Some(report)) => reports.push((folder.id(), Ok(report))),
+                // A reader gives nothing.
+                Err(Error::Problem(problem)) if problem.error == "not-authorised" => {
+                    tracing::debug!(folder = %folder.id(), "{problem}");
+                }
+                Err(error) => reports.push((folder.id(), Err(error))),
+            }
+        }
+        reports
+    }
+
+    /// `None` for a folder that the cloud shall not hold.
+    async fn copy_folder(&self, folder: &Folder) -> Result<Option<CloudReport>> {
+        let cloud = self.cloud()?;
+        if cloud.folder(folder.id()).await?.storage != "cloud" {
+            return Ok(None);
+        }
+        let mut report = CloudReport::default();
+        let theirs = cloud.entries(folder.id()).await?;
+        let mut deletions = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = folder.index().page(folder.id(), &after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.entry.path.as_str().into();
+            for record in page {
+                let mine = record.entry;
+                let known = theirs.get(mine.path.as_str());
+                if mine.is_deleted() {
+                    deletions.extend(known.filter(|known| {
+                        !known.deleted
+                            && mine.version.dominates(&known.version)
+                            && mine.version != known.version
+                    }));
+                } else if is_news(&mine, known) {
+                    let entry =
+                        known.map_or_else(|| entry_id(folder.id(), mine.path.as_str()), |known| known.id);
+                    let etag = known.map(|known| known.etag.as_str());
+                    report.entries += written(cloud.put_entry(folder.id(), entry, &body(&mine), etag).await)?;
+                }
+            }
+        }
+        // Last, so that the bytes of what was renamed stay.
+        for known in deletions {
+            report.entries += written(cloud.delete_entry(folder.id(), known).await)?;
+        }
+        for (hash, size) in cloud.wanted(folder.id()).await? {
+            let Some(file) = folder.open_content(&hash, size)? else {
+                report.missing += 1;
+                continue;
+            };
+            match cloud.upload(folder.id(), hash, size, file).await {
+                Ok(()) => {
+                    report.files += 1;
+                    report.bytes += size;
+                }
+                // It changed while it was read, or somebody else took the room: the next round knows better.
+                Err(Error::Problem(problem)) if is_passing(&problem.error) => report.missing += 1,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(report))
+    }
+
+    /// Gets a file of a folder from the cloud, without any peer. What broke off goes on when it is called again.
+    pub async fn fetch_from_cloud(&self, folder: &str, path: &str, to: &std::path::Path) -> Result<u64> {
+        let id = self.folder_id(folder)?;
+        let cloud = self.cloud()?;
+        let entries = cloud.entries(id).await?;
+        let content = entries.get(path).filter(|entry| !entry.deleted).and_then(|entry| entry.content);
+        let (size, hash) =
+            content.ok_or_else(|| Error::usage(format!("the cloud knows no file {path} in this folder")))?;
+        let name = to.file_name().ok_or_else(|| Error::usage("the target is not a file name"))?;
+        // Named by what it will be: bytes of another content are not gone on with.
+        let short: String = hash.to_string().chars().take(16).collect();
+        let part = to.with_file_name(format!("{}.{short}.part", name.to_string_lossy()));
+        cloud.download(id, hash, size, &part).await?;
+        std::fs::rename(&part, to).map_err(Error::io("renaming", &part))?;
+        self.save_session().await?;
+        Ok(size)
+    }
+}
+
+/// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion.
+fn is_news(mine: &Entry, known: Option<&CloudEntry>) -> bool {
+    let Some(known) = known else { return true };
+    let lacks = !known.version.dominates(&mine.version);
+    lacks && (known.deleted || mine.version.dominates(&known.version))
+}
+
+/// The identifier under which every device writes the entry of a path.
+fn entry_id(folder: Id, path: &str) -> Id {
+    let hash = MediaHash::of(&[b"meshproof entry", &folder.0[..], path.as_bytes()].concat());
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash.0[..16]);
+    Id(id)
+}
+
+fn body(entry: &Entry) -> Value {
+    let counters = entry.version.counters().iter();
+    let version: serde_json::Map<String, Value> =
+        counters.map(|(device, counter)| (device.to_string(), json!(counter))).collect();
+    match entry.kind {
+        Kind::File { size, hash } => json!({
+            "path": entry.path.as_str(), "kind": "file", "size": size, "hash": hash.to_string(), "version": version,
+        }),
+        _ => json!({ "path": entry.path.as_str(), "kind": "directory", "version": version }),
+    }
+}
+
+/// An entry that somebody else wrote meanwhile is theirs; it comes back from a peer.
+fn written(result: Result<()>) -> Result<u64> {
+    match result {
+        Ok(()) => Ok(1),
+        Err(Error::Problem(problem)) if ["etag-mismatch", "if-match-required"].contains(&&*problem.error) => {
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn is_passing(error: &str) -> bool {
+    ["media-hash-mismatch", "quota-exceeded", "no-such-upload", "folder-is-p2p"].contains(&error)
+}

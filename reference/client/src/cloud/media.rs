@@ -1,0 +1,270 @@
+//! The storage service: the entries of a folder, and bytes up and down (`spec/storage.md`).
+//!
+//! What is large goes up in pieces, each acknowledged before the next is sent, and comes down by ranges: what broke off
+//! goes on where it ended, in this run or a later one.
+
+use std::collections::BTreeMap;
+use std::io::SeekFrom;
+use std::path::Path;
+use std::time::Duration;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::storage::{MediaHash, MediaHasher};
+use meshproof_proto::sync::Version;
+use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+
+use super::Cloud;
+use super::http::{chain, problem, unexpected};
+use super::operations::{id, items};
+use crate::error::{Error, Result};
+
+/// What is not larger goes up in one request.
+const PIECE: u64 = 8 * 1_024 * 1_024;
+/// How long a piece may take, or the next bytes of a download.
+const PATIENCE: Duration = Duration::from_mins(10);
+/// How often one transfer goes on after it broke off.
+const ATTEMPTS: u32 = 5;
+
+/// An entry as the cloud has it.
+#[derive(Clone, Debug)]
+pub struct CloudEntry {
+    /// Its identifier.
+    pub id: Id,
+    /// Its `ETag`.
+    pub etag: String,
+    /// Whose changes are in it.
+    pub version: Version,
+    /// Whether it is deleted.
+    pub deleted: bool,
+    /// Size and hash of a file.
+    pub content: Option<(u64, MediaHash)>,
+}
+
+impl Cloud {
+    /// The entries of a folder by path, the deleted ones too. Of several for one path the one that is not deleted.
+    pub async fn entries(&self, folder: Id) -> Result<BTreeMap<String, CloudEntry>> {
+        let path = self.folder_path(folder).await?;
+        let answer = self.call(Method::GET, &format!("{path}/feeds/files/entries"), None, &path).await?;
+        let mut entries = BTreeMap::new();
+        for item in items(&answer.body)? {
+            let entry = CloudEntry {
+                id: id(item, "entry")?,
+                etag: item["etag"].as_str().unwrap_or_default().into(),
+                version: version(item).ok_or_else(|| unexpected("GET of entries", "a version is none"))?,
+                deleted: item["deleted"] == true,
+                content: item["size"].as_u64().zip(item["hash"].as_str().and_then(MediaHash::parse)),
+            };
+            let name = item["path"].as_str().unwrap_or_default().to_owned();
+            if !(entry.deleted && entries.contains_key(&name)) {
+                entries.insert(name, entry);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Writes an entry; `etag` is that of the one it replaces.
+    pub async fn put_entry(&self, folder: Id, entry: Id, body: &Value, etag: Option<&str>) -> Result<()> {
+        self.write_entry(Method::PUT, folder, entry, Some(body), etag).await
+    }
+
+    /// Deletes an entry.
+    pub async fn delete_entry(&self, folder: Id, entry: &CloudEntry) -> Result<()> {
+        self.write_entry(Method::DELETE, folder, entry.id, None, Some(&entry.etag)).await
+    }
+
+    /// What the cloud wants of a folder: hash and size, the first in its line first.
+    pub async fn wanted(&self, folder: Id) -> Result<Vec<(MediaHash, u64)>> {
+        let path = self.folder_path(folder).await?;
+        let answer = self.call(Method::GET, &format!("{path}/wanted"), None, &path).await?;
+        let item = |item: &Value| item["hash"].as_str().and_then(MediaHash::parse).zip(item["size"].as_u64());
+        let wanted = items(&answer.body)?.iter().map(item).collect::<Option<_>>();
+        wanted.ok_or_else(|| unexpected("GET of what is wanted", "an item is none"))
+    }
+
+    /// Brings `size` bytes that have the hash. Goes on with an upload that broke off, whoever began it.
+    pub async fn upload(&self, folder: Id, hash: MediaHash, size: u64, file: std::fs::File) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let mut file = tokio::fs::File::from_std(file);
+        if size <= PIECE {
+            let bytes = part(&mut file, 0, size).await?;
+            let request =
+                |http: &reqwest::Client| http.put(self.at(&format!("{path}/media/{hash}"))).body(bytes);
+            return self.raw(&path, request).await.map(drop);
+        }
+        let (upload, mut offset) = self.begin(&path, hash, size).await?;
+        let mut broken = 0;
+        loop {
+            let bytes = part(&mut file, offset, PIECE.min(size - offset)).await?;
+            let request = |http: &reqwest::Client| {
+                let request = http.patch(self.at(&upload)).header("upload-offset", offset);
+                request.header(header::CONTENT_TYPE, "application/partial-upload").body(bytes)
+            };
+            match self.raw(&path, request).await {
+                Ok(answer) if answer.status() != StatusCode::NO_CONTENT => return Ok(()),
+                Ok(answer) => offset = kept(&answer).filter(|kept| *kept <= size).ok_or_else(no_offset)?,
+                Err(Error::Problem(problem)) if problem.error != "upload-offset-mismatch" => {
+                    return Err(problem.into());
+                }
+                Err(error) => {
+                    broken += 1;
+                    if broken > ATTEMPTS {
+                        return Err(error);
+                    }
+                    tracing::info!(%hash, "an upload broke off, going on: {error}");
+                    let asked = self.raw(&path, |http| http.head(self.at(&upload))).await;
+                    offset = match asked {
+                        Ok(answer) => kept(&answer).filter(|kept| *kept <= size).ok_or_else(no_offset)?,
+                        Err(_) => offset,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Gets bytes into a file, behind those that an earlier attempt left there. They have the hash, or this fails.
+    pub async fn download(&self, folder: Id, hash: MediaHash, size: u64, to: &Path) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let failed = || Error::io("writing", to);
+        let options = tokio::fs::OpenOptions::new().create(true).append(true).read(true).open(to).await;
+        let mut file = options.map_err(failed())?;
+        let mut broken = 0;
+        loop {
+            let have = file.metadata().await.map_err(failed())?.len();
+            if have >= size {
+                break;
+            }
+            match self.fetch(&path, hash, have, &mut file).await {
+                Err(Error::Cloud(why)) if broken < ATTEMPTS => {
+                    tracing::info!(%hash, "a download broke off, going on: {why}");
+                    broken += 1;
+                }
+                result => result?,
+            }
+        }
+        file.seek(SeekFrom::Start(0)).await.map_err(failed())?;
+        let (mut hasher, mut piece) = (MediaHasher::default(), vec![0; 256 * 1_024]);
+        loop {
+            match file.read(&mut piece).await.map_err(failed())? {
+                0 => break,
+                read => hasher.update(&piece[..read]),
+            }
+        }
+        if hasher.finish() != hash {
+            // What is wrong would be wrong for ever.
+            tokio::fs::remove_file(to).await.map_err(failed())?;
+            return Err(Error::Cloud(format!("the cloud has other bytes than {hash}")));
+        }
+        file.sync_all().await.map_err(failed())
+    }
+
+    /// The bytes from `offset` on, to the end of the file, as far as they come.
+    async fn fetch(
+        &self,
+        path: &str,
+        hash: MediaHash,
+        offset: u64,
+        file: &mut tokio::fs::File,
+    ) -> Result<()> {
+        let request = |http: &reqwest::Client| {
+            let request = http.get(self.at(&format!("{path}/media/{hash}")));
+            request
+                .header(header::RANGE, format!("bytes={offset}-"))
+                .header(header::IF_RANGE, format!("\"{hash}\""))
+        };
+        let mut answer = self.raw(path, request).await?;
+        if answer.status() != StatusCode::PARTIAL_CONTENT {
+            // It knows no ranges: from the start, then.
+            file.set_len(0).await.map_err(Error::io("writing", Path::new("the download")))?;
+        }
+        let broke =
+            |error: reqwest::Error| Error::Cloud(format!("the download broke off: {}", chain(&error)));
+        while let Some(bytes) = answer.chunk().await.map_err(broke)? {
+            file.write_all(&bytes).await.map_err(Error::io("writing", Path::new("the download")))?;
+        }
+        file.flush().await.map_err(Error::io("writing", Path::new("the download")))
+    }
+
+    /// The upload of these bytes that is unfinished, or a new one; with how many are kept.
+    async fn begin(&self, path: &str, hash: MediaHash, size: u64) -> Result<(String, u64)> {
+        let uploads = format!("{path}/uploads");
+        let listed = self.call(Method::GET, &uploads, None, path).await?.body;
+        let same = |item: &&Value| item["hash"] == hash.to_string() && item["length"] == size;
+        let begun = items(&listed)?.iter().find(same).cloned();
+        let upload = if let Some(begun) = begun {
+            begun
+        } else {
+            let body = json!({ "hash": hash.to_string(), "length": size });
+            self.call(Method::POST, &uploads, Some(&body), path).await?.body
+        };
+        let link = upload["links"]["self"].as_str().filter(|link| link.starts_with('/'));
+        let found = link.map(str::to_owned).zip(upload["offset"].as_u64().filter(|offset| *offset <= size));
+        found.ok_or_else(|| unexpected("POST of an upload", "links.self or offset is missing"))
+    }
+
+    async fn write_entry(
+        &self,
+        method: Method,
+        folder: Id,
+        entry: Id,
+        body: Option<&Value>,
+        etag: Option<&str>,
+    ) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let request = |http: &reqwest::Client| {
+            let request = http.request(method, self.at(&format!("{path}/feeds/files/entries/{entry}")));
+            let request = etag.iter().fold(request, |request, etag| request.header(header::IF_MATCH, *etag));
+            body.iter().fold(request, |request, body| request.json(*body))
+        };
+        self.raw(&path, request).await.map(drop)
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// One request with the tickets for a resource, which may take long: others need not wait for it.
+    async fn raw(
+        &self,
+        resource: &str,
+        request: impl FnOnce(&reqwest::Client) -> RequestBuilder,
+    ) -> Result<Response> {
+        let tickets = self.tickets(resource).await?;
+        let request = request(&self.http).header(header::AUTHORIZATION, tickets).timeout(PATIENCE);
+        let (http, request) = request.build_split();
+        let request = request.map_err(|error| Error::Cloud(chain(&error)))?;
+        let what = format!("{} {}", request.method(), request.url().path());
+        let answer = http.execute(request).await;
+        let answer =
+            answer.map_err(|error| Error::Cloud(format!("{what} was not answered: {}", chain(&error))))?;
+        if answer.status().is_success() { Ok(answer) } else { Err(problem(what, answer).await) }
+    }
+}
+
+async fn part(file: &mut tokio::fs::File, offset: u64, length: u64) -> Result<Vec<u8>> {
+    let failed = |source| Error::Io { what: "reading a file for the cloud".into(), source };
+    file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).await.map_err(failed)?;
+    if bytes.len() as u64 == length {
+        Ok(bytes)
+    } else {
+        Err(failed(std::io::ErrorKind::UnexpectedEof.into()))
+    }
+}
+
+fn kept(answer: &Response) -> Option<u64> {
+    answer.headers().get("upload-offset")?.to_str().ok()?.parse().ok()
+}
+
+fn no_offset() -> Error {
+    unexpected("PATCH of an upload", "there is no Upload-Offset")
+}
+
+fn version(item: &Value) -> Option<Version> {
+    let counter = |(device, n): (&String, &Value)| Some((Id::parse(device)?, n.as_u64()?));
+    let mut counters = item["version"].as_object()?.iter().map(counter).collect::<Option<Vec<_>>>()?;
+    counters.sort_unstable();
+    Version::new(counters).ok()
+}

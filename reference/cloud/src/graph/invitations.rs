@@ -1,0 +1,106 @@
+//! `/mesh/objects/{folder}/invitations`, and an invitation below it: the side of those who invite.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use meshproof_proto::requirement::{self as req, demand, deviates};
+use meshproof_proto::ticket::Role;
+use serde_json::{Value, json};
+
+use super::access::{Need, existing};
+use super::{access, collection, created, node, paths};
+use crate::auth::Tickets;
+use crate::extract::{Ids, Json};
+use crate::identity::users::well_formed;
+use crate::problem::Problem;
+use crate::state::{App, new_etag, new_id};
+use crate::store::changes::Who;
+use crate::store::invitations::{Invitation, NewInvitation};
+
+/// How long an invitation waits for its answer, in seconds: a week.
+const LIFETIME: u64 = 604_800;
+
+/// Somebody who is to be asked.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct New {
+    name: String,
+    role: String,
+}
+
+/// The invitations to the folder that wait. Only owners see them.
+pub(crate) async fn list(
+    State(app): State<App>,
+    Ids([folder]): Ids<1>,
+    tickets: Tickets,
+) -> Result<axum::Json<Value>, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let waiting = app.store.invitations_to(folder, app.now()).await?;
+    let items = waiting.into_iter().map(|one| (one.etag.clone(), representation(&one, &path(&one))));
+    Ok(collection(&paths::invitations(folder), items))
+}
+
+/// Asks somebody in (GPH-015, GPH-085).
+pub(crate) async fn post(
+    State(app): State<App>,
+    Ids([folder]): Ids<1>,
+    tickets: Tickets,
+    Json(new): Json<New>,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let role = Role::parse(&new.role).ok_or(req::GPH_006)?;
+    demand(well_formed(&new.name), req::GPH_006)?;
+    let expires = app.now().plus(LIFETIME);
+    let new = NewInvitation { id: new_id(), folder, name: new.name, role, expires, etag: new_etag() };
+    let by = Need::CONTROL_MEMBERS.by(tickets.who());
+    let invitation = app.store.invite(new, by).await?;
+    if deviates(req::GPH_086)
+        && let Some(user) = app.store.user_named(invitation.name.clone()).await?
+    {
+        let who = Who { user: user.id, ..tickets.who() };
+        app.store.accept(who, invitation.id, new_etag()).await?; // the mutant asks nobody
+    }
+    let path = path(&invitation);
+    Ok(created(&path, &invitation.etag, representation(&invitation, &path)))
+}
+
+/// One invitation.
+pub(crate) async fn get(
+    State(app): State<App>,
+    Ids([folder, id]): Ids<2>,
+    tickets: Tickets,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let invitation = existing(app.store.invitation_to(folder, id, app.now()).await?)?;
+    Ok(node(StatusCode::OK, &invitation.etag, representation(&invitation, &path(&invitation))))
+}
+
+/// Takes an invitation back.
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Ids([folder, id]): Ids<2>,
+    tickets: Tickets,
+) -> Result<Response, Problem> {
+    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
+    let withdrawn = app.store.withdraw(folder, id, Need::CONTROL_MEMBERS.by(tickets.who())).await?;
+    existing(withdrawn.then_some(()))?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// For both sides: neither learns from it whether anybody has the name.
+pub(super) fn representation(invitation: &Invitation, path: &str) -> Value {
+    json!({
+        "invitation": invitation.id.to_string(),
+        "folder": invitation.folder.to_string(),
+        "folder_name": invitation.folder_name,
+        "by": invitation.by,
+        "name": invitation.name,
+        "role": invitation.role.name(),
+        "expires": invitation.expires.0,
+        "links": { "self": path },
+    })
+}
+
+fn path(invitation: &Invitation) -> String {
+    format!("{}/{}", paths::invitations(invitation.folder), invitation.id)
+}
