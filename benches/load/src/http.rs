@@ -41,16 +41,16 @@ impl Address {
 
 /// A request, ready to be sent many times.
 pub(crate) fn request(method: &str, path: &str, authorization: &str, body: Option<&Value>) -> Vec<u8> {
-    let mut text = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
-    if !authorization.is_empty() {
-        text.push_str(&format!("Authorization: {authorization}\r\n"));
-    }
+    let field = |name: &str, value: &str| match value {
+        "" => String::new(),
+        value => format!("{name}: {value}\r\n"),
+    };
+    let rights = field("Authorization", authorization);
+    let kind = field("Content-Type", body.map_or("", |_| "application/json"));
     let body = body.map(Value::to_string).unwrap_or_default();
-    if !body.is_empty() {
-        text.push_str("Content-Type: application/json\r\n");
-    }
-    text.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
-    text.into_bytes()
+    let length = body.len();
+    let start = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n");
+    format!("{start}{rights}{kind}Content-Length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 /// One connection.

@@ -3,6 +3,8 @@
 //! Figures of one run compare with each other only: what is compared is measured in turns, round by round, and given as
 //! a ratio with its spread.
 
+#![allow(clippy::cast_precision_loss)] // figures are printed with three digits
+
 mod http;
 mod queues;
 mod server;
@@ -139,7 +141,7 @@ impl Setting {
         let mut connection = server.address.connect().await?;
         let mut seed = [0; 6];
         getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("{e}"))?;
-        let name: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = seed.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let who = json!({"name": name, "password": "correct horse"});
         let user = connection.json(&request("POST", "/identity/users", "", Some(&who))).await?;
         let token = connection.json(&request("POST", "/identity/token", "", Some(&who))).await?;

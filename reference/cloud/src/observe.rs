@@ -44,7 +44,7 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
         let refusal = response.extensions().get::<Refusal>().map(|refusal| refusal.0);
         match refusal {
             _ if status >= 500 => {
-                tracing::error!(method, path, status, requirement = refusal, micros, "failed")
+                tracing::error!(method, path, status, requirement = refusal, micros, "failed");
             }
             Some(requirement) => tracing::info!(method, path, status, requirement, micros, "refused"),
             None => tracing::debug!(method, path, status, micros, "answered"),

@@ -5,6 +5,7 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use meshproof_proto::crypto::Spki;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Subject;
 use serde_json::{Value, json};
@@ -42,10 +43,10 @@ fn shows_tickets(headers: &HeaderMap) -> bool {
 
 /// The root of the mesh, first tickets, and what is needed to verify them.
 pub(crate) fn representation(app: &App, tickets: &[String]) -> Value {
-    let keys: Vec<String> = match deviates(req::IDN_060) {
-        true => Vec::new(), // the mutant keeps them to itself
-        false => app.keys.ring().published.iter().map(|key| STANDARD.encode(key.der())).collect(), // IDN-060
-    };
+    let ring = app.keys.ring();
+    // The mutant keeps them to itself.
+    let published: &[Spki] = if deviates(req::IDN_060) { &[] } else { &ring.published };
+    let keys: Vec<String> = published.iter().map(|key| STANDARD.encode(key.der())).collect(); // IDN-060
     json!({
         "root": paths::MESH,
         "issuer": { "name": app.issuer_name, "keys": keys },

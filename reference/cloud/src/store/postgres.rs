@@ -216,12 +216,14 @@ impl Session {
 
     /// All rows of a query.
     pub(super) fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, StoreError> {
-        self.run(sql, values, async |connection, statement, values| connection.query(statement, values).await)
+        self.run(sql, values, &async |connection, statement, values| {
+            connection.query(statement, values).await
+        })
     }
 
     /// Executes a statement; returns how many rows it changed.
     pub(super) fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, StoreError> {
-        self.run(sql, values, async |connection, statement, values| {
+        self.run(sql, values, &async |connection, statement, values| {
             connection.execute(statement, values).await
         })
     }
@@ -230,7 +232,7 @@ impl Session {
         &self,
         sql: &str,
         values: &[Value<'_>],
-        work: impl AsyncFn(&Object, &Statement, &[&(dyn ToSql + Sync)]) -> Result<T, tokio_postgres::Error>,
+        work: &impl AsyncFn(&Object, &Statement, &[&(dyn ToSql + Sync)]) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, StoreError> {
         let parameters: Vec<_> = values.iter().map(|value| value as &(dyn ToSql + Sync)).collect();
         self.postgres.runtime.block_on(async {

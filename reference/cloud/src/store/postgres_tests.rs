@@ -8,7 +8,7 @@ use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
 use tokio::task::JoinSet;
 
-use super::entries::{Entry, Kind};
+use super::entries::{Attributes, Entry, Kind};
 use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
 use super::races::{self, who};
@@ -107,11 +107,12 @@ async fn writers_of_one_row_from_two_processes() {
                 size: 0,
                 hash: None,
                 version: [].into(),
+                attributes: Attributes::default(),
                 deleted: false,
                 etag: "a".into(),
             };
             let (store, by) = (store.clone(), Need::WRITE_ENTRY.by(who(user)));
-            writing.spawn(async move { store.put_entry(folder, entry, None, by, UnixTime(1)).await });
+            writing.spawn(async move { store.put_entry(folder, entry, None, by).await });
         }
     }
     for put in writing.join_all().await {

@@ -154,21 +154,20 @@ impl Page {
 }
 
 fn urlencoded(fields: &[(&str, &str)]) -> String {
-    let escaped = |text: &str| -> String { text.bytes().map(|b| format!("%{b:02X}")).collect() };
+    let escaped = |text: &str| text.bytes().fold(String::new(), |text, b| text + &format!("%{b:02X}"));
     let pairs = fields.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
     pairs.collect::<Vec<_>>().join("&")
 }
 
 fn multipart(fields: &[(&str, &str)], name: &str, bytes: &[u8]) -> Vec<u8> {
-    let mut body = String::new();
-    for (field, value) in fields {
-        body +=
-            &format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{field}\"\r\n\r\n{value}\r\n");
-    }
-    body += &format!(
-        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
-         Content-Type: text/html\r\n\r\n"
+    let disposition = "Content-Disposition: form-data; name=";
+    let field = |(field, value): &(&str, &str)| {
+        format!("--{BOUNDARY}\r\n{disposition}\"{field}\"\r\n\r\n{value}\r\n")
+    };
+    let file = format!(
+        "--{BOUNDARY}\r\n{disposition}\"file\"; filename=\"{name}\"\r\nContent-Type: text/html\r\n\r\n"
     );
+    let body = fields.iter().map(field).chain([file]).collect::<Vec<_>>().concat();
     let end = format!("\r\n--{BOUNDARY}--\r\n");
     [body.as_bytes(), bytes, end.as_bytes()].concat()
 }
