@@ -13,6 +13,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::identity::users::well_formed;
@@ -120,6 +121,13 @@ impl FromRequest<App> for NoBody {
         demand(matches!(bytes.trim_ascii(), b"" | b"{}"), req::GPH_006)?;
         Ok(Self)
     }
+}
+
+/// A member that may be left out, and is not `null` if it is there (GPH-006). With `#[serde(default)]`.
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 /// A name that people give to a device or folder: 1 to 255 bytes without control characters (GPH-006).

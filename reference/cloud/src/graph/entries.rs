@@ -17,7 +17,7 @@ use super::access::{Need, existing};
 use super::{access, collection, created, node, paths};
 use crate::auth::Tickets;
 use crate::etag;
-use crate::extract::{Ids, Json};
+use crate::extract::{Ids, Json, present};
 use crate::problem::Problem;
 use crate::state::{App, new_etag, to_its_end};
 use crate::storage::sweep;
@@ -40,8 +40,10 @@ pub(crate) struct Written {
     kind: String,
     #[serde(default)]
     size: u64,
+    #[serde(default, deserialize_with = "present")]
     hash: Option<String>,
     version: Version,
+    #[serde(default, deserialize_with = "present")]
     modified: Option<u64>,
     #[serde(default)]
     properties: BTreeMap<String, String>,

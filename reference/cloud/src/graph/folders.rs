@@ -13,7 +13,7 @@ use super::{access, collection, created, node, paths};
 use crate::account::issue::folder_ticket;
 use crate::auth::Tickets;
 use crate::etag;
-use crate::extract::{Ids, Json, check_name};
+use crate::extract::{Ids, Json, check_name, present};
 use crate::problem::Problem;
 use crate::state::{App, new_etag, new_id, to_its_end};
 use crate::storage::sweep;
@@ -24,6 +24,7 @@ use crate::store::folders::{Folder, Storage};
 #[serde(deny_unknown_fields)]
 pub(crate) struct New {
     name: String,
+    #[serde(default, deserialize_with = "present")]
     storage: Option<String>,
 }
 
@@ -31,7 +32,9 @@ pub(crate) struct New {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patch {
+    #[serde(default, deserialize_with = "present")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     storage: Option<String>,
 }
 
