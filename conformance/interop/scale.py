@@ -288,7 +288,7 @@ async def woken_across(first, second, ca):
     waiting = asyncio.create_task(here.json("GET", f"{queue}?after={watermark}&wait=60"))
     await asyncio.sleep(1)  # most likely it waits by now; if not, it finds the change when it comes
     entry = secrets.token_hex(16)
-    body = {"path": entry, "kind": "directory", "size": 0, "hash": None, "version": {}}
+    body = {"path": entry, "kind": "directory", "size": 0, "version": {}}
     await there.json("PUT", f"{folder}/feeds/files/entries/{entry}", body)
     answer = await waiting
     if folder not in json.dumps(answer) or time.monotonic() - started > 50:
@@ -312,7 +312,7 @@ async def writes_and_a_kill(balancer, victim, ca):
                 kept, key, value = media, name, content
             else:
                 key, value = secrets.token_hex(16), f"f{number}"
-                body = {"path": value, "kind": "directory", "size": 0, "hash": None, "version": {}}
+                body = {"path": value, "kind": "directory", "size": 0, "version": {}}
                 status, _ = await client.send("PUT", f"{folder}/feeds/files/entries/{key}", body)
                 kept = entries
         except (OSError, EOFError):

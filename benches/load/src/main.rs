@@ -123,7 +123,7 @@ fn writing(settings: &[Setting]) -> Request {
         let (folder, tickets) = &folders[number % folders.len()];
         // Not 1, 2, 3: identifiers are random.
         let entry = format!("{:032x}", (number as u128 + 1).wrapping_mul(FACTOR));
-        let body = json!({"path": entry, "kind": "directory", "size": 0, "hash": null, "version": {}});
+        let body = json!({"path": entry, "kind": "directory", "size": 0, "version": {}});
         request("PUT", &format!("{folder}/feeds/files/entries/{entry}"), tickets, Some(&body))
     })
 }
