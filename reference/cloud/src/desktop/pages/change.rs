@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::{At, Open, Refusal, Shell, directory_url, go, html};
 use crate::desktop::failure::Failure;
-use crate::desktop::files::{Folder, component, join, parent};
+use crate::desktop::files::{Folder, Node, Tree, component, join, parent};
 use crate::desktop::session::{Sent, Session};
 
 #[derive(Template)]
@@ -42,7 +42,7 @@ pub(crate) async fn ask_rename(
 ) -> Result<Response, Refusal> {
     let open = Open::new(session, &folder).await?;
     let tree = open.tree().await?;
-    let node = tree.node(&path).filter(|_| !path.is_empty()).ok_or_else(Failure::nothing_here)?;
+    let node = existing(&tree, &path)?;
     let mut directories: Vec<String> = tree
         .below("")
         .flat_map(|entry| {
@@ -72,7 +72,7 @@ pub(crate) async fn rename(
     let to = join(within, &component(fields.text("name"))?);
     let open = Open::new(session, &folder).await?;
     let mut tree = open.tree().await?;
-    tree.node(from).filter(|_| !from.is_empty()).ok_or_else(Failure::nothing_here)?;
+    existing(&tree, from)?;
     if from != to {
         if !tree.node(within).is_some_and(|node| node.is_directory) {
             return Err(Failure::nothing_here().into());
@@ -93,7 +93,7 @@ pub(crate) async fn ask_remove(
 ) -> Result<Response, Refusal> {
     let open = Open::new(session, &folder).await?;
     let tree = open.tree().await?;
-    let node = tree.node(&path).filter(|_| !path.is_empty()).ok_or_else(Failure::nothing_here)?;
+    let node = existing(&tree, &path)?;
     html(&Remove {
         shell: open.shell("Delete"),
         folder: open.folder,
@@ -112,7 +112,12 @@ pub(crate) async fn remove(
     let path = fields.raw("path");
     let open = Open::new(session, &folder).await?;
     let mut tree = open.tree().await?;
-    tree.node(path).filter(|_| !path.is_empty()).ok_or_else(Failure::nothing_here)?;
+    existing(&tree, path)?;
     tree.remove(path).await?;
     Ok(go(&directory_url(&folder, parent(path), "removed")))
+}
+
+/// What is at this path below the folder, which itself is neither renamed nor deleted here.
+fn existing(tree: &Tree, path: &str) -> Result<Node, Failure> {
+    tree.node(path).filter(|_| !path.is_empty()).ok_or_else(Failure::nothing_here)
 }

@@ -69,13 +69,3 @@ CREATE TABLE ceremonies (
     issued bigint NOT NULL
 );
 CREATE INDEX ceremonies_by_time ON ceremonies (issued);
-
-CREATE TABLE passkeys (
-    id text NOT NULL PRIMARY KEY,       -- of the credential, base64url
-    user_id text NOT NULL,
-    name text NOT NULL,
-    credential text NOT NULL,           -- JSON
-    created bigint NOT NULL,
-    used bigint NOT NULL
-);
-CREATE INDEX passkeys_by_user ON passkeys (user_id);
