@@ -1,7 +1,9 @@
 //! Reading paths and bodies.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -156,6 +158,46 @@ pub(crate) async fn next_chunk(body: &mut Body, idle: Duration) -> Option<Result
         if let Ok(data) = frame.into_data() {
             return Some(Ok(data));
         }
+    }
+}
+
+/// A body that fails when it is silent for too long.
+pub(crate) fn within(body: Body, idle: Duration) -> Body {
+    Body::new(Within(body, idle, None))
+}
+
+/// See [`within`].
+struct Within(Body, Duration, Option<Pin<Box<tokio::time::Sleep>>>);
+
+impl hyper::body::Body for Within {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        let Self(body, idle, silence) = &mut *self;
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_ready() {
+            *silence = None;
+            return frame;
+        }
+        let silence = silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(*idle)));
+        match silence.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                Poll::Ready(Some(Err(axum::Error::new(std::io::Error::from(ErrorKind::TimedOut)))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.0.size_hint()
     }
 }
 
