@@ -26,6 +26,8 @@ use crate::state::App;
 const MAX_BODY: usize = 1_048_576;
 /// How much of a refused body is read on, so that a client that is still sending gets to see the answer.
 const MAX_DRAIN: usize = 8 * MAX_BODY;
+/// How long a JSON body may take in all, in times that it may be silent.
+const WHOLE: u32 = 4;
 /// The longest page of a collection.
 const MAX_PAGE: usize = 1_000;
 /// The longest name of a device or folder.
@@ -222,7 +224,12 @@ pub(crate) fn content_length(headers: &axum::http::HeaderMap) -> Option<u64> {
 async fn read_body(request: Request, app: &App) -> Result<Vec<u8>, Problem> {
     let (mut body, idle) = (request.into_body(), app.config.body_idle);
     let mut bytes = Vec::new();
+    // A byte now and then is as good as silence, and anybody may send it: what has come is kept in memory meanwhile.
+    let end = tokio::time::Instant::now() + WHOLE * idle;
     while let Some(chunk) = next_chunk(&mut body, idle).await {
+        if tokio::time::Instant::now() > end {
+            return Err(req::GPH_006.into());
+        }
         // A body that ends early is not JSON of any form; nobody is there to read the answer.
         bytes.extend_from_slice(&chunk.map_err(|_| Problem::from(req::GPH_006))?);
         if let Err(too_large) = demand(bytes.len() <= MAX_BODY, req::GPH_007) {

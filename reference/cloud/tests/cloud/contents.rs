@@ -93,7 +93,7 @@ async fn uploads_wait_a_day_for_more() {
 }
 
 /// A body that brings a byte now and then, and never ends.
-fn dripping() -> reqwest::Body {
+pub(crate) fn dripping() -> reqwest::Body {
     struct Drip(tokio::time::Interval);
     impl hyper::body::Body for Drip {
         type Data = axum::body::Bytes;
