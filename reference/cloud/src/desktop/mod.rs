@@ -20,7 +20,7 @@ mod session;
 mod spool;
 
 use std::future::ready;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use axum::middleware::{from_fn, map_request};
 use axum::routing::{any, get, post};
 
 use self::graph::Graph;
+use self::spool::Spools;
 use crate::extract::within;
 use crate::state::Clock;
 
@@ -46,14 +47,14 @@ pub(crate) struct Settings {
 #[derive(Clone)]
 pub(crate) struct Desktop {
     graph: Graph,
-    spool: Arc<Path>,
+    spools: Spools,
     body_idle: Duration,
 }
 
 /// The pages. `services` is where their requests go.
 pub(crate) fn router(services: Router, settings: Settings) -> Router {
     let graph = Graph::new(services, settings.clock);
-    let desktop = Desktop { graph, spool: settings.spool.into(), body_idle: settings.body_idle };
+    let desktop = Desktop { graph, spools: Spools::new(settings.spool), body_idle: settings.body_idle };
 
     let folder = |path: &str| format!("/desktop/folders/{{folder}}/{path}");
     let pages = Router::new()

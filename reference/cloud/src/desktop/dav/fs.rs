@@ -1,7 +1,6 @@
 //! The folders of a person as the file system that `dav-server` wants. One is made for each request.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +21,7 @@ use super::xml::is_flat;
 use crate::desktop::failure::Failure;
 use crate::desktop::files::{Content, Entry, Folder, Node, Person, Tree, component, is_within, parent};
 use crate::desktop::graph::{Call, Client};
-use crate::desktop::spool::Spool;
+use crate::desktop::spool::{Spool, Spools};
 use crate::extract::next_chunk;
 
 /// The year 10000, in seconds since 1970: the dates of HTTP have four digits for a year, and who writes others panics.
@@ -35,7 +34,7 @@ pub(super) struct Drive(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) client: Client,
     person: Person,
-    pub(super) spool: Arc<Path>,
+    pub(super) spools: Spools,
     /// Held by who makes a folder: clients make one several times at once, and folders may have the same name.
     making: Arc<Mutex<()>>,
     /// Read when they are needed.
@@ -60,8 +59,8 @@ pub(super) enum Place {
 }
 
 impl Drive {
-    pub(super) fn new(client: Client, person: Person, spool: Arc<Path>, making: Arc<Mutex<()>>) -> Self {
-        Self(Arc::new(Inner { client, person, spool, making, seen: Mutex::default() }))
+    pub(super) fn new(client: Client, person: Person, spools: Spools, making: Arc<Mutex<()>>) -> Self {
+        Self(Arc::new(Inner { client, person, spools, making, seen: Mutex::default() }))
     }
 }
 
@@ -123,9 +122,9 @@ impl Inner {
         }
         demand_directory(tree, parent(&path))?;
         checked(&path)?;
-        let spool = Spool::new(&self.spool).await.map_err(refused)?;
+        let spool = Spool::new(&self.spools, &self.person).await.map_err(refused)?;
         drop(seen);
-        let mut file = Writer::new(inner.clone(), folder, path, spool, self.person.quota);
+        let mut file = Writer::new(inner.clone(), folder, path, spool);
         if node.is_none() && !options.truncate {
             file.flush().await?; // a lock of what does not exist makes an empty file, and does not write to it
         }
@@ -214,7 +213,7 @@ impl Inner {
         if !answer.status().is_success() {
             return Err(FsError::NotFound);
         }
-        let mut spool = Spool::new(&self.spool).await.map_err(refused)?;
+        let mut spool = Spool::new(&self.spools, &self.person).await.map_err(refused)?;
         let mut body = answer.into_body();
         while let Some(piece) = next_chunk(&mut body, Duration::MAX).await {
             let piece = piece.map_err(|_| FsError::GeneralFailure)?;

@@ -143,9 +143,9 @@ impl Dav {
             let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.entry(person.user.clone()).or_insert_with(MemLs::new).clone()
         };
-        let (spool, making) = (self.desktop.spool.clone(), self.shared.making.clone());
+        let (spools, making) = (self.desktop.spools.clone(), self.shared.making.clone());
         let principal = person.name.clone();
-        let drive = Drive::new(client, person, spool, making);
+        let drive = Drive::new(client, person, spools, making);
         let handler = DavHandler::builder()
             .strip_prefix("/dav")
             .locksystem(locks)
