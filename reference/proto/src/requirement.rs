@@ -236,6 +236,8 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_067 = "GPH-067", "none", Peer;
+    GPH_068 = "GPH-068", "none", Peer;
     GPH_070 = "GPH-070", "not-subscribable", Peer;
     GPH_071 = "GPH-071", "queue-gone", Peer;
     GPH_072 = "GPH-072", "none", Peer;

@@ -13,6 +13,7 @@ pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod news;
 pub(crate) mod options;
+pub(crate) mod page;
 pub(crate) mod pair;
 pub(crate) mod paths;
 pub(crate) mod poll;

@@ -11,7 +11,7 @@ use super::devices::{Device, DeviceState, Endpoint};
 use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
-use super::{Store, StoreError};
+use super::{Span, Store, StoreError};
 use crate::graph::access::Need;
 use crate::state::new_id;
 
@@ -130,9 +130,9 @@ async fn invitations_and_contacts_have_an_end() {
     };
     let invitation = invite(1).await.unwrap();
     refused(invite(9).await, req::GPH_088);
-    assert_eq!(store.invitations_for(bob, UnixTime(9)).await.unwrap().len(), 1);
-    assert!(store.invitations_for(bob, UnixTime(10)).await.unwrap().is_empty());
-    assert!(store.invitations_to(folder, UnixTime(10)).await.unwrap().is_empty());
+    assert_eq!(store.invitations_for(bob, UnixTime(9), Span::all()).await.unwrap().len(), 1);
+    assert!(store.invitations_for(bob, UnixTime(10), Span::all()).await.unwrap().is_empty());
+    assert!(store.invitations_to(folder, UnixTime(10), Span::all()).await.unwrap().is_empty());
     assert!(store.accept(at(bob, 10), invitation.id, "a".into()).await.unwrap().is_none());
     assert!(!store.decline(at(bob, 10), invitation.id).await.unwrap());
     invite(10).await.unwrap();
