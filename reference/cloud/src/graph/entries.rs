@@ -183,6 +183,9 @@ fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value 
     if entry.kind == Kind::File {
         body["size"] = entry.size.into();
         body["hash"] = entry.hash.clone().into();
+        if let Some(hash) = entry.hash.as_ref().filter(|_| !deviates(req::GPH_103)) {
+            body["links"]["media"] = format!("{}/{hash}", paths::all_media(folder)).into(); // GPH-103
+        }
         body["cloud"] = content.map(Content::name).into();
     }
     if let Some(modified) = entry.attributes.modified {

@@ -1,6 +1,7 @@
 //! The graph service (`spec/graph.md`).
 
 pub(crate) mod access;
+pub(crate) mod batch;
 pub(crate) mod claim;
 pub(crate) mod contacts;
 pub(crate) mod devices;

@@ -14,7 +14,7 @@ use super::invitations::NewInvitation;
 use super::races::{self, who};
 use super::{Span, Store, StoreError};
 use crate::config;
-use crate::graph::access::Need;
+use crate::graph::access::{FolderRight, Need, WriteEntries};
 use crate::state::{OsEntropy, new_id};
 
 const BYTES: &str = "LOCALE 'C'";
@@ -111,7 +111,7 @@ async fn writers_of_one_row_from_two_processes() {
                 deleted: false,
                 etag: "a".into(),
             };
-            let (store, by) = (store.clone(), Need::WRITE_ENTRY.by(who(user)));
+            let (store, by) = (store.clone(), WriteEntries::NEED.by(who(user)));
             writing.spawn(async move { store.put_entry(folder, entry, None, by).await });
         }
     }

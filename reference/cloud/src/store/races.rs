@@ -12,7 +12,7 @@ use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
 use super::{Span, Store, StoreError};
-use crate::graph::access::Need;
+use crate::graph::access::{ControlFolder, FolderRight, Need, WriteEntries};
 use crate::state::new_id;
 
 #[track_caller]
@@ -90,7 +90,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(who(bob)))
+        store.put_entry(folder, entry, None, WriteEntries::NEED.by(who(bob)))
     };
     refused(put().await, req::GPH_014);
 
@@ -102,8 +102,8 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     // A device that was revoked.
     let row =
         Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
-    refused(store.change_folder(row, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
-    refused(store.remove_folder(folder, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
+    refused(store.change_folder(row, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
+    refused(store.remove_folder(folder, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     join(bob, "bob").await;
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
