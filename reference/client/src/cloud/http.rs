@@ -92,6 +92,20 @@ impl Cloud {
         Ok(format!("MeshTicket {}", session.set_for(resource)))
     }
 
+    /// All items of a collection, page after page (GPH-067).
+    pub(super) async fn list(&self, path: &str, resource: &str) -> Result<Vec<Value>> {
+        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(link) = next {
+            let mut body = self.call(Method::GET, &link, None, resource).await?.body;
+            let Value::Array(items) = body["items"].take() else {
+                return Err(unexpected(&format!("GET {link}"), "there are no items"));
+            };
+            all.extend(items);
+            next = body["links"]["next"].as_str().filter(|link| link.starts_with('/')).map(Into::into);
+        }
+        Ok(all)
+    }
+
     /// One request.
     pub(super) async fn send(
         &self,
@@ -152,13 +166,7 @@ impl Cloud {
 
 pub(super) async fn problem(what: String, response: Response) -> Error {
     let status = response.status().as_u16();
-    let body: Value = response.json().await.unwrap_or_default();
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let error = text("type").strip_prefix("urn:meshproof:error:").map(str::to_owned);
-    match error {
-        Some(error) => Problem { status, error, requirement: text("requirement"), what }.into(),
-        None => unexpected(&what, &format!("status {status} without a problem document (GPH-008)")),
-    }
+    Problem::read(what, status, &response.json().await.unwrap_or_default())
 }
 
 pub(super) fn unexpected(what: &str, why: &str) -> Error {
