@@ -74,24 +74,16 @@ impl Cloud {
     pub async fn write_entries(&self, folder: Id, writes: &[EntryWrite]) -> Result<Vec<Result<()>>> {
         let (path, batch) = (self.folder_path(folder).await?, self.below_root("batch").await?);
         let mut results = Vec::new();
-        let mut parts = writes.iter().map(|write| part(&path, write)).peekable();
-        while parts.peek().is_some() {
-            let (mut some, mut bytes) = (Vec::new(), 0);
-            while let Some(part) = parts.next_if(|part| {
-                some.is_empty() || (some.len() < MOST_PARTS && bytes + part.to_string().len() <= MOST_BYTES)
-            }) {
-                bytes += part.to_string().len();
-                some.push(part);
-            }
-            let body = json!({ "parts": some });
+        for parts in batches(&path, writes) {
+            let body = json!({ "parts": parts });
             let answer = self.raw(&path, |http| http.post(self.at(&batch)).json(&body)).await?;
             let bad = |why: &str| unexpected(&format!("POST {batch}"), why);
             let answer: Value = answer.json().await.map_err(|error| bad(&error.to_string()))?;
             let items = items(&answer)?;
-            if items.len() != some.len() {
+            if items.len() != parts.len() {
                 return Err(bad("there is not one answer to each part"));
             }
-            results.extend(some.iter().zip(items).map(|(part, item)| outcome(part, item)));
+            results.extend(parts.iter().zip(items).map(|(part, item)| outcome(part, item)));
         }
         Ok(results)
     }
@@ -129,6 +121,24 @@ impl Cloud {
             }
         }
     }
+}
+
+/// The parts of as many batches as it takes.
+fn batches(folder: &str, writes: &[EntryWrite]) -> Vec<Vec<Value>> {
+    let (mut batches, mut bytes): (Vec<Vec<Value>>, usize) = (Vec::new(), 0);
+    for write in writes {
+        let part = part(folder, write);
+        let size = part.to_string().len();
+        match batches.last_mut().filter(|last| last.len() < MOST_PARTS && bytes + size <= MOST_BYTES) {
+            Some(last) => last.push(part),
+            None => {
+                batches.push(vec![part]);
+                bytes = 0;
+            }
+        }
+        bytes += size;
+    }
+    batches
 }
 
 fn part(folder: &str, write: &EntryWrite) -> Value {

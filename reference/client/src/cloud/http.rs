@@ -7,6 +7,7 @@ use meshproof_proto::requirement as req;
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::Value;
 
+use super::session::MESH;
 use super::{Cloud, Problem, Session};
 use crate::error::{Error, Result};
 
@@ -70,9 +71,7 @@ impl Cloud {
         resource: &str,
     ) -> Result<Answer> {
         let mut session = self.session.lock().await;
-        if session.ends_soon() || !session.has(resource) {
-            self.renew(&mut session).await?;
-        }
+        self.cover(resource, &mut session).await?;
         let rights = Rights::Resource(resource);
         match self.send_if(method.clone(), path, body, etag, rights, &mut session).await {
             Err(error) if error.requirement() == Some(req::TKT_031) => {
@@ -83,12 +82,26 @@ impl Cloud {
         }
     }
 
+    /// Sees to it that the tickets are good for a while, and that one is for `resource` if there can be one.
+    async fn cover(&self, resource: &str, session: &mut Session) -> Result<()> {
+        if session.ends_soon() {
+            self.renew(session).await?;
+        }
+        if !session.has(resource) && resource != MESH {
+            // A folder that came later, or one of more than the first tickets hold (graph.md, section 4.2).
+            let path = format!("{resource}/ticket");
+            let given = self.send(Method::POST, &path, None, Rights::Resource(MESH), session).await;
+            if let Ok(given) = given {
+                given.body["ticket"].as_str().into_iter().for_each(|ticket| session.add(ticket));
+            }
+        }
+        if session.has(resource) { Ok(()) } else { self.renew(session).await }
+    }
+
     /// The tickets for `resource`, as they go into a request that is sent by itself.
     pub(super) async fn tickets(&self, resource: &str) -> Result<String> {
         let mut session = self.session.lock().await;
-        if session.ends_soon() || !session.has(resource) {
-            self.renew(&mut session).await?;
-        }
+        self.cover(resource, &mut session).await?;
         Ok(format!("MeshTicket {}", session.set_for(resource)))
     }
 

@@ -132,10 +132,17 @@ impl Cloud {
         }
         let broke =
             |error: reqwest::Error| Error::Cloud(format!("the download broke off: {}", chain(&error)));
-        while let Some(bytes) = answer.chunk().await.map_err(broke)? {
-            file.write_all(&bytes).await.map_err(Error::io("writing", Path::new("the download")))?;
-        }
-        file.flush().await.map_err(Error::io("writing", Path::new("the download")))
+        let ended = loop {
+            match answer.chunk().await {
+                Ok(Some(bytes)) => {
+                    file.write_all(&bytes).await.map_err(Error::io("writing", Path::new("the download")))?;
+                }
+                ended => break ended,
+            }
+        };
+        // Writes go on behind our back: how long the file is tells where to go on, only when they have ended.
+        file.flush().await.map_err(Error::io("writing", Path::new("the download")))?;
+        ended.map(drop).map_err(broke)
     }
 
     /// The upload of these bytes that is unfinished, or a new one; with how many are kept.
