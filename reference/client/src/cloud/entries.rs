@@ -129,14 +129,14 @@ fn batches(folder: &str, writes: &[EntryWrite]) -> Vec<Vec<Value>> {
     for write in writes {
         let part = part(folder, write);
         let size = part.to_string().len();
-        match batches.last_mut().filter(|last| last.len() < MOST_PARTS && bytes + size <= MOST_BYTES) {
-            Some(last) => last.push(part),
-            None => {
-                batches.push(vec![part]);
-                bytes = 0;
-            }
+        if batches.last().is_none_or(|last| last.len() == MOST_PARTS || bytes + size > MOST_BYTES) {
+            batches.push(Vec::new());
+            bytes = 0;
         }
         bytes += size;
+        if let Some(last) = batches.last_mut() {
+            last.push(part);
+        }
     }
     batches
 }
