@@ -103,8 +103,8 @@ pub(crate) async fn not_here() -> Problem {
 impl Part {
     /// The request that the part stands for, with the tickets of the batch.
     fn request(self, batch: &HeaderMap) -> Result<Request<Body>, Problem> {
-        let uri = Some(&self.href).filter(|href| href.starts_with('/')).and_then(|href| href.parse().ok());
-        let uri: Uri = uri.ok_or(req::GPH_006)?;
+        let uri: Option<Uri> = is_path(&self.href).then(|| self.href.parse().ok()).flatten();
+        let uri = uri.ok_or(req::GPH_006)?;
         let mut request = Request::new(Body::empty());
         *request.method_mut() = self.method.into();
         *request.uri_mut() = uri;
@@ -135,6 +135,12 @@ impl From<Verb> for Method {
             Verb::Delete => Self::DELETE,
         }
     }
+}
+
+/// A path with its query, as RFC 3986 spells them.
+fn is_path(href: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"._~!$&'()*+,;=:@%/?-".contains(&b);
+    href.starts_with('/') && href.bytes().all(fits)
 }
 
 /// An answer as an item of the batch's, and how many bytes its body has.

@@ -34,6 +34,7 @@ pub(super) fn checks() -> Vec<Check> {
                 json!({}),
                 json!([{"method": "HEAD", "href": "/mesh"}]),
                 json!([{"method": "GET", "href": "mesh"}]),
+                json!([{"method": "GET", "href": "/mesh/de vices"}]),
                 json!([{"method": "GET", "href": "https://elsewhere.example/mesh"}]),
                 json!([{"method": "GET", "href": "/mesh", "headers": {"accept": "*/*"}}]),
                 json!([{"method": "GET", "href": "/mesh", "if_match": null}]),

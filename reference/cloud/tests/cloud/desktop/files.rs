@@ -82,6 +82,22 @@ async fn more_files_than_a_page_of_the_graph_has() {
     for n in 0..1_100 {
         page.has(&format!(">directory-{n}<"));
     }
+
+    // Others change something: the pages ask only for that, and show all.
+    let change = |n: u32, path: &str| {
+        let href = format!("{entries}/{n:032x}");
+        let body = json!({"path": path, "kind": "directory", "version": {}});
+        json!({"method": "PUT", "href": href, "if_match": "*", "body": body})
+    };
+    let gone = json!({"method": "DELETE", "href": format!("{entries}/{:032x}", 8), "if_match": "*"});
+    let parts = [change(7, "another-name"), gone];
+    session.post("/mesh/batch", json!({ "parts": parts })).await.is(200);
+    let page = browser.get(&folder).await;
+    page.has(">another-name<").lacks(">directory-7<").lacks(">directory-8<").has(">directory-9<");
+
+    // What was read for one is not shown to another.
+    let other = Browser::of(&world, "bob").await;
+    other.get(&folder).await.is(404);
 }
 
 #[tokio::test]
