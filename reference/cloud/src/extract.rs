@@ -122,7 +122,8 @@ impl FromRequest<App> for NoBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let bytes = read_body(request, app).await?;
-        demand(matches!(bytes.trim_ascii(), b"" | b"{}"), req::GPH_006)?;
+        let object = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes);
+        demand(bytes.is_empty() || object.is_ok_and(|members| members.is_empty()), req::GPH_006)?;
         Ok(Self)
     }
 }

@@ -236,6 +236,8 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_067 = "GPH-067", "none", Peer;
+    GPH_068 = "GPH-068", "none", Peer;
     GPH_070 = "GPH-070", "not-subscribable", Peer;
     GPH_071 = "GPH-071", "queue-gone", Peer;
     GPH_072 = "GPH-072", "none", Peer;
@@ -257,7 +259,14 @@ requirements! {
     GPH_092 = "GPH-092", "no-such-node", Peer;
     GPH_093 = "GPH-093", "too-many-contacts", Peer;
     GPH_094 = "GPH-094", "not-authorised", Peer;
+    GPH_095 = "GPH-095", "none", Peer;
+    GPH_097 = "GPH-097", "batch-too-large", Message;
+    GPH_098 = "GPH-098", "batch-full", Peer;
+    GPH_099 = "GPH-099", "not-in-batch", Peer;
     GPH_100 = "GPH-100", "none", Peer;
+    GPH_101 = "GPH-101", "batch-stopped", Peer;
+    GPH_102 = "GPH-102", "none", Peer;
+    GPH_103 = "GPH-103", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
 
     // spec/storage.md

@@ -11,6 +11,7 @@
 mod assets;
 #[cfg(feature = "webdav")]
 mod dav;
+mod entries;
 mod failure;
 mod files;
 mod graph;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::changes::{Log, Verb, Who};
 use super::devices::{self, DeviceState};
 use super::folders;
-use super::{Row, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values};
 use crate::account::issue::actions_of;
 use crate::graph::paths;
 
@@ -56,9 +56,14 @@ const COLUMNS: &str = "SELECT m.user_id, coalesce(u.name, ''), m.role, m.etag FR
 
 impl Store {
     /// The members of a folder.
-    pub(crate) async fn members(&self, folder: Id) -> Result<Vec<Member>, StoreError> {
-        let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.user_id");
-        self.read(move |sql| sql.all(&select, values![folder], member)).await
+    pub(crate) async fn members(
+        &self,
+        folder: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<Member>, StoreError> {
+        let select =
+            format!("{COLUMNS} WHERE m.folder_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![folder, &after, most], member)).await
     }
 
     /// One member.

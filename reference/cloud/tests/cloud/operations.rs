@@ -217,8 +217,11 @@ async fn metrics_and_health() {
         let response = reqwest::get(format!("{base}{path}")).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     };
-    let ann = world.user("ann").await;
+    let mut ann = world.user("ann").await;
     ann.get("/mesh").await.is(200);
+    let photos = ann.folder(json!({"name": "Photos"})).await;
+    let hash = put(&ann, &photos, 0).await;
+    ann.get(&format!("{photos}/media/{hash}")).await.is(200);
     world.get("/mesh").await.refused(401, "GPH-001");
     let folder = "/mesh/objects/0123456789abcdef0123456789abcdef";
     ann.get(folder).await.refused(403, "GPH-002");
@@ -233,6 +236,10 @@ async fn metrics_and_health() {
         "meshd_request_seconds_count{method=\"POST\",route=\"/identity/token\"} ",
         "meshd_refusals_total{requirement=\"GPH-001\"} ",
         "meshd_store_seconds_bucket{operation=\"write\",le=\"+Inf\"} ",
+        "meshd_blob_seconds_count{operation=\"keep\"} ",
+        "meshd_blob_seconds_count{operation=\"write\"} ",
+        "meshd_blob_seconds_count{operation=\"open\"} ",
+        "meshd_blob_seconds_count{operation=\"read\"} ",
         "meshd_tickets_issued_total ",
         "meshd_tickets_verified_total ",
     ] {
@@ -242,6 +249,15 @@ async fn metrics_and_health() {
             "{wanted}\n{text}"
         );
     }
+    let queue = ann.post("/mesh/queues", json!({})).await.headers["location"].to_str().unwrap().to_owned();
+    let poll = format!("{queue}?wait=60");
+    let ends = async {
+        while get("/metrics").await.1.contains("meshd_polls_waiting 0") {
+            tokio::task::yield_now().await;
+        }
+        ann.send(Method::DELETE, &queue, None, None).await.is(204);
+    };
+    tokio::join!(ann.get(&poll), ends).0.refused(410, "GPH-071");
     // Names and identifiers of people's things are not labels.
     assert!(!text.contains("ann") && !text.contains("0123456789abcdef"), "{text}");
 
