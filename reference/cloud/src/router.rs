@@ -27,7 +27,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/password", put(identity::change::put))
         .route("/identity/sessions", get(identity::sessions::list))
         .route("/identity/sessions/{session}", delete(identity::sessions::delete))
-        .merge(identity::federated::routes());
+        .merge(identity::federated::routes())
+        .merge(identity::passkeys::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))

@@ -1,7 +1,7 @@
 //! The identity service: finds out who somebody is, and gives out a token (`spec/identity.md`).
 //!
 //! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), OpenID Connect
-//! (`federated/`). All end in [`sessions::begin`].
+//! (`federated/`), passkeys (`passkeys/`). All end in [`sessions::begin`].
 
 pub(crate) mod change;
 #[cfg(feature = "oidc")]
@@ -9,6 +9,7 @@ pub(crate) mod federated;
 #[cfg(not(feature = "oidc"))]
 #[path = "without_federated.rs"]
 pub(crate) mod federated;
+pub(crate) mod passkeys;
 pub(crate) mod password;
 pub(crate) mod sessions;
 pub(crate) mod throttle;
@@ -35,6 +36,7 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
         items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
     }
     items.extend(app.federated.items());
+    items.extend(passkeys::item(&app));
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
 }
 

@@ -5,6 +5,7 @@
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
 mod backup;
+pub(crate) mod ceremonies;
 pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod contacts;
@@ -18,6 +19,7 @@ pub(crate) mod issuer_keys;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
+pub(crate) mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(all(test, feature = "postgres"))]
@@ -56,6 +58,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_account.sql"),
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
+    include_str!("migrations/0009_passkeys.sql"),
 ];
 
 /// How long a store that works may take to begin a write.
