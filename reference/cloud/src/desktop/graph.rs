@@ -75,8 +75,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(String, u64), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/token").json(body);
-        let answer = Answer::of(self.send(&call, None, visitor).await?).await?;
+        self.begin(Call::new(Method::POST, "/identity/token").json(body), visitor).await
+    }
+
+    /// The token that a call begins a session with, and the seconds that it lives.
+    pub(crate) async fn begin(&self, call: Call, visitor: &Visitor) -> Result<(String, u64), Failure> {
+        let answer = self.ask(call, visitor).await?;
         let token = answer.body["token"].as_str().ok_or_else(|| Failure::broken("there is no token"))?;
         Ok((token.to_owned(), answer.body["expires_in"].as_u64().unwrap_or_default()))
     }
@@ -89,8 +93,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/users").json(body);
-        Answer::of(self.send(&call, None, visitor).await?).await.map(drop)
+        self.ask(Call::new(Method::POST, "/identity/users").json(body), visitor).await.map(drop)
+    }
+
+    /// Asks for something that needs no authorisation.
+    pub(crate) async fn ask(&self, call: Call, visitor: &Visitor) -> Result<Answer, Failure> {
+        Answer::of(self.send(&call, None, visitor).await?).await
     }
 
     /// The clock reading.

@@ -1,4 +1,4 @@
-//! A person's own sessions and password.
+//! A person's own sessions, passkeys and password.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -7,6 +7,7 @@ use axum::response::Response;
 use meshproof_proto::codec::Id;
 use serde_json::{Value, json};
 
+use super::passkeys::Passkeys;
 use super::{Done, Refusal, Shell, go, html, moment};
 use crate::desktop::failure::Failure;
 use crate::desktop::files::Person;
@@ -19,6 +20,7 @@ struct Account {
     shell: Shell,
     name: String,
     sessions: Vec<Row>,
+    passkeys: Option<Passkeys>,
 }
 
 /// A session, as it is listed.
@@ -49,8 +51,9 @@ pub(crate) async fn get(session: Session, Query(done): Query<Done>) -> Result<Re
     let items = listed.body["items"].as_array().into_iter().flatten();
     let mut sessions: Vec<Row> = items.map(Row::of).collect();
     sessions.sort_by_key(|row| !row.is_current);
+    let passkeys = Passkeys::of(&session).await?;
     let shell = Shell::of("Your account", &session, &person).after(&done);
-    html(&Account { shell, name: person.name, sessions })
+    html(&Account { shell, name: person.name, sessions, passkeys })
 }
 
 /// Ends a session: this one or another.

@@ -88,7 +88,8 @@ pub(crate) fn routes() -> Router<App> {
 /// The item of `/identity/providers`.
 pub(crate) fn item(app: &App) -> Option<Value> {
     let links = json!({ "challenge": "/identity/passkeys/challenge", "token": "/identity/passkeys/token" });
-    RelyingParty::of(app).map(|_| json!({ "name": WAY.provider, "kind": "passkey", "links": links }))
+    let item = |party: RelyingParty| json!({ "name": WAY.provider, "kind": "passkey", "origin": party.origin, "links": links });
+    RelyingParty::of(app).map(item)
 }
 
 /// The passkeys of the user.
