@@ -148,8 +148,8 @@ fn bytes(bytes: &[u8]) -> Vec<u8> {
 fn head(major: u8, length: usize) -> Vec<u8> {
     match u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes() {
         [0, low] if low < 24 => vec![major | low],
-        [0, low] => vec![major | 24, low],
-        [high, low] => vec![major | 25, high, low],
+        [0, low] => vec![major | 0x18, low],
+        [high, low] => vec![major | 0x19, high, low],
     }
 }
 

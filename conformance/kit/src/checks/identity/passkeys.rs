@@ -201,8 +201,11 @@ const SIGN_INS: [(&str, &str, &str, Change); 8] = [
     ("unverified", "IDN-053", "a person who was not recognised", |it| it.flags = USER_PRESENT),
 ];
 
+/// Changes a request.
+type Alteration = fn(&mut Value);
+
 /// What is altered in a sign-in after it was signed.
-const ALTERATIONS: [(&str, &str, fn(&mut Value)); 3] = [
+const ALTERATIONS: [(&str, &str, Alteration); 3] = [
     ("signature", "a signature with its last bit flipped", |body| {
         alter(body, "signature", |bytes| *bytes.last_mut().unwrap_or(&mut 0) ^= 1);
     }),
@@ -221,7 +224,7 @@ const REGISTRATIONS: [(&str, &str, &str, Change); 7] = [
     }),
     ("type", "IDN-051", "a registration with client data of a sign-in", |it| it.kind = "webauthn.get"),
     ("origin", "IDN-051", "a registration on a page elsewhere", |it| {
-        it.origin = "https://mesh.example".into()
+        it.origin = "https://mesh.example".into();
     }),
     ("cross-origin", "IDN-051", "a registration in a frame", |it| it.cross_origin = true),
     ("rp-id", "IDN-052", "a registration for another RP ID", |it| it.rp_id = "mesh.example".into()),
