@@ -19,6 +19,7 @@ use tower::ServiceExt as _;
 
 use super::failure::Failure;
 use super::spool::Spooled;
+use crate::source::FromDrive;
 use crate::state::Clock;
 
 /// The resource that governs the mesh and its devices (`spec/graph.md`, section 4.2).
@@ -120,6 +121,9 @@ impl Graph {
         if let Some(peer) = visitor.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
+        if visitor.is_drive {
+            request.extensions_mut().insert(FromDrive);
+        }
         for (name, value) in &visitor.fields {
             request.headers_mut().append(name, value.clone());
         }
@@ -146,6 +150,7 @@ impl Graph {
 pub(crate) struct Visitor {
     peer: Option<SocketAddr>,
     fields: HeaderMap,
+    is_drive: bool,
 }
 
 impl Visitor {
@@ -153,7 +158,14 @@ impl Visitor {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
         let kept = [USER_AGENT, HeaderName::from_static("x-forwarded-for")];
         let all = kept.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-        Self { peer, fields: all.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        let fields = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { peer, fields, is_drive: false }
+    }
+
+    /// The same at the network drive, where app passwords sign in.
+    #[cfg(feature = "webdav")]
+    pub(crate) fn of_drive(self) -> Self {
+        Self { is_drive: true, ..self }
     }
 }
 

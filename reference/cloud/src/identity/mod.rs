@@ -3,6 +3,7 @@
 //! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), OpenID Connect
 //! (`federated/`), passkeys (`passkeys/`). All end in [`sessions::begin`].
 
+pub(crate) mod app_passwords;
 pub(crate) mod change;
 #[cfg(feature = "oidc")]
 pub(crate) mod federated;
@@ -27,6 +28,7 @@ use crate::state::App;
 pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
     provider: "password",
     class: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+    app_password: None,
 };
 
 /// `GET /identity/providers`: how people may sign in here (IDN-035).

@@ -4,6 +4,7 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod app_passwords;
 mod backup;
 pub(crate) mod ceremonies;
 pub(crate) mod challenges;
@@ -59,6 +60,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
     include_str!("migrations/0009_passkeys.sql"),
+    include_str!("migrations/0010_app_passwords.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

@@ -1,5 +1,6 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
+mod app_passwords;
 mod authenticator;
 mod changes;
 mod common;

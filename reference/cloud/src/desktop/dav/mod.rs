@@ -84,7 +84,7 @@ pub(super) fn router(desktop: Desktop) -> Router {
 
 async fn serve(State(dav): State<Dav>, request: Request) -> Response {
     let credentials = basic(request.headers());
-    let visitor = Visitor::of(request.headers(), request.extensions());
+    let visitor = Visitor::of(request.headers(), request.extensions()).of_drive();
     let mut response = match dav.sign_in(credentials, visitor).await {
         Ok((client, person)) => dav.handle(client, person, request).await,
         Err(Failure::Broken) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

@@ -40,8 +40,11 @@ use crate::store::ceremonies::Ceremony;
 use crate::store::passkeys::Passkey;
 
 /// By passkey. SAML has no class for it.
-const WAY: Way<'static> =
-    Way { provider: "passkey", class: "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified" };
+const WAY: Way<'static> = Way {
+    provider: "passkey",
+    class: "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified",
+    app_password: None,
+};
 
 /// How long a person may take, in seconds (IDN-049).
 const LIFETIME: u64 = 300;
