@@ -247,6 +247,15 @@ async def passkey(url, page, see, faults):
     await page.run(use)
     await page.until(f"{said}.startsWith('There is a passkey')")
 
+    # A password for a program is shown once.
+    await page.run("document.querySelector('#program').value = 'rclone'")
+    await page.then("document.querySelector('form[action$=app-passwords] button').click()")
+    if await page.run("document.querySelector('#made').textContent.length") != 32:
+        faults.append("the password for a program is not shown")
+    await see("account-app-password")
+    await page.then("document.querySelector('form.who a').click()")
+    if await page.run("document.querySelector('#made') !== null || !document.body.textContent.includes('rclone')"):
+        faults.append("the password for a program is shown again, or not listed")
     await page.then("document.querySelector('form.who button').click()")
     await page.call("WebAuthn.setUserVerified", authenticatorId=device, isUserVerified=False)
     await page.run(use)

@@ -21,7 +21,10 @@ async fn they_are_shown_once_and_are_no_passwords() {
     let made = make(&world, &ann.token, "rclone").await;
     let (password, path) = (made.is(201).text("password"), made.body["links"]["self"].as_str().unwrap());
     assert_eq!((password.len(), made.headers["location"].to_str().unwrap()), (32, path));
-    world.post("/identity/token", json!({ "name": "ann", "password": password })).await.refused(401, "IDN-002");
+    world
+        .post("/identity/token", json!({ "name": "ann", "password": password }))
+        .await
+        .refused(401, "IDN-002");
     bearer(&world, Method::POST, "/tickets", &password).await.refused(401, "IDN-007");
 
     let list = async |token: &str| bearer(&world, Method::GET, "/identity/app-passwords", token).await.body;

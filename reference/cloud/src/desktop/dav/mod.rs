@@ -17,7 +17,7 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use base64::Engine as _;
@@ -31,7 +31,7 @@ use self::fs::Drive;
 use super::Desktop;
 use super::failure::Failure;
 use super::files::Person;
-use super::graph::{Client, Visitor};
+use super::graph::{Call, Client, Visitor};
 use crate::extract::next_chunk;
 
 /// A token is not used any more when it lives less than this, in seconds.
@@ -121,9 +121,15 @@ impl Dav {
         };
         if let Some(token) = kept {
             let client = graph.client(&token, visitor.clone());
-            match Person::of(&client).await {
-                Err(Failure::SignedOut) => {} // the session was ended elsewhere: the password may be good still
-                found => return Ok((client, found?)),
+            // The session may have been ended elsewhere. Its tickets live on for minutes, and a password that was
+            // removed is to open nothing from that moment on.
+            match client.call_identity(Call::new(Method::GET, "/identity/app-passwords")).await {
+                Err(Failure::SignedOut) => {} // the password may be good still
+                Err(failure) => return Err(failure),
+                Ok(_) => {
+                    let person = Person::of(&client).await?;
+                    return Ok((client, person));
+                }
             }
         }
         let (text, seconds) = graph.sign_in(&name, &password, &visitor).await?;
