@@ -25,9 +25,15 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
         .route("/identity/providers", get(identity::providers))
         .route("/identity/password", put(identity::change::put))
+        .route(
+            "/identity/app-passwords",
+            get(identity::app_passwords::list).post(identity::app_passwords::post),
+        )
+        .route("/identity/app-passwords/{app_password}", delete(identity::app_passwords::delete))
         .route("/identity/sessions", get(identity::sessions::list))
         .route("/identity/sessions/{session}", delete(identity::sessions::delete))
-        .merge(identity::federated::routes());
+        .merge(identity::federated::routes())
+        .merge(identity::passkeys::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))

@@ -197,6 +197,17 @@ requirements! {
     IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
     IDN_045 = "IDN-045", "identity-linked", Peer;
     IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_049 = "IDN-049", "passkey-failed", Peer;
+    IDN_050 = "IDN-050", "passkey-failed", Peer;
+    IDN_051 = "IDN-051", "passkey-failed", Peer;
+    IDN_052 = "IDN-052", "passkey-failed", Peer;
+    IDN_053 = "IDN-053", "passkey-failed", Peer;
+    IDN_054 = "IDN-054", "passkey-failed", Peer;
+    IDN_055 = "IDN-055", "passkey-failed", Peer;
+    IDN_056 = "IDN-056", "passkey-unacceptable", Peer;
+    IDN_057 = "IDN-057", "passkey-failed", Peer;
+    IDN_058 = "IDN-058", "last-sign-in", Peer;
+    IDN_059 = "IDN-059", "no-such-passkey", Peer;
     IDN_060 = "IDN-060", "none", Peer;
     IDN_064 = "IDN-064", "token-rejected", Peer;
 

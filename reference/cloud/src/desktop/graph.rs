@@ -20,6 +20,7 @@ use tower::ServiceExt as _;
 use super::entries::Shelf;
 use super::failure::Failure;
 use super::spool::Spooled;
+use crate::source::FromDrive;
 use crate::state::Clock;
 
 /// The resource that governs the mesh and its devices (`spec/graph.md`, section 4.2).
@@ -77,8 +78,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(String, u64), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/token").json(body);
-        let answer = Answer::of(self.send(&call, None, visitor).await?).await?;
+        self.begin(Call::new(Method::POST, "/identity/token").json(body), visitor).await
+    }
+
+    /// The token that a call begins a session with, and the seconds that it lives.
+    pub(crate) async fn begin(&self, call: Call, visitor: &Visitor) -> Result<(String, u64), Failure> {
+        let answer = self.ask(call, visitor).await?;
         let token = answer.body["token"].as_str().ok_or_else(|| Failure::broken("there is no token"))?;
         Ok((token.to_owned(), answer.body["expires_in"].as_u64().unwrap_or_default()))
     }
@@ -91,8 +96,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/users").json(body);
-        Answer::of(self.send(&call, None, visitor).await?).await.map(drop)
+        self.ask(Call::new(Method::POST, "/identity/users").json(body), visitor).await.map(drop)
+    }
+
+    /// Asks for something that needs no authorisation.
+    pub(crate) async fn ask(&self, call: Call, visitor: &Visitor) -> Result<Answer, Failure> {
+        Answer::of(self.send(&call, None, visitor).await?).await
     }
 
     /// The clock reading.
@@ -113,6 +122,9 @@ impl Graph {
         }
         if let Some(peer) = visitor.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        if visitor.is_drive {
+            request.extensions_mut().insert(FromDrive);
         }
         for (name, value) in &visitor.fields {
             request.headers_mut().append(name, value.clone());
@@ -140,6 +152,7 @@ impl Graph {
 pub(crate) struct Visitor {
     peer: Option<SocketAddr>,
     fields: HeaderMap,
+    is_drive: bool,
 }
 
 impl Visitor {
@@ -147,7 +160,14 @@ impl Visitor {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
         let kept = [USER_AGENT, HeaderName::from_static("x-forwarded-for")];
         let all = kept.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-        Self { peer, fields: all.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        let fields = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { peer, fields, is_drive: false }
+    }
+
+    /// The same at the network drive, where app passwords sign in.
+    #[cfg(feature = "webdav")]
+    pub(crate) fn of_drive(self) -> Self {
+        Self { is_drive: true, ..self }
     }
 }
 

@@ -31,7 +31,7 @@ use self::fs::Drive;
 use super::Desktop;
 use super::failure::Failure;
 use super::files::Person;
-use super::graph::{Client, Visitor};
+use super::graph::{Call, Client, Visitor};
 use crate::extract::{next_chunk, within};
 
 /// A token is not used any more when it lives less than this, in seconds.
@@ -86,7 +86,7 @@ pub(super) fn router(desktop: Desktop) -> Router {
 
 async fn serve(State(dav): State<Dav>, request: Request) -> Response {
     let credentials = basic(request.headers());
-    let visitor = Visitor::of(request.headers(), request.extensions());
+    let visitor = Visitor::of(request.headers(), request.extensions()).of_drive();
     let mut response = match dav.sign_in(credentials, visitor).await {
         Ok((client, person)) => dav.handle(client, person, request).await,
         Err(Failure::Broken) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -123,9 +123,15 @@ impl Dav {
         };
         if let Some(token) = kept {
             let client = graph.client(&token, visitor.clone());
-            match Person::of(&client).await {
-                Err(Failure::SignedOut) => {} // the session was ended elsewhere: the password may be good still
-                found => return Ok((client, found?)),
+            // The session may have been ended elsewhere. Its tickets live on for minutes, and a password that was
+            // removed is to open nothing from that moment on.
+            match client.call_identity(Call::new(Method::GET, "/identity/app-passwords")).await {
+                Err(Failure::SignedOut) => {} // the password may be good still
+                Err(failure) => return Err(failure),
+                Ok(_) => {
+                    let person = Person::of(&client).await?;
+                    return Ok((client, person));
+                }
             }
         }
         let (text, seconds) = graph.sign_in(&name, &password, &visitor).await?;
