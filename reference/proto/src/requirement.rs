@@ -315,6 +315,7 @@ requirements! {
     HSK_013 = "HSK-013", "share", Message;
     HSK_014 = "HSK-014", "mac1", Peer;
     HSK_015 = "HSK-015", "no-common-suite", Peer;
+    HSK_016 = "HSK-016", "none", Peer;
     HSK_017 = "HSK-017", "box1", Peer;
     HSK_018 = "HSK-018", "box1", Peer;
     HSK_019 = "HSK-019", "clock", Peer;
@@ -323,6 +324,7 @@ requirements! {
     HSK_022 = "HSK-022", "ticket-expired", Peer;
     HSK_023 = "HSK-023", "ticket", Peer;
     HSK_024 = "HSK-024", "ticket-key", Peer;
+    HSK_029 = "HSK-029", "self-connection", Peer;
     HSK_030 = "HSK-030", "suite", Peer;
     HSK_031 = "HSK-031", "share", Message;
     HSK_032 = "HSK-032", "box2", Peer;
@@ -334,6 +336,17 @@ requirements! {
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
     HSK_042 = "HSK-042", "ticket-ended", Peer;
+    HSK_043 = "HSK-043", "share", Peer;
+    HSK_044 = "HSK-044", "share", Message;
+    HSK_045 = "HSK-045", "suite-remembered", Peer;
+    HSK_047 = "HSK-047", "none", Peer;
+    HSK_048 = "HSK-048", "unexpected-frame", Peer;
+    HSK_050 = "HSK-050", "cookie", Peer;
+    HSK_051 = "HSK-051", "replay", Peer;
+    HSK_052 = "HSK-052", "busy", Peer;
+    HSK_053 = "HSK-053", "rdv-token", Peer;
+    HSK_054 = "HSK-054", "ticket", Peer;
+    HSK_056 = "HSK-056", "ticket-ended", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;
@@ -346,6 +359,7 @@ requirements! {
     REC_016 = "REC-016", "truncated", Peer;
     REC_017 = "REC-017", "after-close", Peer;
     REC_018 = "REC-018", "dead", Peer;
+    REC_019 = "REC-019", "silent", Peer;
 
     // spec/sync.md
     SYN_001 = "SYN-001", "sync-type", Message;

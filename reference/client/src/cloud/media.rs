@@ -83,6 +83,8 @@ impl Cloud {
         let mut file = options.map_err(failed())?;
         let mut broken = 0;
         loop {
+            // A write of a transfer that broke off may still be under way, and counts.
+            file.flush().await.map_err(failed())?;
             let have = file.metadata().await.map_err(failed())?.len();
             if have >= size {
                 break;

@@ -155,7 +155,7 @@ impl Cloud {
         let about = &answer["device"];
         let key = about["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
         let key = key.and_then(|der| Spki::parse(&der).ok()).ok_or_else(|| bad("there is no key"))?;
-        let target = Target { device, key, ticket };
+        let target = Target::new(device, key, ticket);
         Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]) })
     }
 

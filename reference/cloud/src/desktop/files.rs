@@ -47,6 +47,9 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     /// Whether the cloud takes bytes; otherwise they stay on devices.
     pub(crate) in_cloud: bool,
+    /// The user who made it.
+    #[cfg(feature = "webdav")]
+    pub(crate) creator: String,
     pub(crate) etag: String,
     links: Value,
 }
@@ -103,11 +106,13 @@ impl Folder {
         format!("{}/{hash}", self.link("media"))
     }
 
-    fn read(item: &Value, etag: String) -> Self {
+    pub(crate) fn read(item: &Value, etag: String) -> Self {
         Self {
             id: text(item, "folder"),
             name: text(item, "name"),
             in_cloud: item["storage"] != "p2p",
+            #[cfg(feature = "webdav")]
+            creator: text(item, "creator"),
             etag,
             links: item["links"].clone(),
         }

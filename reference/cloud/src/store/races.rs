@@ -107,6 +107,9 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     join(bob, "bob").await;
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
+    // As the device itself, with a request that began before.
+    let by_device = Need::READ.by(Who { device: Some(device), ..who(bob) });
+    refused(store.remove_mapping(folder, device, by_device).await, req::TKT_031);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
     refused(store.put_endpoint(device, endpoint, who(bob)).await, req::GPH_041);
 }

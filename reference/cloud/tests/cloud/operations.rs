@@ -330,6 +330,7 @@ async fn backup_during_writes_and_restore() {
         }
         written
     };
+    std::fs::write(data.join("oidc-example.secret"), "given by a provider").unwrap();
     let config = Config::new(&data);
     let backing = async {
         let mut reports = Vec::new();
@@ -369,6 +370,8 @@ async fn backup_during_writes_and_restore() {
     drop(world);
     restore(&Config::new(&again), &saved).unwrap();
     assert!(restore(&Config::new(&again), &saved).unwrap_err().to_string().contains("already"));
+    let secret = std::fs::read_to_string(again.join("oidc-example.secret")).unwrap();
+    assert_eq!(secret, "given by a provider");
     let world = World::on(&again, |_| ()).await;
     assert_eq!(world.ca_pem, old_ca, "clients trust it as before");
     let mut ann = Session {
