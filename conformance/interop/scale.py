@@ -330,7 +330,11 @@ async def writes_and_a_kill(balancer, victim, ca):
     if victim.lives or unknown == 0 or acknowledged < WRITES // 2:
         sys.exit("scale: this was no test: the kill came too early or too late")
     await client.renew()
-    listed = (await client.json("GET", f"{folder}/feeds/files/entries"))["items"]
+    listed, link = [], f"{folder}/feeds/files/entries"
+    while link:
+        page = await client.json("GET", link)
+        listed += page["items"]
+        link = page["links"].get("next")
     there = {item["entry"]: item["path"] for item in listed}
     lost = [key for key, path in entries.items() if there.get(key) != path]
     for name, content in media.items():
