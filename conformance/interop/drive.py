@@ -52,6 +52,9 @@ def main(meshd):
                 with concurrent.futures.ThreadPoolExecutor(8) as pool:
                     made = list(pool.map(lambda _: ask("MKCOL", "/dav/Together", **basic(PASSWORD)), range(8)))
                 assert sorted(made) == [201] + [405] * 7, f"one folder was to be made: {made}"
+                for deep in (b"<a>" * 20_000, ("<a>" * 9_000).encode("utf-16"),
+                             b'<!DOCTYPE a [<!ENTITY b "<a>">]><a>' + b"&b;" * 9_000):
+                    assert ask("PROPFIND", "/dav/Documents", deep, **basic(PASSWORD)) == 400, "deep XML"
                 litmus(url, ca, scratch)
                 rclone(url, ca, scratch)
             finally:

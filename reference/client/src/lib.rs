@@ -21,6 +21,7 @@ pub mod cloud;
 pub mod error;
 pub mod home;
 pub mod responder;
+mod suites;
 pub mod sync;
 pub mod transport;
 
@@ -28,6 +29,7 @@ pub use admission::Limits;
 pub use agent::Agent;
 pub use error::Error;
 pub use responder::Responder;
+pub use suites::SuiteBook;
 
 /// Random bytes of the operating system, as the protocol crate takes them.
 pub fn os_entropy(out: &mut [u8]) {

@@ -1,17 +1,22 @@
 //! A round: scan, find the peers, and sync with each that is online.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::handshake::Refusal;
+use meshproof_proto::handshake::{Refusal, Vouched};
 use meshproof_proto::requirement as req;
+use meshproof_proto::ticket::{Verifier, device_audience};
+use meshproof_proto::time::UnixTime;
 
 use super::{Agent, CloudReport};
+use crate::cloud::Pair;
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
-use crate::transport::{self, Connection, ticket_ended};
+use crate::transport::{self, Connection, Outgoing, ticket_ended};
 
 /// How often a session whose ticket ended is gone on with under a new one.
 const CONTINUATIONS: usize = 100;
@@ -131,8 +136,14 @@ impl Agent {
     ) -> Result<(String, Option<Report>)> {
         for attempt in 0.. {
             let (name, connection) = self.meet(peer).await?;
-            let Some(connection) = connection else { return Ok((name, None)) };
-            match responder::sync(connection, folders.to_vec(), progress.clone()).await {
+            let Some((connection, ends)) = connection else { return Ok((name, None)) };
+            let outgoing = connection.outgoing.clone();
+            let session = responder::sync(connection, folders.to_vec(), progress.clone());
+            let result = tokio::select! {
+                result = session => result,
+                never = self.keep_renewing(peer, outgoing, ends) => match never {},
+            };
+            match result {
                 Err(error) if ticket_ended(&error) && attempt < CONTINUATIONS => {
                     tracing::info!(%peer, "the ticket ended; going on with a new one");
                 }
@@ -148,32 +159,59 @@ impl Agent {
         Err(Error::Peer("it never comes to an end"))
     }
 
-    /// Opens a channel to a peer, if it is online.
-    async fn meet(&self, peer: Id) -> Result<(String, Option<Connection>)> {
+    /// Sends a new ticket in time, again and again (HSK-055). Where none is to be had, the channel ends with its ticket.
+    async fn keep_renewing(&self, peer: Id, outgoing: Outgoing, mut ends: UnixTime) -> Infallible {
+        loop {
+            let left = ends.0.saturating_sub(crate::now().0);
+            tokio::time::sleep(Duration::from_secs(left / 2)).await;
+            match self.vouch(peer).await {
+                Ok((pair, vouched)) => {
+                    ends = vouched.ends;
+                    outgoing.renew(pair.target.ticket, vouched);
+                }
+                Err(error) => {
+                    tracing::warn!(%peer, requirement = error.requirement_id(), "renewing the ticket: {error}");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        }
+    }
+
+    /// A pair ticket for a peer, and what it says.
+    async fn vouch(&self, peer: Id) -> Result<(Pair, Vouched)> {
         let (cloud, device) = (self.cloud()?, self.device()?);
-        let (mut last, mut refreshed) = (None, false);
-        // A ticket may end between its issue and its use: then a second one does. One more for a new key of the issuer.
-        for _ in 0..3 {
-            let pair = cloud.pair(peer).await?;
+        let mut refreshed = false;
+        loop {
+            let mut pair = cloud.pair(peer).await?;
+            pair.target.floor = self.suites.floor(peer);
             let (issuer, keys) = cloud.issuer().await?;
-            let mut verifier = meshproof_proto::ticket::Verifier::new(
-                device.provider(),
-                meshproof_proto::ticket::device_audience(peer),
-            );
+            let mut verifier = Verifier::new(device.provider(), device_audience(peer));
             verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            let grounds = match transport::grounds_of(&verifier, device, &pair.target) {
+            match transport::grounds_of(&verifier, device, &pair.target) {
                 // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
                 Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
                     refreshed = true;
                     cloud.sign_in_again().await?;
-                    continue;
                 }
-                decided => decided?,
-            };
+                decided => return Ok((pair, decided?)),
+            }
+        }
+    }
+
+    /// Opens a channel to a peer, if it is online; and when the right to it ends.
+    async fn meet(&self, peer: Id) -> Result<(String, Option<(Connection, UnixTime)>)> {
+        let device = self.device()?;
+        let mut last = None;
+        // A ticket may end between its issue and its use: then a second one does.
+        for _ in 0..2 {
+            let (pair, vouched) = self.vouch(peer).await?;
             let mut again = false;
             for address in &pair.addresses {
-                match transport::dial(address, device.clone(), &pair.target, grounds.clone()).await {
-                    Ok(connection) => return Ok((pair.name, Some(connection))),
+                match transport::dial(address, device.clone(), &pair.target, vouched.clone()).await {
+                    Ok(connection) => {
+                        self.suites.established(peer, connection.peer.suite);
+                        return Ok((pair.name, Some((connection, vouched.ends))));
+                    }
                     Err(error) => {
                         again |=
                             matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. });

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 use tower::ServiceExt as _;
 
+use super::entries::Shelf;
 use super::failure::Failure;
 use super::spool::Spooled;
 use crate::source::FromDrive;
@@ -42,6 +43,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// By the hash of the token. A cache: losing it costs a request.
     kept: Mutex<HashMap<[u8; 32], Arc<AsyncMutex<Held>>>>,
+    shelf: Shelf,
 }
 
 /// The tickets of one token.
@@ -60,7 +62,7 @@ struct Ticket {
 
 impl Graph {
     pub(crate) fn new(services: Router, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { services, clock, kept: Mutex::default() }))
+        Self(Arc::new(Inner { services, clock, kept: Mutex::default(), shelf: Shelf::default() }))
     }
 
     /// Acts for the holder of a token.
@@ -238,6 +240,11 @@ impl Client {
     pub(crate) async fn sign_out(&self) -> Result<(), Failure> {
         self.graph.forget(&self.token);
         self.call_identity(Call::new(Method::DELETE, "/identity/token")).await.map(drop)
+    }
+
+    /// What was read of folders.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.graph.0.shelf
     }
 
     /// The clock reading.

@@ -11,6 +11,7 @@
 mod assets;
 #[cfg(feature = "webdav")]
 mod dav;
+mod entries;
 mod failure;
 mod files;
 mod graph;
@@ -19,16 +20,19 @@ mod pages;
 mod session;
 mod spool;
 
-use std::path::{Path, PathBuf};
+use std::future::ready;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn, map_request};
 use axum::routing::{any, get, post};
 
 use self::graph::Graph;
+use self::spool::Spools;
+use crate::extract::within;
 use crate::state::Clock;
 
 /// What the desktop has to be told.
@@ -44,14 +48,14 @@ pub(crate) struct Settings {
 #[derive(Clone)]
 pub(crate) struct Desktop {
     graph: Graph,
-    spool: Arc<Path>,
+    spools: Spools,
     body_idle: Duration,
 }
 
 /// The pages. `services` is where their requests go.
 pub(crate) fn router(services: Router, settings: Settings) -> Router {
     let graph = Graph::new(services, settings.clock);
-    let desktop = Desktop { graph, spool: settings.spool.into(), body_idle: settings.body_idle };
+    let desktop = Desktop { graph, spools: Spools::new(settings.spool), body_idle: settings.body_idle };
 
     let folder = |path: &str| format!("/desktop/folders/{{folder}}/{path}");
     let pages = Router::new()
@@ -93,6 +97,9 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route(&folder("entries/{entry}/bytes"), get(pages::bytes::get))
         .route("/desktop/assets/{name}", get(assets::get))
         .route("/desktop/{*path}", any(pages::nothing));
+    let idle = desktop.body_idle;
+    let pages =
+        pages.layer(map_request(move |request: Request| ready(request.map(|body| within(body, idle)))));
     let pages = pages.layer(from_fn(guard::guard));
     #[cfg(feature = "webdav")]
     return pages.with_state(desktop.clone()).merge(dav::router(desktop));

@@ -34,8 +34,18 @@ pub(crate) async fn post(
         }
     }
     passwords_are_on(&app)?;
-    let right = app.passwords.verify(credentials.password, user.and_then(|user| user.password)).await?;
+    let known = user.and_then(|user| user.password);
+    let right = app.passwords.verify(credentials.password, known.clone()).await?;
     demand(right, req::IDN_002)?;
     let user = demand_some(id, req::IDN_002, Id::default)?;
-    Ok(axum::Json(sessions::begin(&app, user, PASSWORD, source, taken).await?)) // IDN-001
+    let body = sessions::begin(&app, user, PASSWORD, source, taken).await?; // IDN-001
+    // IDN-030: a password that was changed while the old one was looked at ended the sessions before this one.
+    if known.is_some() && app.store.user(user).await?.and_then(|user| user.password) != known {
+        if let Some(session) = body["session"].as_str().and_then(Id::parse) {
+            // The change may have ended it already.
+            drop(app.store.end_session(user, session).await);
+        }
+        return Err(req::IDN_002.into());
+    }
+    Ok(axum::Json(body))
 }

@@ -113,6 +113,22 @@ pub enum StoreError {
     Task(#[from] tokio::task::JoinError),
 }
 
+/// Which rows of a list: those behind a key, in the order of keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    /// Empty before all keys.
+    pub(crate) after: String,
+    /// How many at most.
+    pub(crate) most: u64,
+}
+
+impl Span {
+    /// The whole list.
+    pub(crate) fn all() -> Self {
+        Self { after: String::new(), most: u64::MAX }
+    }
+}
+
 /// A handle to the database. Cloning is cheap.
 #[derive(Clone)]
 pub(crate) struct Store(Arc<Inner>);

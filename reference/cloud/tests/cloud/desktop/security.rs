@@ -195,3 +195,15 @@ async fn names_are_text() {
         assert!(!path.contains("folders") || page.text().contains("{{7") || page.status == 404, "{path}");
     }
 }
+
+/// Who says nothing more is given up, as everywhere, and as that needs no session, above all here.
+#[tokio::test]
+async fn a_form_that_does_not_go_on() {
+    let idle = std::time::Duration::from_millis(200);
+    let world = World::with(|config| config.body_idle = idle).await;
+    let browser = Browser::new(&world);
+    let form = browser.form_request("/desktop/sign-in", &[]).header("origin", &world.url);
+    let silent = reqwest::Body::wrap(crate::uploads::Stalled(Some("name=ann".into())));
+    let answer = tokio::time::timeout(100 * idle, Page::of(form.body(silent))).await;
+    assert!(answer.expect("an answer").status.is_client_error());
+}
