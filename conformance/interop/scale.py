@@ -365,6 +365,7 @@ async def main(meshd, meshproof, tests):
 
         settings = f'connections = 2000\n[database]\nurl = "{database}/cloud"\n[bus]\nurl = "{bus}"\n'
         settings += f'[storage]\nquota = "{QUOTA} B"\nobjects = "s3://cloud/media"\n'
+        settings += '[identity]\norigin = "https://localhost:8443"\n'  # one for both: passkeys are bound to it
         first = Server(programs, meshd, "meshd-1", settings, env)
         second = Server(programs, meshd, "meshd-2", settings, env, keys_of=first)
         ca = str(first.data / "ca.pem")
