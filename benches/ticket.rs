@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 fn ticket(c: &mut Criterion) {
     for provider in providers() {
-        let world = World::new(provider);
+        let world = World::with_suites(provider, &Suites::default());
         let key =
             provider.private_key(&pkcs8(include_str!("../vectors/keys/issuer-a.pem"))).expect("a test key");
         let public = provider.public_key(key.spki()).expect("a test key");
