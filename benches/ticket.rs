@@ -2,6 +2,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use meshproof_benches::{NOW, World, pkcs8, providers};
+use meshproof_proto::handshake::Suites;
 use meshproof_proto::ticket::Presenter;
 use std::hint::black_box;
 
