@@ -19,6 +19,9 @@ static REFUSALS: Counters = Counters::new();
 static TICKETS_ISSUED: AtomicU64 = AtomicU64::new(0);
 static TICKETS_VERIFIED: AtomicU64 = AtomicU64::new(0);
 static STORE_SECONDS: Histograms = Histograms::new();
+static OPEN_CIRCUITS: AtomicI64 = AtomicI64::new(0);
+static CIRCUITS: AtomicU64 = AtomicU64::new(0);
+static RELAYED_BYTES: AtomicU64 = AtomicU64::new(0);
 
 /// Counts a request as open until it is dropped.
 pub(crate) struct OpenRequest(());
@@ -34,6 +37,28 @@ impl Drop for OpenRequest {
     fn drop(&mut self) {
         OPEN_REQUESTS.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Counts a circuit of the relay as open until it is dropped.
+pub(crate) struct OpenCircuit(());
+
+impl OpenCircuit {
+    pub(crate) fn new() -> Self {
+        CIRCUITS.fetch_add(1, Ordering::Relaxed);
+        OPEN_CIRCUITS.fetch_add(1, Ordering::Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for OpenCircuit {
+    fn drop(&mut self) {
+        OPEN_CIRCUITS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// So many bytes went through the relay.
+pub(crate) fn relayed(bytes: u64) {
+    RELAYED_BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 
 /// A request was answered. `route` is the template of its path.
@@ -88,6 +113,14 @@ pub(crate) fn render() -> String {
         ),
         ("meshd_tickets_issued_total", "counter", "Tickets that were signed.", signed(&TICKETS_ISSUED)),
         ("meshd_tickets_verified_total", "counter", "Tickets that were accepted.", signed(&TICKETS_VERIFIED)),
+        (
+            "meshd_relay_circuits_open",
+            "gauge",
+            "Circuits of the relay.",
+            OPEN_CIRCUITS.load(Ordering::Relaxed),
+        ),
+        ("meshd_relay_circuits_total", "counter", "Circuits that were joined.", signed(&CIRCUITS)),
+        ("meshd_relay_bytes_total", "counter", "Bytes that the relay read.", signed(&RELAYED_BYTES)),
     ] {
         header(&mut out, name, kind, help);
         let _ = writeln!(out, "{name} {value}");

@@ -12,8 +12,9 @@ use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
 use crate::bus::Bus;
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::limits::{Limits, PATIENCE, TokioTimer};
+use crate::relay::{self, RunningRelay};
 use crate::state::App;
 use crate::stopping::Stopping;
 use crate::storage::sweep;
@@ -41,6 +42,8 @@ pub struct Running {
     pub audience: String,
     /// Where metrics and health are served.
     pub operations: Option<SocketAddr>,
+    /// The relay, if it runs here.
+    pub relay: Option<RunningRelay>,
     stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
@@ -77,6 +80,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         Some(listen) => Some(health::start(app.clone(), listen).await?),
         None => None,
     };
+    let relay = match config.services.contains(&Service::Relay) {
+        true => Some(relay::start(&config, relay::load_keys(&config)?).await?),
+        false => None,
+    };
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
@@ -97,6 +104,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
         operations,
+        relay,
         stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
@@ -124,7 +132,13 @@ impl Running {
         self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
         self.bus.close(); // who waits is answered
-        self.stopped().await
+        let relay = self.relay.take().map(RunningRelay::shutdown);
+        let (stopped, ()) = tokio::join!(self.stopped(), async {
+            if let Some(relay) = relay {
+                relay.await;
+            }
+        });
+        stopped
     }
 
     /// Waits until the server stops by itself, which is an error of the system.

@@ -14,6 +14,7 @@ mod openapi;
 mod operations;
 mod people;
 mod queues;
+mod relay;
 mod requests;
 mod rollover;
 mod sign_in;
