@@ -80,9 +80,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         Some(listen) => Some(health::start(app.clone(), listen).await?),
         None => None,
     };
-    let relay = match config.services.contains(&Service::Relay) {
-        true => Some(relay::start(&config, relay::load_keys(&config)?).await?),
-        false => None,
+    let relay = if config.services.contains(&Service::Relay) {
+        Some(relay::start(&config, relay::load_keys(&config)?).await?)
+    } else {
+        None
     };
     let handle = Handle::new();
     let acceptor =

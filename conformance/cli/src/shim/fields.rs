@@ -47,10 +47,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn hex(self, name: &str) -> Result<Vec<u8>, Stop> {
-        let text = self.text(name)?;
-        let byte = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16);
-        let bytes: Result<Vec<u8>, _> = (0..text.len()).step_by(2).map(byte).collect();
-        bytes.map_err(|_| missing(name, "hexadecimal"))
+        hex_value(self.value(name)).ok_or_else(|| missing(name, "hexadecimal"))
     }
 
     pub(super) fn base64(self, name: &str) -> Result<Vec<u8>, Stop> {
@@ -64,6 +61,13 @@ impl<'a> Fields<'a> {
 
 pub(super) fn missing(name: &str, what: &str) -> Stop {
     Stop::BadRequest(format!("{name} is not {what}"))
+}
+
+/// Hexadecimal.
+pub(super) fn hex_value(value: &Value) -> Option<Vec<u8>> {
+    let text = value.as_str()?;
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16).ok();
+    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 /// An SPKI in base64.

@@ -5,6 +5,7 @@
 mod fields;
 mod handshake;
 mod record;
+mod relay;
 mod ticket;
 
 use meshproof_kit::target::shim::{Answer, Outcome, Shim};
@@ -60,6 +61,8 @@ fn answer(request: &Value) -> Answer {
         "HandshakeM3" => tell(handshake::m3(RUSTCRYPTO, group, test)),
         "RecordOpen" => both(&|p| record::open(p, test)),
         "RecordSeal" => both(&|p| record::seal(p, test)),
+        "RelayPass" => both(&|p| relay::pass(p, group, test)),
+        "RelayJoin" => both(&|p| relay::join(p, group, test)),
         _ => Answer::unsupported(),
     }
 }

@@ -7,6 +7,7 @@
 pub mod crypto;
 pub mod handshake;
 pub mod record;
+pub mod relay;
 pub mod ticket;
 
 use std::fmt;

@@ -144,7 +144,7 @@ async fn wait(shared: &Arc<Shared>, mut leg: Leg, mut told: oneshot::Receiver<Le
 /// Waits until the device closes. Once it has sent something for the other side this is not seen any more.
 async fn hung_up(stream: &mut TcpStream) {
     if matches!(stream.peek(&mut [0]).await, Ok(1..)) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

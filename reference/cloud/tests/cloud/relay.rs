@@ -222,10 +222,9 @@ async fn quota_and_rate() {
     let (mut caller, mut called) = relay.circuit(1).await;
     let began = std::time::Instant::now();
     let size = 15 << 20;
-    let (sent, read) = tokio::join!(
-        async { caller.write_all(&vec![1; size]).await },
-        async { called.read_exact(&mut vec![0; size]).await }
-    );
+    let (sent, read) = tokio::join!(async { caller.write_all(&vec![1; size]).await }, async {
+        called.read_exact(&mut vec![0; size]).await
+    });
     (sent.unwrap(), read.unwrap());
     // A second's worth goes at once. What the relay holds back it holds back at least so long.
     assert!(began.elapsed() >= Duration::from_millis(450), "{:?}", began.elapsed());
