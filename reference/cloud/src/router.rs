@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::Service;
 use crate::graph::{
     claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
-    news, options, pair, presence, profile, queues, received, root, subscriptions, sync,
+    news, options, pair, presence, profile, queues, received, rendezvous, root, subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -54,6 +54,8 @@ pub(crate) fn router(app: App) -> Router {
             get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
         )
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
+        .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/invitations", get(received::list))
         .route(
             "/mesh/invitations/{invitation}",

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::bus::Bus;
 use crate::config::{Config, Service};
 use crate::limits::{Limits, PATIENCE, TokioTimer};
-use crate::relay::{self, RunningRelay};
+use crate::relay::{RunningRelay, start_relay};
 use crate::state::App;
 use crate::stopping::Stopping;
 use crate::storage::sweep;
@@ -64,6 +64,14 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         config.identity.origin = url_of(addr, &config);
     }
 
+    let relay =
+        if config.services.contains(&Service::Relay) { Some(start_relay(&config).await?) } else { None };
+    if let Some(relay) = &relay
+        && config.relay.offers.is_empty()
+    {
+        config.relay.offers = vec![relay.address.clone()];
+    }
+
     let opened = tokio::task::spawn_blocking(move || {
         let app = App::open(&config)?;
         let lock = lock(&config.data)?;
@@ -79,11 +87,6 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     let operations = match config.operations.listen {
         Some(listen) => Some(health::start(app.clone(), listen).await?),
         None => None,
-    };
-    let relay = if config.services.contains(&Service::Relay) {
-        Some(relay::start(&config, relay::load_keys(&config)?).await?)
-    } else {
-        None
     };
     let handle = Handle::new();
     let acceptor =

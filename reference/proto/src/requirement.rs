@@ -259,6 +259,14 @@ requirements! {
     GPH_094 = "GPH-094", "not-authorised", Peer;
     GPH_100 = "GPH-100", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
+    GPH_120 = "GPH-120", "pair-refused", Peer;
+    GPH_121 = "GPH-121", "none", Peer;
+    GPH_122 = "GPH-122", "none", Peer;
+    GPH_123 = "GPH-123", "not-authorised", Peer;
+    GPH_124 = "GPH-124", "not-authorised", Peer;
+    GPH_125 = "GPH-125", "relay-unknown", Peer;
+    GPH_126 = "GPH-126", "none", Peer;
+    GPH_127 = "GPH-127", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

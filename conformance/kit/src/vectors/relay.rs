@@ -55,7 +55,7 @@ fn pass_file() -> File {
             "expires": fields.expires,
             "user": user_text,
         });
-        Test::valid(&format!("relay.pass.{id}"), comment, &["RLY-002"], inputs)
+        Test::valid(&format!("relay.pass.{id}"), comment, &["GPH-121"], inputs)
             .expect(json!({"pass": hex(&fields.seal())}))
             .intermediates(json!({"K48": hex(&fields.k48()), "account": hex(&fields.account)}))
     };

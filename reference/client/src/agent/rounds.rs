@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::handshake::Refusal;
-use meshproof_proto::requirement as req;
 
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
-use crate::transport::{self, Connection, ticket_ended};
+use crate::transport::ticket_ended;
 
 /// How often a session whose ticket ended is gone on with under a new one.
 const CONTINUATIONS: usize = 100;
@@ -146,51 +144,6 @@ impl Agent {
             }
         }
         Err(Error::Peer("it never comes to an end"))
-    }
-
-    /// Opens a channel to a peer, if it is online.
-    async fn meet(&self, peer: Id) -> Result<(String, Option<Connection>)> {
-        let (cloud, device) = (self.cloud()?, self.device()?);
-        let (mut last, mut refreshed) = (None, false);
-        // A ticket may end between its issue and its use: then a second one does. One more for a new key of the issuer.
-        for _ in 0..3 {
-            let pair = cloud.pair(peer).await?;
-            let (issuer, keys) = cloud.issuer().await?;
-            let mut verifier = meshproof_proto::ticket::Verifier::new(
-                device.provider(),
-                meshproof_proto::ticket::device_audience(peer),
-            );
-            verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            let grounds = match transport::grounds_of(&verifier, device, &pair.target) {
-                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
-                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
-                    refreshed = true;
-                    cloud.sign_in_again().await?;
-                    continue;
-                }
-                decided => decided?,
-            };
-            let mut again = false;
-            for address in &pair.addresses {
-                match transport::dial(address, device.clone(), &pair.target, grounds.clone()).await {
-                    Ok(connection) => return Ok((pair.name, Some(connection))),
-                    Err(error) => {
-                        again |=
-                            matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. });
-                        tracing::debug!(%peer, address, requirement = error.requirement_id(), "{error}");
-                        last = Some(error);
-                    }
-                }
-            }
-            if !again {
-                // Announced and gone is offline; there and unwilling is a failure.
-                return match last {
-                    None | Some(Error::Io { .. }) => Ok((pair.name, None)),
-                    Some(error) => Err(error),
-                };
-            }
-        }
-        Err(last.unwrap_or(Error::Peer("it refuses every ticket")))
     }
 }
 

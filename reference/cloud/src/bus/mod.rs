@@ -38,6 +38,7 @@ impl Bus {
 
     /// What a build can do that knows no message servers.
     #[cfg(not(feature = "nats"))]
+    #[allow(clippy::unused_async)] // it waits where the feature is
     pub(crate) async fn join(&self, _: &config::Bus) -> Result<(), Error> {
         Err(Error::Configuration("bus.url: this meshd was built without the feature `nats`".into()))
     }

@@ -48,6 +48,7 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
             "invitations": paths::INVITATIONS,
             "news": paths::NEWS,
             "queues": paths::QUEUES,
+            "relays": paths::RELAYS,
             "contacts": paths::CONTACTS,
             "profile": paths::PROFILE,
         },

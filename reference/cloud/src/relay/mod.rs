@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::crypto::DEFAULT;
-use meshproof_proto::relay::{ACCOUNT_CONNECTIONS, ConnectionId, Limits, RelayKey, Switchboard};
+use meshproof_proto::relay::{ACCOUNT_CONNECTIONS, ConnectionId, Limits, Switchboard};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -47,18 +47,13 @@ pub struct RunningRelay {
     task: JoinHandle<()>,
 }
 
-/// Starts the relay of this configuration, alone. When this returns it accepts connections.
+/// Starts the relay of this configuration and nothing else. When this returns it accepts connections.
 pub async fn start_relay(config: &Config) -> Result<RunningRelay, Error> {
     if let Some((key, what)) = config.check().into_iter().next() {
         return Err(Error::Configuration(format!("{key}: {what}")));
     }
     crate::state::make_directory(&config.data)?;
     let keys = load_keys(config)?;
-    start(config, keys).await
-}
-
-/// Starts the relay of this configuration under these keys.
-pub(crate) async fn start(config: &Config, keys: Vec<RelayKey>) -> Result<RunningRelay, Error> {
     let settings = &config.relay;
     let failed = |source| Error::Listen { addr: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;

@@ -25,6 +25,7 @@ mod postgres_tests;
 pub(crate) mod queues;
 #[cfg(test)]
 mod races;
+pub(crate) mod rendezvous;
 pub(crate) mod sessions;
 mod sql;
 mod sqlite;
@@ -56,6 +57,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_account.sql"),
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
+    include_str!("migrations/0012_rendezvous.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

@@ -15,6 +15,7 @@ mod operations;
 mod people;
 mod queues;
 mod relay;
+mod rendezvous;
 mod requests;
 mod rollover;
 mod sign_in;

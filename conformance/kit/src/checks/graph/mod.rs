@@ -18,6 +18,7 @@ mod entries;
 mod invitations;
 mod people;
 mod queues;
+mod rendezvous;
 mod requests;
 mod rights;
 mod walk;
@@ -40,6 +41,7 @@ pub fn checks() -> Vec<Check> {
         entries::checks(),
         changes::checks(),
         queues::checks(),
+        rendezvous::checks(),
         invitations::checks(),
         people::checks(),
         walk::checks(),
