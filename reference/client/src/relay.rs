@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// How long a relay may take to be reached and to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait at a relay for the other device. It was told at once, if it is there.
-const WAIT: Duration = Duration::from_secs(15);
+const WAIT: Duration = Duration::from_secs(10);
 
 /// Which of these relays, as `host:port`, answers first. `None`: none does.
 pub async fn nearest(relays: &[String]) -> Option<String> {

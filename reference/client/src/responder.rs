@@ -108,9 +108,8 @@ impl Responder {
     /// Answers a device that is at the other end of a relay. Its connections count as the relay's.
     pub async fn answer_relayed(&self, stream: TcpStream) {
         let Ok(from) = stream.peer_addr() else { return };
-        match self.admission.half_open(from.ip()) {
-            Some(place) => self.answer(stream, from, place).await,
-            None => tracing::debug!(%from, "closed: too many relayed connections that are not authenticated"),
+        if let Some(place) = self.admission.half_open(from.ip()) {
+            self.answer(stream, from, place).await;
         }
     }
 
