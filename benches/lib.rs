@@ -82,7 +82,7 @@ impl World {
             },
         };
         let ticket = issuer.issue(&ticket).expect("a good ticket");
-        let target = Target { device: Y, key: responder.spki().clone(), ticket };
+        let target = Target::new(Y, responder.spki().clone(), ticket);
         let (initiator, responder) = (Arc::new(initiator), Arc::new(responder));
         Self { initiator, responder, verifier: Arc::new(verifier), target }
     }

@@ -209,8 +209,69 @@ async def browse(url, page, axe, pictures, files):
     await page.go(url + folder)
     if not (await page.run("location.pathname")).startswith("/desktop/sign-in"):
         faults.append("signed out, and the folder is shown")
+    await passkey(url, page, see, faults)
     faults.extend(f"console: {complaint}" for complaint in page.complaints)
     return checked, faults
+
+
+async def passkey(url, page, see, faults):
+    """Adds a passkey and signs in with it. Chromium's authenticator is in software, the rest is as it is for people."""
+    hidden = "document.querySelector('form[data-passkey]').hidden"
+    await page.go(f"{url}/desktop/sign-in")
+    if not await page.run(f"{hidden} && document.querySelector('[data-elsewhere] a').checkVisibility()"):
+        faults.append("at an address, the page does not say where passkeys work")
+    await page.call("Emulation.setScriptExecutionDisabled", value=True)
+    await page.go(f"{url}/desktop/sign-in")
+    await page.call("Emulation.setScriptExecutionDisabled", value=False)
+    if not await page.run(f"{hidden} && document.querySelector('[name=password]').checkVisibility()"):
+        faults.append("without scripts there is not the password alone")
+
+    await page.then("document.querySelector('[data-elsewhere] a').click()")
+    if await page.run("location.hostname") != "localhost":
+        faults.append("the link to where passkeys work leads elsewhere")
+    await see("sign-in-passkey")
+    await page.fill(name="ann", password="correct horse")
+    await page.then("document.querySelector('main form button.main').click()")
+    await page.then("document.querySelector('form.who a').click()")
+    await page.call("WebAuthn.enable")
+    options = {"protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+               "isUserVerified": True, "automaticPresenceSimulation": True}
+    device = (await page.call("WebAuthn.addVirtualAuthenticator", options=options))["authenticatorId"]
+    use = "document.querySelector('form[data-passkey] button').click()"
+    said = "document.querySelector('form[data-passkey] .wrong').textContent"
+    await page.fill(label="This laptop")
+    await page.then(use)
+    await page.until("document.querySelector('.notice')?.textContent.startsWith('The passkey was added.')")
+    await see("account-passkey")
+    await page.fill(label="The same again")
+    await page.run(use)
+    await page.until(f"{said}.startsWith('There is a passkey')")
+
+    # A password for a program is shown once.
+    await page.run("document.querySelector('#program').value = 'rclone'")
+    await page.then("document.querySelector('form[action$=app-passwords] button').click()")
+    if await page.run("document.querySelector('#made').textContent.length") != 32:
+        faults.append("the password for a program is not shown")
+    await see("account-app-password")
+    await page.then("document.querySelector('form.who a').click()")
+    if await page.run("document.querySelector('#made') !== null || !document.body.textContent.includes('rclone')"):
+        faults.append("the password for a program is shown again, or not listed")
+    await page.then("document.querySelector('form.who button').click()")
+    await page.call("WebAuthn.setUserVerified", authenticatorId=device, isUserVerified=False)
+    await page.run(use)
+    await page.until(f"{said} === 'No passkey was used.'")
+    await see("sign-in-no-passkey")
+    await page.call("WebAuthn.setUserVerified", authenticatorId=device, isUserVerified=True)
+    await page.then(use)
+    if await page.run("location.pathname + document.querySelector('form.who a')?.textContent") != "/desktop/ann":
+        faults.append("a passkey did not sign in")
+    await page.then("document.querySelector('form.who a').click()")
+    await page.then("document.querySelector('form[action*=\"/passkeys/\"] button').click()")
+    await page.then("document.querySelector('form.who button').click()")
+    await page.then(use)
+    if "does not sign in here" not in await page.run("document.querySelector('#wrong').textContent"):
+        faults.append("a passkey that was removed is not refused")
+    page.complaints[:] = [text for text in page.complaints if "/desktop/sign-in/passkey" not in text]  # that refusal
 
 
 async def main(meshd, axe, pictures, chromium="chromium"):

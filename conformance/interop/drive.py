@@ -48,13 +48,42 @@ def main(meshd):
                 assert ask("PROPFIND", "/dav/", **basic("wrong horse")) == 401, "with a wrong password"
                 assert ask("MKCOL", "/dav/Documents", **basic(PASSWORD)) == 201
                 assert ask("DELETE", "/dav/Documents", **basic(PASSWORD)) == 403, "a folder is not deleted by chance"
+                app_password(url, trust, ask, basic)
                 with concurrent.futures.ThreadPoolExecutor(8) as pool:
                     made = list(pool.map(lambda _: ask("MKCOL", "/dav/Together", **basic(PASSWORD)), range(8)))
                 assert sorted(made) == [201] + [405] * 7, f"one folder was to be made: {made}"
+                for deep in (b"<a>" * 20_000, ("<a>" * 9_000).encode("utf-16"),
+                             b'<!DOCTYPE a [<!ENTITY b "<a>">]><a>' + b"&b;" * 9_000):
+                    assert ask("PROPFIND", "/dav/Documents", deep, **basic(PASSWORD)) == 400, "deep XML"
                 litmus(url, ca, scratch)
                 rclone(url, ca, scratch)
             finally:
                 cloud.terminate()
+
+
+def app_password(url, trust, ask, basic):
+    """A password for a program opens the drive, nothing else, and until it is removed."""
+    def call(method, path, body, **fields):
+        fields["content-type"] = "application/json"
+        request = urllib.request.Request(url + path, json.dumps(body).encode() if body else None, fields, method=method)
+        text = urllib.request.urlopen(request, context=trust).read()
+        return json.loads(text) if text else None
+
+    bearer = {"authorization": "Bearer " + call("POST", "/identity/token", {"name": NAME, "password": PASSWORD})["token"]}
+    made = call("POST", "/identity/app-passwords", {"label": "rclone"}, **bearer)
+    words = made["password"]
+    for _ in range(2):
+        assert ask("PROPFIND", "/dav/Documents/", **basic(words)) == 207, "an app password does not open the drive"
+    [listed] = call("GET", "/identity/app-passwords", None, **bearer)["items"]
+    assert "used" in listed and "password" not in listed and words not in json.dumps(listed), listed
+    body = json.dumps({"name": NAME, "password": words}).encode()
+    assert ask("POST", "/identity/token", body, **{"content-type": "application/json"}) == 401, "it signs in elsewhere"
+    sessions = [item["provider"] for item in call("GET", "/identity/sessions", None, **bearer)["items"]]
+    assert "app-password" in sessions, sessions
+    call("DELETE", made["links"]["self"], None, **bearer)
+    assert ask("PROPFIND", "/dav/Documents/", **basic(words)) == 401, "an app password that was removed opens the drive"
+    assert ask("PROPFIND", "/dav/Documents/", **basic(PASSWORD)) == 207
+    print("drive: an app password opened it until it was removed")
 
 
 def litmus(url, ca, scratch):

@@ -2,6 +2,7 @@
 
 use arbitrary::Arbitrary;
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
+use meshproof_proto::handshake::AwaitM1;
 
 use crate::world::{Counter, NOW, WORLD};
 
@@ -155,7 +156,7 @@ fn drain(channel: &mut Channel) -> End {
             Output::Event(Event::Established(peer)) => end.peer = Some(peer),
             Output::Event(Event::Data(data)) => end.data.extend(data),
             Output::Event(Event::PeerClosed) => end.complete = true,
-            Output::Event(Event::HungUp | Event::Failed(_)) => {}
+            Output::Event(Event::Renewed(_) | Event::HungUp | Event::Failed(_)) => {}
             Output::Wait(_) | Output::Close => return end,
         }
     }
@@ -169,5 +170,5 @@ fn initiator() -> Channel {
 
 fn responder() -> Channel {
     let w = &*WORLD;
-    Channel::accept(w.responder.clone(), w.verifier.clone(), NOW, Box::new(Counter(3)))
+    Channel::accept(AwaitM1::new(w.responder.clone(), w.verifier.clone()), NOW, Box::new(Counter(3)))
 }

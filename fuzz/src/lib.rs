@@ -55,6 +55,7 @@ fn open(data: &[u8], step: usize, provider: &'static dyn meshproof_proto::crypto
         loop {
             match opener.next() {
                 Ok(Some(Event::Data(content))) => contents.push(content.to_vec()),
+                Ok(Some(Event::Ticket(ticket))) => contents.push(ticket.to_vec()),
                 Ok(Some(Event::Closed)) => closed = true,
                 Ok(None) => break,
                 Err(error) => return (contents, closed, Some(error)),

@@ -51,7 +51,7 @@ pub(crate) static WORLD: LazyLock<World> = LazyLock::new(|| {
         },
     };
     let ticket = issuer.issue(&ticket).expect("a good ticket");
-    let target = Target { device: Y, key: responder.spki().clone(), ticket };
+    let target = Target::new(Y, responder.spki().clone(), ticket);
     let vouched = target.verify(&initiator, &verifier, NOW).expect("a good ticket");
     World {
         initiator: Arc::new(initiator),

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::handshake::guard::{Allowance, Guard, SharedGuard};
 
 /// How many connections a responder serves at once. Those above are closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +19,19 @@ pub struct Limits {
     pub sessions: usize,
     /// Of these, with one device.
     pub sessions_per_device: usize,
+    /// RSA operations for those who prove nothing.
+    pub allowance: Allowance,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { half_open: 64, half_open_per_source: 8, sessions: 64, sessions_per_device: 16 }
+        Self {
+            half_open: 64,
+            half_open_per_source: 8,
+            sessions: 64,
+            sessions_per_device: 16,
+            allowance: Allowance::default(),
+        }
     }
 }
 
@@ -51,8 +60,17 @@ impl Admission {
     }
 }
 
+/// The guard of a device, for all its connections (HSK-050 to HSK-052).
+pub(crate) struct Guarded(pub(crate) Mutex<Guard>);
+
+impl SharedGuard for Guarded {
+    fn locked(&self, with: &mut dyn FnMut(&mut Guard)) {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 /// What counts as one source. Whoever has one IPv6 address has its /64.
-fn source(address: IpAddr) -> IpAddr {
+pub(crate) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
         v4 @ IpAddr::V4(_) => v4,

@@ -5,6 +5,7 @@
 //!  ca.pem         the certificate authority that the cloud's certificate is checked with, if it is not a public one
 //!  device.key     the device's private key, PKCS#8 DER, readable by its user alone
 //!  session.json   tickets of the last run, and what is needed to verify those of others; readable by its user alone
+//!  suites.json    the strongest suite used with each other device
 //!  index.db       what is known of the folders' files
 //!  lock           held by the program that syncs
 //! ```

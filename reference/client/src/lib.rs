@@ -23,6 +23,7 @@ pub mod error;
 pub mod home;
 pub mod relay;
 pub mod responder;
+mod suites;
 pub mod sync;
 pub mod transport;
 
@@ -30,6 +31,7 @@ pub use admission::Limits;
 pub use agent::Agent;
 pub use error::Error;
 pub use responder::Responder;
+pub use suites::SuiteBook;
 
 /// Random bytes of the operating system, as the protocol crate takes them.
 pub fn os_entropy(out: &mut [u8]) {

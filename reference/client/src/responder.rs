@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{KeyRejected, Spki};
-use meshproof_proto::handshake::Device;
+use meshproof_proto::handshake::guard::{Guard, SharedGuard};
+use meshproof_proto::handshake::{AwaitM1, Device};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::admission::{Admission, Limits, Place};
+use crate::SuiteBook;
+use crate::admission::{Admission, Guarded, Limits, Place, source};
 use crate::error::{Error, Result};
 use crate::sync::{Folder, Progress, Report, run_session, scan};
 use crate::transport::{self, Connection};
@@ -31,6 +33,8 @@ pub struct Responder {
     progress: Arc<dyn Progress>,
     on_session: Box<OnSession>,
     admission: Admission,
+    guard: Arc<dyn SharedGuard>,
+    suites: Arc<SuiteBook>,
 }
 
 /// A verifier for pair tickets to `device`, by this issuer with its one or two keys.
@@ -43,13 +47,16 @@ pub fn pair_verifier(device: &Device, issuer: &str, keys: &[Spki]) -> Result<Ver
 impl Responder {
     /// A responder for these folders. `verifier` has the device as audience: see [`pair_verifier`].
     pub fn new(device: Arc<Device>, verifier: Verifier, folders: Vec<Arc<Folder>>) -> Self {
+        let limits = Limits::default();
         Self {
+            guard: guard(&device, &limits),
+            suites: Arc::default(),
             device,
             verifier: Mutex::new(Arc::new(verifier)),
             folders: Mutex::new(folders),
             progress: Arc::new(crate::sync::NoProgress),
             on_session: Box::new(|_, _| {}),
-            admission: Admission::new(Limits::default()),
+            admission: Admission::new(limits),
         }
     }
 
@@ -71,7 +78,13 @@ impl Responder {
     /// Serves so many connections at once, instead of [`Limits::default`].
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { admission: Admission::new(limits), ..self }
+        Self { admission: Admission::new(limits), guard: guard(&self.device, &limits), ..self }
+    }
+
+    /// Remembers suites here, and not in this object alone.
+    #[must_use]
+    pub fn with_suites(self, suites: Arc<SuiteBook>) -> Self {
+        Self { suites, ..self }
     }
 
     /// Trusts other issuer keys from now on.
@@ -101,23 +114,28 @@ impl Responder {
                 continue;
             };
             let responder = self.clone();
-            sessions.spawn(async move { responder.answer(stream, from, place).await });
+            let start = self.start(source(from.ip()).to_string().into_bytes());
+            sessions.spawn(async move { responder.answer(stream, from, place, start).await });
         }
     }
 
-    /// Answers a device that is at the other end of a relay. Its connections count as the relay's.
-    pub async fn answer_relayed(&self, stream: TcpStream) {
-        let Ok(from) = stream.peer_addr() else { return };
-        if let Some(place) = self.admission.half_open(from.ip()) {
-            self.answer(stream, from, place).await;
+    /// Answers a device that is at the other end of a relay, where the graph gave out `rdv_token` for `circuit`.
+    pub async fn answer_relayed(&self, stream: TcpStream, circuit: Id, rdv_token: [u8; 16]) {
+        let Ok(relay) = stream.peer_addr() else { return };
+        // All that come through a relay share its places, but each circuit is a source of its own.
+        if let Some(place) = self.admission.half_open(relay.ip()) {
+            let start = self.start(circuit.0.to_vec()).relayed(rdv_token);
+            self.answer(stream, relay, place, start).await;
         }
     }
 
     /// One connection from accept to close.
-    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>) {
-        let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection = transport::accept(stream, self.device.clone(), verifier).await;
+    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>, start: AwaitM1) {
+        let connection = transport::accept(stream, start).await;
         drop(half_open);
+        if let Ok(connection) = &connection {
+            self.suites.established(connection.peer.device, connection.peer.suite);
+        }
         let (peer, result) = match connection {
             Ok(connection) => (Some(connection.peer.device), self.converse(connection).await),
             Err(error) => (None, Err(error)),
@@ -129,6 +147,14 @@ impl Responder {
         (self.on_session)(peer, &result);
     }
 
+    /// The begin of a handshake on a connection from `source`.
+    fn start(&self, source: Vec<u8>) -> AwaitM1 {
+        let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        AwaitM1::new(self.device.clone(), verifier)
+            .behind(self.guard.clone(), source)
+            .remembering(self.suites.clone())
+    }
+
     /// A session with a device that has authenticated, if there is a place for it.
     async fn converse(&self, connection: Connection) -> Result<Report> {
         let Some(_place) = self.admission.session(connection.peer.device) else {
@@ -137,6 +163,11 @@ impl Responder {
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         sync(connection, folders, self.progress.clone()).await
     }
+}
+
+fn guard(device: &Device, limits: &Limits) -> Arc<dyn SharedGuard> {
+    let guard = Guard::new(device.provider(), limits.allowance, &mut crate::os_entropy);
+    Arc::new(Guarded(Mutex::new(guard)))
 }
 
 /// The next connection.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
-use meshproof_proto::handshake::{Device, Target, Vouched};
+use meshproof_proto::handshake::{AwaitM1, Device, Target, Vouched};
 use meshproof_proto::requirement as req;
 use meshproof_proto::ticket::Verifier;
 use meshproof_proto::time::UnixTime;
@@ -76,6 +76,7 @@ pub struct Outgoing {
 
 enum Command {
     Send { content: Vec<u8>, cost: usize },
+    Renew { ticket: Vec<u8>, vouched: Vouched },
     Close,
     Abort,
 }
@@ -90,6 +91,11 @@ impl Outgoing {
     pub fn send_bulk(&self, content: Vec<u8>) -> bool {
         let cost = content.len().min(BUDGET);
         self.budget.take(cost) && self.commands.send(Command::Send { content, cost }).is_ok()
+    }
+
+    /// Goes on with a new ticket, which says `vouched` (HSK-055). For whoever opened the connection.
+    pub fn renew(&self, ticket: Vec<u8>, vouched: Vouched) {
+        let _ = self.commands.send(Command::Renew { ticket, vouched });
     }
 
     /// Says, after all that was sent, that nothing more comes.
@@ -169,10 +175,10 @@ impl Race {
     }
 }
 
-/// Does the responder's part of the handshake on an accepted connection. `verifier` has this device as audience.
-pub async fn accept(stream: TcpStream, device: Arc<Device>, verifier: Arc<Verifier>) -> Result<Connection> {
+/// Does the responder's part of the handshake on an accepted connection.
+pub async fn accept(stream: TcpStream, start: AwaitM1) -> Result<Connection> {
     // The deadline of HSK-005 runs from here.
-    let channel = Channel::accept(device, verifier, now(), Box::new(os_entropy));
+    let channel = Channel::accept(start, now(), Box::new(os_entropy));
     // End and failure of the connection are left for the channel to find.
     if tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await.is_err() {
         return Err(Error::Peer("it connected and said nothing"));
@@ -282,6 +288,10 @@ impl Driver {
                     self.obey(command, &mut from_session);
                 }
                 () = tokio::time::sleep_until(wake.into()) => {
+                    if !self.ready.is_empty() {
+                        // Nothing was read, so nothing could be heard.
+                        self.channel.was_deaf(now());
+                    }
                     self.channel.handle_timeout(now());
                     if self.is_dead(last_activity) {
                         self.channel.handle_fin();
@@ -338,6 +348,8 @@ impl Driver {
                 }
                 Incoming::Data(content)
             }
+            // What the new ticket says of folders holds from the next session on.
+            Event::Renewed(_) => return,
             Event::PeerClosed => Incoming::Closed,
             Event::HungUp => Incoming::Failed(Error::Channel {
                 message: "the peer hung up during the handshake".into(),
@@ -390,6 +402,11 @@ impl Driver {
                     } else {
                         // Many small messages make one record.
                         small.extend_from_slice(&content);
+                    }
+                }
+                Command::Renew { ticket, vouched } => {
+                    if let Err(error) = self.channel.renew(&ticket, &vouched) {
+                        tracing::warn!("renewing the ticket: {error}");
                     }
                 }
                 Command::Close | Command::Abort => {

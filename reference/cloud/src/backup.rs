@@ -55,8 +55,8 @@ pub fn backup(config: &Config, to: &Path) -> Result<BackupReport, Error> {
             continue;
         }
         remove_others(&names, &partial)?;
-        for key in KEYS {
-            copy_key(&config.data.join(key), &partial.join(key))?;
+        for key in keys(&config.data)? {
+            copy_key(&config.data.join(&key), &partial.join(&key))?;
         }
         sync(&partial)?;
         fs::rename(&partial, to).map_err(data(to))?;
@@ -90,8 +90,8 @@ pub fn restore(config: &Config, from: &Path) -> Result<BackupReport, Error> {
     if missing > 0 {
         return Err(Error::Stopped(format!("{} lacks {missing} blobs: it is no backup", from.display())));
     }
-    for key in KEYS {
-        copy_key(&from.join(key), &config.data.join(key))?;
+    for key in keys(from)? {
+        copy_key(&from.join(&key), &config.data.join(&key))?;
     }
     // The last step: without a database there is no cloud in the directory.
     fs::rename(&copy, &target).map_err(data(&target))?;
@@ -145,6 +145,18 @@ fn remove_others(names: &[String], partial: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The names of all keys, and of the secrets that providers gave us: `oidc-NAME.secret`.
+fn keys(directory: &Path) -> Result<Vec<String>, Error> {
+    let mut names: Vec<String> = KEYS.map(String::from).into();
+    for file in fs::read_dir(directory).map_err(data(directory))? {
+        let name = file.map_err(data(directory))?.file_name().into_string().unwrap_or_default();
+        if name.starts_with("oidc-") && name.ends_with(".secret") {
+            names.push(name);
+        }
+    }
+    Ok(names)
 }
 
 /// A key that is not there comes from the environment, or is made at the next start.

@@ -1,7 +1,9 @@
 //! Reading paths and bodies.
 
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -24,6 +26,8 @@ use crate::state::App;
 const MAX_BODY: usize = 1_048_576;
 /// How much of a refused body is read on, so that a client that is still sending gets to see the answer.
 const MAX_DRAIN: usize = 8 * MAX_BODY;
+/// How long a JSON body may take in all, in times that it may be silent.
+const WHOLE: u32 = 4;
 /// The longest page of a collection.
 const MAX_PAGE: usize = 1_000;
 /// The longest name of a device or folder.
@@ -118,7 +122,8 @@ impl FromRequest<App> for NoBody {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let bytes = read_body(request, app).await?;
-        demand(matches!(bytes.trim_ascii(), b"" | b"{}"), req::GPH_006)?;
+        let object = serde_json::from_slice::<serde_json::Map<String, Value>>(&bytes);
+        demand(bytes.is_empty() || object.is_ok_and(|members| members.is_empty()), req::GPH_006)?;
         Ok(Self)
     }
 }
@@ -159,6 +164,46 @@ pub(crate) async fn next_chunk(body: &mut Body, idle: Duration) -> Option<Result
     }
 }
 
+/// A body that fails when it is silent for too long.
+pub(crate) fn within(body: Body, idle: Duration) -> Body {
+    Body::new(Within(body, idle, None))
+}
+
+/// See [`within`].
+struct Within(Body, Duration, Option<Pin<Box<tokio::time::Sleep>>>);
+
+impl hyper::body::Body for Within {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, axum::Error>>> {
+        let Self(body, idle, silence) = &mut *self;
+        let frame = Pin::new(body).poll_frame(cx);
+        if frame.is_ready() {
+            *silence = None;
+            return frame;
+        }
+        let silence = silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(*idle)));
+        match silence.as_mut().poll(cx) {
+            Poll::Ready(()) => {
+                Poll::Ready(Some(Err(axum::Error::new(std::io::Error::from(ErrorKind::TimedOut)))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.0.size_hint()
+    }
+}
+
 /// Reads on, within limits, and forgets. See [`MAX_DRAIN`].
 pub(crate) async fn drain(mut body: Body, idle: Duration) {
     let mut length = 0;
@@ -180,7 +225,12 @@ pub(crate) fn content_length(headers: &axum::http::HeaderMap) -> Option<u64> {
 async fn read_body(request: Request, app: &App) -> Result<Vec<u8>, Problem> {
     let (mut body, idle) = (request.into_body(), app.config.body_idle);
     let mut bytes = Vec::new();
+    // A byte now and then is as good as silence, and anybody may send it: what has come is kept in memory meanwhile.
+    let end = tokio::time::Instant::now() + WHOLE * idle;
     while let Some(chunk) = next_chunk(&mut body, idle).await {
+        if tokio::time::Instant::now() > end {
+            return Err(req::GPH_006.into());
+        }
         // A body that ends early is not JSON of any form; nobody is there to read the answer.
         bytes.extend_from_slice(&chunk.map_err(|_| Problem::from(req::GPH_006))?);
         if let Err(too_large) = demand(bytes.len() <= MAX_BODY, req::GPH_007) {

@@ -15,6 +15,7 @@ const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 static REQUESTS: Counters = Counters::new();
 static REQUEST_SECONDS: Histograms = Histograms::new();
 static OPEN_REQUESTS: AtomicI64 = AtomicI64::new(0);
+static WAITING_POLLS: AtomicI64 = AtomicI64::new(0);
 static REFUSALS: Counters = Counters::new();
 static TICKETS_ISSUED: AtomicU64 = AtomicU64::new(0);
 static TICKETS_VERIFIED: AtomicU64 = AtomicU64::new(0);
@@ -22,38 +23,38 @@ static STORE_SECONDS: Histograms = Histograms::new();
 static OPEN_CIRCUITS: AtomicI64 = AtomicI64::new(0);
 static CIRCUITS: AtomicU64 = AtomicU64::new(0);
 static RELAYED_BYTES: AtomicU64 = AtomicU64::new(0);
+static BLOB_SECONDS: Histograms = Histograms::new();
 
-/// Counts a request as open until it is dropped.
-pub(crate) struct OpenRequest(());
+/// Counts something as there until this is dropped.
+pub(crate) struct Present(&'static AtomicI64);
 
-impl OpenRequest {
-    pub(crate) fn new() -> Self {
-        OPEN_REQUESTS.fetch_add(1, Ordering::Relaxed);
-        Self(())
+/// A request that waits for its answer.
+pub(crate) fn open_request() -> Present {
+    Present::new(&OPEN_REQUESTS)
+}
+
+/// A poll, or a stream, that waits for a change.
+pub(crate) fn waiting_poll() -> Present {
+    Present::new(&WAITING_POLLS)
+}
+
+impl Present {
+    fn new(gauge: &'static AtomicI64) -> Self {
+        gauge.fetch_add(1, Ordering::Relaxed);
+        Self(gauge)
     }
 }
 
-impl Drop for OpenRequest {
+impl Drop for Present {
     fn drop(&mut self) {
-        OPEN_REQUESTS.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Counts a circuit of the relay as open until it is dropped.
-pub(crate) struct OpenCircuit(());
-
-impl OpenCircuit {
-    pub(crate) fn new() -> Self {
-        CIRCUITS.fetch_add(1, Ordering::Relaxed);
-        OPEN_CIRCUITS.fetch_add(1, Ordering::Relaxed);
-        Self(())
-    }
-}
-
-impl Drop for OpenCircuit {
-    fn drop(&mut self) {
-        OPEN_CIRCUITS.fetch_sub(1, Ordering::Relaxed);
-    }
+/// A circuit of the relay.
+pub(crate) fn open_circuit() -> Present {
+    CIRCUITS.fetch_add(1, Ordering::Relaxed);
+    Present::new(&OPEN_CIRCUITS)
 }
 
 /// So many bytes went through the relay.
@@ -90,6 +91,11 @@ pub(crate) fn store<T>(operation: &'static str, work: impl FnOnce() -> T) -> T {
     done
 }
 
+/// Bytes were stored or read: `open`, `read` and `write` of a piece, `keep` of all.
+pub(crate) fn blob(operation: &'static str, took: Duration) {
+    BLOB_SECONDS.observe(&format!("operation=\"{operation}\""), took);
+}
+
 /// All of it.
 pub(crate) fn render() -> String {
     let mut out = String::new();
@@ -104,12 +110,19 @@ pub(crate) fn render() -> String {
     );
     REFUSALS.render(&mut out, "meshd_refusals_total", "Refusals, by the requirement of the specification.");
     STORE_SECONDS.render(&mut out, "meshd_store_seconds", "Time of transactions of the store.");
+    BLOB_SECONDS.render(&mut out, "meshd_blob_seconds", "Time of operations on stored bytes.");
     for (name, kind, help, value) in [
         (
             "meshd_requests_open",
             "gauge",
             "Requests that wait for their answer.",
             OPEN_REQUESTS.load(Ordering::Relaxed),
+        ),
+        (
+            "meshd_polls_waiting",
+            "gauge",
+            "Polls and streams of queues that wait for a change.",
+            WAITING_POLLS.load(Ordering::Relaxed),
         ),
         ("meshd_tickets_issued_total", "counter", "Tickets that were signed.", signed(&TICKETS_ISSUED)),
         ("meshd_tickets_verified_total", "counter", "Tickets that were accepted.", signed(&TICKETS_VERIFIED)),

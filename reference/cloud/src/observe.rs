@@ -15,7 +15,7 @@ use meshproof_proto::crypto::draw;
 use tracing::Instrument as _;
 
 use crate::etag;
-use crate::metrics::{self, OpenRequest};
+use crate::metrics;
 use crate::state::{App, OsEntropy};
 
 /// The field that tells a client the id under which its request is in the log.
@@ -27,7 +27,7 @@ pub(crate) struct Refusal(pub(crate) &'static str);
 
 /// Looks whether the issuer's keys are still those, has the request answered, logs it, and keeps answers out of caches.
 pub(crate) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let (started, _open) = (Instant::now(), OpenRequest::new());
+    let (started, _open) = (Instant::now(), metrics::open_request());
     let id = hex(&draw::<8>(&mut OsEntropy));
     let method = name(request.method());
     let route = request.extensions().get::<MatchedPath>().cloned();

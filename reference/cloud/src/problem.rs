@@ -58,10 +58,11 @@ fn status_of(requirement: Requirement) -> StatusCode {
         | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
-        "GPH-007" => StatusCode::PAYLOAD_TOO_LARGE,
-        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-125" | "STO-001" | "STO-017"
-        | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
+        "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,
+        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-099" | "GPH-125" | "STO-001"
+        | "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
+        "GPH-101" => StatusCode::FAILED_DEPENDENCY,
         "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
         "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
         "STO-027" => StatusCode::REQUEST_TIMEOUT,
@@ -71,9 +72,9 @@ fn status_of(requirement: Requirement) -> StatusCode {
 
 fn status_of_identity(id: &str) -> StatusCode {
     match id {
-        "IDN-005" | "IDN-045" => StatusCode::CONFLICT,
-        "IDN-033" | "IDN-036" => StatusCode::NOT_FOUND,
-        "IDN-003" | "IDN-004" | "IDN-034" | "IDN-046" => StatusCode::UNPROCESSABLE_ENTITY,
+        "IDN-005" | "IDN-045" | "IDN-058" => StatusCode::CONFLICT,
+        "IDN-033" | "IDN-036" | "IDN-059" => StatusCode::NOT_FOUND,
+        "IDN-003" | "IDN-004" | "IDN-034" | "IDN-046" | "IDN-056" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::UNAUTHORIZED,
     }
 }

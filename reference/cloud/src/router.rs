@@ -1,17 +1,18 @@
 //! The table of contents: every path, and what answers it.
 
-use axum::Router;
 use axum::extract::{MatchedPath, OriginalUri};
 use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
+use axum::{Extension, Router};
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde_json::Value;
 
 use crate::config::Service;
 use crate::graph::{
-    claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings, members,
-    news, options, pair, presence, profile, queues, received, rendezvous, root, subscriptions, sync,
+    batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings,
+    members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root,
+    subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -25,35 +26,31 @@ pub(crate) fn router(app: App) -> Router {
         .route("/identity/token", post(identity::tokens::post).delete(identity::sessions::sign_out))
         .route("/identity/providers", get(identity::providers))
         .route("/identity/password", put(identity::change::put))
+        .route(
+            "/identity/app-passwords",
+            get(identity::app_passwords::list).post(identity::app_passwords::post),
+        )
+        .route("/identity/app-passwords/{app_password}", delete(identity::app_passwords::delete))
         .route("/identity/sessions", get(identity::sessions::list))
         .route("/identity/sessions/{session}", delete(identity::sessions::delete))
-        .merge(identity::federated::routes());
+        .merge(identity::federated::routes())
+        .merge(identity::passkeys::routes());
 
     let account = Router::new()
         .route("/tickets", post(account::tickets::post))
         .route("/tickets/challenge", post(account::device::post_challenge))
         .route("/tickets/device", post(account::device::post_device));
 
+    // What a batch may ask for too (GPH-099): nothing that waits, streams, or hands out tickets or challenges.
     let graph = Router::new()
-        .route("/", get(root::get_service))
-        .route("/openapi.yaml", get(options::openapi))
         .route("/mesh", get(root::get_mesh))
         .route("/mesh/news", get(news::of_mesh))
-        .route("/mesh/queues", get(queues::list).post(queues::post))
-        .route("/mesh/queues/{queue}", get(queues::get).delete(queues::delete))
-        .route("/mesh/queues/{queue}/subscriptions", get(subscriptions::list).post(subscriptions::post))
-        .route(
-            "/mesh/queues/{queue}/subscriptions/{subscription}",
-            get(subscriptions::get).delete(subscriptions::delete),
-        )
-        .route("/mesh/devices", get(devices::list).post(claim::post))
+        .route("/mesh/devices", get(devices::list))
         .route("/mesh/devices/{device}", get(devices::get).patch(devices::patch).delete(devices::delete))
-        .route("/mesh/devices/{device}/proof", post(claim::post_proof))
         .route(
             "/mesh/devices/{device}/endpoints",
             get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
         )
-        .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
         .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/invitations", get(received::list))
@@ -68,9 +65,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/objects", get(folders::list).post(folders::post))
         .route("/mesh/objects/{folder}", get(folders::get).patch(folders::patch).delete(folders::delete));
 
-    // Paths below /mesh/objects/{folder}.
+    // The same, below /mesh/objects/{folder}.
     let below_folder = Router::new()
-        .route("/ticket", post(folder_ticket::post))
         .route("/members", get(members::list))
         .route("/invitations", get(invitations::list).post(invitations::post))
         .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
@@ -83,6 +79,21 @@ pub(crate) fn router(app: App) -> Router {
         .route("/news", get(news::of_folder))
         .route("/presence", get(presence::get));
 
+    let graph_alone = Router::new()
+        .route("/", get(root::get_service))
+        .route("/openapi.yaml", get(options::openapi))
+        .route("/mesh/queues", get(queues::list).post(queues::post))
+        .route("/mesh/queues/{queue}", get(queues::get).delete(queues::delete))
+        .route("/mesh/queues/{queue}/subscriptions", get(subscriptions::list).post(subscriptions::post))
+        .route(
+            "/mesh/queues/{queue}/subscriptions/{subscription}",
+            get(subscriptions::get).delete(subscriptions::delete),
+        )
+        .route("/mesh/devices", post(claim::post))
+        .route("/mesh/devices/{device}/proof", post(claim::post_proof))
+        .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/objects/{folder}/ticket", post(folder_ticket::post));
+
     let storage = Router::new()
         .route("/media/{hash}", put(media::put).get(media::get).delete(media::delete))
         .route("/uploads", get(uploads::list).post(uploads::post))
@@ -90,20 +101,34 @@ pub(crate) fn router(app: App) -> Router {
         .route("/wanted", get(wanted::list));
 
     let folders = |below| Router::new().nest("/mesh/objects/{folder}", below);
+    let graph = graph.merge(folders(below_folder));
+    let named = graph.clone().fallback(batch::not_here).method_not_allowed_fallback(batch::not_here);
     let services = [
         (Service::Identity, identity),
         (Service::Account, account),
-        (Service::Graph, graph.merge(folders(below_folder))),
+        (Service::Graph, graph.merge(graph_alone)),
         (Service::Storage, folders(storage)),
     ];
     let here = services.into_iter().filter(|(service, _)| app.config.services.contains(service));
     let config = app.config.clone();
-    let services = here
+    let observed = from_fn_with_state(app.clone(), observe::around);
+    let mut services = here
         .fold(Router::new(), |all, (_, service)| all.merge(service))
         .fallback(no_such_node)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(app.clone(), observe::around))
-        .with_state(app);
+        .layer(observed.clone())
+        .with_state(app.clone());
+    if config.services.contains(&Service::Graph) {
+        let named = named.layer(observed.clone()).with_state(app.clone());
+        let targets = batch::Targets { named, all: services.clone() };
+        let batch = Router::new()
+            .route(paths::BATCH, post(batch::post))
+            .method_not_allowed_fallback(method_not_allowed)
+            .layer(Extension(targets))
+            .layer(observed)
+            .with_state(app);
+        services = services.merge(batch);
+    }
     if !config.services.contains(&Service::Desktop) {
         return services;
     }

@@ -21,6 +21,10 @@ pub(crate) struct Source {
     pub(crate) agent: String,
 }
 
+/// On requests of the network drive, which asks in this process. Nothing that comes from outside has it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FromDrive;
+
 impl FromRequestParts<App> for Source {
     type Rejection = Infallible;
 

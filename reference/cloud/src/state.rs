@@ -21,6 +21,7 @@ use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::stopping::Stopping;
 use crate::storage::blobs::Blobs;
+use crate::storage::uploads::Turns;
 use crate::store::Store;
 use crate::{Error, config};
 
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     pub(crate) issuer_name: String,
     pub(crate) audience: String,
     pub(crate) stopping: Stopping,
+    pub(crate) completing: Turns,
     pub(crate) config: Config,
 }
 
@@ -100,6 +102,7 @@ impl App {
             issuer_name: config.issuer(),
             audience: config.audience(),
             stopping: Stopping::default(),
+            completing: Turns::default(),
             config: config::Config::clone(config),
         })))
     }

@@ -197,6 +197,17 @@ requirements! {
     IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
     IDN_045 = "IDN-045", "identity-linked", Peer;
     IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_049 = "IDN-049", "passkey-failed", Peer;
+    IDN_050 = "IDN-050", "passkey-failed", Peer;
+    IDN_051 = "IDN-051", "passkey-failed", Peer;
+    IDN_052 = "IDN-052", "passkey-failed", Peer;
+    IDN_053 = "IDN-053", "passkey-failed", Peer;
+    IDN_054 = "IDN-054", "passkey-failed", Peer;
+    IDN_055 = "IDN-055", "passkey-failed", Peer;
+    IDN_056 = "IDN-056", "passkey-unacceptable", Peer;
+    IDN_057 = "IDN-057", "passkey-failed", Peer;
+    IDN_058 = "IDN-058", "last-sign-in", Peer;
+    IDN_059 = "IDN-059", "no-such-passkey", Peer;
     IDN_060 = "IDN-060", "none", Peer;
     IDN_064 = "IDN-064", "token-rejected", Peer;
 
@@ -236,6 +247,8 @@ requirements! {
     GPH_064 = "GPH-064", "none", Peer;
     GPH_065 = "GPH-065", "none", Peer;
     GPH_066 = "GPH-066", "query-unacceptable", Message;
+    GPH_067 = "GPH-067", "none", Peer;
+    GPH_068 = "GPH-068", "none", Peer;
     GPH_070 = "GPH-070", "not-subscribable", Peer;
     GPH_071 = "GPH-071", "queue-gone", Peer;
     GPH_072 = "GPH-072", "none", Peer;
@@ -257,7 +270,14 @@ requirements! {
     GPH_092 = "GPH-092", "no-such-node", Peer;
     GPH_093 = "GPH-093", "too-many-contacts", Peer;
     GPH_094 = "GPH-094", "not-authorised", Peer;
+    GPH_095 = "GPH-095", "none", Peer;
+    GPH_097 = "GPH-097", "batch-too-large", Message;
+    GPH_098 = "GPH-098", "batch-full", Peer;
+    GPH_099 = "GPH-099", "not-in-batch", Peer;
     GPH_100 = "GPH-100", "none", Peer;
+    GPH_101 = "GPH-101", "batch-stopped", Peer;
+    GPH_102 = "GPH-102", "none", Peer;
+    GPH_103 = "GPH-103", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
     GPH_120 = "GPH-120", "pair-refused", Peer;
     GPH_121 = "GPH-121", "none", Peer;
@@ -314,6 +334,7 @@ requirements! {
     HSK_013 = "HSK-013", "share", Message;
     HSK_014 = "HSK-014", "mac1", Peer;
     HSK_015 = "HSK-015", "no-common-suite", Peer;
+    HSK_016 = "HSK-016", "none", Peer;
     HSK_017 = "HSK-017", "box1", Peer;
     HSK_018 = "HSK-018", "box1", Peer;
     HSK_019 = "HSK-019", "clock", Peer;
@@ -322,6 +343,7 @@ requirements! {
     HSK_022 = "HSK-022", "ticket-expired", Peer;
     HSK_023 = "HSK-023", "ticket", Peer;
     HSK_024 = "HSK-024", "ticket-key", Peer;
+    HSK_029 = "HSK-029", "self-connection", Peer;
     HSK_030 = "HSK-030", "suite", Peer;
     HSK_031 = "HSK-031", "share", Message;
     HSK_032 = "HSK-032", "box2", Peer;
@@ -333,6 +355,17 @@ requirements! {
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
     HSK_042 = "HSK-042", "ticket-ended", Peer;
+    HSK_043 = "HSK-043", "share", Peer;
+    HSK_044 = "HSK-044", "share", Message;
+    HSK_045 = "HSK-045", "suite-remembered", Peer;
+    HSK_047 = "HSK-047", "none", Peer;
+    HSK_048 = "HSK-048", "unexpected-frame", Peer;
+    HSK_050 = "HSK-050", "cookie", Peer;
+    HSK_051 = "HSK-051", "replay", Peer;
+    HSK_052 = "HSK-052", "busy", Peer;
+    HSK_053 = "HSK-053", "rdv-token", Peer;
+    HSK_054 = "HSK-054", "ticket", Peer;
+    HSK_056 = "HSK-056", "ticket-ended", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;
@@ -345,6 +378,7 @@ requirements! {
     REC_016 = "REC-016", "truncated", Peer;
     REC_017 = "REC-017", "after-close", Peer;
     REC_018 = "REC-018", "dead", Peer;
+    REC_019 = "REC-019", "silent", Peer;
 
     // spec/relay.md
     RLY_001 = "RLY-001", "join-malformed", Message;

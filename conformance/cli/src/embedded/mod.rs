@@ -22,6 +22,7 @@ use meshproof_kit::vectors::fixtures::{ISSUER_A, ISSUER_B, KEY_3072, KEY_X, KEY_
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::handshake::Device;
+use meshproof_proto::handshake::guard::Allowance;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -104,8 +105,14 @@ async fn start_peer(data: &Path) -> anyhow::Result<(PeerTarget, oneshot::Sender<
     let responder = Responder::new(Arc::new(device), verifier, vec![Arc::new(folder)]);
     // The kit is many devices at one address (HSK-008).
     let many = 256;
-    let limits =
-        Limits { half_open: many, half_open_per_source: many, sessions: many, sessions_per_device: many };
+    let allowance = Allowance { per_source: 100_000, per_source_rate: 0, all: 200_000, all_rate: 0 };
+    let limits = Limits {
+        half_open: many,
+        half_open_per_source: many,
+        sessions: many,
+        sessions_per_device: many,
+        allowance,
+    };
     let responder = Arc::new(responder.with_limits(limits));
 
     let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for the peer")?;

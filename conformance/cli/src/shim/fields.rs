@@ -46,8 +46,25 @@ impl<'a> Fields<'a> {
         Id::parse(self.text(name)?).ok_or_else(|| missing(name, "an identifier"))
     }
 
+    pub(super) fn numbers(self, name: &str) -> Result<Vec<u16>, Stop> {
+        let number = |value: &Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
+        let numbers: Option<Vec<u16>> = self.list(name).iter().map(number).collect();
+        numbers.ok_or_else(|| missing(name, "a list of numbers of 16 bits"))
+    }
+
     pub(super) fn hex(self, name: &str) -> Result<Vec<u8>, Stop> {
-        hex_value(self.value(name)).ok_or_else(|| missing(name, "hexadecimal"))
+        from_hex(self.text(name)?).ok_or_else(|| missing(name, "hexadecimal"))
+    }
+
+    /// `None` if the field is not there.
+    pub(super) fn optional_hex(self, name: &str) -> Result<Option<Vec<u8>>, Stop> {
+        if self.0[name].is_null() { Ok(None) } else { self.hex(name).map(Some) }
+    }
+
+    pub(super) fn hex_list(self, name: &str) -> Result<Vec<Vec<u8>>, Stop> {
+        let bytes = |value: &Value| value.as_str().and_then(from_hex);
+        let list: Option<Vec<Vec<u8>>> = self.list(name).iter().map(bytes).collect();
+        list.ok_or_else(|| missing(name, "a list of hexadecimal"))
     }
 
     pub(super) fn base64(self, name: &str) -> Result<Vec<u8>, Stop> {
@@ -63,10 +80,8 @@ pub(super) fn missing(name: &str, what: &str) -> Stop {
     Stop::BadRequest(format!("{name} is not {what}"))
 }
 
-/// Hexadecimal.
-pub(super) fn hex_value(value: &Value) -> Option<Vec<u8>> {
-    let text = value.as_str()?;
-    let byte = |at| u8::from_str_radix(text.get(at..at + 2).unwrap_or_default(), 16).ok();
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let byte = |at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     (0..text.len()).step_by(2).map(byte).collect()
 }
 

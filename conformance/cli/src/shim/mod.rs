@@ -59,6 +59,7 @@ fn answer(request: &Value) -> Answer {
         // These repeat a handshake from a script, and only one provider takes the seed of OAEP.
         "HandshakeM2" => tell(handshake::m2(RUSTCRYPTO, group, test)),
         "HandshakeM3" => tell(handshake::m3(RUSTCRYPTO, group, test)),
+        "HandshakeRetry" => tell(handshake::retry(RUSTCRYPTO, group, test)),
         "RecordOpen" => both(&|p| record::open(p, test)),
         "RecordSeal" => both(&|p| record::seal(p, test)),
         "RelayPass" => both(&|p| relay::pass(p, group, test)),

@@ -2,7 +2,9 @@
 
 use meshproof_proto::codec::hex;
 use meshproof_proto::crypto::{Provider, Secret};
+use meshproof_proto::error::Error;
 use meshproof_proto::record::{Event, Opener, Sealer};
+use meshproof_proto::requirement as req;
 use serde_json::{Value, json};
 
 use super::fields::{Fields, missing};
@@ -16,6 +18,8 @@ pub(super) fn open(p: &'static dyn Provider, test: Fields<'_>) -> Ran {
     while let Some(event) = opener.next()? {
         match event {
             Event::Data(content) => contents.push(hex(content)),
+            // These vectors are read by an initiator, to whom nobody sends tickets.
+            Event::Ticket(_) => return Err(Error::from(req::REC_013).into()),
             Event::Closed => closed = true,
         }
     }

@@ -7,7 +7,7 @@ use meshproof_proto::relay::{
 };
 use serde_json::json;
 
-use super::fields::{Fields, hex_value, missing};
+use super::fields::{Fields, missing};
 use super::{Ran, Stop};
 
 pub(super) fn pass(provider: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>) -> Ran {
@@ -26,8 +26,7 @@ pub(super) fn join(provider: &'static dyn Provider, group: Fields<'_>, test: Fie
     let mut board = Switchboard::new(provider, vec![key(group)?], address, limits);
     let now = test.time("now")?;
     let mut last = Ok(json!({}));
-    for (id, connection) in (0..).zip(test.list("connections")) {
-        let bytes = hex_value(connection).ok_or_else(|| missing("connections", "hexadecimal"))?;
+    for (id, bytes) in (0..).zip(test.hex_list("connections")?) {
         let answer = match Request::read(&bytes) {
             Ok(Ok(Request::Ping(_))) => Ok(json!("pong")),
             Ok(Ok(Request::Join(pass))) => match board.join(now, ConnectionId(id), &pass) {

@@ -6,6 +6,7 @@
 
 pub mod crypto;
 pub mod handshake;
+pub mod passkey;
 pub mod record;
 pub mod relay;
 pub mod ticket;

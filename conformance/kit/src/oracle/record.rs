@@ -9,6 +9,8 @@ pub const DATA: u8 = 1;
 pub const CLOSE_NOTIFY: u8 = 2;
 /// The content type `key_update`.
 pub const KEY_UPDATE: u8 = 3;
+/// The type of a ticket record, which nobody sends to an initiator.
+pub const TICKET: u8 = 4;
 /// The largest `len`.
 pub const LARGEST: usize = 65_536;
 
@@ -26,6 +28,8 @@ pub struct Direction {
 pub struct Opened {
     /// The contents of the data records.
     pub contents: Vec<Vec<u8>>,
+    /// Tickets, which only an initiator sends: another reader refuses them (REC-013).
+    pub tickets: Vec<Vec<u8>>,
     /// Whether `close_notify` was received.
     pub closed: bool,
 }
@@ -105,6 +109,7 @@ pub fn open(traffic: &[u8], stream: &[u8], fin: bool) -> Result<Opened, Rejectio
             CLOSE_NOTIFY | KEY_UPDATE if !content.is_empty() => return reject("REC-014", "record-content"),
             CLOSE_NOTIFY => opened.closed = true,
             KEY_UPDATE => direction.update(),
+            TICKET => opened.tickets.push(content.to_vec()),
             _ => return reject("REC-013", "record-type"),
         }
         rest = after;

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fixture::PeerFixture;
 use crate::check::{Context, Stop, Verdict};
-use crate::oracle::handshake::{Initiator, M1, M1Fields, Reply};
+use crate::oracle::handshake::{Ephemeral, Initiator, M1, M1Fields, Names, Reply, SUITE};
 
 /// Where the device under test is. [`PeerFixture`] says how it is set up.
 #[derive(Clone, Debug)]
@@ -44,12 +44,19 @@ pub fn m1_fields(
     fields
 }
 
-/// What an initiator knows after this M1.
+/// What an initiator knows after this M1 of the baseline suite.
 pub fn initiator(k_r: &[u8], m1: &M1) -> Initiator {
+    let fixture = PeerFixture::get();
     Initiator {
-        key: PeerFixture::get().key_x.clone(),
-        device: PeerFixture::DEVICE_X.to_vec(),
-        responder: PeerFixture::DEVICE_Y.to_vec(),
+        key: fixture.key_x.clone(),
+        names: Names {
+            initiator: PeerFixture::DEVICE_X.to_vec(),
+            responder: PeerFixture::DEVICE_Y.to_vec(),
+            spki_i: fixture.spki_x(),
+            spki_r: fixture.spki_y(),
+        },
+        offer: vec![SUITE],
+        ephemeral: Ephemeral { x25519: [0; 32], kem: Vec::new() },
         k_r: k_r.to_vec(),
         m1: m1.frame.clone(),
     }
@@ -197,13 +204,22 @@ impl PeerConn {
     /// Reads the M2 that answers an M1 sent before.
     pub async fn read_m2(&mut self, initiator: &Initiator) -> Result<Keys, Stop> {
         let frame = self.read_frame().await.map_err(|ending| ending.instead_of("M2"))?;
+        Self::judge_m2(initiator, frame)
+    }
+
+    /// What a frame that has to be M2 gives.
+    pub fn judge_m2(initiator: &Initiator, frame: Vec<u8>) -> Result<Keys, Stop> {
         match initiator.read(&frame) {
-            Ok(Reply::M2 { m3, traffic_i, traffic_r, k_i }) => {
-                Ok(Keys { m2: frame, m3, traffic_i, traffic_r, k_i })
+            Ok(Reply::M2 { suite, m3, traffic_i, traffic_r, k_i }) => {
+                Ok(Keys { suite, m2: frame, m3, traffic_i, traffic_r, k_i })
             }
             Ok(Reply::Refused(code)) => {
                 Err(Stop::Fail(format!("the device answered REFUSE with code {code} instead of M2")))
             }
+            Ok(Reply::Retry(_)) => Err(Stop::Blocked(
+                "the device asks for a cookie: it has more to do than the kit gives it; raise its allowance"
+                    .to_owned(),
+            )),
             Err(rejection) => Err(Stop::Fail(format!("the answer of the device is wrong: {rejection}"))),
         }
     }
@@ -216,6 +232,8 @@ impl PeerConn {
 
 /// What an accepted M2 gives.
 pub struct Keys {
+    /// The suite of M2.
+    pub suite: u16,
     /// `k_I`, for a look at its freshness.
     pub k_i: Vec<u8>,
     /// The M2 frame.

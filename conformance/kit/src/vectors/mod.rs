@@ -89,6 +89,7 @@ files! {
     "handshake" "m1",
     "handshake" "m2",
     "handshake" "m3",
+    "handshake" "retry",
     "record" "open",
     "record" "seal",
     "relay" "pass",

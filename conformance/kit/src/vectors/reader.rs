@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::oracle::Rejection;
 use crate::oracle::crypto::{
-    RsaPrivateKey, RsaPublicKey, from_base64, from_hex, hex, private_key_from_der, public_key_from_spki,
+    RsaPrivateKey, RsaPublicKey, from_base64, from_hex, hex, private_key_from_der, public_key_from_spki, spki,
 };
-use crate::oracle::handshake::{self, Initiator, Reply, Responder, read::read_m3};
+use crate::oracle::handshake::{self, Ephemeral, Initiator, Names, Reply, Responder, read::read_m3};
 use crate::oracle::record::{self, Direction};
 use crate::oracle::relay::{PassFields, Relay, account};
 use crate::oracle::ticket::{
@@ -31,6 +31,7 @@ pub fn answer(request: &Value) -> Answer {
         Some("HandshakeM1") => handshake_m1(group, test),
         Some("HandshakeM2") => handshake_m2(group, test),
         Some("HandshakeM3") => handshake_m3(test),
+        Some("HandshakeRetry") => handshake_retry(group, test),
         Some("RecordOpen") => record_open(test),
         Some("RecordSeal") => record_seal(test),
         Some("RelayPass") => relay_pass(group, test),
@@ -103,10 +104,12 @@ fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
         device: group["responder"].as_str()?.to_owned(),
         issuers: issuers(&group["issuers"])?,
         now: test["now"].as_u64()?,
+        suites: suites(&group["suites"])?,
+        rdv_token: bytes(&group["rdv_token"]),
     };
     Some(match responder.read_m1(&bytes(&test["frame"])?) {
-        Ok(handshake::Answer::M2 { initiator, .. }) => {
-            Answer::accept(json!({"answer": "m2", "initiator": initiator}))
+        Ok(handshake::Answer::M2 { initiator, suite, .. }) => {
+            Answer::accept(json!({"answer": "m2", "suite": suite, "initiator": initiator}))
         }
         Ok(_) => return None,
         Err(failure) => {
@@ -122,13 +125,7 @@ fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
 }
 
 fn handshake_m2(group: &Value, test: &Value) -> Option<Answer> {
-    let initiator = Initiator {
-        key: private_key(&group["initiator_key"])?,
-        device: bytes(&group["initiator"])?,
-        responder: bytes(&group["responder"])?,
-        k_r: bytes(&test["k_R"])?,
-        m1: bytes(&test["m1"])?,
-    };
+    let initiator = initiator(group, test)?;
     Some(match initiator.read(&bytes(&test["frame"])?) {
         Ok(Reply::M2 { m3, traffic_i, traffic_r, .. }) => Answer::accept(
             json!({"m3": hex(&m3), "traffic_i": hex(&traffic_i), "traffic_r": hex(&traffic_r)}),
@@ -138,8 +135,51 @@ fn handshake_m2(group: &Value, test: &Value) -> Option<Answer> {
             reason: Some("refused".to_owned()),
             ..Answer::accept(json!({"refused": code}))
         },
+        Ok(Reply::Retry(_)) => return None,
         Err(rule) => rejected(rule),
     })
+}
+
+fn initiator(group: &Value, test: &Value) -> Option<Initiator> {
+    let key = private_key(&group["initiator_key"])?;
+    let entropy = bytes(&test["entropy"])?;
+    let drawn = |from: usize, to: usize| entropy.get(from..to).map_or(Vec::new(), <[u8]>::to_vec);
+    let names = Names {
+        initiator: bytes(&group["initiator"])?,
+        responder: bytes(&group["responder"])?,
+        spki_i: spki(&key.to_public_key()),
+        spki_r: from_base64(group["responder_spki"].as_str()?)?,
+    };
+    let x25519 = drawn(96, 128).try_into().unwrap_or([0; 32]);
+    Some(Initiator {
+        key,
+        names,
+        offer: suites(&group["suites"])?,
+        ephemeral: Ephemeral { x25519, kem: drawn(128, 192) },
+        k_r: drawn(32, 64),
+        m1: bytes(&test["m1"])?,
+    })
+}
+
+/// The second M1 is the first with another cookie, box1 and mac1; what is in box1 does not change.
+fn handshake_retry(group: &Value, test: &Value) -> Option<Answer> {
+    let initiator = initiator(group, test)?;
+    let mut answer = None;
+    for frame in test["frames"].as_array()? {
+        if answer.is_some() {
+            return Some(Answer::reject("HSK-048", "unexpected-frame"));
+        }
+        match initiator.read(&bytes(frame)?) {
+            Ok(Reply::Retry(cookie)) => answer = Some(initiator.m1_again(&cookie)),
+            Ok(_) => return None,
+            Err(rule) => return Some(rejected(rule)),
+        }
+    }
+    Some(Answer::accept(json!({"m1": hex(&answer?)})))
+}
+
+fn suites(value: &Value) -> Option<Vec<u16>> {
+    value.as_array()?.iter().map(|suite| u16::try_from(suite.as_u64()?).ok()).collect()
 }
 
 fn handshake_m3(test: &Value) -> Option<Answer> {
@@ -155,6 +195,9 @@ fn handshake_m3(test: &Value) -> Option<Answer> {
 fn record_open(test: &Value) -> Option<Answer> {
     let opened = record::open(&bytes(&test["traffic"])?, &bytes(&test["stream"])?, test["fin"].as_bool()?);
     Some(opened.map_or_else(rejected, |opened| {
+        if !opened.tickets.is_empty() {
+            return Answer::reject("REC-013", "record-type");
+        }
         let contents: Vec<String> = opened.contents.iter().map(|content| hex(content)).collect();
         Answer::accept(json!({"contents": contents, "closed": opened.closed}))
     }))

@@ -64,7 +64,7 @@ fn inputs(stream: &[u8], fin: bool) -> Value {
 
 impl Streams {
     fn valid(&mut self, id: &str, reqs: &[&str], comment: &str, stream: &[u8], fin: bool) {
-        let Opened { contents, closed } = open(&traffic(), stream, fin).expect("a good stream");
+        let Opened { contents, closed, .. } = open(&traffic(), stream, fin).expect("a good stream");
         let contents: Vec<String> = contents.iter().map(|content| hex(content)).collect();
         let (enc, mac, salt) = sender().keys();
         self.0.push(

@@ -1,15 +1,18 @@
 //! A device made of the oracle, with faults that can be switched on: what the peer checks are tested against.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use meshproof_kit::checks::sync::message;
-use meshproof_kit::oracle::crypto::hex;
+use meshproof_kit::oracle::crypto::{from_hex, hex, spki};
 use meshproof_kit::oracle::handshake::read::read_m3;
-use meshproof_kit::oracle::handshake::{Answer, LARGEST, M2Fields, Responder, kind};
+use meshproof_kit::oracle::handshake::{Answer, LARGEST, M2Fields, Names, Responder, SUITE, kind};
 use meshproof_kit::oracle::record::{self, CLOSE_NOTIFY, DATA, Direction};
 use meshproof_kit::oracle::ticket::Issuer;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::now;
+use meshproof_kit::vectors::fixtures::KEY_Z;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -37,17 +40,19 @@ pub(crate) async fn start(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
+        let answered: Arc<Mutex<BTreeSet<Vec<u8>>>> = Arc::default();
         while let Ok((stream, _)) = listener.accept().await {
+            let answered = answered.clone();
             tokio::spawn(async move {
                 // Nothing comes back when the connection ended, which is how every session ends.
-                let _ = serve(stream, fault).await;
+                let _ = serve(stream, fault, &answered).await;
             });
         }
     });
     address
 }
 
-async fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
+async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Vec<u8>>>) -> Option<()> {
     if fault == Fault::RefusesAll {
         return None;
     }
@@ -61,9 +66,11 @@ async fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
             keys: vec![fixture.issuer.to_public_key()],
         }],
         now: now(),
+        suites: vec![SUITE],
+        rdv_token: None,
     };
-    let ck1 = match responder.read_m1(&m1) {
-        Ok(Answer::M2 { ck1, .. }) => ck1,
+    let (ck1, initiator) = match responder.read_m1(&m1) {
+        Ok(Answer::M2 { ck1, initiator, .. }) => (ck1, initiator),
         Err(failure) => {
             match failure.answer {
                 Answer::Refuse { frame, .. } => stream.write_all(&frame).await.ok()?,
@@ -75,14 +82,23 @@ async fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
         }
         Ok(_) => return None,
     };
+    // HSK-051
+    if !answered.lock().ok()?.insert(m1.clone()) {
+        return None;
+    }
+    let key_i = if initiator == hex(&PeerFixture::DEVICE_X) { &fixture.key_x } else { &KEY_Z.private };
+    let key_i = key_i.to_public_key();
     // Random enough for a simulation: every connection has a port of its own, and M1 differs.
     let port = stream.peer_addr().ok()?.port().to_be_bytes();
     let random = |label: &[u8]| meshproof_kit::oracle::crypto::h(&[label, &port, &m1]);
     let m2 = {
-        let mut fields =
-            M2Fields::new(&fixture.key_x.to_public_key(), random(b"nonce"), random(b"k"), &random(b"seed"));
-        fields.initiator = PeerFixture::DEVICE_X.to_vec();
-        fields.responder = PeerFixture::DEVICE_Y.to_vec();
+        let mut fields = M2Fields::new(&key_i, random(b"nonce"), random(b"k"), &random(b"seed"));
+        fields.names = Names {
+            initiator: from_hex(&initiator)?,
+            responder: PeerFixture::DEVICE_Y.to_vec(),
+            spki_i: spki(&key_i),
+            spki_r: fixture.spki_y(),
+        };
         fields.build(&ck1, &m1)
     };
     stream.write_all(&m2.frame).await.ok()?;
@@ -99,7 +115,8 @@ async fn serve(mut stream: TcpStream, fault: Fault) -> Option<()> {
     if fault != Fault::Eager {
         stream.write_all(&hello).await.ok()?;
     }
-    channel(stream, &traffic_i, sending, fault).await
+    let renews = |ticket: &[u8]| responder.renews(ticket, &initiator, &spki(&key_i));
+    channel(stream, &traffic_i, sending, fault, renews).await
 }
 
 /// HSK-001, HSK-002 and the bytes of a frame.
@@ -116,7 +133,13 @@ async fn frame(stream: &mut TcpStream, kind: u8, largest: usize, fault: Fault) -
 }
 
 /// Records, with a folder that is empty and stays so.
-async fn channel(mut stream: TcpStream, traffic: &[u8], mut sending: Direction, fault: Fault) -> Option<()> {
+async fn channel(
+    mut stream: TcpStream,
+    traffic: &[u8],
+    mut sending: Direction,
+    fault: Fault,
+    renews: impl Fn(&[u8]) -> bool,
+) -> Option<()> {
     let mut received = Vec::new();
     let mut answered = 0;
     loop {
@@ -142,7 +165,7 @@ async fn channel(mut stream: TcpStream, traffic: &[u8], mut sending: Direction, 
             };
             stream.write_all(&sending.seal(DATA, &answer, 0)).await.ok()?;
         }
-        if opened.closed {
+        if opened.closed || !opened.tickets.iter().all(|ticket| renews(ticket)) {
             stream.write_all(&sending.seal(CLOSE_NOTIFY, &[], 0)).await.ok()?;
             return None;
         }

@@ -65,7 +65,7 @@ impl Agent {
                 let responder = responder.clone();
                 tokio::spawn(async move {
                     match relay::join(&caller.relay, &caller.pass).await {
-                        Ok(stream) => responder.answer_relayed(stream).await,
+                        Ok(stream) => responder.answer_relayed(stream, caller.circuit, caller.token).await,
                         Err(error) => tracing::debug!(peer = %caller.device, "answering at a relay: {error}"),
                     }
                 });

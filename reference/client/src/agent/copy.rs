@@ -10,7 +10,7 @@ use meshproof_proto::sync::message::Entry;
 use serde_json::{Value, json};
 
 use super::Agent;
-use crate::cloud::CloudEntry;
+use crate::cloud::{CloudEntry, EntryWrite};
 use crate::error::{Error, Result};
 use crate::sync::{Direction, Folder};
 
@@ -56,7 +56,7 @@ impl Agent {
         }
         let mut report = CloudReport::default();
         let theirs = cloud.entries(folder.id()).await?;
-        let mut deletions = Vec::new();
+        let (mut changes, mut deletions) = (Vec::new(), Vec::new());
         let mut after = String::new();
         loop {
             let page = folder.index().page(folder.id(), &after, PAGE)?;
@@ -66,22 +66,27 @@ impl Agent {
                 let mine = record.entry;
                 let known = theirs.get(mine.path.as_str());
                 if mine.is_deleted() {
-                    deletions.extend(known.filter(|known| {
+                    let gone = known.filter(|known| {
                         !known.deleted
                             && mine.version.dominates(&known.version)
                             && mine.version != known.version
+                    });
+                    deletions.extend(gone.map(|known| EntryWrite {
+                        entry: known.id,
+                        body: None,
+                        etag: Some(known.etag.clone()),
                     }));
                 } else if is_news(&mine, known) {
                     let entry =
                         known.map_or_else(|| entry_id(folder.id(), mine.path.as_str()), |known| known.id);
-                    let etag = known.map(|known| known.etag.as_str());
-                    report.entries += written(cloud.put_entry(folder.id(), entry, &body(&mine), etag).await)?;
+                    let etag = known.map(|known| known.etag.clone());
+                    changes.push(EntryWrite { entry, body: Some(body(&mine)), etag });
                 }
             }
         }
-        // Last, so that the bytes of what was renamed stay.
-        for known in deletions {
-            report.entries += written(cloud.delete_entry(folder.id(), known).await)?;
+        changes.append(&mut deletions); // last, so that the bytes of what was renamed stay
+        for result in cloud.write_entries(folder.id(), &changes).await? {
+            report.entries += written(result)?;
         }
         for (hash, size) in cloud.wanted(folder.id()).await? {
             let Some(file) = folder.open_content(&hash, size)? else {

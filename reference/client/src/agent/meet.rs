@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::handshake::{Refusal, Vouched};
+use meshproof_proto::handshake::{Refusal, Target, Vouched};
 use meshproof_proto::requirement as req;
+use meshproof_proto::ticket::{Verifier, device_audience};
+use meshproof_proto::time::UnixTime;
 use tokio::net::TcpStream;
 
 use super::Agent;
@@ -18,6 +20,9 @@ use crate::transport::{self, Connection, Race};
 /// How long announced addresses have before the relay is tried beside them.
 const HEAD_START: Duration = Duration::from_secs(2);
 
+/// The `rdv_token` of a direct connection.
+const DIRECT: [u8; 16] = [0; 16];
+
 /// What came of the ways to a peer.
 enum Reached {
     Yes(Connection),
@@ -28,30 +33,17 @@ enum Reached {
 }
 
 impl Agent {
-    /// Opens a channel to a peer, if it is online.
-    pub(super) async fn meet(&self, peer: Id) -> Result<(String, Option<Connection>)> {
-        let (cloud, device) = (self.cloud()?, self.device()?);
-        let (mut last, mut refreshed) = (None, false);
-        // A ticket may end between its issue and its use: then a second one does. One more for a new key of the issuer.
-        for _ in 0..3 {
-            let pair = cloud.pair(peer).await?;
-            let (issuer, keys) = cloud.issuer().await?;
-            let mut verifier = meshproof_proto::ticket::Verifier::new(
-                device.provider(),
-                meshproof_proto::ticket::device_audience(peer),
-            );
-            verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            let grounds = match transport::grounds_of(&verifier, device, &pair.target) {
-                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
-                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
-                    refreshed = true;
-                    cloud.sign_in_again().await?;
-                    continue;
+    /// Opens a channel to a peer, if it is online; and when the right to it ends.
+    pub(super) async fn meet(&self, peer: Id) -> Result<(String, Option<(Connection, UnixTime)>)> {
+        let mut last = None;
+        // A ticket may end between its issue and its use: then a second one does.
+        for _ in 0..2 {
+            let (pair, vouched) = self.vouch(peer).await?;
+            match self.reach(peer, &pair, &vouched).await? {
+                Reached::Yes(connection) => {
+                    self.suites.established(peer, connection.peer.suite);
+                    return Ok((pair.name, Some((connection, vouched.ends))));
                 }
-                decided => decided?,
-            };
-            match self.reach(peer, &pair, &grounds).await? {
-                Reached::Yes(connection) => return Ok((pair.name, Some(connection))),
                 Reached::Again(error) => last = Some(error),
                 // Announced and gone is offline; there and unwilling is a failure.
                 Reached::No(None | Some(Error::Io { .. } | Error::Relay(_))) => {
@@ -63,8 +55,29 @@ impl Agent {
         Err(last.unwrap_or(Error::Peer("it refuses every ticket")))
     }
 
+    /// A pair ticket for a peer, and what it says.
+    pub(super) async fn vouch(&self, peer: Id) -> Result<(Pair, Vouched)> {
+        let (cloud, device) = (self.cloud()?, self.device()?);
+        let mut refreshed = false;
+        loop {
+            let mut pair = cloud.pair(peer).await?;
+            pair.target.floor = self.suites.floor(peer);
+            let (issuer, keys) = cloud.issuer().await?;
+            let mut verifier = Verifier::new(device.provider(), device_audience(peer));
+            verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
+            match transport::grounds_of(&verifier, device, &pair.target) {
+                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
+                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
+                    refreshed = true;
+                    cloud.sign_in_again().await?;
+                }
+                decided => return Ok((pair, decided?)),
+            }
+        }
+    }
+
     /// Tries all ways to a peer that has announced one: whichever connects first is tried first.
-    async fn reach(&self, peer: Id, pair: &Pair, grounds: &Vouched) -> Result<Reached> {
+    async fn reach(&self, peer: Id, pair: &Pair, vouched: &Vouched) -> Result<Reached> {
         if pair.addresses.is_empty() {
             return Ok(Reached::No(None));
         }
@@ -74,7 +87,9 @@ impl Agent {
         let (mut relay_tried, mut last) = (false, None);
         loop {
             let (way, connected) = tokio::select! {
-                Some((address, connected)) = direct.next() => (address, connected),
+                Some((address, connected)) = direct.next() => {
+                    (address, connected.map(|stream| (stream, DIRECT)))
+                }
                 connected = async {
                     match &mut relayed {
                         Some(relayed) => relayed.await,
@@ -90,7 +105,10 @@ impl Agent {
                 }
             };
             let opened = match connected {
-                Ok(stream) => self.initiate(stream, pair, grounds).await,
+                Ok((stream, rdv_token)) => {
+                    let target = Target { rdv_token, ..pair.target.clone() };
+                    transport::initiate(stream, self.device()?.clone(), &target, vouched.clone()).await
+                }
                 Err(error) => Err(error),
             };
             match opened {
@@ -117,11 +135,7 @@ impl Agent {
         }
     }
 
-    async fn initiate(&self, stream: TcpStream, pair: &Pair, grounds: &Vouched) -> Result<Connection> {
-        transport::initiate(stream, self.device()?.clone(), &pair.target, grounds.clone()).await
-    }
-
-    /// A stream to the peer through the nearest relay of the cloud.
+    /// A stream to the peer through the nearest relay of the cloud, and the token of the rendezvous.
     fn relayed(&self, peer: Id) -> Relayed<'_> {
         Box::pin(async move {
             let cloud = self.cloud()?;
@@ -131,9 +145,10 @@ impl Agent {
             };
             let rendezvous = cloud.rendezvous(peer, &relay).await?;
             tracing::debug!(%peer, relay, circuit = %rendezvous.circuit, "waiting at a relay");
-            relay::join(&rendezvous.relay, &rendezvous.pass).await
+            let stream = relay::join(&rendezvous.relay, &rendezvous.pass).await?;
+            Ok((stream, rendezvous.token))
         })
     }
 }
 
-type Relayed<'a> = Pin<Box<dyn Future<Output = Result<TcpStream>> + Send + 'a>>;
+type Relayed<'a> = Pin<Box<dyn Future<Output = Result<(TcpStream, [u8; 16])>> + Send + 'a>>;

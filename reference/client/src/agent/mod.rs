@@ -19,6 +19,7 @@ use meshproof_proto::crypto::{DEFAULT, Provider};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
 
+use crate::SuiteBook;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::home::{Config, Home};
@@ -45,6 +46,7 @@ pub struct Agent {
     device: Option<Arc<Device>>,
     cloud: Option<Arc<Cloud>>,
     index: Arc<Index>,
+    suites: Arc<SuiteBook>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
     /// Held from the first sync on.
@@ -62,6 +64,7 @@ impl Agent {
         let home = Home::open(home)?;
         let config: Config = home.read_json(CONFIG)?.unwrap_or_default();
         let index = Arc::new(Index::open(&home.path("index.db"))?);
+        let suites = Arc::new(SuiteBook::open(&home)?);
         let mut agent = Self {
             home,
             config,
@@ -69,6 +72,7 @@ impl Agent {
             device: None,
             cloud: None,
             index,
+            suites,
             folders: Mutex::default(),
             lock: Mutex::default(),
         };
@@ -100,6 +104,11 @@ impl Agent {
         self.cloud.as_ref().ok_or_else(|| {
             Error::usage("you are not signed in: use `mesh login --cloud URL --user NAME` first")
         })
+    }
+
+    /// Lets a device come back with a weaker suite than it had (HSK-045). `false`: nothing was remembered of it.
+    pub fn forget_suite(&self, device: Id) -> bool {
+        self.suites.forget(device)
     }
 
     /// The folders of this device, opened.

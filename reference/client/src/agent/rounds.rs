@@ -1,15 +1,18 @@
 //! A round: scan, find the peers, and sync with each that is online.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::time::UnixTime;
 
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
-use crate::transport::ticket_ended;
+use crate::transport::{Outgoing, ticket_ended};
 
 /// How often a session whose ticket ended is gone on with under a new one.
 const CONTINUATIONS: usize = 100;
@@ -129,8 +132,14 @@ impl Agent {
     ) -> Result<(String, Option<Report>)> {
         for attempt in 0.. {
             let (name, connection) = self.meet(peer).await?;
-            let Some(connection) = connection else { return Ok((name, None)) };
-            match responder::sync(connection, folders.to_vec(), progress.clone()).await {
+            let Some((connection, ends)) = connection else { return Ok((name, None)) };
+            let outgoing = connection.outgoing.clone();
+            let session = responder::sync(connection, folders.to_vec(), progress.clone());
+            let result = tokio::select! {
+                result = session => result,
+                never = self.keep_renewing(peer, outgoing, ends) => match never {},
+            };
+            match result {
                 Err(error) if ticket_ended(&error) && attempt < CONTINUATIONS => {
                     tracing::info!(%peer, "the ticket ended; going on with a new one");
                 }
@@ -144,6 +153,24 @@ impl Agent {
             }
         }
         Err(Error::Peer("it never comes to an end"))
+    }
+
+    /// Sends a new ticket in time, again and again (HSK-055). Where none is to be had, the channel ends with its ticket.
+    async fn keep_renewing(&self, peer: Id, outgoing: Outgoing, mut ends: UnixTime) -> Infallible {
+        loop {
+            let left = ends.0.saturating_sub(crate::now().0);
+            tokio::time::sleep(Duration::from_secs(left / 2)).await;
+            match self.vouch(peer).await {
+                Ok((pair, vouched)) => {
+                    ends = vouched.ends;
+                    outgoing.renew(pair.target.ticket, vouched);
+                }
+                Err(error) => {
+                    tracing::warn!(%peer, requirement = error.requirement_id(), "renewing the ticket: {error}");
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        }
     }
 }
 

@@ -48,13 +48,16 @@ impl Agent {
         let device = self.device()?.clone();
         let responder = Responder::new(device.clone(), self.verifier().await?, self.folders()?);
         let index = self.index.clone();
-        let responder = responder.with_progress(progress.clone()).on_session(move |peer, result| {
-            if let (Some(peer), Ok(report)) = (peer, result) {
-                for folder in &report.folders {
-                    let _ = index.set_synced(*folder, peer, crate::now().0);
+        let responder = responder
+            .with_suites(self.suites.clone())
+            .with_progress(progress.clone())
+            .on_session(move |peer, result| {
+                if let (Some(peer), Ok(report)) = (peer, result) {
+                    for folder in &report.folders {
+                        let _ = index.set_synced(*folder, peer, crate::now().0);
+                    }
                 }
-            }
-        });
+            });
         let responder = Arc::new(responder);
         let failed = |source| Error::Io { what: format!("listening on {}", options.listen), source };
         let listener = TcpListener::bind(options.listen).await.map_err(failed)?;

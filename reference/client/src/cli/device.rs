@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 
 use super::output;
 use crate::Agent;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -17,6 +18,11 @@ pub(super) enum Command {
         /// Size of the RSA key.
         #[arg(long, default_value = "3072", value_parser = ["2048", "3072"])]
         bits: String,
+    },
+    /// Accept a weaker suite from a device than it had before, after it was set up anew.
+    ForgetSuite {
+        /// Its identifier.
+        device: String,
     },
     /// List the user's devices.
     List {
@@ -33,6 +39,12 @@ impl Command {
                 let bits = if bits == "2048" { KeyBits::B2048 } else { KeyBits::B3072 };
                 let id = agent.add_device(&name, bits).await?;
                 println!("{id}");
+            }
+            Self::ForgetSuite { device } => {
+                let id =
+                    Id::parse(&device).ok_or_else(|| Error::usage("a device identifier has 32 digits"))?;
+                let known = agent.forget_suite(id);
+                println!("{}", if known { "forgotten" } else { "nothing was remembered of this device" });
             }
             Self::List { json } => {
                 let devices = agent.cloud()?.devices().await?;

@@ -7,6 +7,7 @@ use meshproof_proto::requirement as req;
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::Value;
 
+use super::session::MESH;
 use super::{Cloud, Problem, Session};
 use crate::error::{Error, Result};
 
@@ -70,9 +71,7 @@ impl Cloud {
         resource: &str,
     ) -> Result<Answer> {
         let mut session = self.session.lock().await;
-        if session.ends_soon() || !session.has(resource) {
-            self.renew(&mut session).await?;
-        }
+        self.cover(resource, &mut session).await?;
         let rights = Rights::Resource(resource);
         match self.send_if(method.clone(), path, body, etag, rights, &mut session).await {
             Err(error) if error.requirement() == Some(req::TKT_031) => {
@@ -83,13 +82,41 @@ impl Cloud {
         }
     }
 
+    /// Sees to it that the tickets are good for a while, and that one is for `resource` if there can be one.
+    async fn cover(&self, resource: &str, session: &mut Session) -> Result<()> {
+        if session.ends_soon() {
+            self.renew(session).await?;
+        }
+        if !session.has(resource) && resource != MESH {
+            // A folder that came later, or one of more than the first tickets hold (graph.md, section 4.2).
+            let path = format!("{resource}/ticket");
+            let given = self.send(Method::POST, &path, None, Rights::Resource(MESH), session).await;
+            if let Ok(given) = given {
+                given.body["ticket"].as_str().into_iter().for_each(|ticket| session.add(ticket));
+            }
+        }
+        if session.has(resource) { Ok(()) } else { self.renew(session).await }
+    }
+
     /// The tickets for `resource`, as they go into a request that is sent by itself.
     pub(super) async fn tickets(&self, resource: &str) -> Result<String> {
         let mut session = self.session.lock().await;
-        if session.ends_soon() || !session.has(resource) {
-            self.renew(&mut session).await?;
-        }
+        self.cover(resource, &mut session).await?;
         Ok(format!("MeshTicket {}", session.set_for(resource)))
+    }
+
+    /// All items of a collection, page after page (GPH-067).
+    pub(super) async fn list(&self, path: &str, resource: &str) -> Result<Vec<Value>> {
+        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(link) = next {
+            let mut body = self.call(Method::GET, &link, None, resource).await?.body;
+            let Value::Array(items) = body["items"].take() else {
+                return Err(unexpected(&format!("GET {link}"), "there are no items"));
+            };
+            all.extend(items);
+            next = body["links"]["next"].as_str().filter(|link| link.starts_with('/')).map(Into::into);
+        }
+        Ok(all)
     }
 
     /// One request.
@@ -152,13 +179,7 @@ impl Cloud {
 
 pub(super) async fn problem(what: String, response: Response) -> Error {
     let status = response.status().as_u16();
-    let body: Value = response.json().await.unwrap_or_default();
-    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    let error = text("type").strip_prefix("urn:meshproof:error:").map(str::to_owned);
-    match error {
-        Some(error) => Problem { status, error, requirement: text("requirement"), what }.into(),
-        None => unexpected(&what, &format!("status {status} without a problem document (GPH-008)")),
-    }
+    Problem::read(what, status, &response.json().await.unwrap_or_default())
 }
 
 pub(super) fn unexpected(what: &str, why: &str) -> Error {

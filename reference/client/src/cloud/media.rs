@@ -1,23 +1,21 @@
-//! The storage service: the entries of a folder, and bytes up and down (`spec/storage.md`).
+//! The storage service: bytes up and down (`spec/storage.md`).
 //!
 //! What is large goes up in pieces, each acknowledged before the next is sent, and comes down by ranges: what broke off
 //! goes on where it ended, in this run or a later one.
 
-use std::collections::BTreeMap;
 use std::io::SeekFrom;
 use std::path::Path;
 use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::{MediaHash, MediaHasher};
-use meshproof_proto::sync::Version;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 
 use super::Cloud;
 use super::http::{chain, problem, unexpected};
-use super::operations::{id, items};
+use super::operations::items;
 use crate::error::{Error, Result};
 
 /// What is not larger goes up in one request.
@@ -27,53 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(10);
 /// How often one transfer goes on after it broke off.
 const ATTEMPTS: u32 = 5;
 
-/// An entry as the cloud has it.
-#[derive(Clone, Debug)]
-pub struct CloudEntry {
-    /// Its identifier.
-    pub id: Id,
-    /// Its `ETag`.
-    pub etag: String,
-    /// Whose changes are in it.
-    pub version: Version,
-    /// Whether it is deleted.
-    pub deleted: bool,
-    /// Size and hash of a file.
-    pub content: Option<(u64, MediaHash)>,
-}
-
 impl Cloud {
-    /// The entries of a folder by path, the deleted ones too. Of several for one path the one that is not deleted.
-    pub async fn entries(&self, folder: Id) -> Result<BTreeMap<String, CloudEntry>> {
-        let path = self.folder_path(folder).await?;
-        let answer = self.call(Method::GET, &format!("{path}/feeds/files/entries"), None, &path).await?;
-        let mut entries = BTreeMap::new();
-        for item in items(&answer.body)? {
-            let entry = CloudEntry {
-                id: id(item, "entry")?,
-                etag: item["etag"].as_str().unwrap_or_default().into(),
-                version: version(item).ok_or_else(|| unexpected("GET of entries", "a version is none"))?,
-                deleted: item["deleted"] == true,
-                content: item["size"].as_u64().zip(item["hash"].as_str().and_then(MediaHash::parse)),
-            };
-            let name = item["path"].as_str().unwrap_or_default().to_owned();
-            if !(entry.deleted && entries.contains_key(&name)) {
-                entries.insert(name, entry);
-            }
-        }
-        Ok(entries)
-    }
-
-    /// Writes an entry; `etag` is that of the one it replaces.
-    pub async fn put_entry(&self, folder: Id, entry: Id, body: &Value, etag: Option<&str>) -> Result<()> {
-        self.write_entry(Method::PUT, folder, entry, Some(body), etag).await
-    }
-
-    /// Deletes an entry.
-    pub async fn delete_entry(&self, folder: Id, entry: &CloudEntry) -> Result<()> {
-        self.write_entry(Method::DELETE, folder, entry.id, None, Some(&entry.etag)).await
-    }
-
     /// What the cloud wants of a folder: hash and size, the first in its line first.
     pub async fn wanted(&self, folder: Id) -> Result<Vec<(MediaHash, u64)>> {
         let path = self.folder_path(folder).await?;
@@ -131,6 +83,8 @@ impl Cloud {
         let mut file = options.map_err(failed())?;
         let mut broken = 0;
         loop {
+            // A write of a transfer that broke off may still be under way, and counts.
+            file.flush().await.map_err(failed())?;
             let have = file.metadata().await.map_err(failed())?.len();
             if have >= size {
                 break;
@@ -180,16 +134,23 @@ impl Cloud {
         }
         let broke =
             |error: reqwest::Error| Error::Cloud(format!("the download broke off: {}", chain(&error)));
-        while let Some(bytes) = answer.chunk().await.map_err(broke)? {
-            file.write_all(&bytes).await.map_err(Error::io("writing", Path::new("the download")))?;
-        }
-        file.flush().await.map_err(Error::io("writing", Path::new("the download")))
+        let ended = loop {
+            match answer.chunk().await {
+                Ok(Some(bytes)) => {
+                    file.write_all(&bytes).await.map_err(Error::io("writing", Path::new("the download")))?;
+                }
+                ended => break ended,
+            }
+        };
+        // Writes go on behind our back: how long the file is tells where to go on, only when they have ended.
+        file.flush().await.map_err(Error::io("writing", Path::new("the download")))?;
+        ended.map(drop).map_err(broke)
     }
 
     /// The upload of these bytes that is unfinished, or a new one; with how many are kept.
     async fn begin(&self, path: &str, hash: MediaHash, size: u64) -> Result<(String, u64)> {
         let uploads = format!("{path}/uploads");
-        let listed = self.call(Method::GET, &uploads, None, path).await?.body;
+        let listed = self.call(Method::GET, &uploads, None, path).await?.body; // in one piece (section 3.5)
         let same = |item: &&Value| item["hash"] == hash.to_string() && item["length"] == size;
         let begun = items(&listed)?.iter().find(same).cloned();
         let upload = if let Some(begun) = begun {
@@ -203,29 +164,12 @@ impl Cloud {
         found.ok_or_else(|| unexpected("POST of an upload", "links.self or offset is missing"))
     }
 
-    async fn write_entry(
-        &self,
-        method: Method,
-        folder: Id,
-        entry: Id,
-        body: Option<&Value>,
-        etag: Option<&str>,
-    ) -> Result<()> {
-        let path = self.folder_path(folder).await?;
-        let request = |http: &reqwest::Client| {
-            let request = http.request(method, self.at(&format!("{path}/feeds/files/entries/{entry}")));
-            let request = etag.iter().fold(request, |request, etag| request.header(header::IF_MATCH, *etag));
-            body.iter().fold(request, |request, body| request.json(*body))
-        };
-        self.raw(&path, request).await.map(drop)
-    }
-
-    fn at(&self, path: &str) -> String {
+    pub(super) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 
     /// One request with the tickets for a resource, which may take long: others need not wait for it.
-    async fn raw(
+    pub(super) async fn raw(
         &self,
         resource: &str,
         request: impl FnOnce(&reqwest::Client) -> RequestBuilder,
@@ -260,11 +204,4 @@ fn kept(answer: &Response) -> Option<u64> {
 
 fn no_offset() -> Error {
     unexpected("PATCH of an upload", "there is no Upload-Offset")
-}
-
-fn version(item: &Value) -> Option<Version> {
-    let counter = |(device, n): (&String, &Value)| Some((Id::parse(device)?, n.as_u64()?));
-    let mut counters = item["version"].as_object()?.iter().map(counter).collect::<Option<Vec<_>>>()?;
-    counters.sort_unstable();
-    Version::new(counters).ok()
 }

@@ -3,6 +3,7 @@
 //! [`Cloud`] keeps the ticket set: it shows with each request the tickets that matter for it, takes new ones from
 //! answers, and renews all before they end, by the device's key if there is one.
 
+mod entries;
 mod http;
 mod media;
 mod operations;
@@ -12,15 +13,17 @@ mod rendezvous;
 mod session;
 mod sign_in;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::Device;
 use tokio::sync::Mutex;
 
 use crate::error::Result;
 
-pub use media::CloudEntry;
+pub use entries::{CloudEntry, EntryWrite};
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
 pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
@@ -35,6 +38,8 @@ pub struct Cloud {
     /// Signs in without a password, at the cloud of this audience uri and no other.
     device: Option<(Arc<Device>, String)>,
     session: Mutex<Session>,
+    /// What was read of entries, by folder.
+    known: Mutex<HashMap<Id, entries::Known>>,
 }
 
 impl Cloud {
@@ -47,7 +52,8 @@ impl Cloud {
         session: Session,
     ) -> Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { http: http::client(&url, ca)?, url, device, session: Mutex::new(session) })
+        let (http, session) = (http::client(&url, ca)?, Mutex::new(session));
+        Ok(Self { http, url, device, session, known: Mutex::default() })
     }
 
     /// What to keep for the next run.

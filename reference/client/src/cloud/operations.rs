@@ -87,21 +87,19 @@ impl Cloud {
     /// The user's devices.
     pub async fn devices(&self) -> Result<Vec<DeviceInfo>> {
         let devices = self.devices_path().await?;
-        let answer = self.call(Method::GET, &devices, None, MESH).await?;
         let info = |item: &Value| DeviceInfo {
             device: text(item, "device"),
             name: text(item, "name"),
             state: text(item, "state"),
             fingerprint: text(item, "fingerprint"),
         };
-        Ok(items(&answer.body)?.iter().map(info).collect())
+        Ok(self.list(&devices, MESH).await?.iter().map(info).collect())
     }
 
     /// The folders that the user is a member of.
     pub async fn folders(&self) -> Result<Vec<FolderInfo>> {
         let objects = self.objects_path().await?;
-        let answer = self.call(Method::GET, &objects, None, MESH).await?;
-        Ok(items(&answer.body)?.iter().map(folder_info).collect())
+        Ok(self.list(&objects, MESH).await?.iter().map(folder_info).collect())
     }
 
     /// Makes a folder. `p2p`: no byte of it will be in the cloud.
@@ -129,9 +127,8 @@ impl Cloud {
     /// The devices on which the folder is mapped.
     pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
         let path = self.folder_path(folder).await?;
-        let answer = self.call(Method::GET, &format!("{path}/mappings"), None, &path).await?;
         let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
-        items(&answer.body)?.iter().map(mapping).collect()
+        self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
     }
 
     /// Says for `ttl` seconds where this device can be reached.
@@ -158,7 +155,7 @@ impl Cloud {
         let about = &answer["device"];
         let key = about["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
         let key = key.and_then(|der| Spki::parse(&der).ok()).ok_or_else(|| bad("there is no key"))?;
-        let target = Target { device, key, ticket };
+        let target = Target::new(device, key, ticket);
         Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]) })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Cloud;
 use super::http::unexpected;
-use super::operations::{id, items, text};
+use super::operations::{id, text};
 use super::session::MESH;
 use crate::error::Result;
 
@@ -52,7 +52,7 @@ impl Cloud {
 
     /// The invitations that wait for this user's answer.
     pub async fn invitations(&self) -> Result<Vec<InvitationInfo>> {
-        let answer = self.call(Method::GET, &self.below_root("invitations").await?, None, MESH).await?;
+        let items = self.list(&self.below_root("invitations").await?, MESH).await?;
         let info = |item: &Value| InvitationInfo {
             invitation: text(item, "invitation"),
             folder_name: text(item, "folder_name"),
@@ -61,7 +61,7 @@ impl Cloud {
             role: text(item, "role"),
             expires: item["expires"].as_u64().unwrap_or_default(),
         };
-        Ok(items(&answer.body)?.iter().map(info).collect())
+        Ok(items.iter().map(info).collect())
     }
 
     /// Accepts an invitation; the folder.
@@ -80,14 +80,14 @@ impl Cloud {
     /// The members of the folder.
     pub async fn members(&self, folder: Id) -> Result<Vec<MemberInfo>> {
         let path = self.folder_path(folder).await?;
-        let answer = self.call(Method::GET, &format!("{path}/members"), None, &path).await?;
+        let items = self.list(&format!("{path}/members"), &path).await?;
         let info = |item: &Value| MemberInfo {
             user: text(item, "user"),
             name: text(item, "name"),
             role: text(item, "role"),
             etag: text(item, "etag"),
         };
-        Ok(items(&answer.body)?.iter().map(info).collect())
+        Ok(items.iter().map(info).collect())
     }
 
     /// Gives a member another role.

@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+use super::http::unexpected;
+use crate::error::Error;
+
 /// A refusal by the cloud.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -13,6 +18,19 @@ pub struct Problem {
     pub requirement: String,
     /// What was tried.
     pub what: String,
+}
+
+impl Problem {
+    /// The problem document of an answer.
+    pub(super) fn read(what: String, status: u16, body: &Value) -> Error {
+        let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        match text("type").strip_prefix("urn:meshproof:error:") {
+            Some(error) => {
+                Self { status, error: error.to_owned(), requirement: text("requirement"), what }.into()
+            }
+            None => unexpected(&what, &format!("status {status} without a problem document (GPH-008)")),
+        }
+    }
 }
 
 impl fmt::Display for Problem {

@@ -25,6 +25,8 @@ pub struct Rendezvous {
     pub relay: String,
     /// The own pass.
     pub pass: [u8; PASS],
+    /// The `rdv_token` of M1.
+    pub token: [u8; 16],
 }
 
 /// A queue that tells when another device calls.
@@ -87,10 +89,12 @@ impl Cloud {
 
 fn rendezvous(item: &Value) -> Result<Rendezvous> {
     let pass = item["pass"].as_str().and_then(hex_array);
+    let token = item["token"].as_str().and_then(hex_array);
     Ok(Rendezvous {
         circuit: id(item, "circuit")?,
         device: id(item, "device")?,
         relay: text(item, "relay"),
         pass: pass.ok_or_else(|| unexpected("a rendezvous", "there is no pass"))?,
+        token: token.ok_or_else(|| unexpected("a rendezvous", "there is no token"))?,
     })
 }

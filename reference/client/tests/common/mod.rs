@@ -77,7 +77,7 @@ pub fn target(from: &Device, to: &Device, mappings: &[(Id, Role, Role)]) -> Targ
                 .collect(),
         },
     };
-    Target { device: to.id(), key: to.spki().clone(), ticket: issuer().issue(&ticket).unwrap() }
+    Target::new(to.id(), to.spki().clone(), issuer().issue(&ticket).unwrap())
 }
 
 /// A device with one folder.

@@ -34,7 +34,7 @@ pub(crate) async fn first_tickets(
     user: Id,
     class: &str,
 ) -> Result<Vec<String>, Problem> {
-    let mut folders = app.store.folders_of(user).await?;
+    let mut folders = app.store.folders_of(user, crate::store::Span::all()).await?;
     folders.sort_by_key(|(_, role)| Reverse(*role));
     let statements: Vec<Authz> = folders.iter().map(|(folder, role)| on_folder(folder.id, *role)).collect();
     let (app, class) = (app.clone(), class.to_owned());

@@ -38,7 +38,7 @@ impl Bus {
 
     /// What a build can do that knows no message servers.
     #[cfg(not(feature = "nats"))]
-    #[allow(clippy::unused_async)] // it waits where the feature is
+    #[expect(clippy::unused_async, reason = "as with the feature")]
     pub(crate) async fn join(&self, _: &config::Bus) -> Result<(), Error> {
         Err(Error::Configuration("bus.url: this meshd was built without the feature `nats`".into()))
     }

@@ -12,6 +12,9 @@ use super::{PasswordCost, units};
 pub struct Identity {
     /// Whether people may register and sign in with a name and a password.
     pub password_sign_in: bool,
+    /// Whether people may sign in with passkeys. Browsers have them for names alone: if `origin` is an
+    /// address, they are for the first of `names` that is none.
+    pub passkey_sign_in: bool,
     /// What a password hash costs.
     pub passwords: PasswordCost,
     /// How long a token lives at most, in seconds.
@@ -160,6 +163,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             password_sign_in: true,
+            passkey_sign_in: true,
             passwords: PasswordCost::default(),
             token_lifetime: 43_200,
             token_idle: 3_600,

@@ -73,6 +73,11 @@ impl Failure {
         };
         match error {
             "sign-in-failed" => "Name or password is wrong.",
+            "passkey-failed" => "This passkey does not sign in here, or it took too long. Try again.",
+            "passkey-unacceptable" => "This passkey cannot be used here. Take another one.",
+            "last-sign-in" => "This is the only way in which you can sign in. Add another one first.",
+            "no-such-passkey" => "This passkey is not there any more.",
+            "federated-sign-in-failed" => "Signing in there did not work, or it took too long. Try again.",
             "name-taken" => "This name is taken. Choose another one.",
             "name-unacceptable" => {
                 "A name has 2 to 63 characters: a to z, 0 to 9, dot, underscore, hyphen, with a letter or digit first."

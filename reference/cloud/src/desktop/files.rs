@@ -4,6 +4,7 @@
 //! Writers that do not know of each other may make two entries for one path: the first by identifier is shown.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::http::Method;
 use axum::http::header::{IF_MATCH, LOCATION};
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::entries::Entries;
 use super::failure::Failure;
 use super::graph::{Call, Client, text};
 use super::spool::Spooled;
@@ -45,6 +47,9 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     /// Whether the cloud takes bytes; otherwise they stay on devices.
     pub(crate) in_cloud: bool,
+    /// The user who made it.
+    #[cfg(feature = "webdav")]
+    pub(crate) creator: String,
     pub(crate) etag: String,
     links: Value,
 }
@@ -101,11 +106,13 @@ impl Folder {
         format!("{}/{hash}", self.link("media"))
     }
 
-    fn read(item: &Value, etag: String) -> Self {
+    pub(crate) fn read(item: &Value, etag: String) -> Self {
         Self {
             id: text(item, "folder"),
             name: text(item, "name"),
             in_cloud: item["storage"] != "p2p",
+            #[cfg(feature = "webdav")]
+            creator: text(item, "creator"),
             etag,
             links: item["links"].clone(),
         }
@@ -126,7 +133,7 @@ pub(crate) struct Entry {
     pub(crate) modified: Option<u64>,
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) etag: String,
-    deleted: bool,
+    pub(crate) deleted: bool,
 }
 
 impl Entry {
@@ -192,29 +199,20 @@ pub(crate) struct Tree {
     client: Client,
     pub(crate) folder: Folder,
     user: String,
-    /// By path; tombstones too, behind those that are there.
-    entries: BTreeMap<String, Vec<Entry>>,
+    entries: Arc<Entries>,
 }
 
 impl Tree {
     /// `user` counts the changes in versions (as in GPH-053).
     pub(crate) async fn open(client: &Client, folder: Folder, user: &str) -> Result<Self, Failure> {
-        let mut tree = Self { client: client.clone(), folder, user: user.into(), entries: BTreeMap::new() };
+        let mut tree = Self { client: client.clone(), folder, user: user.into(), entries: Arc::default() };
         tree.refresh().await?;
         Ok(tree)
     }
 
-    /// Reads all entries anew.
+    /// Reads what changed.
     async fn refresh(&mut self) -> Result<(), Failure> {
-        let items = self.client.list(&self.folder.link("entries")).await?;
-        self.entries.clear();
-        for item in items {
-            let entry: Entry = serde_json::from_value(item).map_err(Failure::broken)?;
-            self.entries.entry(entry.path.clone()).or_default().push(entry);
-        }
-        for entries in self.entries.values_mut() {
-            entries.sort_by_key(|entry| entry.deleted);
-        }
+        self.entries = self.client.entries(&self.folder.link("sync")).await?;
         Ok(())
     }
 
@@ -249,15 +247,12 @@ impl Tree {
 
     /// All that is there, below a directory.
     pub(crate) fn below<'a>(&'a self, path: &str) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
-        let from = self.entries.range(prefix.clone()..);
-        let within = from.take_while(move |(path, _)| path.starts_with(&prefix));
-        within.filter_map(|(_, entries)| entries.first().filter(|entry| !entry.deleted))
+        self.entries.starting_with(if path.is_empty() { String::new() } else { format!("{path}/") })
     }
 
     /// An entry by its identifier.
     pub(crate) fn by_id(&self, id: &str) -> Option<&Entry> {
-        self.entries.values().flatten().find(|entry| entry.id == id && !entry.deleted)
+        self.entries.by_id(id).filter(|entry| !entry.deleted)
     }
 
     /// A path near this one where nothing is: `a (2).txt` for `a.txt`.
@@ -304,7 +299,7 @@ impl Tree {
                 let call = Call::new(Method::DELETE, &self.entry_path(&entry.id));
                 match self.client.call(call.header(IF_MATCH, &entry.etag)).await {
                     Err(failure) if !failure.is("entry-deleted") => return Err(failure),
-                    _ => self.forget(&path, &entry.id),
+                    _ => Arc::make_mut(&mut self.entries).remove(&entry.id),
                 }
             }
         }
@@ -332,7 +327,7 @@ impl Tree {
     }
 
     async fn try_write(&mut self, path: &str, content: &Content) -> Result<(), Failure> {
-        let old = self.entries.get(path).and_then(|entries| entries.first());
+        let old = self.entries.at(path);
         let mut version = old.map(|old| old.version.clone()).unwrap_or_default();
         *version.entry(self.user.clone()).or_default() += 1;
         let id = old.map_or_else(|| self.new_id(path), |old| old.id.clone());
@@ -354,9 +349,7 @@ impl Tree {
         let answer = self.client.call(call).await?;
         let etag = answer.etag();
         let entry: Entry = serde_json::from_value(answer.body).map_err(Failure::broken)?;
-        let entries = self.entries.entry(path.into()).or_default();
-        entries.retain(|old| old.id != id);
-        entries.insert(0, Entry { etag, ..entry });
+        Arc::make_mut(&mut self.entries).put(Entry { etag, ..entry });
         Ok(())
     }
 
@@ -366,18 +359,11 @@ impl Tree {
         let name = format!("{}/{path}", self.folder.id);
         let derived = blake3::derive_key("meshproof desktop 2026 entry identifier", name.as_bytes());
         let id = hex(&derived[..16]);
-        let is_taken = self.entries.values().flatten().any(|entry| entry.id == id);
-        if is_taken { crate::state::new_id().to_string() } else { id }
+        if self.entries.by_id(&id).is_some() { crate::state::new_id().to_string() } else { id }
     }
 
     fn live(&self, path: &str) -> Option<&Entry> {
-        self.entries.get(path)?.first().filter(|entry| !entry.deleted)
-    }
-
-    fn forget(&mut self, path: &str, id: &str) {
-        if let Some(entries) = self.entries.get_mut(path) {
-            entries.retain(|entry| entry.id != id);
-        }
+        self.entries.at(path).filter(|entry| !entry.deleted)
     }
 
     fn entry_path(&self, id: &str) -> String {

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 use tower::ServiceExt as _;
 
+use super::entries::Shelf;
 use super::failure::Failure;
 use super::spool::Spooled;
+use crate::source::FromDrive;
 use crate::state::Clock;
 
 /// The resource that governs the mesh and its devices (`spec/graph.md`, section 4.2).
@@ -41,6 +43,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     /// By the hash of the token. A cache: losing it costs a request.
     kept: Mutex<HashMap<[u8; 32], Arc<AsyncMutex<Held>>>>,
+    shelf: Shelf,
 }
 
 /// The tickets of one token.
@@ -59,7 +62,7 @@ struct Ticket {
 
 impl Graph {
     pub(crate) fn new(services: Router, clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Inner { services, clock, kept: Mutex::default() }))
+        Self(Arc::new(Inner { services, clock, kept: Mutex::default(), shelf: Shelf::default() }))
     }
 
     /// Acts for the holder of a token.
@@ -75,8 +78,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(String, u64), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/token").json(body);
-        let answer = Answer::of(self.send(&call, None, visitor).await?).await?;
+        self.begin(Call::new(Method::POST, "/identity/token").json(body), visitor).await
+    }
+
+    /// The token that a call begins a session with, and the seconds that it lives.
+    pub(crate) async fn begin(&self, call: Call, visitor: &Visitor) -> Result<(String, u64), Failure> {
+        let answer = self.ask(call, visitor).await?;
         let token = answer.body["token"].as_str().ok_or_else(|| Failure::broken("there is no token"))?;
         Ok((token.to_owned(), answer.body["expires_in"].as_u64().unwrap_or_default()))
     }
@@ -89,8 +96,12 @@ impl Graph {
         visitor: &Visitor,
     ) -> Result<(), Failure> {
         let body = json!({ "name": name, "password": password });
-        let call = Call::new(Method::POST, "/identity/users").json(body);
-        Answer::of(self.send(&call, None, visitor).await?).await.map(drop)
+        self.ask(Call::new(Method::POST, "/identity/users").json(body), visitor).await.map(drop)
+    }
+
+    /// Asks for something that needs no authorisation.
+    pub(crate) async fn ask(&self, call: Call, visitor: &Visitor) -> Result<Answer, Failure> {
+        Answer::of(self.send(&call, None, visitor).await?).await
     }
 
     /// The clock reading.
@@ -111,6 +122,9 @@ impl Graph {
         }
         if let Some(peer) = visitor.peer {
             request.extensions_mut().insert(ConnectInfo(peer));
+        }
+        if visitor.is_drive {
+            request.extensions_mut().insert(FromDrive);
         }
         for (name, value) in &visitor.fields {
             request.headers_mut().append(name, value.clone());
@@ -138,6 +152,7 @@ impl Graph {
 pub(crate) struct Visitor {
     peer: Option<SocketAddr>,
     fields: HeaderMap,
+    is_drive: bool,
 }
 
 impl Visitor {
@@ -145,7 +160,14 @@ impl Visitor {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
         let kept = [USER_AGENT, HeaderName::from_static("x-forwarded-for")];
         let all = kept.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-        Self { peer, fields: all.map(|(name, value)| (name.clone(), value.clone())).collect() }
+        let fields = all.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { peer, fields, is_drive: false }
+    }
+
+    /// The same at the network drive, where app passwords sign in.
+    #[cfg(feature = "webdav")]
+    pub(crate) fn of_drive(self) -> Self {
+        Self { is_drive: true, ..self }
     }
 }
 
@@ -218,6 +240,11 @@ impl Client {
     pub(crate) async fn sign_out(&self) -> Result<(), Failure> {
         self.graph.forget(&self.token);
         self.call_identity(Call::new(Method::DELETE, "/identity/token")).await.map(drop)
+    }
+
+    /// What was read of folders.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.graph.0.shelf
     }
 
     /// The clock reading.

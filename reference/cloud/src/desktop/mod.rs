@@ -11,6 +11,7 @@
 mod assets;
 #[cfg(feature = "webdav")]
 mod dav;
+mod entries;
 mod failure;
 mod files;
 mod graph;
@@ -19,16 +20,19 @@ mod pages;
 mod session;
 mod spool;
 
-use std::path::{Path, PathBuf};
+use std::future::ready;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{from_fn, map_request};
 use axum::routing::{any, get, post};
 
 use self::graph::Graph;
+use self::spool::Spools;
+use crate::extract::within;
 use crate::state::Clock;
 
 /// What the desktop has to be told.
@@ -44,14 +48,14 @@ pub(crate) struct Settings {
 #[derive(Clone)]
 pub(crate) struct Desktop {
     graph: Graph,
-    spool: Arc<Path>,
+    spools: Spools,
     body_idle: Duration,
 }
 
 /// The pages. `services` is where their requests go.
 pub(crate) fn router(services: Router, settings: Settings) -> Router {
     let graph = Graph::new(services, settings.clock);
-    let desktop = Desktop { graph, spool: settings.spool.into(), body_idle: settings.body_idle };
+    let desktop = Desktop { graph, spools: Spools::new(settings.spool), body_idle: settings.body_idle };
 
     let folder = |path: &str| format!("/desktop/folders/{{folder}}/{path}");
     let pages = Router::new()
@@ -59,10 +63,18 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route("/desktop/", get(pages::home::get))
         .route("/desktop/sign-in", get(pages::sign_in::get).post(pages::sign_in::post))
         .route("/desktop/register", get(pages::sign_in::get_register).post(pages::sign_in::post_register))
+        .route("/desktop/sign-in/provider", get(pages::sign_in::get_provider))
+        .route("/desktop/sign-in/passkey", post(pages::passkeys::sign_in))
+        .route("/desktop/sign-in/passkey/options", post(pages::passkeys::sign_in_options))
         .route("/desktop/sign-out", post(pages::sign_in::sign_out))
         .route("/desktop/account", get(pages::account::get))
         .route("/desktop/account/password", post(pages::account::change_password))
         .route("/desktop/account/sessions/{session}", post(pages::account::end))
+        .route("/desktop/account/passkeys", post(pages::passkeys::add))
+        .route("/desktop/account/passkeys/options", post(pages::passkeys::options))
+        .route("/desktop/account/passkeys/{passkey}", post(pages::passkeys::remove))
+        .route("/desktop/account/app-passwords", post(pages::app_passwords::add))
+        .route("/desktop/account/app-passwords/{app_password}", post(pages::app_passwords::remove))
         .route("/desktop/folders", post(pages::home::make_folder))
         .route("/desktop/invitations/{invitation}", post(pages::home::answer))
         .route("/desktop/news", get(pages::news::of_mesh))
@@ -85,6 +97,9 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route(&folder("entries/{entry}/bytes"), get(pages::bytes::get))
         .route("/desktop/assets/{name}", get(assets::get))
         .route("/desktop/{*path}", any(pages::nothing));
+    let idle = desktop.body_idle;
+    let pages =
+        pages.layer(map_request(move |request: Request| ready(request.map(|body| within(body, idle)))));
     let pages = pages.layer(from_fn(guard::guard));
     #[cfg(feature = "webdav")]
     return pages.with_state(desktop.clone()).merge(dav::router(desktop));

@@ -1,6 +1,5 @@
 //! `POST /mesh/devices`, `POST /mesh/devices/{device}/proof`: claiming a device.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
@@ -9,16 +8,15 @@ use meshproof_proto::codec::{hex, hex_array};
 use meshproof_proto::crypto::{DEFAULT, Spki};
 use meshproof_proto::identity::Purpose;
 use meshproof_proto::requirement::{self as req, demand_some};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 
+use super::access::{Granted, WriteDevice, WriteMesh};
 use super::{access, created, devices, node, paths};
 use crate::account::challenges;
-use crate::auth::Tickets;
-use crate::extract::{Ids, Json, check_name};
+use crate::extract::{Json, check_name};
 use crate::problem::Problem;
 use crate::source::Source;
-use crate::state::{App, new_etag, new_id};
+use crate::state::{new_etag, new_id};
 use crate::store::devices::{Device, DeviceState};
 
 /// A device that is to be claimed.
@@ -38,12 +36,10 @@ pub(crate) struct Answer {
 
 /// Claims a device: it is pending until it has proved its key (GPH-032).
 pub(crate) async fn post(
-    State(app): State<App>,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
     source: Source,
     Json(claim): Json<Claim>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     access::person(&tickets, None)?; // GPH-035
     check_name(&claim.name)?;
     let der = STANDARD.decode(&claim.spki).map_err(|_| Problem::from(req::GPH_006))?;
@@ -71,12 +67,9 @@ pub(crate) async fn post(
 
 /// Takes the proof of a claim.
 pub(crate) async fn post_proof(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], node: mut device }: Granted<WriteDevice, 1>,
     Json(answer): Json<Answer>,
 ) -> Result<Response, Problem> {
-    let mut device = access::device(&app, &tickets, id, Action::Write).await?;
     access::person(&tickets, None)?; // GPH-035
     // What is no answer at all is a wrong answer.
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();

@@ -1,20 +1,18 @@
 //! `/contacts`, and a contact below it: whom the user knows, and from whom it wants no invitations.
 
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::existing;
-use super::{access, collection, created, node, paths};
-use crate::auth::Tickets;
+use super::access::{Granted, ReadMesh, WriteMesh, existing};
+use super::page::Page;
+use super::{created, node, paths};
 use crate::etag;
 use crate::extract::{Json, UserName, check_text};
 use crate::problem::Problem;
-use crate::state::{App, new_etag};
+use crate::state::new_etag;
 use crate::store::contacts::Contact;
 
 const MAX_NOTE: usize = 1_000;
@@ -28,33 +26,31 @@ pub(crate) struct Written {
 }
 
 /// The user's contacts.
-pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
-    let contacts = app.store.contacts(tickets.user).await?;
-    let items = contacts.into_iter().map(|contact| (contact.etag.clone(), representation(&contact)));
-    Ok(collection(paths::CONTACTS, items))
+pub(crate) async fn list(
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
+    page: Page,
+) -> Result<axum::Json<Value>, Problem> {
+    let contacts = app.store.contacts(tickets.user, page.span()).await?;
+    let item = |contact: &Contact| (contact.etag.clone(), representation(contact));
+    Ok(page.of(paths::CONTACTS, contacts, |contact| contact.name.clone(), item))
 }
 
 /// One contact.
 pub(crate) async fn get(
-    State(app): State<App>,
     UserName(name): UserName,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let contact = existing(app.store.contact(tickets.user, name).await?)?;
     Ok(node(StatusCode::OK, &contact.etag, representation(&contact)))
 }
 
 /// Writes a contact down; the name need not be anybody's.
 pub(crate) async fn put(
-    State(app): State<App>,
     UserName(name): UserName,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
     headers: HeaderMap,
     Json(written): Json<Written>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     check_text(&written.note, MAX_NOTE)?;
     let old = app.store.contact(tickets.user, name.clone()).await?;
     demand(etag::may_write(&headers, old.as_ref().map(|old| old.etag.as_str())), req::GPH_013)?;
@@ -70,11 +66,9 @@ pub(crate) async fn put(
 
 /// Forgets a contact.
 pub(crate) async fn delete(
-    State(app): State<App>,
     UserName(name): UserName,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     let removed = app.store.remove_contact(tickets.user, name).await?;
     existing(removed.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())

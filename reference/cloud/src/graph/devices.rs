@@ -1,18 +1,17 @@
 //! `/mesh/devices`, `/mesh/devices/{device}`
 
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{access, collection, node, paths};
-use crate::auth::Tickets;
+use super::access::{Granted, ReadDevice, ReadMesh, WriteDevice};
+use super::page::Page;
+use super::{access, node, paths};
 use crate::etag;
-use crate::extract::{Ids, Json, check_name};
+use crate::extract::{Json, check_name};
 use crate::problem::Problem;
-use crate::state::{App, new_etag};
+use crate::state::new_etag;
 use crate::store::devices::Device;
 
 /// What can be changed of a device.
@@ -23,32 +22,26 @@ pub(crate) struct Patch {
 }
 
 /// The user's devices, in all states.
-pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
-    let devices = app.store.devices_of(tickets.user).await?;
-    let items = devices.into_iter().map(|device| (device.etag.clone(), representation(&device)));
-    Ok(collection(paths::DEVICES, items))
+pub(crate) async fn list(
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
+    page: Page,
+) -> Result<axum::Json<Value>, Problem> {
+    let devices = app.store.devices_of(tickets.user, page.span()).await?;
+    let item = |device: &Device| (device.etag.clone(), representation(device));
+    Ok(page.of(paths::DEVICES, devices, |device| device.id.to_string(), item))
 }
 
 /// One device.
-pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
-) -> Result<Response, Problem> {
-    let device = access::device(&app, &tickets, id, Action::Read).await?;
+pub(crate) async fn get(Granted { node: device, .. }: Granted<ReadDevice, 1>) -> Result<Response, Problem> {
     Ok(node(StatusCode::OK, &device.etag, representation(&device)))
 }
 
 /// Renames a device.
 pub(crate) async fn patch(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], node: mut device }: Granted<WriteDevice, 1>,
     headers: HeaderMap,
     Json(patch): Json<Patch>,
 ) -> Result<Response, Problem> {
-    let mut device = access::device(&app, &tickets, id, Action::Write).await?;
     access::person(&tickets, Some(id))?; // GPH-035
     check_name(&patch.name)?;
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
@@ -60,12 +53,9 @@ pub(crate) async fn patch(
 
 /// Revokes a device (GPH-034).
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], node: device }: Granted<WriteDevice, 1>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let device = access::device(&app, &tickets, id, Action::Write).await?;
     access::person(&tickets, Some(id))?; // GPH-035
     etag::check(&headers, &device.etag)?; // GPH-012, GPH-013
     app.store.revoke_device(id, (device.etag, new_etag()), tickets.who()).await?;

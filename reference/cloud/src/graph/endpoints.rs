@@ -1,17 +1,15 @@
 //! `/mesh/devices/{device}/endpoints`: how to reach a device.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::ticket::Action;
 use meshproof_proto::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{access, paths};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Json};
+use super::access::{Granted, ReadMesh, WriteMesh};
+use super::paths;
+use crate::extract::Json;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::devices::{DeviceState, Endpoint};
@@ -30,11 +28,8 @@ pub(crate) struct Announcement {
 
 /// Where the device can be reached, for its user and for those who may meet it.
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<ReadMesh, 1>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let meets = app.store.may_meet(tickets.user, tickets.device, id).await?;
     demand(meets, req::GPH_017)?;
     let endpoint = current(&app, id).await?;
@@ -43,12 +38,9 @@ pub(crate) async fn get(
 
 /// Says where the device can be reached: by the device itself alone (GPH-041).
 pub(crate) async fn put(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<WriteMesh, 1>,
     Json(announced): Json<Announcement>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     demand(tickets.device == Some(id), req::GPH_041)?;
     let device = app.store.device(id).await?.ok_or(req::GPH_041)?;
     demand(device.state == DeviceState::Claimed, req::GPH_032)?;
@@ -62,11 +54,8 @@ pub(crate) async fn put(
 
 /// The device goes offline (GPH-041).
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<WriteMesh, 1>,
 ) -> Result<StatusCode, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     demand(tickets.device == Some(id), req::GPH_041)?;
     app.store.remove_endpoint(id, tickets.who()).await?;
     Ok(StatusCode::NO_CONTENT)

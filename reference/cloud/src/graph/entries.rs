@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
@@ -13,11 +12,11 @@ use meshproof_proto::sync::path::PortablePath;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{Need, existing};
-use super::{access, collection, created, node, paths};
-use crate::auth::Tickets;
+use super::access::{DeleteEntries, FolderRight, Granted, ReadFolder, WriteEntries, existing};
+use super::page::Page;
+use super::{created, node, paths};
 use crate::etag;
-use crate::extract::{Ids, Json, present};
+use crate::extract::{Json, present};
 use crate::problem::Problem;
 use crate::state::{App, new_etag, to_its_end};
 use crate::storage::sweep;
@@ -51,24 +50,19 @@ pub(crate) struct Written {
 
 /// All entries of the folder, tombstones too (GPH-052).
 pub(crate) async fn list(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, ids: [folder], node: row, .. }: Granted<ReadFolder, 1>,
+    page: Page,
 ) -> Result<axum::Json<Value>, Problem> {
-    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let missing = app.store.missing(&row, app.config.storage.quota, app.now()).await?;
-    let entries = app.store.entries(folder).await?;
-    let items = entries.iter().map(|entry| item(folder, entry, &missing));
-    Ok(collection(&paths::entries(folder), items))
+    let entries = app.store.entries(folder, page.span()).await?;
+    let item = |entry: &Entry| item(folder, entry, &missing);
+    Ok(page.of(&paths::entries(folder), entries, |entry| entry.id.to_string(), item))
 }
 
 /// One entry; of a tombstone only that it is one (GPH-051).
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([folder, id]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, ids: [folder, id], node: row, .. }: Granted<ReadFolder, 2>,
 ) -> Result<Response, Problem> {
-    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let entry = existing(app.store.entry(folder, id).await?)?;
     demand(!entry.deleted, req::GPH_051)?;
     let content = content(&app, &row, &entry).await?;
@@ -77,13 +71,10 @@ pub(crate) async fn get(
 
 /// Writes an entry: a new one, or with `If-Match` one that exists (GPH-012), be it a tombstone.
 pub(crate) async fn put(
-    State(app): State<App>,
-    Ids([folder, id]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder, id], node: row }: Granted<WriteEntries, 2>,
     headers: HeaderMap,
     Json(written): Json<Written>,
 ) -> Result<Response, Problem> {
-    let row = access::folder(&app, &tickets, folder, Need::WRITE_ENTRY).await?; // GPH-014
     let entry = checked(id, written)?;
     let old = app.store.entry(folder, id).await?;
     match &old {
@@ -91,7 +82,7 @@ pub(crate) async fn put(
         None => etag::check_absent(&headers)?,
     }
     let is_new = old.is_none();
-    let by = Need::WRITE_ENTRY.by(tickets.who());
+    let by = WriteEntries::NEED.by(tickets.who());
     let old = old.map(|old| old.etag);
     to_its_end(async move {
         let garbage = app.store.put_entry(folder, entry.clone(), old, by).await?;
@@ -108,12 +99,9 @@ pub(crate) async fn put(
 
 /// Leaves a tombstone, in whose version the deletion counts (GPH-053).
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([folder, id]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder, id], .. }: Granted<DeleteEntries, 2>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::DELETE_ENTRY).await?; // GPH-014
     let mut entry = existing(app.store.entry(folder, id).await?)?;
     demand(!entry.deleted, req::GPH_051)?;
     check_tag(&headers, &entry)?; // GPH-012, GPH-013
@@ -126,7 +114,7 @@ pub(crate) async fn delete(
     }
     let from = std::mem::replace(&mut entry.etag, new_etag());
     (entry.deleted, entry.size, entry.hash, entry.attributes) = (true, 0, None, Attributes::default());
-    let by = Need::DELETE_ENTRY.by(tickets.who());
+    let by = DeleteEntries::NEED.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.put_entry(folder, entry, Some(from), by).await?;
         sweep::remove(&app, garbage).await; // STO-035
@@ -195,6 +183,9 @@ fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value 
     if entry.kind == Kind::File {
         body["size"] = entry.size.into();
         body["hash"] = entry.hash.clone().into();
+        if let Some(hash) = entry.hash.as_ref().filter(|_| !deviates(req::GPH_103)) {
+            body["links"]["media"] = format!("{}/{hash}", paths::all_media(folder)).into(); // GPH-103
+        }
         body["cloud"] = content.map(Content::name).into();
     }
     if let Some(modified) = entry.attributes.modified {

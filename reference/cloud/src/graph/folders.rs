@@ -1,21 +1,20 @@
 //! `/mesh/objects`, `/mesh/objects/{folder}`
 
-use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::ticket::{Action, Role};
+use meshproof_proto::ticket::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::Need;
-use super::{access, collection, created, node, paths};
+use super::access::{ControlFolder, FolderRight, Granted, ReadFolder, ReadMesh, WriteMesh};
+use super::page::Page;
+use super::{created, node, paths};
 use crate::account::issue::folder_ticket;
-use crate::auth::Tickets;
 use crate::etag;
-use crate::extract::{Ids, Json, check_name, present};
+use crate::extract::{Json, check_name, present};
 use crate::problem::Problem;
-use crate::state::{App, new_etag, new_id, to_its_end};
+use crate::state::{new_etag, new_id, to_its_end};
 use crate::storage::sweep;
 use crate::store::folders::{Folder, Storage};
 
@@ -39,20 +38,20 @@ pub(crate) struct Patch {
 }
 
 /// The folders of which the user is a member.
-pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
-    let folders = app.store.folders_of(tickets.user).await?;
-    let items = folders.into_iter().map(|(folder, _)| (folder.etag.clone(), representation(&folder)));
-    Ok(collection(paths::FOLDERS, items))
+pub(crate) async fn list(
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
+    page: Page,
+) -> Result<axum::Json<Value>, Problem> {
+    let folders = app.store.folders_of(tickets.user, page.span()).await?;
+    let item = |(folder, _): &(Folder, Role)| (folder.etag.clone(), representation(folder));
+    Ok(page.of(paths::FOLDERS, folders, |(folder, _)| folder.id.to_string(), item))
 }
 
 /// Makes a folder; the answer brings a ticket for it (GPH-020, GPH-022).
 pub(crate) async fn post(
-    State(app): State<App>,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
     Json(new): Json<New>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     check_name(&new.name)?;
     let storage = match new.storage {
         None => Storage::default(),
@@ -69,24 +68,16 @@ pub(crate) async fn post(
 }
 
 /// One folder.
-pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
-) -> Result<Response, Problem> {
-    let folder = access::folder(&app, &tickets, id, Need::READ).await?;
+pub(crate) async fn get(Granted { node: folder, .. }: Granted<ReadFolder, 1>) -> Result<Response, Problem> {
     Ok(node(StatusCode::OK, &folder.etag, representation(&folder)))
 }
 
 /// Renames a folder, or changes where its bytes may be (STO-040, STO-041).
 pub(crate) async fn patch(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, node: mut folder, .. }: Granted<ControlFolder, 1>,
     headers: HeaderMap,
     Json(Patch { name, storage }): Json<Patch>,
 ) -> Result<Response, Problem> {
-    let mut folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     demand(name.is_some() || storage.is_some(), req::GPH_006)?;
     if let Some(name) = name {
         check_name(&name)?;
@@ -97,7 +88,7 @@ pub(crate) async fn patch(
     }
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut folder.etag, new_etag());
-    let by = Need::CONTROL.by(tickets.who());
+    let by = ControlFolder::NEED.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.change_folder(folder.clone(), from, by).await?;
         sweep::remove(&app, garbage).await;
@@ -108,14 +99,11 @@ pub(crate) async fn patch(
 
 /// Removes a folder with all in it; its bytes no longer count.
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], node: folder }: Granted<ControlFolder, 1>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let folder = access::folder(&app, &tickets, id, Need::CONTROL).await?;
     etag::check(&headers, &folder.etag)?; // GPH-012, GPH-013
-    let by = Need::CONTROL.by(tickets.who());
+    let by = ControlFolder::NEED.by(tickets.who());
     to_its_end(async move {
         let garbage = app.store.remove_folder(id, folder.etag, by).await?;
         sweep::remove(&app, garbage).await;

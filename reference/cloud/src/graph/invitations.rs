@@ -1,19 +1,18 @@
 //! `/mesh/objects/{folder}/invitations`, and an invitation below it: the side of those who invite.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Role;
 use serde_json::{Value, json};
 
-use super::access::{Need, existing};
-use super::{access, collection, created, node, paths};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Json};
+use super::access::{ControlMembers, FolderRight, Granted, existing};
+use super::page::Page;
+use super::{created, node, paths};
+use crate::extract::Json;
 use crate::identity::users::well_formed;
 use crate::problem::Problem;
-use crate::state::{App, new_etag, new_id};
+use crate::state::{new_etag, new_id};
 use crate::store::changes::Who;
 use crate::store::invitations::{Invitation, NewInvitation};
 
@@ -30,29 +29,24 @@ pub(crate) struct New {
 
 /// The invitations to the folder that wait. Only owners see them.
 pub(crate) async fn list(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, ids: [folder], .. }: Granted<ControlMembers, 1>,
+    page: Page,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
-    let waiting = app.store.invitations_to(folder, app.now()).await?;
-    let items = waiting.into_iter().map(|one| (one.etag.clone(), representation(&one, &path(&one))));
-    Ok(collection(&paths::invitations(folder), items))
+    let waiting = app.store.invitations_to(folder, app.now(), page.span()).await?;
+    let item = |one: &Invitation| (one.etag.clone(), representation(one, &path(one)));
+    Ok(page.of(&paths::invitations(folder), waiting, |one| one.id.to_string(), item))
 }
 
 /// Asks somebody in (GPH-015, GPH-085).
 pub(crate) async fn post(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder], .. }: Granted<ControlMembers, 1>,
     Json(new): Json<New>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
     let role = Role::parse(&new.role).ok_or(req::GPH_006)?;
     demand(well_formed(&new.name), req::GPH_006)?;
     let expires = app.now().plus(LIFETIME);
     let new = NewInvitation { id: new_id(), folder, name: new.name, role, expires, etag: new_etag() };
-    let by = Need::CONTROL_MEMBERS.by(tickets.who());
+    let by = ControlMembers::NEED.by(tickets.who());
     let invitation = app.store.invite(new, by).await?;
     if deviates(req::GPH_086)
         && let Some(user) = app.store.user_named(invitation.name.clone()).await?
@@ -66,23 +60,17 @@ pub(crate) async fn post(
 
 /// One invitation.
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([folder, id]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, ids: [folder, id], .. }: Granted<ControlMembers, 2>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
     let invitation = existing(app.store.invitation_to(folder, id, app.now()).await?)?;
     Ok(node(StatusCode::OK, &invitation.etag, representation(&invitation, &path(&invitation))))
 }
 
 /// Takes an invitation back.
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([folder, id]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder, id], .. }: Granted<ControlMembers, 2>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
-    let withdrawn = app.store.withdraw(folder, id, Need::CONTROL_MEMBERS.by(tickets.who())).await?;
+    let withdrawn = app.store.withdraw(folder, id, ControlMembers::NEED.by(tickets.who())).await?;
     existing(withdrawn.then_some(()))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

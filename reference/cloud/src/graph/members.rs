@@ -9,8 +9,9 @@ use meshproof_proto::ticket::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{Need, existing};
-use super::{access, collection, node, paths};
+use super::access::{ControlMembers, FolderRight, Granted, Need, ReadFolder, existing};
+use super::page::Page;
+use super::{access, node, paths};
 use crate::auth::Tickets;
 use crate::etag;
 use crate::extract::{Ids, Json};
@@ -27,41 +28,33 @@ pub(crate) struct Patch {
 
 /// The members of a folder.
 pub(crate) async fn list(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, ids: [folder], .. }: Granted<ReadFolder, 1>,
+    page: Page,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
-    let members = app.store.members(folder).await?;
-    let items = members.into_iter().map(|member| (member.etag.clone(), representation(folder, &member)));
-    Ok(collection(&paths::members(folder), items))
+    let members = app.store.members(folder, page.span()).await?;
+    let item = |member: &Member| (member.etag.clone(), representation(folder, member));
+    Ok(page.of(&paths::members(folder), members, |member| member.user.to_string(), item))
 }
 
 /// One member.
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([folder, user]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, ids: [folder, user], .. }: Granted<ReadFolder, 2>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
     let member = existing(app.store.member(folder, user).await?)?;
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }
 
 /// Gives a member another role (GPH-015, GPH-018).
 pub(crate) async fn patch(
-    State(app): State<App>,
-    Ids([folder, user]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder, user], .. }: Granted<ControlMembers, 2>,
     headers: HeaderMap,
     Json(patch): Json<Patch>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::CONTROL_MEMBERS).await?;
     let mut member = existing(app.store.member(folder, user).await?)?;
     member.role = Role::parse(&patch.role).ok_or(req::GPH_006)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut member.etag, new_etag());
-    let (tags, by) = ((from, member.etag.clone()), Need::CONTROL_MEMBERS.by(tickets.who()));
+    let (tags, by) = ((from, member.etag.clone()), ControlMembers::NEED.by(tickets.who()));
     app.store.change_role(folder, user, member.role, tags, by).await?; // GPH-018
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }

@@ -1,6 +1,7 @@
 //! The graph service (`spec/graph.md`).
 
 pub(crate) mod access;
+pub(crate) mod batch;
 pub(crate) mod claim;
 pub(crate) mod contacts;
 pub(crate) mod devices;
@@ -13,6 +14,7 @@ pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod news;
 pub(crate) mod options;
+pub(crate) mod page;
 pub(crate) mod pair;
 pub(crate) mod paths;
 pub(crate) mod poll;

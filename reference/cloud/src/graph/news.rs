@@ -1,19 +1,17 @@
 //! `/mesh/objects/{folder}/news` and `/mesh/news`: who did what and when, for people.
 
-use axum::extract::State;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand_some, deviates};
-use meshproof_proto::ticket::Action;
 use meshproof_proto::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::Need;
-use super::{access, paths, watermark};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Params, page};
+use super::access::{Granted, ReadFolder, ReadMesh};
+use super::{paths, watermark};
+use crate::extract::{Params, page};
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::Span;
 use crate::store::changes::{Change, Place};
 
 /// Which page.
@@ -26,23 +24,18 @@ pub(crate) struct Before {
 
 /// What was done in a folder, newest first (GPH-064).
 pub(crate) async fn of_folder(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, ids: [folder], .. }: Granted<ReadFolder, 1>,
     Params(before): Params<Before>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
     list(&app, vec![folder], before, &paths::news(folder)).await
 }
 
 /// What was done in the user's mesh, and in all folders of which the user is a member now (GPH-065).
 pub(crate) async fn of_mesh(
-    State(app): State<App>,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
     Params(before): Params<Before>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
-    let folders = app.store.folders_of(tickets.user).await?;
+    let folders = app.store.folders_of(tickets.user, Span::all()).await?;
     let mut feeds = vec![tickets.user];
     feeds.extend(folders.into_iter().map(|(folder, _)| folder.id));
     if deviates(req::GPH_065) {

@@ -1,18 +1,19 @@
 //! `POST /mesh/devices/{device}/pair`: a ticket with which two devices may meet.
 
-use axum::extract::State;
 use meshproof_proto::codec::{Id, hex_array};
 use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some};
-use meshproof_proto::ticket::{Action, Attributes, Claim, KeyBinding, Mapping};
+use meshproof_proto::ticket::{Attributes, Claim, KeyBinding, Mapping};
 use serde_json::{Value, json};
 
-use super::{access, devices, endpoints, paths};
+use super::access::{Granted, WriteMesh};
+use super::{devices, endpoints, paths};
 use crate::account::device::key_of;
 use crate::account::issue::pair_ticket;
 use crate::auth::Tickets;
-use crate::extract::{Ids, NoBody};
+use crate::extract::NoBody;
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::Span;
 use crate::store::devices::{Device, DeviceState};
 
 /// How many shared folders fit into one ticket of 8,192 bytes, at two facts each. Tested in `account/issue.rs`.
@@ -20,12 +21,9 @@ pub(crate) const MAX_FOLDERS: usize = 18;
 
 /// Issues a pair ticket to the requesting device X, for device Y of the path.
 pub(crate) async fn post(
-    State(app): State<App>,
-    Ids([y]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [y], .. }: Granted<WriteMesh, 1>,
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     let Partners { x, y, shared } = partners(&app, &tickets, y, req::GPH_043, req::GPH_040).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
     let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
@@ -89,6 +87,6 @@ fn facts(x: &Device, y: &Device, shared: &[(Mapping, Mapping)]) -> Attributes {
 
 /// Only for the mutants of GPH-043 and GPH-124.
 async fn any_device(app: &App, user: Id) -> Result<Option<Device>, Problem> {
-    let devices = app.store.devices_of(user).await?;
+    let devices = app.store.devices_of(user, Span::all()).await?;
     Ok(devices.into_iter().find(|device| device.state == DeviceState::Claimed))
 }

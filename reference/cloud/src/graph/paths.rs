@@ -13,6 +13,7 @@ pub(crate) const CONTACTS: &str = "/contacts";
 pub(crate) const PROFILE: &str = "/profile";
 pub(crate) const NEWS: &str = "/mesh/news";
 pub(crate) const RELAYS: &str = "/mesh/relays";
+pub(crate) const BATCH: &str = "/mesh/batch";
 
 pub(crate) fn device(id: Id) -> String {
     format!("{DEVICES}/{id}")

@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{queues, subscriptions, watermark};
 use crate::bus::Listener;
+use crate::metrics;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::changes::Who;
@@ -73,6 +74,7 @@ impl Poll {
                 continue;
             };
             let ends = look.ends.map(|ends| Instant::now() + Duration::from_secs(ends.distance(now)));
+            let _waiting = metrics::waiting_poll();
             // Either way another look follows.
             let _ = timeout_at(ends.map_or(deadline, |ends| ends.min(deadline)), listening.woken()).await;
         }

@@ -1,22 +1,15 @@
 //! `/mesh/objects/{folder}/presence`: which devices that have the folder can be reached, and where.
 
-use axum::extract::State;
 use serde_json::{Value, json};
 
-use super::access::Need;
-use super::{access, endpoints, paths};
-use crate::auth::Tickets;
-use crate::extract::Ids;
+use super::access::{Granted, ReadFolder};
+use super::{endpoints, paths};
 use crate::problem::Problem;
-use crate::state::App;
 
 /// The devices on which the folder is mapped, with where they can be reached, for those who may meet them (GPH-081).
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [folder], .. }: Granted<ReadFolder, 1>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::folder(&app, &tickets, folder, Need::READ).await?;
     let (all, now) = (app.store.present(folder, tickets.user, tickets.device).await?, app.now());
     let items: Vec<Value> = all
         .into_iter()

@@ -1,17 +1,16 @@
 //! `/profile`, and `/profiles/{user}` for those who share a folder with the user.
 
-use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{access, node, paths};
+use super::access::{Granted, ReadMesh, WriteMesh};
+use super::{node, paths};
 use crate::auth::Tickets;
 use crate::etag;
-use crate::extract::{Ids, Json, check_text};
+use crate::extract::{Json, check_text};
 use crate::problem::Problem;
 use crate::state::{App, new_etag};
 use crate::store::contacts::Profile;
@@ -28,20 +27,17 @@ pub(crate) struct Written {
 }
 
 /// The user's own profile.
-pub(crate) async fn get_own(State(app): State<App>, tickets: Tickets) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Read)?;
+pub(crate) async fn get_own(Granted { app, tickets, .. }: Granted<ReadMesh>) -> Result<Response, Problem> {
     let profile = own(&app, &tickets).await?;
     Ok(node(StatusCode::OK, &profile.etag, representation(&profile, paths::PROFILE)))
 }
 
 /// Replaces it.
 pub(crate) async fn put(
-    State(app): State<App>,
-    tickets: Tickets,
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
     headers: HeaderMap,
     Json(written): Json<Written>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     check_text(&written.display_name, MAX_DISPLAY_NAME)?;
     check_text(&written.about, MAX_ABOUT)?;
     let old = own(&app, &tickets).await?;
@@ -54,11 +50,8 @@ pub(crate) async fn put(
 
 /// Somebody's profile: to strangers as if there were nobody (GPH-094).
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([user]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [user], .. }: Granted<ReadMesh, 1>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let known = user == tickets.user || app.store.share_a_folder(tickets.user, user).await?;
     demand(known, req::GPH_094)?;
     let profile = app.store.profile(user).await?.ok_or(req::GPH_094)?;

@@ -1,19 +1,17 @@
 //! `/mesh/queues`, `/mesh/queues/{queue}`: who wants to be told of changes asks here.
 
-use axum::extract::State;
 use axum::http::header::{ACCEPT, LOCATION};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::{Granted, ReadMesh, WriteMesh};
 use super::poll::{Poll, answer, stream};
-use super::{access, paths, watermark};
-use crate::auth::Tickets;
-use crate::extract::{Ids, NoBody, Params};
+use super::{paths, watermark};
+use crate::extract::{NoBody, Params};
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 
@@ -29,16 +27,19 @@ pub(crate) struct Query {
 }
 
 /// The queues of who asks.
-pub(crate) async fn list(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
+pub(crate) async fn list(
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
+) -> Result<axum::Json<Value>, Problem> {
     let queues = app.store.queues(tickets.who()).await?;
     let items: Vec<Value> = queues.iter().map(|queue| representation(&app, queue.id, queue.seq)).collect();
     Ok(axum::Json(json!({ "items": items, "links": { "self": paths::QUEUES } })))
 }
 
 /// Makes a queue, without subscriptions.
-pub(crate) async fn post(State(app): State<App>, tickets: Tickets, _: NoBody) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
+pub(crate) async fn post(
+    Granted { app, tickets, .. }: Granted<WriteMesh>,
+    _: NoBody,
+) -> Result<Response, Problem> {
     let id = new_id();
     app.store.add_queue(id, tickets.who()).await?;
     let body = axum::Json(representation(&app, id, 0));
@@ -48,13 +49,10 @@ pub(crate) async fn post(State(app): State<App>, tickets: Tickets, _: NoBody) ->
 /// What has changed after a watermark; waits for it if nothing has, or goes on telling for who accepts events (GPH-072,
 /// GPH-080).
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<ReadMesh, 1>,
     headers: HeaderMap,
     Params(Query { after, wait }): Params<Query>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let events = headers.get(ACCEPT).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
     let last = headers.get("last-event-id").filter(|_| events && !deviates(req::GPH_080));
     let after = last.map(|last| String::from_utf8_lossy(last.as_bytes()).into_owned()).or(after);
@@ -72,11 +70,8 @@ pub(crate) async fn get(
 
 /// Removes a queue.
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<WriteMesh, 1>,
 ) -> Result<StatusCode, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     app.store.remove_queue(id, tickets.who()).await?;
     Ok(StatusCode::NO_CONTENT)
 }

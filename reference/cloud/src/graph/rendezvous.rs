@@ -1,18 +1,16 @@
 //! `/mesh/devices/{device}/rendezvous` and `/mesh/relays`: meeting at a relay.
 
-use axum::extract::State;
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::relay::{PASS_LIFETIME, Pass, Side};
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::{Granted, ReadMesh, WriteMesh};
 use super::pair::{Partners, partners};
-use super::{access, paths};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Json, present};
+use super::paths;
+use crate::extract::{Json, present};
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 use crate::store::rendezvous::Rendezvous;
@@ -26,8 +24,7 @@ pub(crate) struct New {
 }
 
 /// The relays of this cloud.
-pub(crate) async fn relays(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
+pub(crate) async fn relays(Granted { app, .. }: Granted<ReadMesh>) -> Result<axum::Json<Value>, Problem> {
     let items: Vec<Value> =
         app.config.relay.offers.iter().map(|address| json!({ "address": address })).collect();
     Ok(axum::Json(json!({ "items": items, "links": { "self": paths::RELAYS } })))
@@ -35,12 +32,9 @@ pub(crate) async fn relays(State(app): State<App>, tickets: Tickets) -> Result<a
 
 /// The requesting device wants to meet the device of the path.
 pub(crate) async fn post(
-    State(app): State<App>,
-    Ids([y]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [y], .. }: Granted<WriteMesh, 1>,
     Json(New { relay }): Json<New>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     let Partners { x, y, .. } = partners(&app, &tickets, y, req::GPH_124, req::GPH_120).await?;
     let offers = &app.config.relay.offers;
     let wanted = match &relay {
@@ -57,11 +51,8 @@ pub(crate) async fn post(
 
 /// Who waits for the device of the path, which asks.
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([id]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [id], .. }: Granted<ReadMesh, 1>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     demand(tickets.device == Some(id), req::GPH_123)?;
     let now = app.now();
     let all = app.store.rendezvous_of(id, now).await?;

@@ -1,13 +1,10 @@
 //! `/` and `/mesh`
 
-use axum::extract::State;
-use meshproof_proto::ticket::Action;
 use serde_json::{Value, json};
 
-use super::{access, paths};
-use crate::auth::Tickets;
+use super::access::{Granted, ReadMesh};
+use super::paths;
 use crate::problem::Problem;
-use crate::state::App;
 
 /// The service document, without tickets.
 pub(crate) async fn get_service() -> axum::Json<Value> {
@@ -30,8 +27,9 @@ pub(crate) async fn get_service() -> axum::Json<Value> {
 }
 
 /// The root of the principal's mesh.
-pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
+pub(crate) async fn get_mesh(
+    Granted { app, tickets, .. }: Granted<ReadMesh>,
+) -> Result<axum::Json<Value>, Problem> {
     let user = app.store.user(tickets.user).await?;
     let user = user.ok_or_else(|| Problem::internal("tickets of a user who does not exist"))?;
     let uploading = app.store.received(user.id, app.now()).await?;
@@ -49,6 +47,7 @@ pub(crate) async fn get_mesh(State(app): State<App>, tickets: Tickets) -> Result
             "news": paths::NEWS,
             "queues": paths::QUEUES,
             "relays": paths::RELAYS,
+            "batch": paths::BATCH,
             "contacts": paths::CONTACTS,
             "profile": paths::PROFILE,
         },

@@ -1,19 +1,16 @@
 //! `/mesh/queues/{queue}/subscriptions`, and the subscriptions below it.
 
-use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some};
-use meshproof_proto::ticket::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::access::{Need, existing};
+use super::access::{Granted, Need, ReadMesh, WriteMesh, existing};
 use super::{access, paths, watermark};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Json};
+use crate::extract::Json;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::queues::{Kind, Subscription};
@@ -27,11 +24,8 @@ pub(crate) struct New {
 
 /// The subscriptions of a queue.
 pub(crate) async fn list(
-    State(app): State<App>,
-    Ids([queue]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [queue], .. }: Granted<ReadMesh, 1>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let all = app.store.subscriptions(queue, tickets.who()).await?;
     let items: Vec<Value> = all.iter().map(|one| representation(&app, queue, one)).collect();
     Ok(axum::Json(json!({ "items": items, "links": { "self": paths::subscriptions(queue) } })))
@@ -39,12 +33,9 @@ pub(crate) async fn list(
 
 /// Subscribes to a folder, the mesh, a device's endpoint, or the own rendezvous. Who may read it may subscribe to it.
 pub(crate) async fn post(
-    State(app): State<App>,
-    Ids([queue]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [queue], .. }: Granted<WriteMesh, 1>,
     Json(new): Json<New>,
 ) -> Result<Response, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     let resource = demand_some(parse(&new.resource), req::GPH_070, || (Kind::Mesh, Id::default()))?;
     let (kind, feed) = match resource {
         (Kind::Mesh, _) => (Kind::Mesh, tickets.user),
@@ -71,11 +62,8 @@ pub(crate) async fn post(
 
 /// One subscription.
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([queue, feed]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [queue, feed], .. }: Granted<ReadMesh, 2>,
 ) -> Result<axum::Json<Value>, Problem> {
-    access::mesh(&tickets, Action::Read)?;
     let all = app.store.subscriptions(queue, tickets.who()).await?;
     let one = existing(all.iter().find(|one| one.feed == feed))?;
     Ok(axum::Json(representation(&app, queue, one)))
@@ -83,11 +71,8 @@ pub(crate) async fn get(
 
 /// Ends a subscription.
 pub(crate) async fn delete(
-    State(app): State<App>,
-    Ids([queue, feed]): Ids<2>,
-    tickets: Tickets,
+    Granted { app, tickets, ids: [queue, feed], .. }: Granted<WriteMesh, 2>,
 ) -> Result<StatusCode, Problem> {
-    access::mesh(&tickets, Action::Write)?;
     let removed = app.store.unsubscribe(queue, feed, tickets.who()).await?;
     existing(removed.then_some(()))?;
     Ok(StatusCode::NO_CONTENT)

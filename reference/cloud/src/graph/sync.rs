@@ -1,16 +1,13 @@
 //! `/mesh/objects/{folder}/feeds/files/sync`: what changed of the entries.
 
-use axum::extract::State;
 use meshproof_proto::requirement as req;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::access::Need;
-use super::{access, collection, entries, paths, watermark};
-use crate::auth::Tickets;
-use crate::extract::{Ids, Params, page};
+use super::access::{Granted, ReadFolder};
+use super::{collection, entries, paths, watermark};
+use crate::extract::{Params, page};
 use crate::problem::Problem;
-use crate::state::App;
 
 /// How far the client has come.
 #[derive(Default, Deserialize)]
@@ -23,12 +20,9 @@ pub(crate) struct Since {
 /// The entries, tombstones too, that were written since, in the order of their last change (GPH-060); all of them
 /// without `since`. Each page has the watermark to go on from (GPH-062).
 pub(crate) async fn get(
-    State(app): State<App>,
-    Ids([folder]): Ids<1>,
-    tickets: Tickets,
+    Granted { app, ids: [folder], node: row, .. }: Granted<ReadFolder, 1>,
     Params(Since { since, limit }): Params<Since>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let row = access::folder(&app, &tickets, folder, Need::READ).await?;
     let limit = page(limit)?;
     let since = since.map_or(Ok(0), |text| watermark::read(&app, folder, &text))?; // GPH-061
     let delta = app.store.entries_since(folder, since, limit).await?.ok_or(req::GPH_061)?;

@@ -1,14 +1,16 @@
 //! The identity service: finds out who somebody is, and gives out a token (`spec/identity.md`).
 //!
 //! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), OpenID Connect
-//! (`federated/`). All end in [`sessions::begin`].
+//! (`federated/`), passkeys (`passkeys/`). All end in [`sessions::begin`].
 
+pub(crate) mod app_passwords;
 pub(crate) mod change;
 #[cfg(feature = "oidc")]
 pub(crate) mod federated;
 #[cfg(not(feature = "oidc"))]
 #[path = "without_federated.rs"]
 pub(crate) mod federated;
+pub(crate) mod passkeys;
 pub(crate) mod password;
 pub(crate) mod sessions;
 pub(crate) mod throttle;
@@ -26,6 +28,7 @@ use crate::state::App;
 pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
     provider: "password",
     class: "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+    app_password: None,
 };
 
 /// `GET /identity/providers`: how people may sign in here (IDN-035).
@@ -35,6 +38,7 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
         items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
     }
     items.extend(app.federated.items());
+    items.extend(passkeys::item(&app));
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
 }
 

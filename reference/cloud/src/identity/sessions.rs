@@ -32,6 +32,8 @@ pub(crate) struct Way<'a> {
     pub(crate) provider: &'a str,
     /// AuthnContextClassRef.
     pub(crate) class: &'a str,
+    /// The app password that was shown.
+    pub(crate) app_password: Option<Id>,
 }
 
 /// Begins a session of a user who has proved to be that user. `taken` is what the throttle took, to be put back.
@@ -55,6 +57,7 @@ pub(crate) async fn begin(
         created: now,
         used: now,
         expires: now.plus(lifetime),
+        app_password: way.app_password,
     };
     let body = json!({
         "token": token,
@@ -158,5 +161,6 @@ fn nobodys(now: UnixTime) -> Session {
         created: now,
         used: now,
         expires: now.plus(1),
+        app_password: None,
     }
 }

@@ -47,6 +47,17 @@ pub(crate) async fn password(
     take(app, buckets, &[req::IDN_021, req::IDN_018, req::IDN_018]).await
 }
 
+/// An assertion of a passkey that is about to be looked at: wrong ones count as wrong passwords of their address.
+///
+/// Returns what was taken, to be put back if it is right.
+///
+/// # Errors
+/// IDN-021.
+pub(crate) async fn passkey(app: &App, source: &Source) -> Result<Vec<Bucket>, Problem> {
+    let limit = app.config.identity.limits.failures_per_source;
+    take(app, vec![bucket("failures by source", &[&source.address], limit)], &[req::IDN_021]).await
+}
+
 /// A user who is about to be registered (IDN-022).
 pub(crate) async fn registration(app: &App, source: &Source) -> Result<(), Problem> {
     let limit = app.config.identity.limits.registrations_per_source;

@@ -38,7 +38,7 @@ pub(super) async fn circuit(shared: &Arc<Shared>, legs: [Leg; 2]) {
     if joined(&mut left).await.is_err() || joined(&mut right).await.is_err() {
         return;
     }
-    let _open = metrics::OpenCircuit::new();
+    let _open = metrics::open_circuit();
     let idle = shared.times.idle;
     let mut there = Direction::new(left_seat.id);
     let mut back = Direction::new(right_seat.id);

@@ -5,6 +5,9 @@
 //! database. So an offset that was answered survives everything that objects and database survive, and any server that
 //! shares them can go on.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -14,6 +17,7 @@ use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::blobs::{Incoming, Kept, Object};
 use super::media::{keep, kept};
@@ -131,6 +135,21 @@ pub(crate) async fn delete(
     .await
 }
 
+/// Who puts an upload together, in this process.
+#[derive(Default)]
+pub(crate) struct Turns(Mutex<HashMap<Id, Weak<AsyncMutex<()>>>>);
+
+impl Turns {
+    /// To be locked by whose turn it is.
+    fn of(&self, upload: Id) -> Arc<AsyncMutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = turns.get(&upload).and_then(Weak::upgrade).unwrap_or_default();
+        turns.insert(upload, Arc::downgrade(&turn));
+        turn
+    }
+}
+
 /// A request that appends.
 struct Appending<'a> {
     app: &'a App,
@@ -230,9 +249,19 @@ impl Appending<'_> {
         }
     }
 
-    /// All bytes are here: they become a media if they are what they should be.
+    /// All bytes are here: they become a media if they are what they should be. One request at a time does that, for it
+    /// takes as much room again as the upload, and whoever says that there are no more bytes can ask for it.
     async fn complete(&self) -> Result<Response, Problem> {
         let Upload { id, folder, hash, length, .. } = self.upload;
+        let turn = self.app.completing.of(id);
+        let _turn = turn.lock().await;
+        if self.app.store.upload(folder, id, self.app.now()).await?.is_none() {
+            // Another request did it, or removed it.
+            self.app.store.media(folder, hash).await?.ok_or(req::STO_024)?;
+            let mut response = kept(folder, hash, false);
+            describe(&mut response, length, length);
+            return Ok(response);
+        }
         let mut incoming = self.app.blobs.receive(Object::media(hash)).await.map_err(Problem::internal)?;
         for piece in self.app.store.pieces(id).await? {
             copy(self.app, &piece, &mut incoming).await?;

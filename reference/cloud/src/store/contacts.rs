@@ -3,7 +3,7 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 
-use super::{Row, Store, StoreError, values};
+use super::{Row, Span, Store, StoreError, values};
 
 /// How many contacts a user may have.
 const MAX_CONTACTS: u64 = 1_000;
@@ -32,9 +32,13 @@ const COLUMNS: &str = "SELECT name, blocked, note, etag FROM contacts";
 
 impl Store {
     /// The user's contacts.
-    pub(crate) async fn contacts(&self, user: Id) -> Result<Vec<Contact>, StoreError> {
-        let select = format!("{COLUMNS} WHERE user_id = $1 ORDER BY name");
-        self.read(move |sql| sql.all(&select, values![user], contact)).await
+    pub(crate) async fn contacts(
+        &self,
+        user: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<Contact>, StoreError> {
+        let select = format!("{COLUMNS} WHERE user_id = $1 AND name > $2 ORDER BY name LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![user, &after, most], contact)).await
     }
 
     /// One of them.

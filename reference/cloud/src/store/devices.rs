@@ -7,7 +7,7 @@ use meshproof_proto::time::UnixTime;
 use serde_json::json;
 
 use super::changes::{self, Log, Verb, Who};
-use super::{Row, Sql, Store, StoreError, queues, values};
+use super::{Row, Span, Sql, Store, StoreError, queues, values};
 use crate::graph::paths;
 
 /// A device.
@@ -79,9 +79,13 @@ impl Store {
     }
 
     /// The user's devices, in all states.
-    pub(crate) async fn devices_of(&self, user: Id) -> Result<Vec<Device>, StoreError> {
-        let select = format!("{COLUMNS} WHERE user_id = $1 ORDER BY id");
-        self.read(move |sql| sql.all(&select, values![user], device)).await
+    pub(crate) async fn devices_of(
+        &self,
+        user: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<Device>, StoreError> {
+        let select = format!("{COLUMNS} WHERE user_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![user, &after, most], device)).await
     }
 
     /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::changes::{self, Verb};
 use super::members::Actor;
 use super::wanted::settle;
-use super::{Row, Store, StoreError, values};
+use super::{Row, Span, Store, StoreError, values};
 use crate::graph::paths;
 use crate::storage::blobs::Object;
 
@@ -80,9 +80,13 @@ pub(crate) struct Delta {
 
 impl Store {
     /// All entries of a folder, tombstones too (GPH-052).
-    pub(crate) async fn entries(&self, folder: Id) -> Result<Vec<Entry>, StoreError> {
-        let select = format!("{COLUMNS} WHERE folder_id = $1 ORDER BY id");
-        self.read(move |sql| sql.all(&select, values![folder], entry)).await
+    pub(crate) async fn entries(
+        &self,
+        folder: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let select = format!("{COLUMNS} WHERE folder_id = $1 AND id > $2 ORDER BY id LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![folder, &after, most], entry)).await
     }
 
     /// One entry, which may be a tombstone.

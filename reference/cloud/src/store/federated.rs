@@ -1,22 +1,10 @@
-//! Sign-ins at other providers: those under way, and whose identities are whose.
+//! Users of other providers: whose identities are whose.
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::time::UnixTime;
 
-use super::{Row, Store, StoreError, values};
-
-/// How long the longest may be under way, in seconds.
-pub(crate) const CEREMONY_LIFETIME: u64 = 1_800;
-
-/// A sign-in under way.
-#[derive(Clone, Debug)]
-pub(crate) struct Ceremony {
-    /// The user, if it is known.
-    pub(crate) user: Option<Id>,
-    /// JSON.
-    pub(crate) state: String,
-}
+use super::{Store, StoreError, values};
 
 /// Somebody, as a provider knows that person.
 #[derive(Clone, Debug)]
@@ -28,55 +16,6 @@ pub(crate) struct Identity {
 }
 
 impl Store {
-    /// Keeps a sign-in under the hash of what only its client has; forgets old ones.
-    pub(crate) async fn add_ceremony(
-        &self,
-        kind: &'static str,
-        hash: String,
-        ceremony: Ceremony,
-        now: UnixTime,
-    ) -> Result<(), StoreError> {
-        self.write(move |sql| {
-            let stale = now.0.saturating_sub(CEREMONY_LIFETIME);
-            sql.execute("DELETE FROM ceremonies WHERE issued < $1", values![stale])?;
-            let insert =
-                "INSERT INTO ceremonies (hash, kind, user_id, state, issued) VALUES ($1, $2, $3, $4, $5)";
-            sql.execute(insert, values![&hash, kind, ceremony.user, &ceremony.state, now])?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// The sign-in under this hash, if it began at most `lifetime` seconds ago.
-    pub(crate) async fn ceremony(
-        &self,
-        kind: &'static str,
-        hash: String,
-        now: UnixTime,
-        lifetime: u64,
-    ) -> Result<Option<Ceremony>, StoreError> {
-        let since = now.0.saturating_sub(lifetime);
-        self.read(move |sql| sql.first(CEREMONY, values![&hash, kind, since], ceremony)).await
-    }
-
-    /// The same, once: it is gone then.
-    pub(crate) async fn take_ceremony(
-        &self,
-        kind: &'static str,
-        hash: String,
-        now: UnixTime,
-        lifetime: u64,
-    ) -> Result<Option<Ceremony>, StoreError> {
-        let since = now.0.saturating_sub(lifetime);
-        self.write(move |sql| {
-            let found = sql.first(CEREMONY, values![&hash, kind, since], ceremony)?;
-            let delete = "DELETE FROM ceremonies WHERE hash = $1 AND kind = $2";
-            let gone = sql.execute(delete, values![&hash, kind])? == 1;
-            Ok(found.filter(|_| gone))
-        })
-        .await
-    }
-
     /// The user with this identity; a new one, `fresh`, with the first name of `names` that is free, if there is none.
     pub(crate) async fn federated_user(
         &self,
@@ -123,12 +62,6 @@ impl Store {
     }
 }
 
-const CEREMONY: &str = "SELECT user_id, state FROM ceremonies WHERE hash = $1 AND kind = $2 AND issued >= $3";
 const OWNER: &str = "SELECT user_id FROM federated_identities WHERE issuer = $1 AND subject = $2";
 const INSERT: &str = "INSERT INTO federated_identities (issuer, subject, user_id, provider, created)
     VALUES ($1, $2, $3, $4, $5)";
-
-fn ceremony(row: &Row<'_>) -> Result<Ceremony, StoreError> {
-    let user = row.maybe_text(0)?.and_then(|text| Id::parse(&text));
-    Ok(Ceremony { user, state: row.text(1)? })
-}

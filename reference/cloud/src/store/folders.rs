@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::changes::{Verb, Who};
 use super::members::Actor;
-use super::{Row, Sql, Store, StoreError, media, members, values, wanted};
+use super::{Row, Span, Sql, Store, StoreError, media, members, values, wanted};
 use crate::graph::paths;
 use crate::storage::blobs::Object;
 
@@ -82,11 +82,18 @@ impl Store {
     }
 
     /// The folders of which the user is a member, with the role.
-    pub(crate) async fn folders_of(&self, user: Id) -> Result<Vec<(Folder, Role)>, StoreError> {
+    pub(crate) async fn folders_of(
+        &self,
+        user: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<(Folder, Role)>, StoreError> {
         let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, m.role FROM members m
-            JOIN folders f ON f.id = m.folder_id WHERE m.user_id = $1 ORDER BY f.id";
+            JOIN folders f ON f.id = m.folder_id WHERE m.user_id = $1 AND f.id > $2
+            ORDER BY f.id LIMIT $3";
         self.read(move |sql| {
-            sql.all(select, values![user], |row| Ok((folder(row)?, row.parsed(5, Role::parse)?)))
+            sql.all(select, values![user, &after, most], |row| {
+                Ok((folder(row)?, row.parsed(5, Role::parse)?))
+            })
         })
         .await
     }

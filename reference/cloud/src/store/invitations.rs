@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::changes::{Log, Verb, Who};
 use super::members::{Actor, Member, insert_member};
-use super::{Row, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values};
 use crate::graph::paths;
 
 /// How many invitations to a folder may wait at once (GPH-091).
@@ -90,10 +90,14 @@ impl Store {
         &self,
         folder: Id,
         now: UnixTime,
+        span: Span,
     ) -> Result<Vec<Invitation>, StoreError> {
-        let select = format!("{COLUMNS} WHERE v.folder_id = $1 AND v.expires > $2 ORDER BY v.id");
-        let all = self.read(move |sql| sql.all(&select, values![folder, now], invitation)).await?;
-        Ok(all.into_iter().filter(|invitation| invitation.stands).collect())
+        let select =
+            format!("{COLUMNS} WHERE v.folder_id = $1 AND v.expires > $2 AND v.id > $3 ORDER BY v.id");
+        let most = usize::try_from(span.most).unwrap_or(usize::MAX);
+        let all =
+            self.read(move |sql| sql.all(&select, values![folder, now, &span.after], invitation)).await?;
+        Ok(all.into_iter().filter(|invitation| invitation.stands).take(most).collect())
     }
 
     /// One of them.
@@ -103,7 +107,7 @@ impl Store {
         id: Id,
         now: UnixTime,
     ) -> Result<Option<Invitation>, StoreError> {
-        let all = self.invitations_to(folder, now).await?;
+        let all = self.invitations_to(folder, now, Span::all()).await?;
         Ok(all.into_iter().find(|invitation| invitation.id == id))
     }
 
@@ -124,10 +128,12 @@ impl Store {
         &self,
         user: Id,
         now: UnixTime,
+        span: Span,
     ) -> Result<Vec<Invitation>, StoreError> {
-        let select = format!("{COLUMNS} WHERE v.user_id = $1 AND v.expires > $2 ORDER BY v.id");
-        let all = self.read(move |sql| sql.all(&select, values![user, now], invitation)).await?;
-        Ok(all.into_iter().filter(|invitation| invitation.check(user).is_ok()).collect())
+        let select = format!("{COLUMNS} WHERE v.user_id = $1 AND v.expires > $2 AND v.id > $3 ORDER BY v.id");
+        let most = usize::try_from(span.most).unwrap_or(usize::MAX);
+        let all = self.read(move |sql| sql.all(&select, values![user, now, &span.after], invitation)).await?;
+        Ok(all.into_iter().filter(|invitation| invitation.check(user).is_ok()).take(most).collect())
     }
 
     /// One of them, if it is for the user (GPH-089).

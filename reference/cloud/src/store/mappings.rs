@@ -8,7 +8,7 @@ use serde_json::json;
 use super::changes::Verb;
 use super::devices::{self, DeviceState, Endpoint};
 use super::members::Actor;
-use super::{Row, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values};
 use crate::graph::paths;
 
 /// A folder on a device.
@@ -34,9 +34,14 @@ const COLUMNS: &str = "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.e
 
 impl Store {
     /// The mappings of a folder.
-    pub(crate) async fn mappings(&self, folder: Id) -> Result<Vec<MappingRow>, StoreError> {
-        let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.device_id");
-        self.read(move |sql| sql.all(&select, values![folder], mapping)).await
+    pub(crate) async fn mappings(
+        &self,
+        folder: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<MappingRow>, StoreError> {
+        let select =
+            format!("{COLUMNS} WHERE m.folder_id = $1 AND m.device_id > $2 ORDER BY m.device_id LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![folder, &after, most], mapping)).await
     }
 
     /// The devices on which the folder is mapped, as far as the user, or one device of the user if it asks, may meet them

@@ -6,8 +6,9 @@ use meshproof_proto::ticket::{Action, Role};
 use serde_json::json;
 
 use super::changes::{Log, Verb, Who};
+use super::devices::{self, DeviceState};
 use super::folders;
-use super::{Row, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values};
 use crate::account::issue::actions_of;
 use crate::graph::paths;
 
@@ -36,6 +37,12 @@ impl Actor {
     pub(super) fn check(self, sql: &Sql<'_>, folder: Id) -> Result<(), StoreError> {
         let select = "SELECT role FROM members WHERE folder_id = $1 AND user_id = $2";
         let role = sql.first(select, values![folder, self.who.user], |row| row.parsed(0, Role::parse))?;
+        if let Some(device) = self.who.device {
+            // TKT-026: a device that was revoked while its request was under way, which may take hours.
+            let device = devices::find(sql, device)?;
+            let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
+            demand(claimed || deviates(req::TKT_026), req::TKT_031)?;
+        }
         let Some(role) = role else {
             // A mutant that let a stranger in lets it in here, too.
             return Ok(demand(deviates(self.stranger), req::GPH_019)?);
@@ -49,9 +56,14 @@ const COLUMNS: &str = "SELECT m.user_id, coalesce(u.name, ''), m.role, m.etag FR
 
 impl Store {
     /// The members of a folder.
-    pub(crate) async fn members(&self, folder: Id) -> Result<Vec<Member>, StoreError> {
-        let select = format!("{COLUMNS} WHERE m.folder_id = $1 ORDER BY m.user_id");
-        self.read(move |sql| sql.all(&select, values![folder], member)).await
+    pub(crate) async fn members(
+        &self,
+        folder: Id,
+        Span { after, most }: Span,
+    ) -> Result<Vec<Member>, StoreError> {
+        let select =
+            format!("{COLUMNS} WHERE m.folder_id = $1 AND m.user_id > $2 ORDER BY m.user_id LIMIT $3");
+        self.read(move |sql| sql.all(&select, values![folder, &after, most], member)).await
     }
 
     /// One member.

@@ -4,7 +4,9 @@
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
 //! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
 
+pub(crate) mod app_passwords;
 mod backup;
+pub(crate) mod ceremonies;
 pub(crate) mod challenges;
 pub(crate) mod changes;
 pub(crate) mod contacts;
@@ -18,6 +20,7 @@ pub(crate) mod issuer_keys;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
+pub(crate) mod passkeys;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(all(test, feature = "postgres"))]
@@ -57,6 +60,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_account.sql"),
     include_str!("migrations/0007_desktop.sql"),
     include_str!("migrations/0008_queues.sql"),
+    include_str!("migrations/0009_passkeys.sql"),
+    include_str!("migrations/0010_app_passwords.sql"),
     include_str!("migrations/0012_rendezvous.sql"),
 ];
 
@@ -108,6 +113,22 @@ pub enum StoreError {
     /// The work did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
+}
+
+/// Which rows of a list: those behind a key, in the order of keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Span {
+    /// Empty before all keys.
+    pub(crate) after: String,
+    /// How many at most.
+    pub(crate) most: u64,
+}
+
+impl Span {
+    /// The whole list.
+    pub(crate) fn all() -> Self {
+        Self { after: String::new(), most: u64::MAX }
+    }
 }
 
 /// A handle to the database. Cloning is cheap.

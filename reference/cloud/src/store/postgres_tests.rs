@@ -12,9 +12,9 @@ use super::entries::{Attributes, Entry, Kind};
 use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
 use super::races::{self, who};
-use super::{Store, StoreError};
+use super::{Span, Store, StoreError};
 use crate::config;
-use crate::graph::access::Need;
+use crate::graph::access::{FolderRight, Need, WriteEntries};
 use crate::state::{OsEntropy, new_id};
 
 const BYTES: &str = "LOCALE 'C'";
@@ -111,14 +111,14 @@ async fn writers_of_one_row_from_two_processes() {
                 deleted: false,
                 etag: "a".into(),
             };
-            let (store, by) = (store.clone(), Need::WRITE_ENTRY.by(who(user)));
+            let (store, by) = (store.clone(), WriteEntries::NEED.by(who(user)));
             writing.spawn(async move { store.put_entry(folder, entry, None, by).await });
         }
     }
     for put in writing.join_all().await {
         put.unwrap();
     }
-    assert_eq!(stores[1].entries(folder).await.unwrap().len(), 2 * EACH);
+    assert_eq!(stores[1].entries(folder, Span::all()).await.unwrap().len(), 2 * EACH);
 }
 
 /// Each transaction alone leaves an owner; both together would not: the one sees the other, or is undone.
@@ -144,7 +144,7 @@ async fn two_owners_who_remove_each_other() {
             .filter(|result| matches!(result, Err(StoreError::Rule(rule)) if rule.is(req::GPH_019)));
         assert_eq!(refused.count(), 1, "{first:?} {second:?}");
         assert!(first.is_ok() || second.is_ok(), "{first:?} {second:?}");
-        assert_eq!(there.members(folder).await.unwrap().len(), 1);
+        assert_eq!(there.members(folder, Span::all()).await.unwrap().len(), 1);
     }
 }
 

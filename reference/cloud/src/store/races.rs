@@ -11,8 +11,8 @@ use super::devices::{Device, DeviceState, Endpoint};
 use super::entries::{Entry, Kind};
 use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
-use super::{Store, StoreError};
-use crate::graph::access::Need;
+use super::{Span, Store, StoreError};
+use crate::graph::access::{ControlFolder, FolderRight, Need, WriteEntries};
 use crate::state::new_id;
 
 #[track_caller]
@@ -90,7 +90,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, Need::WRITE_ENTRY.by(who(bob)))
+        store.put_entry(folder, entry, None, WriteEntries::NEED.by(who(bob)))
     };
     refused(put().await, req::GPH_014);
 
@@ -102,11 +102,14 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     // A device that was revoked.
     let row =
         Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
-    refused(store.change_folder(row, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
-    refused(store.remove_folder(folder, "a".into(), Need::CONTROL.by(who(bob))).await, req::GPH_019);
+    refused(store.change_folder(row, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
+    refused(store.remove_folder(folder, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     join(bob, "bob").await;
     store.revoke_device(device, ("b".into(), "c".into()), who(bob)).await.unwrap();
     refused(map().await, req::GPH_016);
+    // As the device itself, with a request that began before.
+    let by_device = Need::READ.by(Who { device: Some(device), ..who(bob) });
+    refused(store.remove_mapping(folder, device, by_device).await, req::TKT_031);
     let endpoint = Endpoint { addresses: Vec::new(), expires: UnixTime(0) };
     refused(store.put_endpoint(device, endpoint, who(bob)).await, req::GPH_041);
 }
@@ -130,9 +133,9 @@ async fn invitations_and_contacts_have_an_end() {
     };
     let invitation = invite(1).await.unwrap();
     refused(invite(9).await, req::GPH_088);
-    assert_eq!(store.invitations_for(bob, UnixTime(9)).await.unwrap().len(), 1);
-    assert!(store.invitations_for(bob, UnixTime(10)).await.unwrap().is_empty());
-    assert!(store.invitations_to(folder, UnixTime(10)).await.unwrap().is_empty());
+    assert_eq!(store.invitations_for(bob, UnixTime(9), Span::all()).await.unwrap().len(), 1);
+    assert!(store.invitations_for(bob, UnixTime(10), Span::all()).await.unwrap().is_empty());
+    assert!(store.invitations_to(folder, UnixTime(10), Span::all()).await.unwrap().is_empty());
     assert!(store.accept(at(bob, 10), invitation.id, "a".into()).await.unwrap().is_none());
     assert!(!store.decline(at(bob, 10), invitation.id).await.unwrap());
     invite(10).await.unwrap();

@@ -23,10 +23,12 @@ pub(crate) struct Session {
     /// Last, to the minute.
     pub(crate) used: UnixTime,
     pub(crate) expires: UnixTime,
+    /// By which it began: it ends with it.
+    pub(crate) app_password: Option<Id>,
 }
 
 const COLUMNS: &str =
-    "SELECT id, user_id, class, provider, agent, source, created, used, expires FROM sessions";
+    "SELECT id, user_id, class, provider, agent, source, created, used, expires, app_password FROM sessions";
 
 impl Store {
     /// Begins a session under the hash of its token. `taken` is put back; the user is known at its source for
@@ -39,12 +41,25 @@ impl Store {
         known_for: u64,
     ) -> Result<(), StoreError> {
         self.write(move |sql| {
-            let Session { id, user, class, provider, agent, source, created, used, expires } = &session;
+            let Session { id, user, class, provider, agent, source, created, used, expires, app_password } =
+                &session;
             sql.execute("DELETE FROM sessions WHERE expires < $1", values![*created])?;
             let insert = "INSERT INTO sessions
-                (id, hash, user_id, class, provider, agent, source, created, used, expires)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-            let row = values![*id, &hash, *user, class, provider, agent, source, *created, *used, *expires];
+                (id, hash, user_id, class, provider, agent, source, created, used, expires, app_password)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+            let row = values![
+                *id,
+                &hash,
+                *user,
+                class,
+                provider,
+                agent,
+                source,
+                *created,
+                *used,
+                *expires,
+                *app_password
+            ];
             sql.execute(insert, row)?;
             put_back(sql, &taken)?;
             let stale = created.0.saturating_sub(known_for);
@@ -125,5 +140,6 @@ fn session(row: &Row<'_>) -> Result<Session, StoreError> {
         created: row.time(6)?,
         used: row.time(7)?,
         expires: row.time(8)?,
+        app_password: row.maybe_text(9)?.and_then(|text| Id::parse(&text)),
     })
 }

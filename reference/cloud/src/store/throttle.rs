@@ -40,8 +40,9 @@ impl Store {
             for (index, Bucket { key, limit }) in buckets.iter().enumerate() {
                 let select = "SELECT busy_until FROM throttle WHERE key = $1";
                 let busy = sql.first(select, values![key], |row| row.number(0))?.unwrap_or(now);
-                let then = busy.max(now) + limit.cost();
                 let room = now + limit.cost() * limit.burst;
+                // More than all was never taken: then the clock was set back, and nobody is to wait until it is there again.
+                let then = busy.clamp(now, room) + limit.cost();
                 if then > room {
                     let seconds = (then - room).div_ceil(1_000);
                     if refused.is_none_or(|refused| refused.seconds < seconds) {
@@ -109,6 +110,10 @@ mod tests {
         assert_eq!(take(&store, 1_020).await, Err(Exhausted { bucket: 1, seconds: 20 }));
         store.write(move |sql| put_back(sql, &[bucket("a", 3)])).await.unwrap();
         assert_eq!(take(&store, 1_020).await, Ok(()));
+        // A clock that was set back.
+        let early = bucket("a", 3);
+        let early = store.take(vec![early], UnixTime(1)).await.unwrap();
+        assert_eq!(early, Err(Exhausted { bucket: 0, seconds: 20 }));
         // All is free, and nothing is kept, after the whole time.
         assert_eq!(store.take(vec![bucket("b", 1)], UnixTime(1_100)).await.unwrap(), Ok(()));
         let rows = store.read(|sql| sql.all("SELECT key FROM throttle", &[], |row| row.text(0))).await;

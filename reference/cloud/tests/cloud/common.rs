@@ -294,8 +294,9 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(crate) fn is(&self, status: u16) {
+    pub(crate) fn is(&self, status: u16) -> &Self {
         assert_eq!(self.status.as_u16(), status, "{:?}", self.body);
+        self
     }
 }
 

@@ -93,7 +93,7 @@ async fn uploads_wait_a_day_for_more() {
 }
 
 /// A body that brings a byte now and then, and never ends.
-fn dripping() -> reqwest::Body {
+pub(crate) fn dripping() -> reqwest::Body {
     struct Drip(tokio::time::Interval);
     impl hyper::body::Body for Drip {
         type Data = axum::body::Bytes;
@@ -304,4 +304,37 @@ async fn a_thousand_writes_survive_kill() {
 
 fn content(n: u32) -> Vec<u8> {
     n.to_le_bytes().repeat(500 + n as usize % 1_000)
+}
+
+/// Whoever says that there are no more bytes can ask for an upload to be put together, which takes as much room as it.
+#[tokio::test]
+async fn an_upload_is_put_together_once_at_a_time() {
+    let data = tempfile::tempdir().unwrap();
+    let world = World::on(data.path(), |_| ()).await;
+    let mut ann = world.user("ann").await;
+    let folder = ann.folder(json!({"name": "Photos"})).await;
+    let bytes = vec![7; 24 * 1_024 * 1_024];
+    let begun = json!({"hash": hash(&bytes), "length": bytes.len() + 1});
+    let begun = ann.post(&format!("{folder}/uploads"), begun).await;
+    let upload = begun.headers["location"].to_str().unwrap();
+    Answer::of(patch(&ann, upload, 0, bytes.clone().into())).await.is(204);
+    // As a server leaves it that ends when the last byte has come.
+    let database = rusqlite::Connection::open(data.path().join("meshd.sqlite")).unwrap();
+    database.execute("UPDATE uploads SET length = received", []).unwrap();
+
+    let ends = (0..8).map(|_| tokio::spawn(patch(&ann, upload, bytes.len(), Vec::new().into()).send()));
+    let ends: Vec<_> = ends.collect();
+    let mut most = 0;
+    while !ends.iter().all(tokio::task::JoinHandle::is_finished) {
+        most = most.max(data.path().join("incoming").read_dir().unwrap().count());
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    assert!(most <= 1, "{most} times the room of the upload");
+    let mut answers = Vec::new();
+    for end in ends {
+        answers.push(end.await.unwrap().unwrap().status().as_u16());
+    }
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 200, 200, 200, 200, 200, 200, 201]);
+    assert_eq!(used(&ann).await, (bytes.len() as u64, 0));
 }

@@ -124,7 +124,11 @@ async fn challenges_end_after_a_minute() {
         let proof = json!({"device": x, "challenge": challenge["challenge"], "answer": answer(DEVICE_X, &x, Purpose::SignIn, &challenge)});
         world.clock.advance(seconds);
         let answered = world.post("/tickets/device", proof).await;
-        if in_time { answered.is(200) } else { answered.refused(401, "IDN-012") }
+        if in_time {
+            answered.is(200);
+        } else {
+            answered.refused(401, "IDN-012");
+        }
     }
 }
 

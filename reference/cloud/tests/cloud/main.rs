@@ -1,5 +1,7 @@
 //! The cloud from outside: over HTTPS, with real keys, against the sentences of `spec/`.
 
+mod app_passwords;
+mod authenticator;
 mod changes;
 mod common;
 mod config;
@@ -12,6 +14,7 @@ mod many_folders;
 mod meshd;
 mod openapi;
 mod operations;
+mod passkeys;
 mod people;
 mod queues;
 mod relay;

@@ -217,8 +217,11 @@ async fn metrics_and_health() {
         let response = reqwest::get(format!("{base}{path}")).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     };
-    let ann = world.user("ann").await;
+    let mut ann = world.user("ann").await;
     ann.get("/mesh").await.is(200);
+    let photos = ann.folder(json!({"name": "Photos"})).await;
+    let hash = put(&ann, &photos, 0).await;
+    ann.get(&format!("{photos}/media/{hash}")).await.is(200);
     world.get("/mesh").await.refused(401, "GPH-001");
     let folder = "/mesh/objects/0123456789abcdef0123456789abcdef";
     ann.get(folder).await.refused(403, "GPH-002");
@@ -233,6 +236,10 @@ async fn metrics_and_health() {
         "meshd_request_seconds_count{method=\"POST\",route=\"/identity/token\"} ",
         "meshd_refusals_total{requirement=\"GPH-001\"} ",
         "meshd_store_seconds_bucket{operation=\"write\",le=\"+Inf\"} ",
+        "meshd_blob_seconds_count{operation=\"keep\"} ",
+        "meshd_blob_seconds_count{operation=\"write\"} ",
+        "meshd_blob_seconds_count{operation=\"open\"} ",
+        "meshd_blob_seconds_count{operation=\"read\"} ",
         "meshd_tickets_issued_total ",
         "meshd_tickets_verified_total ",
     ] {
@@ -242,6 +249,15 @@ async fn metrics_and_health() {
             "{wanted}\n{text}"
         );
     }
+    let queue = ann.post("/mesh/queues", json!({})).await.headers["location"].to_str().unwrap().to_owned();
+    let poll = format!("{queue}?wait=60");
+    let ends = async {
+        while get("/metrics").await.1.contains("meshd_polls_waiting 0") {
+            tokio::task::yield_now().await;
+        }
+        ann.send(Method::DELETE, &queue, None, None).await.is(204);
+    };
+    tokio::join!(ann.get(&poll), ends).0.refused(410, "GPH-071");
     // Names and identifiers of people's things are not labels.
     assert!(!text.contains("ann") && !text.contains("0123456789abcdef"), "{text}");
 
@@ -314,6 +330,7 @@ async fn backup_during_writes_and_restore() {
         }
         written
     };
+    std::fs::write(data.join("oidc-example.secret"), "given by a provider").unwrap();
     let config = Config::new(&data);
     let backing = async {
         let mut reports = Vec::new();
@@ -353,6 +370,8 @@ async fn backup_during_writes_and_restore() {
     drop(world);
     restore(&Config::new(&again), &saved).unwrap();
     assert!(restore(&Config::new(&again), &saved).unwrap_err().to_string().contains("already"));
+    let secret = std::fs::read_to_string(again.join("oidc-example.secret")).unwrap();
+    assert_eq!(secret, "given by a provider");
     let world = World::on(&again, |_| ()).await;
     assert_eq!(world.ca_pem, old_ca, "clients trust it as before");
     let mut ann = Session {

@@ -164,3 +164,13 @@ async fn sixty_four_kib_of_header_fields() {
         }
     }
 }
+
+/// Anybody may send bodies, so none goes on for ever.
+#[tokio::test]
+async fn a_body_without_end() {
+    let idle = std::time::Duration::from_millis(100);
+    let world = World::with(|config| config.body_idle = idle).await;
+    let request = world.http.post(world.url("/identity/token")).body(crate::contents::dripping());
+    let answer = tokio::time::timeout(200 * idle, Answer::of(request)).await;
+    answer.expect("an answer").refused(422, "GPH-006");
+}

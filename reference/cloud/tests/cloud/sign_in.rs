@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use meshproof_cloud::{Config, Limit};
+use meshproof_cloud::{Config, Limit, PasswordCost};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -201,8 +201,43 @@ async fn a_cloud_without_passwords() {
     let credentials = json!({"name": "ann", "password": PASSWORD});
     world.post("/identity/users", credentials.clone()).await.refused(404, "IDN-036");
     world.post("/identity/token", credentials).await.refused(404, "IDN-036");
-    assert_eq!(world.get("/identity/providers").await.body["items"], json!([]));
-    let world = World::new().await;
-    let listed = world.get("/identity/providers").await;
-    assert_eq!(listed.body["items"], json!([{"name": "password", "kind": "password"}]));
+    let names = async |world: &World| {
+        let listed = world.get("/identity/providers").await;
+        let items = listed.body["items"].as_array().unwrap().iter();
+        items.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&world).await, ["passkey"]);
+    assert_eq!(names(&World::new().await).await, ["password", "passkey"]);
+}
+
+/// IDN-030: a sign-in that began before the password was changed and ends after it.
+#[tokio::test]
+async fn an_old_password_begins_no_session_after_its_change() {
+    let world = World::with(|config| {
+        config.identity.passwords = PasswordCost { memory_kib: 16_384, passes: 4, lanes: 1 };
+        let much = Limit { burst: 10_000, per: 60 };
+        let limits = &mut config.identity.limits;
+        (limits.failures_per_name_and_source, limits.failures_per_name) = (much, much);
+    })
+    .await;
+    let ann = json!({"name": "ann", "password": PASSWORD});
+    world.post("/identity/users", ann.clone()).await.is(201);
+    let token = world.post("/identity/token", ann.clone()).await.text("token");
+    let change = json!({"password": PASSWORD, "new_password": WRONG});
+    let change = world.http.put(world.url("/identity/password")).bearer_auth(&token).json(&change);
+    let change = tokio::spawn(change.send());
+    let mut sign_ins = Vec::new();
+    while !change.is_finished() {
+        let sign_in = world.http.post(world.url("/identity/token")).json(&ann);
+        sign_ins.push(tokio::spawn(Answer::of(sign_in)));
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(change.await.unwrap().unwrap().status(), 204);
+    for sign_in in sign_ins {
+        let signed_in = sign_in.await.unwrap();
+        if signed_in.status == 200 {
+            let token = signed_in.text("token");
+            bearer(&world, Method::GET, "/identity/sessions", &token).await.refused(401, "IDN-007");
+        }
+    }
 }

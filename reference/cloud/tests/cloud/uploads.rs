@@ -13,7 +13,7 @@ use meshproof_proto::storage::MediaHash;
 use serde_json::json;
 
 /// A body that is silent after its first piece.
-struct Stalled(Option<Bytes>);
+pub(crate) struct Stalled(pub(crate) Option<Bytes>);
 
 impl Body for Stalled {
     type Data = Bytes;

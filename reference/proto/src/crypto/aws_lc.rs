@@ -1,4 +1,5 @@
-//! The fast provider. `aws-lc-rs` draws the seeds of OAEP and of blinding itself; the entropy passed in is not used.
+//! The fast provider. `aws-lc-rs` draws the seeds of OAEP, of blinding and of ML-KEM itself; the entropy passed in is
+//! not used.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -12,10 +13,13 @@ use aws_lc_rs::rsa::{
     PrivateDecryptingKey, PublicEncryptingKey,
 };
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
-use aws_lc_rs::{digest, hmac, rand};
+use aws_lc_rs::{agreement, digest, hmac, kem, rand};
 use zeroize::Zeroizing;
 
-use super::{CtrKey, Entropy, KeyBits, KeyRejected, MacKey, PrivateKey, Provider, PublicKey, Spki};
+use super::{
+    CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
+    PublicKey, Secret, Spki,
+};
 
 pub(super) struct AwsLc;
 
@@ -63,6 +67,50 @@ impl Provider for AwsLc {
         };
         let der = KeyPair::generate(size).and_then(|pair| pair.as_der()).map(|der| der.as_ref().to_vec());
         Zeroizing::new(der.unwrap_or_default())
+    }
+
+    fn x25519_public(&self, secret: &Secret) -> [u8; 32] {
+        let public = x25519_key(secret).and_then(|key| key.compute_public_key().ok());
+        public.map_or([0; 32], |public| first_32(public.as_ref()))
+    }
+
+    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret> {
+        let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, peer);
+        // The library refuses a result of zeros.
+        agreement::agree(&x25519_key(secret)?, peer, (), |shared| Ok(Secret::new(first_32(shared)))).ok()
+    }
+
+    fn kem_key(&self, _: &mut dyn Entropy) -> Box<dyn KemKey> {
+        Box::new(Kem(kem::DecapsulationKey::generate(&kem::ML_KEM_768).ok()))
+    }
+
+    fn kem_encapsulate(
+        &self,
+        key: &[u8; KEM_KEY],
+        _: &mut dyn Entropy,
+    ) -> Option<([u8; KEM_CIPHERTEXT], Secret)> {
+        let key = kem::EncapsulationKey::new(&kem::ML_KEM_768, key).ok()?;
+        let (ciphertext, shared) = key.encapsulate().ok()?;
+        Some((ciphertext.as_ref().try_into().ok()?, Secret::new(first_32(shared.as_ref()))))
+    }
+}
+
+fn x25519_key(secret: &Secret) -> Option<agreement::PrivateKey> {
+    agreement::PrivateKey::from_private_key(&agreement::X25519, &**secret).ok()
+}
+
+/// `None` would be a failure of the system's generator; the handshake then fails, for an encapsulation key of ones is none.
+struct Kem(Option<kem::DecapsulationKey>);
+
+impl KemKey for Kem {
+    fn encapsulation_key(&self) -> [u8; KEM_KEY] {
+        let bytes = self.0.as_ref().and_then(|key| key.encapsulation_key().ok()?.key_bytes().ok());
+        bytes.and_then(|bytes| bytes.as_ref().try_into().ok()).unwrap_or([0xff; KEM_KEY])
+    }
+
+    fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT]) -> Secret {
+        let shared = self.0.as_ref().and_then(|key| key.decapsulate(ciphertext[..].into()).ok());
+        shared.map_or_else(Secret::default, |shared| Secret::new(first_32(shared.as_ref())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cryptography that the protocol uses, behind one seam.
 //!
-//! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR and RSA. Two exist: [`RUSTCRYPTO`], portable, and
+//! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR, RSA, X25519 and ML-KEM-768. Two exist: [`RUSTCRYPTO`], portable, and
 //! [`AWS_LC`](AWS_LC) (feature `aws-lc`), constant time and faster. Every handshake test runs over the pairs of them.
 
 mod hkdf;
@@ -77,6 +77,31 @@ pub trait Provider: Send + Sync {
     fn private_key(&self, pkcs8: &[u8]) -> Result<Box<dyn PrivateKey>, KeyRejected>;
     /// Makes a private key of 2,048 or 3,072 bits, as PKCS#8 DER.
     fn generate_key(&self, bits: KeyBits, entropy: &mut dyn Entropy) -> Zeroizing<Vec<u8>>;
+    /// The X25519 public key of a secret (RFC 7748).
+    fn x25519_public(&self, secret: &Secret) -> [u8; 32];
+    /// The X25519 shared secret. `None` if it is all zeros.
+    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret>;
+    /// Makes an ML-KEM-768 key pair (FIPS 203). A provider that cannot take seeds ignores `entropy`.
+    fn kem_key(&self, entropy: &mut dyn Entropy) -> Box<dyn KemKey>;
+    /// ML-KEM-768 encapsulation: ciphertext and shared secret. `None` if the key is not in the form of FIPS 203, 7.2.
+    fn kem_encapsulate(
+        &self,
+        key: &[u8; KEM_KEY],
+        entropy: &mut dyn Entropy,
+    ) -> Option<([u8; KEM_CIPHERTEXT], Secret)>;
+}
+
+/// The length of an ML-KEM-768 encapsulation key, in bytes.
+pub const KEM_KEY: usize = 1_184;
+/// The length of an ML-KEM-768 ciphertext, in bytes.
+pub const KEM_CIPHERTEXT: usize = 1_088;
+
+/// An ML-KEM-768 decapsulation key.
+pub trait KemKey: Send + Sync {
+    /// Its encapsulation key.
+    fn encapsulation_key(&self) -> [u8; KEM_KEY];
+    /// The shared secret. A ciphertext that is not for this key gives one that nobody else knows (FIPS 203, 6.3).
+    fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT]) -> Secret;
 }
 
 /// HMAC-SHA256 under one key.

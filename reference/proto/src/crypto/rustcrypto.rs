@@ -7,14 +7,20 @@ use core::convert::Infallible;
 use aes::Aes128;
 use ctr::cipher::{InnerIvInit, KeyInit as _, StreamCipherCore};
 use hmac::{Hmac, Mac};
+use ml_kem::kem::{Decapsulate, KeyExport};
+use ml_kem::{DecapsulationKey768, EncapsulationKey768};
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::rand_core::{TryCryptoRng, TryRng};
 use rsa::traits::{PublicKeyParts, SignatureScheme};
 use rsa::{BoxedUint, Oaep, Pkcs1v15Sign, RsaPrivateKey, RsaPublicKey};
 use sha2::{Digest, Sha256};
+use x25519_dalek::StaticSecret;
 use zeroize::Zeroizing;
 
-use super::{CtrKey, Entropy, KeyBits, KeyRejected, MacKey, PrivateKey, Provider, PublicKey, Spki};
+use super::{
+    CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
+    PublicKey, Secret, Spki, draw_secret,
+};
 
 pub(super) struct RustCrypto;
 
@@ -64,6 +70,44 @@ impl Provider for RustCrypto {
             .and_then(|key| key.to_pkcs8_der().ok())
             .map(|document| document.as_bytes().to_vec());
         Zeroizing::new(der.unwrap_or_default())
+    }
+
+    fn x25519_public(&self, secret: &Secret) -> [u8; 32] {
+        x25519_dalek::PublicKey::from(&StaticSecret::from(**secret)).to_bytes()
+    }
+
+    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret> {
+        let shared = StaticSecret::from(**secret).diffie_hellman(&(*peer).into());
+        shared.was_contributory().then(|| Secret::new(shared.to_bytes()))
+    }
+
+    fn kem_key(&self, entropy: &mut dyn Entropy) -> Box<dyn KemKey> {
+        let mut seed = Zeroizing::new([0; 64]);
+        entropy.fill(&mut *seed);
+        Box::new(Kem(Box::new(DecapsulationKey768::from_seed((*seed).into()))))
+    }
+
+    fn kem_encapsulate(
+        &self,
+        key: &[u8; KEM_KEY],
+        entropy: &mut dyn Entropy,
+    ) -> Option<([u8; KEM_CIPHERTEXT], Secret)> {
+        let key = EncapsulationKey768::new(&(*key).into()).ok()?;
+        let message = draw_secret(entropy);
+        let (ciphertext, shared) = key.encapsulate_deterministic(&(*message).into());
+        Some((ciphertext.into(), Secret::new(shared.into())))
+    }
+}
+
+struct Kem(Box<DecapsulationKey768>);
+
+impl KemKey for Kem {
+    fn encapsulation_key(&self) -> [u8; KEM_KEY] {
+        self.0.encapsulation_key().to_bytes().into()
+    }
+
+    fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT]) -> Secret {
+        Secret::new(self.0.decapsulate(&(*ciphertext).into()).into())
     }
 }
 

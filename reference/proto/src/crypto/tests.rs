@@ -77,3 +77,28 @@ fn made_keys_load_everywhere() {
         }
     }
 }
+
+#[test]
+fn ephemeral_exchanges_work_across_providers() {
+    for left in providers() {
+        for right in providers() {
+            let [a, b] = [3, 4].map(|seed| draw_secret(&mut Script::new(seed)));
+            let shared = left.x25519(&a, &right.x25519_public(&b)).unwrap();
+            assert_eq!(shared, right.x25519(&b, &left.x25519_public(&a)).unwrap());
+            assert!(left.x25519(&a, &[0; 32]).is_none(), "{}: a result of zeros", left.name());
+            let mut one = [0; 32];
+            one[0] = 1; // a point of small order
+            assert!(left.x25519(&a, &one).is_none());
+
+            let key = left.kem_key(&mut Script::new(5));
+            let mut wire = key.encapsulation_key();
+            let (ciphertext, shared) = right.kem_encapsulate(&wire, &mut Script::new(6)).unwrap();
+            assert_eq!(key.decapsulate(&ciphertext), shared);
+            let mut changed = ciphertext;
+            changed[0] ^= 1;
+            assert_ne!(key.decapsulate(&changed), shared);
+            wire[..3].fill(0xff); // coefficients of 4,095
+            assert!(right.kem_encapsulate(&wire, &mut Script::new(6)).is_none(), "{}", right.name());
+        }
+    }
+}

@@ -19,6 +19,8 @@ pub enum FrameType {
     M2 = 2,
     /// Initiator to responder.
     M3 = 3,
+    /// Responder to initiator, in clear.
+    Retry = 4,
     /// Responder to initiator, authenticated.
     Refuse = 5,
     /// Responder to initiator, in clear.
@@ -27,7 +29,7 @@ pub enum FrameType {
 
 impl FrameType {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::M1, Self::M2, Self::M3, Self::Refuse, Self::NoCommonSuite]
+        [Self::M1, Self::M2, Self::M3, Self::Retry, Self::Refuse, Self::NoCommonSuite]
             .into_iter()
             .find(|t| *t as u8 == byte)
     }
@@ -37,6 +39,7 @@ impl FrameType {
         match self {
             Self::M1 | Self::M2 => 24_576,
             Self::M3 => 32,
+            Self::Retry => 40,
             Self::Refuse => 64,
             Self::NoCommonSuite => 0,
         }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::boxes::{check_padding, padded};
 use super::frame::{Frame, FrameType, HEADER, header};
+use super::guard::COOKIE;
 use super::{Suite, VERSION};
 use crate::codec::{Reader, Write};
 use crate::crypto::{Provider, Spki};
@@ -19,6 +20,11 @@ const MAX_TICKET: usize = crate::ticket::MAX_TICKET;
 /// A received M1.
 pub(super) struct M1<'a> {
     pub(super) suites: Vec<u16>,
+    pub(super) rdv_token: [u8; 16],
+    pub(super) cookie: &'a [u8],
+    pub(super) share: &'a [u8],
+    /// `M1head`: the body up to and including ct_R, in two pieces that leave out the cookie and its length.
+    pub(super) head: [&'a [u8]; 2],
     pub(super) ct_r: &'a [u8],
     pub(super) box1: &'a [u8],
     pub(super) mac1: &'a [u8],
@@ -40,38 +46,59 @@ impl<'a> M1<'a> {
         let once = suites.iter().enumerate().all(|(at, suite)| !suites[..at].contains(suite));
         demand((1..=MAX_SUITES).contains(&suites.len()) && once, req::HSK_011)?;
         let _nonce = body.array::<32>().ok_or_else(malformed)?;
-        let _rdv_token = body.array::<16>().ok_or_else(malformed)?;
+        let rdv_token = body.array::<16>().ok_or_else(malformed)?;
+        let before_cookie = read_so_far(frame, &body);
         let cookie = body.field8().ok_or_else(malformed)?;
-        demand(matches!(cookie.len(), 0 | 40), req::HSK_012)?;
+        demand(matches!(cookie.len(), 0 | COOKIE), req::HSK_012)?;
+        let after_cookie = read_so_far(frame, &body).len();
         let share = body.field16().ok_or_else(malformed)?;
-        let baseline_only = suites.iter().all(|suite| *suite == Suite::Baseline.number());
-        demand(share.is_empty() || !baseline_only, req::HSK_013)?;
+        let strongest = suites.iter().filter_map(|number| Suite::from_number(*number)).max();
+        let length = strongest.map_or(0, Suite::initiator_share);
+        demand(share.len() == length, req::HSK_013)?;
         let ct_r = body.field16().ok_or_else(malformed)?;
+        let head = [before_cookie, &read_so_far(frame, &body)[after_cookie..]];
         let box1 = body.field24().ok_or_else(malformed)?;
         let prefix = &frame.bytes[..frame.bytes.len() - body.clone().rest().len() - box1.len()];
         let mac1 = body.take(MAC1).ok_or_else(malformed)?;
         let maced = &frame.bytes[..prefix.len() + box1.len()];
         demand(body.is_empty(), req::HSK_003)?;
-        Ok(Self { suites, ct_r, box1, mac1, prefix, maced })
+        Ok(Self { suites, rdv_token, cookie, share, head, ct_r, box1, mac1, prefix, maced })
     }
 }
 
-/// Writes M1 up to and including the length of box1, which will have `box1` bytes.
-pub(super) fn write_m1_prefix(nonce: &[u8; 32], ct_r: &[u8], box1: usize) -> Vec<u8> {
-    let suites = Suite::ALL.map(Suite::number);
-    let length = 2 + 1 + 2 * suites.len() + 32 + 16 + 1 + 2 + 2 + ct_r.len() + 3 + box1 + MAC1;
-    let mut out = header(FrameType::M1, length);
-    out.put_u16(VERSION);
-    out.put_field8(&suites.map(u16::to_be_bytes).concat());
-    // The count is of suites, not of bytes.
-    out[HEADER + 2] /= 2;
-    out.extend_from_slice(nonce);
-    out.extend_from_slice(&[0; 16]); // rdv_token: a direct connection
-    out.put_field8(&[]); // cookie
-    out.put_field16(&[]); // share
-    out.put_field16(ct_r);
-    out.put_u24(box1);
-    out
+/// The part of a body that was read.
+fn read_so_far<'a>(frame: &'a Frame, rest: &Reader<'a>) -> &'a [u8] {
+    let body = frame.body();
+    &body[..body.len() - rest.clone().rest().len()]
+}
+
+/// What an initiator says in clear, but for the cookie.
+pub(super) struct Clear {
+    pub(super) suites: Vec<Suite>,
+    pub(super) nonce: [u8; 32],
+    pub(super) rdv_token: [u8; 16],
+    pub(super) share: Vec<u8>,
+    pub(super) ct_r: Vec<u8>,
+}
+
+impl Clear {
+    /// Writes M1 up to and including the length of box1, which will have `box1` bytes.
+    pub(super) fn write(&self, cookie: &[u8], box1: usize) -> Vec<u8> {
+        let suites: Vec<u8> = self.suites.iter().flat_map(|suite| suite.number().to_be_bytes()).collect();
+        let fields = suites.len() + cookie.len() + self.share.len() + self.ct_r.len() + box1;
+        let mut out = header(FrameType::M1, 2 + 1 + 32 + 16 + 1 + 2 + 2 + 3 + MAC1 + fields);
+        out.put_u16(VERSION);
+        out.put_field8(&suites);
+        // The count is of suites, not of bytes.
+        out[HEADER + 2] /= 2;
+        out.extend_from_slice(&self.nonce);
+        out.extend_from_slice(&self.rdv_token);
+        out.put_field8(cookie);
+        out.put_field16(&self.share);
+        out.put_field16(&self.ct_r);
+        out.put_u24(box1);
+        out
+    }
 }
 
 /// `mac1` over what precedes it, for the responder with this key (HSK-014).
@@ -129,7 +156,8 @@ fn check_params(params: &[u8]) -> Result<(), Error> {
 
 /// A received M2.
 pub(super) struct M2<'a> {
-    pub(super) suite: u16,
+    pub(super) suite: Suite,
+    pub(super) share: &'a [u8],
     pub(super) box2: &'a [u8],
     pub(super) tag_r: &'a [u8],
     /// From the type byte up to and including the length of box2.
@@ -140,29 +168,30 @@ pub(super) struct M2<'a> {
 
 impl<'a> M2<'a> {
     /// HSK-003, HSK-030, HSK-031.
-    pub(super) fn read(frame: &'a Frame) -> Result<Self, Error> {
+    pub(super) fn read(frame: &'a Frame, offered: &[Suite]) -> Result<Self, Error> {
         let malformed = || Error::from(req::HSK_003);
         let mut body = Reader::new(frame.body());
-        let suite = body.u16().ok_or_else(malformed)?;
-        demand(Suite::ALL.iter().any(|offered| offered.number() == suite), req::HSK_030)?;
+        let suite = Suite::from_number(body.u16().ok_or_else(malformed)?);
+        let suite = suite.filter(|suite| offered.contains(suite));
+        let suite = demand_some(suite, req::HSK_030, || offered.last().copied().unwrap_or(Suite::Baseline))?;
         let _nonce = body.array::<32>().ok_or_else(malformed)?;
         let share = body.field16().ok_or_else(malformed)?;
-        demand(share.is_empty(), req::HSK_031)?;
+        demand(share.len() == suite.responder_share(), req::HSK_031)?;
         let box2 = body.field24().ok_or_else(malformed)?;
         let prefix = &frame.bytes[..frame.bytes.len() - body.clone().rest().len() - box2.len()];
         let through_box2 = &frame.bytes[..prefix.len() + box2.len()];
         let tag_r = body.take(32).ok_or_else(malformed)?;
         demand(body.is_empty(), req::HSK_003)?;
-        Ok(Self { suite, box2, tag_r, prefix, through_box2 })
+        Ok(Self { suite, share, box2, tag_r, prefix, through_box2 })
     }
 }
 
 /// Writes M2 up to and including the length of box2, which will have `box2` bytes.
-pub(super) fn write_m2_prefix(suite: Suite, nonce: &[u8; 32], box2: usize) -> Vec<u8> {
-    let mut out = header(FrameType::M2, 2 + 32 + 2 + 3 + box2 + 32);
+pub(super) fn write_m2_prefix(suite: Suite, nonce: &[u8; 32], share: &[u8], box2: usize) -> Vec<u8> {
+    let mut out = header(FrameType::M2, 2 + 32 + 2 + share.len() + 3 + box2 + 32);
     out.put_u16(suite.number());
     out.extend_from_slice(nonce);
-    out.put_field16(&[]); // share
+    out.put_field16(share);
     out.put_u24(box2);
     out
 }
@@ -182,6 +211,17 @@ pub(super) fn write_box2(ct_i: &[u8]) -> Vec<u8> {
     out.put_field16(ct_i);
     out.put_field16(&[]); // params
     out.resize(padded(out.len()), 0);
+    out
+}
+
+/// The cookie of a RETRY.
+pub(super) fn read_retry(frame: &Frame) -> Result<[u8; COOKIE], Error> {
+    demand_some(frame.body().try_into().ok(), req::HSK_003, || [0; COOKIE])
+}
+
+pub(super) fn write_retry(cookie: &[u8; COOKIE]) -> Vec<u8> {
+    let mut out = header(FrameType::Retry, cookie.len());
+    out.extend_from_slice(cookie);
     out
 }
 

@@ -3,10 +3,12 @@
 //! ```text
 //!  initiator:  start --M1--> AwaitM2 --M2 ok / M3--> Established
 //!                               |
+//!                               +-- RETRY, once / M1 with the cookie --> AwaitM2
 //!                               +-- REFUSE, NO_COMMON_SUITE, anything else --> Failure
 //!
 //!  responder:  AwaitM1 --M1 ok / M2--> AwaitM3 --M3 ok--> Established
 //!                 |                       |
+//!                 +-- under load / RETRY, once --> AwaitM1
 //!                 +-- NO_COMMON_SUITE, REFUSE or silence --> Failure
 //! ```
 //!
@@ -14,10 +16,14 @@
 
 mod boxes;
 pub mod frame;
+pub mod guard;
 mod initiator;
 mod messages;
+mod renewal;
 mod responder;
 mod schedule;
+mod share;
+mod suite;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -28,9 +34,11 @@ use crate::crypto::{Entropy, KeyRejected, PrivateKey, Provider, Secret, Spki, dr
 use crate::error::Error;
 use crate::requirement::Requirement;
 
-pub use initiator::{AwaitM2, Target, Vouched, start};
-pub use responder::{AwaitM1, AwaitM3};
+pub use initiator::{AwaitM2, Heard, Target, Vouched, start};
+pub use renewal::Renewal;
+pub use responder::{Admission, Answer, AwaitM1, AwaitM3, SuiteMemory};
 pub use schedule::Traffic;
+pub use suite::{Suite, Suites};
 
 /// The protocol version of M1.
 const VERSION: u16 = 1;
@@ -39,24 +47,6 @@ const MAX_CLOCK_DIFFERENCE: u64 = 300;
 /// How long a handshake may take, in seconds (HSK-005).
 pub const DEADLINE: u64 = 30;
 
-/// A set of algorithms. A larger number is stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u16)]
-pub enum Suite {
-    /// RSA-OAEP, AES-128-CTR, HMAC-SHA256. No forward secrecy.
-    Baseline = 0x0101,
-}
-
-impl Suite {
-    /// The suites of this implementation, strongest first.
-    pub const ALL: [Self; 1] = [Self::Baseline];
-
-    /// The number on the wire.
-    pub fn number(self) -> u16 {
-        self as u16
-    }
-}
-
 /// This device: its name and its key.
 pub struct Device {
     provider: &'static dyn Provider,
@@ -64,6 +54,7 @@ pub struct Device {
     key: Box<dyn PrivateKey>,
     rejection_key: Secret,
     blinding: Blinding,
+    suites: Suites,
 }
 
 impl Device {
@@ -76,7 +67,18 @@ impl Device {
     ) -> Result<Self, KeyRejected> {
         let key = provider.private_key(pkcs8)?;
         let (rejection_key, seed) = (draw_secret(entropy), draw_secret(entropy));
-        Ok(Self { provider, id, key, rejection_key, blinding: Blinding { seed, used: AtomicU64::new(0) } })
+        let blinding = Blinding { seed, used: AtomicU64::new(0) };
+        Ok(Self { provider, id, key, rejection_key, blinding, suites: Suites::default() })
+    }
+
+    /// Uses these suites only.
+    #[must_use]
+    pub fn with_suites(self, suites: Suites) -> Self {
+        Self { suites, ..self }
+    }
+
+    fn party(&self) -> schedule::Party {
+        schedule::Party { id: self.id, fingerprint: self.spki().fingerprint(self.provider) }
     }
 
     /// The device's identifier.

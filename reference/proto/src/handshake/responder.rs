@@ -1,14 +1,18 @@
 //! The responder: who accepts the connection.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
 use super::boxes;
 use super::frame::{Frame, FrameType, header};
+use super::guard::{COOKIE, Knock, SharedGuard};
 use super::messages::{self, Box1, LABEL_I, LABEL_R, M1};
-use super::schedule::{Chain1, Confirmation};
+use super::schedule::{Chain1, Confirmation, Party};
+use super::share;
 use super::{Device, Established, Failure, MAX_CLOCK_DIFFERENCE, Refusal, Suite};
+use crate::codec::Id;
 use crate::crypto::{Entropy, Spki, draw, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
@@ -20,6 +24,25 @@ use crate::time::UnixTime;
 pub struct AwaitM1 {
     device: Arc<Device>,
     verifier: Arc<Verifier>,
+    guard: Option<(Arc<dyn SharedGuard>, Vec<u8>)>,
+    rdv_token: Option<[u8; 16]>,
+    memory: Option<Arc<dyn SuiteMemory>>,
+    /// RETRY was sent.
+    retried: bool,
+}
+
+/// The suites in which this device was established with others before (HSK-045).
+pub trait SuiteMemory: Send + Sync {
+    /// The strongest of those with this initiator.
+    fn strongest(&self, initiator: Id) -> Option<Suite>;
+}
+
+/// What a responder does after an M1 that was good.
+pub enum Answer {
+    /// It sends this M2.
+    M2(Box<AwaitM3>, Vec<u8>),
+    /// It sends this RETRY and awaits another M1.
+    Retry(AwaitM1, Vec<u8>),
 }
 
 impl AwaitM1 {
@@ -28,22 +51,55 @@ impl AwaitM1 {
 
     /// `verifier` is for the audience [`crate::ticket::device_audience`] of this device.
     pub fn new(device: Arc<Device>, verifier: Arc<Verifier>) -> Self {
-        Self { device, verifier }
+        Self { device, verifier, guard: None, rdv_token: None, memory: None, retried: false }
     }
 
-    /// Reads M1 at the clock reading `now`; returns M2. Entropy is drawn for the nonce, k_I and the seed of OAEP, in
-    /// this order, after M1 was found good.
+    /// Behind a guard, for a connection from `source`: an address, or a circuit of a relay.
+    #[must_use]
+    pub fn behind(self, guard: Arc<dyn SharedGuard>, source: Vec<u8>) -> Self {
+        Self { guard: Some((guard, source)), ..self }
+    }
+
+    /// On the relayed connection for which the graph gave out this token (HSK-053).
+    #[must_use]
+    pub fn relayed(self, rdv_token: [u8; 16]) -> Self {
+        Self { rdv_token: Some(rdv_token), ..self }
+    }
+
+    /// With a memory of suites (HSK-045).
+    #[must_use]
+    pub fn remembering(self, memory: Arc<dyn SuiteMemory>) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// The device that answers.
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// The verifier of its tickets.
+    pub(crate) fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
+    }
+
+    /// Reads M1 at the clock reading `now`. Entropy is drawn for the nonce, k_I, the seed of OAEP, the X25519 secret and
+    /// the message of ML-KEM, in this order, the last two if the suite has them, after M1 was found good.
     pub fn handle(
-        self,
+        mut self,
         frame: &Frame,
         now: UnixTime,
         entropy: &mut dyn Entropy,
-    ) -> Result<(AwaitM3, Vec<u8>), Failure> {
+    ) -> Result<Answer, Failure> {
         let p = self.device.provider;
         let m1 = M1::read(frame)?;
         let mac1 = messages::mac1(p, self.device.spki(), m1.maced);
         demand(equal(&mac1, m1.mac1), req::HSK_014)?;
-        let suite = choose_suite(&m1.suites)?;
+        let suite = self.choose_suite(&m1.suites)?;
+        if let Some(cookie) = self.pass_guard(frame, &m1, now)? {
+            self.retried = true;
+            return Ok(Answer::Retry(self, messages::write_retry(&cookie)));
+        }
+        demand(self.rdv_token.is_none_or(|token| equal(&token, &m1.rdv_token)), req::HSK_053)?;
 
         let (k_r, real) = self.device.decapsulate(LABEL_R, m1.ct_r);
         if deviates(req::HSK_017) && !real {
@@ -57,18 +113,54 @@ impl AwaitM1 {
         let box1 = Box1::read(&plaintext)?;
 
         let mut cause = None;
-        let admitted = self.admit(&box1, now, &mut cause).map_err(|error| {
+        let admitted = self.admit(&box1, suite, now, &mut cause).map_err(|error| {
             let expired = error.is(req::HSK_022);
             let code = if expired { Refusal::TicketExpired } else { Refusal::NotAuthorised };
             let hash = p.sha256(&[&frame.bytes]);
             let answer = Some(write_refusal(&self.device, &chain, &hash, code));
             Failure { error, cause, answer, refused: Some(code) }
         })?;
-        self.answer(frame, suite, &chain, admitted, entropy)
+        self.answer(frame, &m1, suite, &chain, admitted, now, entropy)
     }
 
-    /// HSK-019 to HSK-024: whether this initiator is let in. `cause` gets the rule of ticket.md that its ticket broke.
-    fn admit(&self, box1: &Box1<'_>, now: UnixTime, cause: &mut Option<Error>) -> Result<Admitted, Error> {
+    /// HSK-050 to HSK-052. `Some`: a cookie has to be shown first.
+    fn pass_guard(&self, frame: &Frame, m1: &M1<'_>, now: UnixTime) -> Result<Option<[u8; COOKIE]>, Error> {
+        let Some((guard, source)) = &self.guard else {
+            // Who gives out no cookies made none.
+            return demand(m1.cookie.is_empty(), req::HSK_050).map(|()| None);
+        };
+        let knock = self.knock(frame, m1, source, now);
+        let mut verdict = Ok(None);
+        guard.locked(&mut |guard| verdict = guard.admit(&knock));
+        match verdict? {
+            Some(_) if self.retried => Err(req::HSK_050.into()),
+            cookie => Ok(cookie),
+        }
+    }
+
+    fn knock<'a>(&self, frame: &Frame, m1: &M1<'a>, source: &'a [u8], now: UnixTime) -> Knock<'a> {
+        let p = self.device.provider;
+        Knock { now, source, m1: p.sha256(&[&frame.bytes]), head: p.sha256(&m1.head), cookie: m1.cookie }
+    }
+
+    /// HSK-015, HSK-016: the strongest suite that both sides have.
+    fn choose_suite(&self, offered: &[u16]) -> Result<Suite, Failure> {
+        let mut common = self.device.suites.choose(offered);
+        if deviates(req::HSK_016) {
+            let weakest = self.device.suites.as_slice().iter().rev();
+            common = weakest.copied().find(|suite| offered.contains(&suite.number()));
+        }
+        demand_some(common, req::HSK_015, || Suite::Baseline).map_err(|_| no_common_suite())
+    }
+
+    /// HSK-019 to HSK-029, HSK-045: whether this initiator is let in. `cause` gets the rule of ticket.md that its ticket broke.
+    fn admit(
+        &self,
+        box1: &Box1<'_>,
+        suite: Suite,
+        now: UnixTime,
+        cause: &mut Option<Error>,
+    ) -> Result<Admitted, Error> {
         let p = self.device.provider;
         demand(now.distance(UnixTime(box1.time)) <= MAX_CLOCK_DIFFERENCE, req::HSK_019)?;
         let lax_key = || self.device.spki().clone(); // some key, for the mutant to go on with
@@ -86,33 +178,44 @@ impl AwaitM1 {
         let checked = checked.ok().or_else(|| unchecked(box1.ticket));
         let Some((ticket, grounds)) = checked else { return Err(req::HSK_023.into()) };
         demand(ticket.confirmation.as_ref() == Some(&key), req::HSK_024)?;
+        demand(grounds.initiator != self.device.id, req::HSK_029)?;
+        let before = self.memory.as_ref().and_then(|memory| memory.strongest(grounds.initiator));
+        demand(before.is_none_or(|before| suite >= before), req::HSK_045)?;
         Ok(Admitted { key, ticket, grounds })
     }
 
     /// Section 4.3.
+    #[allow(clippy::too_many_arguments)] // one step, and each is another thing
     fn answer(
         self,
         frame: &Frame,
+        m1: &M1<'_>,
         suite: Suite,
         chain: &Chain1,
         admitted: Admitted,
+        now: UnixTime,
         entropy: &mut dyn Entropy,
-    ) -> Result<(AwaitM3, Vec<u8>), Failure> {
+    ) -> Result<Answer, Failure> {
         let p = self.device.provider;
         let nonce = draw(entropy);
         let k_i = draw_secret(entropy);
         let peer = p.public_key(&admitted.key).map_err(|_| Error::from(req::HSK_020))?;
         let plaintext = messages::write_box2(&peer.encrypt(LABEL_I, &k_i, entropy));
+        let (share, ss_e) = share::answer(p, suite, m1.share, entropy)?;
 
-        let chain = chain.mix_nothing(p);
-        let mut m2 = messages::write_m2_prefix(suite, &nonce, plaintext.len() + boxes::TAG);
+        let chain = chain.mix_ephemeral(p, &ss_e);
+        let mut m2 = messages::write_m2_prefix(suite, &nonce, &share, plaintext.len() + boxes::TAG);
         let prefix_hash = p.sha256(&[&frame.bytes, &m2]);
         m2.extend(boxes::seal(p, &chain.box2(p, &prefix_hash), &prefix_hash, plaintext));
-        let (initiator, me) = (admitted.grounds.initiator, self.device.id);
-        let done = chain.mix_k_i(p, &k_i).confirm(p, initiator, me, &frame.bytes, &m2);
+        let fingerprint = admitted.key.fingerprint(p);
+        let initiator = Party { id: admitted.grounds.initiator, fingerprint };
+        let done = chain.mix_k_i(p, &k_i).confirm(p, initiator, self.device.party(), &frame.bytes, &m2);
         m2.extend_from_slice(&done.tag_r);
-        let ends = admitted.ticket.not_on_or_after;
-        Ok((AwaitM3 { device: self.device, suite, done, grounds: admitted.grounds, ends }, m2))
+        if let Some((guard, source)) = &self.guard {
+            let knock = self.knock(frame, m1, source, now);
+            guard.locked(&mut |guard| guard.answered(&knock));
+        }
+        Ok(Answer::M2(Box::new(AwaitM3 { device: self.device, suite, done, admitted }), m2))
     }
 }
 
@@ -121,12 +224,6 @@ struct Admitted {
     key: Spki,
     ticket: VerifiedTicket,
     grounds: Grounds,
-}
-
-/// HSK-015, HSK-016: the strongest suite that both sides have.
-fn choose_suite(offered: &[u16]) -> Result<Suite, Failure> {
-    let common = Suite::ALL.into_iter().find(|suite| offered.contains(&suite.number()));
-    demand_some(common, req::HSK_015, || Suite::Baseline).map_err(|_| no_common_suite())
 }
 
 /// What the mutants of HSK-022 and HSK-023 go on with.
@@ -166,14 +263,15 @@ pub struct AwaitM3 {
     device: Arc<Device>,
     suite: Suite,
     done: Confirmation,
-    grounds: Grounds,
-    ends: UnixTime,
+    admitted: Admitted,
 }
 
 /// An initiator that proved who it is.
 pub struct Admission {
     /// The keys.
     pub established: Established,
+    /// Its key.
+    pub key: Spki,
     /// Why the two devices may meet.
     pub grounds: Grounds,
     /// When the right to it ends (HSK-042).
@@ -185,21 +283,27 @@ impl AwaitM3 {
     pub const AWAITS: &[FrameType] = &[FrameType::M3];
 
     /// Who the initiator says it is. Not proved yet, and not to be acted upon (HSK-041).
-    pub fn claimed_initiator(&self) -> crate::codec::Id {
-        self.grounds.initiator
+    pub fn claimed_initiator(&self) -> Id {
+        self.admitted.grounds.initiator
+    }
+
+    /// The suite that was chosen.
+    pub fn suite(&self) -> Suite {
+        self.suite
     }
 
     /// Reads M3.
     pub fn handle(self, frame: &Frame) -> Result<Admission, Failure> {
         let tag_i = messages::read_m3(frame)?;
         demand(equal(&self.done.tag_i, &tag_i), req::HSK_040)?;
+        let Admitted { key, ticket, grounds } = self.admitted;
         let established = Established {
             suite: self.suite,
-            initiator: self.grounds.initiator,
+            initiator: grounds.initiator,
             responder: self.device.id,
             transcript: self.done.th2,
             traffic: self.done.traffic,
         };
-        Ok(Admission { established, grounds: self.grounds, ends: self.ends })
+        Ok(Admission { established, key, grounds, ends: ticket.not_on_or_after })
     }
 }

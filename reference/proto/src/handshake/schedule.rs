@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use super::share::Shared;
 use crate::codec::Id;
 use crate::crypto::{Provider, Secret, expand, extract};
 
@@ -37,9 +38,8 @@ impl Chain1 {
         expand(p, &self.0, &[b"refuse", m1_hash])
     }
 
-    /// Suite 0x0101 has no ephemeral exchange: `ss_e` is zeros.
-    pub(super) fn mix_nothing(&self, p: &dyn Provider) -> Chain2 {
-        Chain2(extract(p, &*self.0, &[0; 32]))
+    pub(super) fn mix_ephemeral(&self, p: &dyn Provider, ss_e: &Shared) -> Chain2 {
+        Chain2(extract(p, &*self.0, ss_e))
     }
 }
 
@@ -62,17 +62,27 @@ pub(super) struct Confirmation {
     pub(super) traffic: Traffic,
 }
 
+/// A device as it enters `th`.
+#[derive(Clone, Copy)]
+pub(super) struct Party {
+    pub(super) id: Id,
+    /// `H(SPKI)`.
+    pub(super) fingerprint: [u8; 32],
+}
+
 impl Chain3 {
     /// `m2_body` is M2 from its type byte to the end of box2.
     pub(super) fn confirm(
         &self,
         p: &dyn Provider,
-        initiator: Id,
-        responder: Id,
+        initiator: Party,
+        responder: Party,
         m1: &[u8],
         m2_body: &[u8],
     ) -> Confirmation {
-        let th = p.sha256(&[b"meshp2p/1 th", &initiator.0, &responder.0, m1, m2_body]);
+        let names: [&[u8]; 4] =
+            [&initiator.id.0, &responder.id.0, &initiator.fingerprint, &responder.fingerprint];
+        let th = p.sha256(&[b"meshp2p/1 th", &names.concat(), m1, m2_body]);
         let mac = |label: &[u8], hash: &[u8; 32]| {
             let key: Secret = expand(p, &self.0, &[label]);
             p.mac_key(&*key).mac(&[hash])

@@ -27,11 +27,12 @@ enum RecordType {
     Data = 1,
     CloseNotify = 2,
     KeyUpdate = 3,
+    Ticket = 4,
 }
 
 impl RecordType {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Data, Self::CloseNotify, Self::KeyUpdate].into_iter().find(|t| *t as u8 == byte)
+        [Self::Data, Self::CloseNotify, Self::KeyUpdate, Self::Ticket].into_iter().find(|t| *t as u8 == byte)
     }
 }
 

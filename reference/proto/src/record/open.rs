@@ -17,6 +17,8 @@ pub enum Event<'a> {
     Data(&'a [u8]),
     /// The peer ended its direction.
     Closed,
+    /// The peer sent a new ticket.
+    Ticket(&'a [u8]),
 }
 
 /// Opens one direction of a channel: bytes in by [`push`](Self::push), events out by [`next`](Self::next).
@@ -59,6 +61,7 @@ impl Opener {
         let before = self.at;
         match self.read() {
             Ok(Some((RecordType::Data, content))) => Ok(Some(Event::Data(&self.buffer[content]))),
+            Ok(Some((RecordType::Ticket, content))) => Ok(Some(Event::Ticket(&self.buffer[content]))),
             Ok(Some(_)) => {
                 self.state = State::Closed;
                 Ok(Some(Event::Closed))
@@ -79,7 +82,7 @@ impl Opener {
         demand(self.state == State::Closed && self.at == self.buffer.len(), req::REC_016)
     }
 
-    /// The next data or close record, past key updates.
+    /// The next record, past key updates.
     fn read(&mut self) -> Result<Option<(RecordType, Range<usize>)>, Error> {
         loop {
             let mut rest = Reader::new(&self.buffer[self.at..]);
@@ -114,7 +117,8 @@ impl Opener {
         let type_at = demand_some(type_at, req::REC_012, || 0)?;
         let kind = RecordType::from_byte(ciphertext[type_at]);
         let kind = demand_some(kind, req::REC_013, || RecordType::Data)?;
-        demand(kind == RecordType::Data || type_at == 0, req::REC_014)?;
+        let has_content = matches!(kind, RecordType::Data | RecordType::Ticket);
+        demand(has_content || type_at == 0, req::REC_014)?;
         Ok((kind, start..start + type_at))
     }
 }

@@ -45,12 +45,17 @@ impl Sealer {
         let nothing: &[u8] = &[];
         let pieces = content.chunks(MAX_CONTENT).chain(content.is_empty().then_some(nothing));
         for piece in pieces {
-            // REC-001: one record of the epoch is kept for the key update itself.
-            let most = piece.len() as u64 + 2;
-            if self.epoch.seq() + 2 > self.limits.records || self.bytes + most > self.limits.bytes {
-                self.update_keys(out)?;
-            }
+            self.make_room(piece.len(), out)?;
             self.write(RecordType::Data, piece, out);
+        }
+        Ok(())
+    }
+
+    /// REC-001: one record of the epoch is kept for the key update itself.
+    fn make_room(&mut self, content: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        let most = content as u64 + 2;
+        if self.epoch.seq() + 2 > self.limits.records || self.bytes + most > self.limits.bytes {
+            self.update_keys(out)?;
         }
         Ok(())
     }
@@ -66,6 +71,19 @@ impl Sealer {
         self.write(RecordType::KeyUpdate, &[], out);
         self.epoch = self.epoch.next(self.provider);
         self.bytes = 0;
+        Ok(())
+    }
+
+    /// Appends a record with a new pair ticket. For the initiator alone.
+    ///
+    /// # Errors
+    /// [`Error::ApiMisuse`] after [`close`](Self::close), or if the ticket is none that may be sent.
+    pub fn ticket(&mut self, ticket: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
+        if self.closed || !(1..=crate::ticket::MAX_TICKET).contains(&ticket.len()) {
+            return Err(Error::ApiMisuse("no ticket for this channel"));
+        }
+        self.make_room(ticket.len(), out)?;
+        self.write(RecordType::Ticket, ticket, out);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ fn open(stream: &[u8]) -> (Vec<u8>, Result<(), Error>) {
     loop {
         match opener.next() {
             Ok(Some(Event::Data(content))) => contents.extend_from_slice(content),
-            Ok(Some(Event::Closed)) => {}
+            Ok(Some(Event::Closed | Event::Ticket(_))) => {}
             Ok(None) => return (contents, opener.fin()),
             Err(error) => {
                 assert!(opener.next().unwrap_err().is(req::REC_018), "a failure is final");

@@ -38,6 +38,7 @@ pub(super) fn checks() -> Vec<Check> {
             deleted,
         )
         .twin(HONEST),
+        check("gph.entry.media", &["GPH-103"], "the bytes of an entry are found by its link", media).twin(HONEST),
     ];
     for (id, path) in PATHS {
         let title = format!("an entry with the path {path:?}");
@@ -108,6 +109,30 @@ async fn attributes(context: Context) -> Verdict {
     for member in ["modified", "properties"] {
         demand!(read[member] == body[member], "{member} is not what was written");
     }
+    Ok(())
+}
+
+async fn media(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let folder = Folder::new(&context, &world, "cloud").await?;
+    let (path, body) = folder.entry(&context, &world, "hello.txt");
+    let written = call(&context, "PUT", &path).tickets(&folder.tickets).json(&body).send().await?;
+    let written = success(written, "PUT of an entry")?.json()?;
+    let Some(link) = written["links"]["media"].as_str() else {
+        return Err(Stop::Fail("the entry of a file has no links.media".to_owned()));
+    };
+    let send = |method| call(&context, method, link).tickets(&folder.tickets);
+    success(send("PUT").body(b"hello".to_vec()).send().await?, "PUT of what links.media names")?;
+    let bytes = send("GET").send().await?.expect(200)?.body;
+    demand!(bytes == b"hello", "links.media names {} other bytes", bytes.len());
+    let read = call(&context, "GET", &path).tickets(&folder.tickets).send().await?.expect(200)?.json()?;
+    demand!(read["links"]["media"] == link, "links.media is {} after it was {link}", read["links"]["media"]);
+
+    let (path, body) = folder.entry(&context, &world, "directory");
+    let body = json!({"path": body["path"], "kind": "directory", "version": body["version"]});
+    let directory = call(&context, "PUT", &path).tickets(&folder.tickets).json(&body).send().await?;
+    let directory = success(directory, "PUT of a directory")?.json()?;
+    demand!(directory["links"].get("media").is_none(), "a directory has links.media");
     Ok(())
 }
 

@@ -11,11 +11,15 @@
 //! | [`invitations`] | 4.8, invitations |
 //! | [`people`] | 4.9, contacts and profiles |
 //! | [`walk`] | 4.10, reading, and what is found from the root |
+//! | [`pages`] | 4.11, collections in pages |
+//! | [`batch`] | 4.12, batches |
 
+mod batch;
 mod changes;
 mod devices;
 mod entries;
 mod invitations;
+mod pages;
 mod people;
 mod queues;
 mod rendezvous;
@@ -45,6 +49,8 @@ pub fn checks() -> Vec<Check> {
         invitations::checks(),
         people::checks(),
         walk::checks(),
+        pages::checks(),
+        batch::checks(),
     ]
     .concat()
 }

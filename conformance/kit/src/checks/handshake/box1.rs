@@ -141,6 +141,19 @@ fn clock_and_key() -> Vec<Check> {
         sends_m1("hs.box1.key-none", &["HSK-020"], "an initiator without a key", Refuse(1), |m1| {
             m1.spki_i.clear();
         }),
+        sends_ticket(
+            "hs.box1.ticket-names-responder",
+            &["HSK-029"],
+            "a ticket that names the responder as the initiator",
+            Refuse(1),
+            |ticket| {
+                let y = hex(&PeerFixture::DEVICE_Y);
+                ticket.subject = format!("{}{y}", uri::DEVICE);
+                for (_, values) in &mut ticket.attributes {
+                    values.retain(|value| value.contains(&y));
+                }
+            },
+        ),
         // The ticket agrees with the key, so that nothing but the self-connection is wrong.
         super::sends(
             "hs.box1.key-own",

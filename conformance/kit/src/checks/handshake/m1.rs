@@ -3,7 +3,7 @@
 use super::{Answer, ChangeM1, HONEST, check, m1, sends_m1};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::oaep_encrypt;
-use crate::oracle::handshake::{LABEL_I, LABEL_R};
+use crate::oracle::handshake::{LABEL_I, LABEL_R, SUITE};
 use crate::target::fixture::PeerFixture;
 use crate::target::peer::{Ending, PeerConn, initiator, m1_fields};
 use crate::vectors::fixtures;
@@ -38,6 +38,15 @@ pub(super) fn checks() -> Vec<Check> {
         sends_m1("hs.m1.cookie-1", &["HSK-012"], "M1 with a cookie of one byte", Silence, |m1| {
             m1.cookie = vec![7];
         }),
+        sends_m1(
+            "hs.m1.cookie-not-made",
+            &["HSK-050"],
+            "M1 with a cookie that the device never made",
+            Silence,
+            |m1| m1.cookie = vec![7; 40],
+        ),
+        check("hs.m1.replayed", &["HSK-051"], "an M1 that was answered with M2 comes again", replayed)
+            .twin(HONEST),
         sends_m1(
             "hs.m1.share-unasked",
             &["HSK-013"],
@@ -142,8 +151,13 @@ pub(super) fn checks() -> Vec<Check> {
             failures_alike,
         )
         .twin(HONEST),
-        check("hs.m1.fresh", &["HSK-025"], "two answers to one M1 share neither nonce, k_I nor box", fresh)
-            .twin(HONEST),
+        check(
+            "hs.m1.fresh",
+            &["HSK-025"],
+            "two answers to one offer share neither nonce, k_I nor box",
+            fresh,
+        )
+        .twin(HONEST),
     ]
 }
 
@@ -184,15 +198,26 @@ async fn failures_alike(context: Context) -> Verdict {
     Ok(())
 }
 
+async fn replayed(context: Context) -> Verdict {
+    let initiator = m1(&context, |_| {}, |_| {});
+    PeerConn::dial(&context).await?.expect_m2(&initiator).await?;
+    let mut again = PeerConn::dial(&context).await?;
+    again.send("the same M1", &initiator.m1).await?;
+    again.expect_silent_close().await
+}
+
 /// A responder that repeats its nonce or key share of the session would let an old session be replayed.
 async fn fresh(context: Context) -> Verdict {
-    // The same M1 twice: its sender is allowed to, for only M3 proves that it is alive.
-    let initiator = {
-        let fields = m1_fields(&context, |_| {});
-        initiator(&fields.k_r, &fields.build())
+    // Nonce, k_R and ct_R are the same in both; the order of the offer makes them two M1s (HSK-051).
+    let initiators = {
+        let mut fields = m1_fields(&context, |_| {});
+        [[SUITE, 0x7f01], [0x7f01, SUITE]].map(|suites| {
+            fields.suites = suites.to_vec();
+            initiator(&fields.k_r, &fields.build())
+        })
     };
     let mut answers = Vec::new();
-    for _ in 0..2 {
+    for initiator in initiators {
         let mut conn = PeerConn::dial(&context).await?;
         answers.push(conn.expect_m2(&initiator).await?);
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::{HONEST, check, m1};
 use crate::check::{Check, Context, Stop, Verdict};
-use crate::oracle::handshake::{frame, kind};
+use crate::oracle::handshake::{SUITE, frame, kind};
 use crate::oracle::record::{DATA, Direction};
 use crate::target::channel::{Channel, Record};
-use crate::target::peer::{Keys, PeerConn};
+use crate::target::peer::{Keys, PeerConn, initiator, m1_fields};
 
 /// A whole honest handshake, up to the first record of the responder.
 const ESTABLISHED: &str = "hs.m3.honest";
@@ -60,7 +60,7 @@ pub(super) fn checks() -> Vec<Check> {
         check(
             "hs.m3.from-earlier-session",
             &["HSK-040"],
-            "M3 of an earlier session of the same devices, after the same M1",
+            "M3 of an earlier session of the same devices, after an M1 with the same secrets",
             replayed_m3,
         )
         .twin(ESTABLISHED),
@@ -84,7 +84,7 @@ async fn honest(context: Context) -> Verdict {
 }
 
 /// An established responder begins with its HELLO (sync.md section 3.1).
-async fn first_record(channel: &mut Channel) -> Verdict {
+pub(super) async fn first_record(channel: &mut Channel) -> Verdict {
     match channel.read().await {
         Ok(Record::Data(_)) => Ok(()),
         Ok(Record::CloseNotify) => Err(Stop::Fail("the device closed the channel at once".to_owned())),
@@ -120,11 +120,18 @@ async fn silence_before_m3(context: Context) -> Verdict {
 }
 
 async fn replayed_m3(context: Context) -> Verdict {
-    let initiator = m1(&context, |_| {}, |_| {});
+    let [first, second] = {
+        let mut fields = m1_fields(&context, |_| {});
+        // Another offer makes it another M1 (HSK-051).
+        [vec![SUITE], vec![SUITE, 0x7f01]].map(|suites| {
+            fields.suites = suites;
+            initiator(&fields.k_r, &fields.build())
+        })
+    };
     let mut earlier = PeerConn::dial(&context).await?;
-    let old = earlier.expect_m2(&initiator).await?;
+    let old = earlier.expect_m2(&first).await?;
     let mut conn = PeerConn::dial(&context).await?;
-    conn.expect_m2(&initiator).await?;
+    conn.expect_m2(&second).await?;
     conn.send("M3 of the earlier session", &old.m3).await?;
     conn.expect_silent_close().await
 }

@@ -6,11 +6,15 @@
 //! | [`m1`] | 4.2, steps before decryption |
 //! | [`box1`] | 4.2, steps after decryption |
 //! | [`m3`] | 4.3 to 4.5 |
+//! | [`renewal`] | 4.6 |
+//! | [`suites`] | 3, the suites that not everybody has |
 
 mod box1;
 mod frames;
 mod m1;
 mod m3;
+mod renewal;
+mod suites;
 
 use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Stop, Verdict};
@@ -20,7 +24,8 @@ use crate::target::peer::{PeerConn, first_bytes, initiator, m1_fields};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [frames::checks(), m1::checks(), box1::checks(), m3::checks()].concat()
+    [frames::checks(), m1::checks(), box1::checks(), m3::checks(), renewal::checks(), suites::checks()]
+        .concat()
 }
 
 /// The honest M1 that the negative checks differ from in one thing.
@@ -102,6 +107,9 @@ async fn expect(conn: &mut PeerConn, initiator: &Initiator, answer: Answer) -> V
                 Ok(Reply::Refused(got)) => Err(Stop::Fail(format!("expected {wanted}, got code {got}"))),
                 Ok(Reply::M2 { .. }) => {
                     Err(Stop::Fail(format!("expected {wanted}, but the device answered M2")))
+                }
+                Ok(Reply::Retry(_)) => {
+                    Err(Stop::Fail(format!("expected {wanted}, but the device answered RETRY")))
                 }
                 Err(rejection) => Err(Stop::Fail(format!("the answer is no authentic REFUSE: {rejection}"))),
             }

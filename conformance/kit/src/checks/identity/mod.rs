@@ -5,10 +5,12 @@
 //! | [`people`] | names, passwords, tokens |
 //! | [`devices`] | challenges and answers |
 //! | [`limits`] | too many attempts |
+//! | [`passkeys`] | a software authenticator registers and signs in |
 //! | [`sessions`] | sessions, signing out, change of password, providers |
 
 mod devices;
 mod limits;
+mod passkeys;
 mod people;
 mod sessions;
 
@@ -17,7 +19,7 @@ use crate::check::{Check, Context, Role, Verdict};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [people::checks(), devices::checks(), limits::checks(), sessions::checks()].concat()
+    [people::checks(), devices::checks(), limits::checks(), sessions::checks(), passkeys::checks()].concat()
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check

@@ -125,8 +125,8 @@ fn plaintexts() -> Vec<Check> {
         refused("rec.padding.zeros", &["REC-012"], "a plaintext of a thousand zeros", HONEST, |direction| {
             [direction.seal_plaintext(&[0; 1000]), hello_record(direction)].concat()
         }),
-        refused("rec.type.4", &["REC-013"], "an empty record of type 4", "rec.open.empty", |direction| {
-            [direction.seal(4, &[], 0), hello_record(direction)].concat()
+        refused("rec.type.5", &["REC-013"], "an empty record of type 5", "rec.open.empty", |direction| {
+            [direction.seal(5, &[], 0), hello_record(direction)].concat()
         }),
         refused("rec.type.255", &["REC-013"], "a HELLO in a record of type 255", HONEST, |direction| {
             [direction.seal(255, &hello(), 0), hello_record(direction)].concat()

@@ -1,19 +1,20 @@
-//! The handshake, spec/handshake.md: keys in [`schedule`], messages written in [`write`] and read in [`read`].
+//! The handshake, spec/handshake.md: keys in [`schedule`], ephemeral keys in [`share`], messages written in [`write`]
+//! and read in [`read`].
 
 pub mod read;
 pub mod schedule;
+pub mod share;
 pub mod write;
 
 pub use read::{Answer, Failure, Initiator, Reply, Responder};
-pub use schedule::{M1Keys, M2Keys};
+pub use schedule::{M1Keys, M2Keys, Names};
+pub use share::{Ephemeral, HYBRID, SUITE, X25519};
 pub use write::{M1, M1Fields, M2, M2Fields};
 
 /// The label of `ct_R`.
 pub const LABEL_R: &str = "meshp2p/1 kR";
 /// The label of `ct_I`.
 pub const LABEL_I: &str = "meshp2p/1 kI";
-/// The suite of this version.
-pub const SUITE: u16 = 0x0101;
 /// What a box plaintext is padded to a multiple of.
 pub const BLOCK: usize = 1024;
 /// The largest body of M1 and M2.
@@ -27,6 +28,8 @@ pub mod kind {
     pub const M2: u8 = 2;
     /// M3, X to Y.
     pub const M3: u8 = 3;
+    /// RETRY, Y to X.
+    pub const RETRY: u8 = 4;
     /// REFUSE, Y to X.
     pub const REFUSE: u8 = 5;
     /// `NO_COMMON_SUITE`, Y to X.

@@ -1,9 +1,10 @@
 //! Reading M1, M2, M3 and REFUSE, spec/handshake.md sections 4.1 to 4.5, one step a line.
 
-use super::schedule::{Confirmation, M1Keys, M2Keys, tag_i, traffic_i, traffic_r};
-use super::{BLOCK, LABEL_I, LABEL_R, LARGEST, SUITE, frame, kind};
+use super::schedule::{Confirmation, M1Keys, M2Keys, Names, tag_i, traffic_i, traffic_r};
+use super::share::{self, Ephemeral};
+use super::{BLOCK, HYBRID, LABEL_I, LABEL_R, LARGEST, SUITE, X25519, frame, kind};
 use crate::oracle::crypto::{
-    RsaPrivateKey, etm_open, h, hmac, is_device_key, oaep_decrypt, public_key_from_spki, spki,
+    RsaPrivateKey, etm_open, etm_seal, h, hmac, is_device_key, oaep_decrypt, public_key_from_spki, spki,
 };
 use crate::oracle::ticket::{self, Issuer, Verification, time};
 use crate::oracle::{Rejection, reject, require};
@@ -18,6 +19,10 @@ pub struct Responder {
     pub issuers: Vec<Issuer>,
     /// Its clock.
     pub now: u64,
+    /// The suites it has.
+    pub suites: Vec<u16>,
+    /// The token of the relayed connection on which it listens.
+    pub rdv_token: Option<Vec<u8>>,
 }
 
 /// How a responder answers an M1.
@@ -27,6 +32,8 @@ pub enum Answer {
     M2 {
         /// The initiator, 32 hexadecimal digits.
         initiator: String,
+        /// The suite.
+        suite: u16,
         /// ck1, to go on with.
         ck1: [u8; 32],
     },
@@ -70,12 +77,12 @@ impl Responder {
         let suites: Vec<u16> = suites.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
         let repeated = suites.iter().enumerate().any(|(i, suite)| suites[..i].contains(suite));
         require((1..=8).contains(&suites.len()) && !repeated, "HSK-011", "suite-list")?;
-        body.take(32 + 16)?;
+        body.take(32)?;
+        let rdv_token = body.take(16)?;
         let cookie = body.u8_list(1)?;
         require([0, 40].contains(&cookie.len()), "HSK-012", "cookie")?;
         let share = body.u16_list()?;
-        let only_baseline = suites == [SUITE];
-        require(!only_baseline || share.is_empty(), "HSK-013", "share")?;
+        require(share.len() == share::initiator_length(&suites), "HSK-013", "share")?;
         let ct_r = body.u16_list()?;
         let box1_len = body.u24()?;
         let prefix = &m1[..m1.len() - body.0.len()];
@@ -86,10 +93,15 @@ impl Responder {
         let own_spki = spki(&self.key.to_public_key());
         let right = hmac(&h(&[b"meshp2p/1 mac1", &own_spki]), &[before_mac1]);
         require(mac1 == &right[..16], "HSK-014", "mac1")?;
-        if !suites.contains(&SUITE) {
+        let common = |suite: &u16| suites.contains(suite) && self.suites.contains(suite);
+        let Some(suite) = [HYBRID, X25519, SUITE].into_iter().find(common) else {
             let rejection = Rejection { requirement: "HSK-015", reason: "no-common-suite" };
             return Err(Failure { rejection, ticket: None, answer: Answer::NoCommonSuite });
-        }
+        };
+        // This responder never sent a RETRY.
+        require(cookie.is_empty(), "HSK-050", "cookie")?;
+        let expected = self.rdv_token.as_deref();
+        require(expected.is_none_or(|token| token == rdv_token), "HSK-053", "rdv-token")?;
 
         // HSK-017: any k_R that nobody else knows will do here.
         let k_r = match oaep_decrypt(&self.key, LABEL_R, ct_r) {
@@ -100,10 +112,30 @@ impl Responder {
         let Some(plaintext) = etm_open(&keys.k1, &h(&[prefix]), box1) else {
             return Err(reject::<()>("HSK-018", "box1").expect_err("a rejection").into());
         };
-        self.read_box1(m1, &keys, &plaintext)
+        let initiator = self.read_box1(m1, &keys, &plaintext)?;
+        // Whatever it draws: only the initiator's share can make this fail.
+        Ephemeral { x25519: [1; 32], kem: vec![1; 32] }.answer(suite, share)?;
+        Ok(Answer::M2 { initiator, suite, ck1: keys.ck1 })
     }
 
-    fn read_box1(&self, m1: &[u8], keys: &M1Keys, plaintext: &[u8]) -> Result<Answer, Failure> {
+    /// HSK-054: whether a ticket record renews a channel.
+    pub fn renews(&self, ticket: &[u8], initiator: &str, spki_i: &[u8]) -> bool {
+        self.verify(ticket, Some(spki_i.to_vec())).is_ok_and(|pair| pair.initiator == initiator)
+    }
+
+    fn verify(&self, ticket: &[u8], proved: Option<Vec<u8>>) -> Result<ticket::Pair, Rejection> {
+        let by = Verification {
+            now: self.now,
+            audience: format!("{}{}", ticket::uri::DEVICE, self.device),
+            issuers: self.issuers.clone(),
+            proved,
+            revoked: Vec::new(),
+        };
+        ticket::pair(&ticket::verify(ticket, &by)?, &self.device, &spki(&self.key.to_public_key()))
+    }
+
+    /// The initiator.
+    fn read_box1(&self, m1: &[u8], keys: &M1Keys, plaintext: &[u8]) -> Result<String, Failure> {
         let mut fields = Fields(plaintext);
         let mut time = [0; 8];
         time.copy_from_slice(fields.take(8)?);
@@ -135,17 +167,7 @@ impl Responder {
         }
         // HSK-024 follows, and says more about possession than TKT-025.
         let confirmed = ticket::parse(ticket).ok().and_then(|ticket| ticket.confirmation);
-        let by = Verification {
-            now: self.now,
-            audience: format!("{}{}", ticket::uri::DEVICE, self.device),
-            issuers: self.issuers.clone(),
-            proved: confirmed.clone(),
-            revoked: Vec::new(),
-        };
-        let own_spki = spki(&self.key.to_public_key());
-        let pair =
-            ticket::verify(ticket, &by).and_then(|ticket| ticket::pair(&ticket, &self.device, &own_spki));
-        let pair = match pair {
+        let pair = match self.verify(ticket, confirmed.clone()) {
             Ok(pair) => pair,
             Err(rule) => {
                 return refuse("HSK-023", "ticket", 1)
@@ -155,7 +177,10 @@ impl Responder {
         if confirmed.as_deref() != Some(spki_i) {
             return refuse("HSK-024", "ticket-key", 1);
         }
-        Ok(Answer::M2 { initiator: pair.initiator, ck1: keys.ck1 })
+        if pair.initiator == self.device {
+            return refuse("HSK-029", "self-connection", 1);
+        }
+        Ok(pair.initiator)
     }
 }
 
@@ -172,10 +197,12 @@ pub fn read_m3(m3: &[u8], ck3: &[u8], th2: &[u8]) -> Result<(Vec<u8>, Vec<u8>), 
 pub struct Initiator {
     /// Its key.
     pub key: RsaPrivateKey,
-    /// Its identifier, 16 bytes.
-    pub device: Vec<u8>,
-    /// The identifier of the responder, 16 bytes.
-    pub responder: Vec<u8>,
+    /// Who talks to whom.
+    pub names: Names,
+    /// The suites it offered.
+    pub offer: Vec<u16>,
+    /// What it drew for its share.
+    pub ephemeral: Ephemeral,
     /// The secret in its M1.
     pub k_r: Vec<u8>,
     /// The M1 it sent.
@@ -187,6 +214,8 @@ pub struct Initiator {
 pub enum Reply {
     /// M2: the M3 to send, and the traffic secrets.
     M2 {
+        /// The suite.
+        suite: u16,
         /// The M3 frame.
         m3: Vec<u8>,
         /// `traffic_I`.
@@ -198,19 +227,53 @@ pub enum Reply {
     },
     /// An authentic REFUSE with its code.
     Refused(u16),
+    /// RETRY with its cookie.
+    Retry(Vec<u8>),
 }
 
 impl Initiator {
     /// Section 4.4.
     pub fn read(&self, reply: &[u8]) -> Result<Reply, Rejection> {
-        let awaited = [(kind::M2, LARGEST), (kind::REFUSE, 64), (kind::NO_COMMON_SUITE, 0)];
+        let awaited =
+            [(kind::M2, LARGEST), (kind::RETRY, 40), (kind::REFUSE, 64), (kind::NO_COMMON_SUITE, 0)];
         let (kind, body) = frame_body(reply, &awaited)?;
         let ck1 = M1Keys::new(&self.k_r, &[]).ck1;
         match kind {
+            kind::RETRY => {
+                require(body.len() == 40, "HSK-003", "malformed")?;
+                Ok(Reply::Retry(body.to_vec()))
+            }
             kind::REFUSE => self.read_refuse(body),
             kind::NO_COMMON_SUITE => reject("HSK-037", "no-common-suite"),
             _ => self.read_m2(reply, body, &ck1),
         }
+    }
+
+    /// The M1 that answers RETRY (HSK-047): cookie, box1 and mac1 are new, and what is in box1 stays.
+    pub fn m1_again(&self, cookie: &[u8]) -> Vec<u8> {
+        let suites = 4 + 2 + 1 + 2 * usize::from(self.m1[6]);
+        let cookie_at = suites + 32 + 16;
+        let old_cookie = usize::from(self.m1[cookie_at]);
+        let after = cookie_at + 1 + old_cookie;
+        let share = usize::from(self.m1[after]) << 8 | usize::from(self.m1[after + 1]);
+        let ct_at = after + 2 + share;
+        let ct = usize::from(self.m1[ct_at]) << 8 | usize::from(self.m1[ct_at + 1]);
+        let box1_at = ct_at + 2 + ct + 3;
+        let (prefix, rest) = self.m1.split_at(box1_at);
+        let keys = M1Keys::new(&self.k_r, prefix);
+        let box1 = &rest[..rest.len() - 16];
+        let plaintext = etm_open(&keys.k1, &h(&[prefix]), box1).expect("the initiator's own box");
+
+        let length = [&[u8::try_from(cookie.len()).expect("40 bytes")], cookie].concat();
+        let mut m1 = [&prefix[..cookie_at], &length, &prefix[after..]].concat();
+        let body = m1.len() - 4 + box1.len() + 16;
+        m1[1..4].copy_from_slice(&super::u24(body));
+        let keys = M1Keys::new(&self.k_r, &m1);
+        let box1 = etm_seal(&keys.k1, &h(&[&m1]), &plaintext);
+        m1.extend(box1);
+        let mac1 = hmac(&h(&[b"meshp2p/1 mac1", &self.names.spki_r]), &[&m1]);
+        m1.extend(&mac1[..16]);
+        m1
     }
 
     fn read_refuse(&self, body: &[u8]) -> Result<Reply, Rejection> {
@@ -226,10 +289,11 @@ impl Initiator {
     fn read_m2(&self, m2: &[u8], body: &[u8], ck1: &[u8; 32]) -> Result<Reply, Rejection> {
         let mut body = Fields(body);
         let suite = body.take(2)?;
-        require(suite == SUITE.to_be_bytes(), "HSK-030", "suite")?;
+        let suite = u16::from_be_bytes([suite[0], suite[1]]);
+        require(self.offer.contains(&suite), "HSK-030", "suite")?;
         body.take(32)?;
         let share = body.u16_list()?;
-        require(share.is_empty(), "HSK-031", "share")?;
+        require(share.len() == share::responder_length(suite), "HSK-031", "share")?;
         let box2_len = body.u24()?;
         let prefix = &m2[..m2.len() - body.0.len()];
         let box2 = body.take(box2_len)?;
@@ -237,7 +301,8 @@ impl Initiator {
         let tag_r = body.take(32)?;
         body.end()?;
 
-        let keys = M2Keys::new(ck1, &self.m1, prefix);
+        let ss_e = self.ephemeral.conclude(suite, share)?;
+        let keys = M2Keys::new(ck1, &ss_e, &self.m1, prefix);
         let Some(plaintext) = etm_open(&keys.k2, &h(&[&self.m1, prefix]), box2) else {
             return reject("HSK-032", "box2");
         };
@@ -250,11 +315,11 @@ impl Initiator {
             Some(k_i) if k_i.len() == 32 => k_i,
             _ => hmac(b"the secret of this device", &[ct_i]).to_vec(),
         };
-        let confirmation =
-            Confirmation::new(&keys.ck2, &k_i, &self.device, &self.responder, &self.m1, m2_body);
+        let confirmation = Confirmation::new(&keys.ck2, &k_i, &self.names, &self.m1, m2_body);
         require(tag_r == confirmation.tag_r, "HSK-034", "confirm")?;
         let Confirmation { ck3, th2, .. } = confirmation;
         Ok(Reply::M2 {
+            suite,
             m3: frame(kind::M3, &tag_i(&ck3, &th2)),
             traffic_i: traffic_i(&ck3, &th2),
             traffic_r: traffic_r(&ck3, &th2),

@@ -43,13 +43,25 @@ pub struct M2Keys {
 }
 
 impl M2Keys {
-    /// From ck1, M1 and `M2prefix`, in suite 0x0101.
-    pub fn new(ck1: &[u8; 32], m1: &[u8], m2_prefix: &[u8]) -> Self {
-        let ss_e = [0; 32];
-        let ck2 = extract(ck1, &ss_e);
+    /// From ck1, `ss_e`, M1 and `M2prefix`.
+    pub fn new(ck1: &[u8; 32], ss_e: &[u8], m1: &[u8], m2_prefix: &[u8]) -> Self {
+        let ck2 = extract(ck1, ss_e);
         let k2 = expand(&ck2, &[b"m2", &h(&[m1, m2_prefix])], 48);
         Self { ck2, k2 }
     }
+}
+
+/// Who talks to whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// X's device identifier.
+    pub initiator: Vec<u8>,
+    /// Y's device identifier.
+    pub responder: Vec<u8>,
+    /// X's key.
+    pub spki_i: Vec<u8>,
+    /// Y's key.
+    pub spki_r: Vec<u8>,
 }
 
 /// What both sides end with.
@@ -57,7 +69,7 @@ impl M2Keys {
 pub struct Confirmation {
     /// `ck3 = Extract(salt = ck2, ikm = k_I)`.
     pub ck3: [u8; 32],
-    /// `th = H("meshp2p/1 th" || dev_I || dev_R || M1 || M2body)`.
+    /// `th = H("meshp2p/1 th" || dev_I || dev_R || H(SPKI_I) || H(SPKI_R) || M1 || M2body)`.
     pub th: [u8; 32],
     /// `tag_R = HMAC(Expand(ck3, "cR", 32), th)`.
     pub tag_r: [u8; 32],
@@ -67,16 +79,11 @@ pub struct Confirmation {
 
 impl Confirmation {
     /// From ck2, k_I and the transcript.
-    pub fn new(
-        ck2: &[u8; 32],
-        k_i: &[u8],
-        initiator: &[u8],
-        responder: &[u8],
-        m1: &[u8],
-        m2_body: &[u8],
-    ) -> Self {
+    pub fn new(ck2: &[u8; 32], k_i: &[u8], names: &Names, m1: &[u8], m2_body: &[u8]) -> Self {
         let ck3 = extract(ck2, k_i);
-        let th = h(&[b"meshp2p/1 th", initiator, responder, m1, m2_body]);
+        let Names { initiator, responder, spki_i, spki_r } = names;
+        let prints = [h(&[spki_i]), h(&[spki_r])].concat();
+        let th = h(&[b"meshp2p/1 th", initiator, responder, &prints, m1, m2_body]);
         let tag_r = hmac(&expand(&ck3, &[b"cR"], 32), &[&th]);
         let th2 = h(&[&th, &tag_r]);
         Self { ck3, th, tag_r, th2 }

@@ -1,7 +1,7 @@
 //! Writing M1, M2 and M3 with every field free. Closures change the bytes between the steps; what comes after a change
 //! (encryption, MACs, tags) is computed over the changed bytes.
 
-use super::schedule::{Confirmation, M1Keys, M2Keys, tag_i, traffic_i, traffic_r};
+use super::schedule::{Confirmation, M1Keys, M2Keys, Names, tag_i, traffic_i, traffic_r};
 use super::{BLOCK, LABEL_I, LABEL_R, SUITE, frame, kind, u16, u24};
 use crate::oracle::crypto::{RsaPublicKey, etm_seal, h, hmac, oaep_encrypt, spki};
 
@@ -18,9 +18,9 @@ pub struct M1Fields {
     pub nonce_i: [u8; 32],
     /// Zeros on a direct connection.
     pub rdv_token: [u8; 16],
-    /// Empty in this version.
+    /// Empty, or what RETRY brought.
     pub cookie: Vec<u8>,
-    /// Empty when only suites without a share are offered.
+    /// As the offer says.
     pub share: Vec<u8>,
     /// The secret from which ck1 comes.
     pub k_r: Vec<u8>,
@@ -147,18 +147,18 @@ pub struct M2Fields {
     pub suite: u16,
     /// Random.
     pub nonce_r: [u8; 32],
-    /// Empty in suite 0x0101.
+    /// As the suite says.
     pub share: Vec<u8>,
+    /// What the ephemeral exchange gave.
+    pub ss_e: Vec<u8>,
     /// The secret that enters ck3.
     pub k_i: Vec<u8>,
     /// The ciphertext, as a rule of k_I.
     pub ct_i: Vec<u8>,
     /// The parameters.
     pub params: Vec<u8>,
-    /// X's device identifier.
-    pub initiator: Vec<u8>,
-    /// Y's device identifier.
-    pub responder: Vec<u8>,
+    /// Who talks to whom.
+    pub names: Names,
     /// Changes between the steps.
     pub forge: M2Forge,
 }
@@ -200,11 +200,11 @@ impl M2Fields {
             suite: SUITE,
             nonce_r,
             share: Vec::new(),
+            ss_e: vec![0; 32],
             k_i: k_i.to_vec(),
             ct_i: oaep_encrypt(initiator, LABEL_I, &k_i, seed),
             params: Vec::new(),
-            initiator: Vec::new(),
-            responder: Vec::new(),
+            names: Names::default(),
             forge: M2Forge::default(),
         }
     }
@@ -229,12 +229,11 @@ impl M2Fields {
         let len = fixed.len() + box2_len + 32;
         let prefix = [&[kind::M2], &u24(len)[..], &fixed].concat();
 
-        let keys = M2Keys::new(ck1, m1, &prefix);
+        let keys = M2Keys::new(ck1, &self.ss_e, m1, &prefix);
         let mut box2 = etm_seal(&keys.k2, &h(&[m1, &prefix]), &plaintext);
         edit(self.forge.sealed.as_ref(), &mut box2);
         let body = [&prefix[..], &box2].concat();
-        let confirmation =
-            Confirmation::new(&keys.ck2, &self.k_i, &self.initiator, &self.responder, m1, &body);
+        let confirmation = Confirmation::new(&keys.ck2, &self.k_i, &self.names, m1, &body);
         let mut tag_r = confirmation.tag_r.to_vec();
         edit(self.forge.tag_r.as_ref(), &mut tag_r);
         let mut frame = [body, tag_r].concat();

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::{m1_fields, m1_intermediates, responder_group};
+use super::exchange::{BASELINE, m1_fields, m1_intermediates, responder_group};
 use super::m1_refuse::with_key;
 use crate::oracle::crypto::{hex, oaep_encrypt};
-use crate::oracle::handshake::{LABEL_I, LABEL_R, LARGEST, M1Fields, kind};
+use crate::oracle::handshake::{LABEL_I, LABEL_R, M1Fields, SUITE, kind};
 use crate::vectors::envelope::{File, Group, Test};
 use crate::vectors::fixtures::{DEVICE_X, KEY_3072, KEY_Y, KEY_Z, NOW, bytes32};
 
@@ -26,12 +26,16 @@ pub(super) fn file() -> File {
     File {
         part: "handshake",
         name: "m1",
-        algorithm: "Meshproof handshake, suite 0x0101",
+        algorithm: "Meshproof handshake",
         header: &[
-            "spec/handshake.md section 4.2: a responder of suite 0x0101 reads frame as the first on a connection",
+            "spec/handshake.md section 4.2: a responder that has suites reads frame as the first on a connection",
             "valid: it answers with M2; invalid: answer says what it sends before it closes",
         ],
-        groups: vec![Group { kind: "HandshakeM1", fields: responder_group(&KEY_Y), tests: list.0 }],
+        groups: vec![
+            Group { kind: "HandshakeM1", fields: responder_group(&KEY_Y, BASELINE), tests: list.0 },
+            super::suites::m1_group(),
+            super::suites::relayed_group(),
+        ],
     }
 }
 
@@ -69,7 +73,7 @@ impl List {
         let m1 = fields.build();
         self.0.push(
             Test::valid(&name(id), comment, reqs, inputs(&m1.frame))
-                .expect(json!({"answer": "m2", "initiator": DEVICE_X}))
+                .expect(json!({"answer": "m2", "suite": SUITE, "initiator": DEVICE_X}))
                 .intermediates(m1_intermediates(&m1)),
         );
     }
@@ -144,8 +148,9 @@ impl List {
             m1.share = bytes32("share").to_vec();
         });
         self.valid("offer-8", &["HSK-011"], "eight suites", |m1| m1.suites = suites(8));
-        self.valid("cookie-40", &["HSK-012"], "a cookie of 40 bytes", |m1| m1.cookie = vec![1; 40]);
-        self.valid("largest", &["HSK-002"], "a body of 24,576 bytes", |m1| filled(m1, LARGEST));
+        self.valid("largest", &["HSK-002"], "a body as large as its fields allow: 24,123 bytes", |m1| {
+            largest(m1, 22);
+        });
         self.valid("clock-300-behind", &["HSK-019"], "a clock 300 s behind", |m1| m1.time = NOW - 300);
         self.valid("clock-300-ahead", &["HSK-019"], "a clock 300 s ahead", |m1| m1.time = NOW + 300);
         self.valid("key-3072", &["HSK-020"], "an initiator's key of 3,072 bits", |m1| {
@@ -162,8 +167,8 @@ impl List {
             self.silent(&format!("frame-{id}"), unexpected, &comment, |m1| m1.forge.kind = Some(kind));
         }
         let large = ("HSK-002", "frame-too-large");
-        self.beside("largest", "frame-24577", large, Sends::Silent, "a body of 24,577 bytes", |m1| {
-            filled(m1, LARGEST + 1);
+        self.beside("largest", "frame-24577", large, Sends::Silent, "a body of 25,147 bytes", |m1| {
+            largest(m1, 23);
         });
         self.beside("largest", "frame-24577-header", large, Sends::Silent, "its header alone", |m1| {
             m1.forge.after = Some(Box::new(|frame| *frame = vec![1, 0, 0x60, 1]));
@@ -217,15 +222,14 @@ impl List {
         });
         for length in [1, 16, 39, 41, 255] {
             let comment = format!("a cookie of {length} bytes");
-            self.beside(
-                "cookie-40",
-                &format!("cookie-{length}"),
-                ("HSK-012", "cookie"),
-                Sends::Silent,
-                &comment,
-                |m1| m1.cookie = vec![1; length],
-            );
+            self.silent(&format!("cookie-{length}"), ("HSK-012", "cookie"), &comment, |m1| {
+                m1.cookie = vec![1; length];
+            });
         }
+        let rule = ("HSK-050", "cookie");
+        self.silent("cookie-not-made", rule, "a cookie that the responder never made", |m1| {
+            m1.cookie = vec![1; 40];
+        });
         for length in [1, 32] {
             let comment = format!("a share of {length} bytes with suite 0x0101 alone");
             self.silent(&format!("share-{length}"), ("HSK-013", "share"), &comment, |m1| {
@@ -460,11 +464,13 @@ fn exact_params() -> Vec<u8> {
     [vec![0xff, 0xff], length.to_be_bytes().to_vec(), vec![1; usize::from(length)]].concat()
 }
 
-/// Fills a body with a share for a suite that nobody knows.
-fn filled(m1: &mut M1Fields, body: usize) {
-    m1.suites = vec![0x7f01, 0x0101];
-    let missing = body - (m1.build().frame.len() - 4);
-    m1.share = vec![1; missing];
+/// Eight suites, the longest share, and a box1 of so many blocks, filled with an unknown parameter.
+fn largest(m1: &mut M1Fields, blocks: usize) {
+    m1.suites = [0x0301].into_iter().chain(suites(7)).collect();
+    m1.share = vec![1; 1216];
+    let before = 8 + 2 + m1.spki_i.len() + 3 + m1.ticket.len() + 2 + 4;
+    let length = u16::try_from(blocks * 1024 - before).expect("less than 64 KiB");
+    m1.params = [vec![0xff, 0xff], length.to_be_bytes().to_vec(), vec![1; usize::from(length)]].concat();
 }
 
 /// Writes the length of a frame again.

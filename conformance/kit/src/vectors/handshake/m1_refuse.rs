@@ -168,6 +168,21 @@ impl List {
         self.refused("ticket-trailing-byte", rule, 1, "TKT-005: a line feed after the ticket", |m1| {
             m1.ticket.push(b'\n');
         });
+        let rule = ("HSK-029", "self-connection");
+        self.refused(
+            "ticket-of-responder",
+            rule,
+            1,
+            "a ticket that names the responder as initiator",
+            |m1| {
+                reissue(m1, &|ticket| {
+                    ticket.subject = device(DEVICE_Y);
+                    ticket.attributes[0] = key_values(&[(DEVICE_Y, &KEY_Y)]);
+                    ticket.attributes[1] = claim_values(&[(DEVICE_Y, ALICE)]);
+                    ticket.attributes.truncate(2);
+                });
+            },
+        );
         let rule = ("HSK-024", "ticket-key");
         self.refused("ticket-of-another", rule, 1, "another device shows the initiator's ticket", |m1| {
             m1.spki_i = KEY_Z.spki();

@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::{Draws, m1, m1_intermediates, m2, m2_fields, m2_intermediates, ticket};
-use crate::oracle::crypto::{base64, etm_seal, h, hex, oaep_encrypt};
-use crate::oracle::handshake::{LABEL_I, LABEL_R, M2Fields, frame, kind};
+use super::exchange::{
+    BASELINE, Draws, initiator_group, m1, m1_intermediates, m2, m2_fields, m2_intermediates,
+};
+use crate::oracle::crypto::{etm_seal, h, hex, oaep_encrypt};
+use crate::oracle::handshake::{LABEL_I, LABEL_R, M2Fields, SUITE, frame, kind};
 use crate::vectors::envelope::{File, Group, Test};
-use crate::vectors::fixtures::{DEVICE_X, DEVICE_Y, DEVICE_Z, KEY_X, KEY_Y, KEY_Z, NOW, bytes32};
+use crate::vectors::fixtures::{DEVICE_Z, KEY_X, KEY_Z, NOW, bytes32};
 
 const MALFORMED: (&str, &str) = ("HSK-003", "malformed");
 const PADDING: (&str, &str) = ("HSK-004", "padding");
@@ -20,23 +22,19 @@ pub(super) fn file() -> File {
     list.box2();
     list.confirmation();
     list.refuse();
-    let fields = json!({
-        "initiator_key": KEY_X.pkcs8_text(),
-        "initiator": DEVICE_X,
-        "responder": DEVICE_Y,
-        "responder_spki": KEY_Y.spki_text(),
-        "ticket": base64(&ticket()),
-    });
     File {
         part: "handshake",
         name: "m2",
-        algorithm: "Meshproof handshake, suite 0x0101",
+        algorithm: "Meshproof handshake",
         header: &[
-            "spec/handshake.md section 4.4: the initiator wrote m1 from entropy (nonce_I, k_R, the seed of ct_R; 32 bytes each), reads frame",
-            "m1 has suite 0x0101 alone, no params, and time = now; ticket is the base64 of the ticket's bytes",
+            "spec/handshake.md section 4.4: the initiator wrote m1 from entropy (nonce_I, k_R, the seed of ct_R, the X25519 secret, 32 bytes each; the ML-KEM seed d || z), reads frame",
+            "m1 offers suites, strongest first, has no params, and time = now; ticket is the base64 of the ticket's bytes",
             "valid: it answers with m3 and has the traffic secrets; reason refused: an authentic REFUSE",
         ],
-        groups: vec![Group { kind: "HandshakeM2", fields, tests: list.0 }],
+        groups: vec![
+            Group { kind: "HandshakeM2", fields: initiator_group(BASELINE), tests: list.0 },
+            super::suites::m2_group(),
+        ],
     }
 }
 
@@ -50,7 +48,7 @@ fn inputs(frame: &[u8]) -> Value {
     let draws = Draws::initiator();
     json!({
         "now": NOW,
-        "entropy": draws.entropy(),
+        "entropy": draws.entropy(SUITE),
         "m1": hex(&m1().frame),
         "k_R": hex(&draws.k),
         "frame": hex(frame),
@@ -105,7 +103,7 @@ impl List {
     fn frames(&mut self) {
         let good = m2().frame;
         let unexpected = ("HSK-001", "unexpected-frame");
-        for (id, kind) in [("m1", kind::M1), ("m3", kind::M3), ("retry", 4), ("0", 0), ("7", 7)] {
+        for (id, kind) in [("m1", kind::M1), ("m3", kind::M3), ("0", 0), ("7", 7)] {
             let frame = [&[kind], &good[1..]].concat();
             self.frame(
                 &format!("frame-{id}"),
@@ -117,6 +115,12 @@ impl List {
         let large = ("HSK-002", "frame-too-large");
         self.frame("frame-24577-header", large, "the header of a body of 24,577 bytes", &[2, 0, 0x60, 1]);
         self.frame("refuse-65-header", large, "the header of a REFUSE of 65 bytes", &[5, 0, 0, 65]);
+        self.frame(
+            "frame-retry",
+            large,
+            "the header of an M2 in a frame of type RETRY",
+            &[4, good[1], good[2], good[3]],
+        );
         self.frame("no-common-suite-1", large, "a NO_COMMON_SUITE with a byte", &[6, 0, 0, 1, 0]);
         self.frame("body-empty", MALFORMED, "an empty body", &[2, 0, 0, 0]);
         self.invalid("body-trailing-byte", MALFORMED, "a byte after tag_R", |m2| {
@@ -224,19 +228,35 @@ impl List {
         self.invalid("tag-last-bit", CONFIRM, "a bit of tag_R's last byte", tag(|bytes| bytes[31] ^= 1));
         self.invalid("tag-zeros", CONFIRM, "a tag_R of zeros", tag(|bytes| bytes.fill(0)));
         self.invalid("other-responder", CONFIRM, "the responder takes itself for another device", |m2| {
-            m2.responder = super::exchange::device_bytes(DEVICE_Z);
+            m2.names.responder = super::exchange::device_bytes(DEVICE_Z);
         });
         self.invalid(
             "other-initiator",
             CONFIRM,
             "the responder takes the initiator for another device",
             |m2| {
-                m2.initiator = super::exchange::device_bytes(DEVICE_Z);
+                m2.names.initiator = super::exchange::device_bytes(DEVICE_Z);
             },
         );
         self.invalid("devices-swapped", CONFIRM, "initiator and responder swapped", |m2| {
-            std::mem::swap(&mut m2.initiator, &mut m2.responder);
+            std::mem::swap(&mut m2.names.initiator, &mut m2.names.responder);
         });
+        self.invalid(
+            "other-initiator-key",
+            CONFIRM,
+            "another key of the initiator in the transcript",
+            |m2| {
+                m2.names.spki_i = KEY_Z.spki();
+            },
+        );
+        self.invalid(
+            "other-responder-key",
+            CONFIRM,
+            "another key of the responder in the transcript",
+            |m2| {
+                m2.names.spki_r = KEY_Z.spki();
+            },
+        );
         // HSK-033: what goes wrong with ct_I shows as tag_R.
         let rule = ("HSK-033", "confirm");
         let (k_i, seed) = (bytes32("k_I"), bytes32("seed of ct_I"));

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::{Draws, m1, m2, m2_intermediates, responder_group};
+use super::exchange::{BASELINE, Draws, m1, m2, m2_intermediates, responder_group};
 use crate::oracle::crypto::{expand, hex, hmac};
 use crate::oracle::handshake::schedule::tag_i;
-use crate::oracle::handshake::{frame, kind};
+use crate::oracle::handshake::{SUITE, frame, kind};
 use crate::vectors::envelope::{File, Group, Test};
 use crate::vectors::fixtures::{KEY_Y, NOW, bytes32};
 
@@ -15,13 +15,16 @@ pub(super) fn file() -> File {
     File {
         part: "handshake",
         name: "m3",
-        algorithm: "Meshproof handshake, suite 0x0101",
+        algorithm: "Meshproof handshake",
         header: &[
-            "spec/handshake.md section 4.5: the responder answered m1 with m2 from entropy (nonce_R, k_I, the seed of ct_I; 32 bytes each), reads frame",
+            "spec/handshake.md section 4.5: the responder answered m1 with m2 from entropy (nonce_R, k_I, the seed of ct_I, the X25519 secret, m of ML-KEM; 32 bytes each), reads frame",
             "m2 has no params; state is what section 4.3 remembers, for an implementation that cannot be given entropy",
             "valid: the responder is established and has the traffic secrets",
         ],
-        groups: vec![Group { kind: "HandshakeM3", fields: responder_group(&KEY_Y), tests: tests() }],
+        groups: vec![
+            Group { kind: "HandshakeM3", fields: responder_group(&KEY_Y, BASELINE), tests: tests() },
+            super::suites::m3_group(),
+        ],
     }
 }
 
@@ -30,7 +33,7 @@ fn inputs(frame: &[u8]) -> Value {
     json!({
         "now": NOW,
         "m1": hex(&m1().frame),
-        "entropy": Draws::responder().entropy(),
+        "entropy": Draws::responder().entropy(SUITE),
         "m2": hex(&m2.frame),
         "state": {"ck3": hex(&m2.confirmation.ck3), "th2": hex(&m2.confirmation.th2)},
         "frame": hex(frame),

@@ -133,20 +133,15 @@ pub(super) struct Writer {
     path: String,
     /// `None` once it is in the cloud.
     spool: Option<Spool>,
-    /// No more than this, in bytes.
-    most: u64,
 }
 
 impl Writer {
-    pub(super) fn new(drive: Arc<Inner>, folder: String, path: String, spool: Spool, most: u64) -> Self {
-        Self { drive, folder, path, spool: Some(spool), most }
+    pub(super) fn new(drive: Arc<Inner>, folder: String, path: String, spool: Spool) -> Self {
+        Self { drive, folder, path, spool: Some(spool) }
     }
 
     async fn write(&mut self, bytes: &[u8]) -> FsResult<()> {
         let spool = self.spool.as_mut().ok_or(FsError::GeneralFailure)?;
-        if spool.length() + bytes.len() as u64 > self.most {
-            return Err(FsError::InsufficientStorage);
-        }
         spool.write(bytes).await.map_err(refused)
     }
 

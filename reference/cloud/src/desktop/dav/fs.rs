@@ -1,7 +1,6 @@
 //! The folders of a person as the file system that `dav-server` wants. One is made for each request.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,11 +17,15 @@ use tokio::sync::{Mutex, MutexGuard};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::file::{Reader, Writer};
+use super::xml::is_flat;
 use crate::desktop::failure::Failure;
 use crate::desktop::files::{Content, Entry, Folder, Node, Person, Tree, component, is_within, parent};
 use crate::desktop::graph::{Call, Client};
-use crate::desktop::spool::Spool;
+use crate::desktop::spool::{Spool, Spools};
 use crate::extract::next_chunk;
+
+/// The year 10000, in seconds since 1970: the dates of HTTP have four digits for a year, and who writes others panics.
+const END_OF_DATES: u64 = 253_402_300_800;
 
 /// A person's drive.
 #[derive(Clone)]
@@ -31,7 +34,7 @@ pub(super) struct Drive(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) client: Client,
     person: Person,
-    pub(super) spool: Arc<Path>,
+    pub(super) spools: Spools,
     /// Held by who makes a folder: clients make one several times at once, and folders may have the same name.
     making: Arc<Mutex<()>>,
     /// Read when they are needed.
@@ -56,8 +59,8 @@ pub(super) enum Place {
 }
 
 impl Drive {
-    pub(super) fn new(client: Client, person: Person, spool: Arc<Path>, making: Arc<Mutex<()>>) -> Self {
-        Self(Arc::new(Inner { client, person, spool, making, seen: Mutex::default() }))
+    pub(super) fn new(client: Client, person: Person, spools: Spools, making: Arc<Mutex<()>>) -> Self {
+        Self(Arc::new(Inner { client, person, spools, making, seen: Mutex::default() }))
     }
 }
 
@@ -68,7 +71,7 @@ impl Inner {
 
     async fn folders<'a>(&self, seen: &'a mut Seen) -> FsResult<&'a [(String, Folder)]> {
         if seen.folders.is_none() {
-            seen.folders = Some(named(Folder::all(&self.client).await.map_err(refused)?));
+            seen.folders = Some(named(Folder::all(&self.client).await.map_err(refused)?, &self.person.user));
         }
         Ok(seen.folders.as_deref().unwrap_or_default())
     }
@@ -119,9 +122,9 @@ impl Inner {
         }
         demand_directory(tree, parent(&path))?;
         checked(&path)?;
-        let spool = Spool::new(&self.spool).await.map_err(refused)?;
+        let spool = Spool::new(&self.spools, &self.person).await.map_err(refused)?;
         drop(seen);
-        let mut file = Writer::new(inner.clone(), folder, path, spool, self.person.quota);
+        let mut file = Writer::new(inner.clone(), folder, path, spool);
         if node.is_none() && !options.truncate {
             file.flush().await?; // a lock of what does not exist makes an empty file, and does not write to it
         }
@@ -210,7 +213,7 @@ impl Inner {
         if !answer.status().is_success() {
             return Err(FsError::NotFound);
         }
-        let mut spool = Spool::new(&self.spool).await.map_err(refused)?;
+        let mut spool = Spool::new(&self.spools, &self.person).await.map_err(refused)?;
         let mut body = answer.into_body();
         while let Some(piece) = next_chunk(&mut body, Duration::MAX).await {
             let piece = piece.map_err(|_| FsError::GeneralFailure)?;
@@ -324,7 +327,9 @@ impl DavFileSystem for Drive {
     fn get_props<'a>(&'a self, path: &'a DavPath, content: bool) -> FsFuture<'a, Vec<DavProp>> {
         async move {
             let entry = self.0.node(path).await?.and_then(|node| node.entry).unwrap_or_default();
-            Ok(entry.properties.iter().filter_map(|(key, xml)| prop(key, content.then_some(xml))).collect())
+            // Any member may have written them, and not by way of here.
+            let flat = entry.properties.iter().filter(|(_, xml)| is_flat(xml.as_bytes()));
+            Ok(flat.filter_map(|(key, xml)| prop(key, content.then_some(xml))).collect())
         }
         .boxed()
     }
@@ -332,7 +337,8 @@ impl DavFileSystem for Drive {
     fn get_prop<'a>(&'a self, path: &'a DavPath, prop: DavProp) -> FsFuture<'a, Vec<u8>> {
         async move {
             let entry = self.0.node(path).await?.and_then(|node| node.entry).unwrap_or_default();
-            let xml = entry.properties.get(&key(&prop)).ok_or(FsError::NotFound)?;
+            let xml = entry.properties.get(&key(&prop)).filter(|xml| is_flat(xml.as_bytes()));
+            let xml = xml.ok_or(FsError::NotFound)?;
             Ok(xml.clone().into_bytes())
         }
         .boxed()
@@ -377,7 +383,8 @@ impl DavMetaData for Meta {
     }
 
     fn modified(&self) -> FsResult<SystemTime> {
-        let time = self.modified.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
+        let seconds = self.modified.filter(|seconds| *seconds < END_OF_DATES);
+        let time = seconds.and_then(|seconds| UNIX_EPOCH.checked_add(Duration::from_secs(seconds)));
         time.ok_or(FsError::NotImplemented)
     }
 
@@ -418,11 +425,12 @@ fn place(path: &DavPath) -> FsResult<Place> {
 }
 
 /// Gives each folder a name that can be a segment, and that no other folder has. Of several with one name the first by
-/// identifier keeps it.
-fn named(folders: Vec<Folder>) -> Vec<(String, Folder)> {
+/// identifier keeps it, one that the person made before those of others: else whoever shares a folder could give it the
+/// name of a private one, and get what is written there.
+fn named(folders: Vec<Folder>, person: &str) -> Vec<(String, Folder)> {
     let mut named: Vec<(String, Folder)> = Vec::new();
     let mut folders = folders;
-    folders.sort_by(|a, b| a.id.cmp(&b.id));
+    folders.sort_by_cached_key(|folder| (folder.creator != person, folder.id.clone()));
     for folder in folders {
         let name: String = folder.name.replace('/', "_").nfc().collect();
         let is_taken = matches!(name.as_str(), "." | "..") || named.iter().any(|(known, _)| *known == name);
@@ -461,5 +469,29 @@ pub(super) fn refused(failure: Failure) -> FsError {
         StatusCode::NOT_FOUND | StatusCode::GONE => FsError::NotFound,
         status if status.is_client_error() => FsError::Forbidden,
         _ => FsError::GeneralFailure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn folders_of_others_take_no_names() {
+        let folder = |id: &str, creator: &str| {
+            Folder::read(&json!({ "folder": id, "name": "Photos", "creator": creator }), String::new())
+        };
+        let named = named(vec![folder("1", "bob"), folder("2", "ann"), folder("3", "ann")], "ann");
+        let names: Vec<_> = named.iter().map(|(name, folder)| (name.as_str(), folder.id.as_str())).collect();
+        assert_eq!(names, [("Photos", "2"), ("Photos (3)", "3"), ("Photos (1)", "1")]);
+    }
+
+    #[test]
+    fn times_that_http_cannot_write() {
+        let at = |modified| Meta { modified: Some(modified), ..Meta::FOLDER }.modified();
+        assert!(at(END_OF_DATES - 1).is_ok());
+        assert!(at(END_OF_DATES).is_err() && at(u64::MAX).is_err());
     }
 }

@@ -5,6 +5,7 @@
 
 mod file;
 mod fs;
+mod xml;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,27 +18,28 @@ use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dav_server::DavHandler;
 use dav_server::memls::MemLs;
-use futures_util::stream;
 use meshproof_proto::time::UnixTime;
 
 use self::fs::Drive;
 use super::Desktop;
 use super::failure::Failure;
 use super::files::Person;
-use super::graph::{Client, Visitor};
-use crate::extract::next_chunk;
+use super::graph::{Call, Client, Visitor};
+use crate::extract::{next_chunk, within};
 
 /// A token is not used any more when it lives less than this, in seconds.
 const MARGIN: u64 = 60;
 /// For how many names and passwords tokens are kept. They can be had again at any time.
 const KEPT: usize = 4_096;
+/// The longest XML, in bytes.
+const MAX_XML: usize = 65_536;
 /// Bytes are a stranger's: should a browser come here, it runs nothing of them as a page of this host.
 const FIELDS: [(HeaderName, &str); 4] = [
     (CACHE_CONTROL, "no-store"),
@@ -84,7 +86,7 @@ pub(super) fn router(desktop: Desktop) -> Router {
 
 async fn serve(State(dav): State<Dav>, request: Request) -> Response {
     let credentials = basic(request.headers());
-    let visitor = Visitor::of(request.headers(), request.extensions());
+    let visitor = Visitor::of(request.headers(), request.extensions()).of_drive();
     let mut response = match dav.sign_in(credentials, visitor).await {
         Ok((client, person)) => dav.handle(client, person, request).await,
         Err(Failure::Broken) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -121,9 +123,15 @@ impl Dav {
         };
         if let Some(token) = kept {
             let client = graph.client(&token, visitor.clone());
-            match Person::of(&client).await {
-                Err(Failure::SignedOut) => {} // the session was ended elsewhere: the password may be good still
-                found => return Ok((client, found?)),
+            // The session may have been ended elsewhere. Its tickets live on for minutes, and a password that was
+            // removed is to open nothing from that moment on.
+            match client.call_identity(Call::new(Method::GET, "/identity/app-passwords")).await {
+                Err(Failure::SignedOut) => {} // the password may be good still
+                Err(failure) => return Err(failure),
+                Ok(_) => {
+                    let person = Person::of(&client).await?;
+                    return Ok((client, person));
+                }
             }
         }
         let (text, seconds) = graph.sign_in(&name, &password, &visitor).await?;
@@ -141,9 +149,9 @@ impl Dav {
             let mut locks = self.shared.locks.lock().unwrap_or_else(PoisonError::into_inner);
             locks.entry(person.user.clone()).or_insert_with(MemLs::new).clone()
         };
-        let (spool, making) = (self.desktop.spool.clone(), self.shared.making.clone());
+        let (spools, making) = (self.desktop.spools.clone(), self.shared.making.clone());
         let principal = person.name.clone();
-        let drive = Drive::new(client, person, spool, making);
+        let drive = Drive::new(client, person, spools, making);
         let handler = DavHandler::builder()
             .strip_prefix("/dav")
             .locksystem(locks)
@@ -152,16 +160,27 @@ impl Dav {
             .filesystem(Box::new(drive))
             .build_handler();
         let idle = self.desktop.body_idle;
-        handler.handle(request.map(|body| within(body, idle))).await.map(Body::new)
+        if *request.method() == Method::PUT {
+            return handler.handle(request.map(|body| within(body, idle))).await.map(Body::new);
+        }
+        let (parts, body) = request.into_parts();
+        match read_xml(body, idle).await {
+            Ok(xml) => handler.handle(Request::from_parts(parts, Body::from(xml))).await.map(Body::new),
+            Err(status) => status.into_response(),
+        }
     }
 }
 
-/// A body that fails when it is silent for too long.
-fn within(body: Body, idle: Duration) -> Body {
-    Body::from_stream(stream::unfold(body, move |mut body| async move {
-        let piece = next_chunk(&mut body, idle).await?;
-        Some((piece, body))
-    }))
+/// A body that is no file: XML that can be parsed, or nothing.
+async fn read_xml(mut body: Body, idle: Duration) -> Result<Vec<u8>, StatusCode> {
+    let mut xml = Vec::new();
+    while let Some(piece) = next_chunk(&mut body, idle).await {
+        xml.extend_from_slice(&piece.map_err(|_| StatusCode::BAD_REQUEST)?);
+        if xml.len() > MAX_XML {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+    }
+    if xml::is_flat(&xml) { Ok(xml) } else { Err(StatusCode::BAD_REQUEST) }
 }
 
 /// Name and password.

@@ -1,4 +1,4 @@
-//! A person's own sessions and password.
+//! A person's own sessions, passkeys and passwords.
 
 use askama::Template;
 use axum::extract::{Path, Query};
@@ -7,6 +7,8 @@ use axum::response::Response;
 use meshproof_proto::codec::Id;
 use serde_json::{Value, json};
 
+use super::app_passwords::AppPasswords;
+use super::passkeys::Passkeys;
 use super::{Done, Refusal, Shell, go, html, moment};
 use crate::desktop::failure::Failure;
 use crate::desktop::files::Person;
@@ -19,6 +21,8 @@ struct Account {
     shell: Shell,
     name: String,
     sessions: Vec<Row>,
+    passkeys: Option<Passkeys>,
+    app_passwords: Option<AppPasswords>,
 }
 
 /// A session, as it is listed.
@@ -44,13 +48,20 @@ impl Row {
 }
 
 pub(crate) async fn get(session: Session, Query(done): Query<Done>) -> Result<Response, Refusal> {
+    page(&session, &done, String::new()).await
+}
+
+/// The page. `made` is an app password that is to be shown.
+pub(super) async fn page(session: &Session, done: &Done, made: String) -> Result<Response, Refusal> {
     let person = Person::of(&session.client).await?;
     let listed = session.client.call_identity(Call::new(Method::GET, "/identity/sessions")).await?;
     let items = listed.body["items"].as_array().into_iter().flatten();
     let mut sessions: Vec<Row> = items.map(Row::of).collect();
     sessions.sort_by_key(|row| !row.is_current);
-    let shell = Shell::of("Your account", &session, &person).after(&done);
-    html(&Account { shell, name: person.name, sessions })
+    let passkeys = Passkeys::of(session).await?;
+    let app_passwords = AppPasswords::of(session, made).await?;
+    let shell = Shell::of("Your account", session, &person).after(done);
+    html(&Account { shell, name: person.name, sessions, passkeys, app_passwords })
 }
 
 /// Ends a session: this one or another.

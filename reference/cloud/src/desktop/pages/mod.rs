@@ -1,6 +1,7 @@
 //! The pages, one file each, and what they have in common.
 
 pub(super) mod account;
+pub(super) mod app_passwords;
 pub(super) mod bytes;
 pub(super) mod change;
 pub(super) mod devices;
@@ -8,6 +9,7 @@ pub(super) mod file;
 pub(super) mod folder;
 pub(super) mod home;
 pub(super) mod news;
+pub(super) mod passkeys;
 pub(super) mod settings;
 pub(super) mod sharing;
 pub(super) mod sign_in;
@@ -105,6 +107,9 @@ impl Done {
             "role" => "The role was changed.",
             "member-removed" => "The person was removed from this folder.",
             "ended" => "The session has ended.",
+            "passkey" => "The passkey was added. You can sign in with it from now on.",
+            "passkey-removed" => "The passkey was removed. It signs in no more.",
+            "app-password-removed" => "The password was removed. The program that has it signs in no more.",
             "password" => "The password was changed, and all other sessions have ended.",
             "revoked" => "The device was revoked. It signs in no more, and gets no tickets.",
             _ => "",

@@ -86,16 +86,10 @@ async fn keep(
     tree.write(&path, &Content::file(file.length(), file.hash().to_string(), now)).await
 }
 
-/// The bytes of a field on disk; not more than a person may have.
+/// The bytes of a field on disk.
 async fn spool(desktop: &Desktop, open: &Open, mut field: Field<'_>) -> Result<Spooled, Failure> {
-    let mut spool = Spool::new(&desktop.spool).await?;
+    let mut spool = Spool::new(&desktop.spools, &open.person).await?;
     while let Some(piece) = next_piece(desktop, &mut field).await? {
-        if spool.length() + piece.len() as u64 > open.person.quota {
-            return Err(Failure::Refused {
-                status: axum::http::StatusCode::INSUFFICIENT_STORAGE,
-                error: "quota-exceeded".into(),
-            });
-        }
         spool.write(&piece).await?;
     }
     spool.finish().await

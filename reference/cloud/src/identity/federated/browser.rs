@@ -28,7 +28,7 @@ use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::state::{App, OsEntropy};
-use crate::store::federated::Ceremony;
+use crate::store::ceremonies::Ceremony;
 
 /// With this prefix no other host and no unencrypted page can set it.
 const NAME: &str = "__Host-meshproof-sign-in";

@@ -19,7 +19,7 @@ use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::state::{App, OsEntropy};
-use crate::store::federated::{CEREMONY_LIFETIME, Ceremony};
+use crate::store::ceremonies::{CEREMONY_LIFETIME, Ceremony};
 
 const KIND: &str = "device";
 /// Seconds between two questions, if the provider does not say (RFC 8628, section 3.2).

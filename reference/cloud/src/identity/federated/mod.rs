@@ -82,7 +82,7 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 fn way(provider: &Provider) -> Way<'_> {
-    Way { provider: &provider.name, class: CLASS }
+    Way { provider: &provider.name, class: CLASS, app_password: None }
 }
 
 /// What a provider did wrong, or somebody in its name. The client learns that it did not work, the log why.

@@ -26,6 +26,7 @@ use meshproof_proto::storage::{MediaHash, MediaHasher};
 use self::file_body::FileBody;
 use self::local::Local;
 use crate::Error;
+use crate::metrics;
 use crate::state::OsEntropy;
 
 /// How long an object may wait for its row. It mostly waits for milliseconds.
@@ -70,11 +71,14 @@ impl Blobs {
 
     /// Opens a part of an object. `None` if there is none of this name.
     pub(crate) async fn open(&self, object: &Object, range: Range<u64>) -> io::Result<Option<Reading>> {
-        match self {
-            Self::Local(local) => Ok(local.open_range(object, range).await?.map(Reading::Local)),
+        let started = Instant::now();
+        let source = match self {
+            Self::Local(local) => local.open_range(object, range).await?.map(Source::Local),
             #[cfg(feature = "s3")]
-            Self::S3(s3) => Ok(s3.open_range(object, range).await?.map(Reading::S3)),
-        }
+            Self::S3(s3) => s3.open_range(object, range).await?.map(Source::S3),
+        };
+        metrics::blob("open", started.elapsed());
+        Ok(source.map(|source| Reading { source, asked: None }))
     }
 
     /// Removes an object. One that is not there is removed already.
@@ -157,11 +161,14 @@ impl Incoming {
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
+        let started = Instant::now();
         match &mut self.sink {
-            Sink::Local(receiving) => receiving.write(bytes).await,
+            Sink::Local(receiving) => receiving.write(bytes).await?,
             #[cfg(feature = "s3")]
-            Sink::S3(receiving) => receiving.write(bytes).await,
+            Sink::S3(receiving) => receiving.write(bytes).await?,
         }
+        metrics::blob("write", started.elapsed());
+        Ok(())
     }
 
     /// How many have come.
@@ -176,11 +183,13 @@ impl Incoming {
 
     /// Makes the bytes safe from a crash, under the object's name (STO-006).
     pub(crate) async fn keep(self) -> io::Result<Kept> {
+        let started = Instant::now();
         match self.sink {
             Sink::Local(receiving) => receiving.keep().await?,
             #[cfg(feature = "s3")]
             Sink::S3(receiving) => receiving.keep().await?,
         }
+        metrics::blob("keep", started.elapsed());
         Ok(Kept { object: self.object, length: self.length, since: Instant::now() })
     }
 }
@@ -204,7 +213,13 @@ impl Kept {
 }
 
 /// A part of an object, as a body. One that is shorter than promised breaks the connection.
-pub(crate) enum Reading {
+pub(crate) struct Reading {
+    source: Source,
+    /// Since when the next piece is waited for.
+    asked: Option<Instant>,
+}
+
+enum Source {
     /// From a file.
     Local(FileBody),
     /// From a bucket.
@@ -220,26 +235,32 @@ impl Body for Reading {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match &mut *self {
-            Self::Local(body) => Pin::new(body).poll_frame(cx),
+        let asked = *self.asked.get_or_insert_with(Instant::now);
+        let polled = match &mut self.source {
+            Source::Local(body) => Pin::new(body).poll_frame(cx),
             #[cfg(feature = "s3")]
-            Self::S3(body) => body.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+            Source::S3(body) => body.poll_piece(cx).map(|piece| piece.map(|piece| piece.map(Frame::data))),
+        };
+        if polled.is_ready() {
+            self.asked = None;
+            metrics::blob("read", asked.elapsed());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Local(body) => body.is_end_stream(),
+        match &self.source {
+            Source::Local(body) => body.is_end_stream(),
             #[cfg(feature = "s3")]
-            Self::S3(body) => body.left() == 0,
+            Source::S3(body) => body.left() == 0,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Local(body) => body.size_hint(),
+        match &self.source {
+            Source::Local(body) => body.size_hint(),
             #[cfg(feature = "s3")]
-            Self::S3(body) => SizeHint::with_exact(body.left()),
+            Source::S3(body) => SizeHint::with_exact(body.left()),
         }
     }
 }

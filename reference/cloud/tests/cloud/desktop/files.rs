@@ -52,6 +52,55 @@ async fn files_go_up_and_come_down() {
 }
 
 #[tokio::test]
+async fn more_files_than_a_page_of_the_graph_has() {
+    let world = World::new().await;
+    let browser = Browser::of(&world, "ann").await;
+    let folder = browser.folder("Documents", "cloud").await;
+    let mut session = crate::common::Session {
+        world: &world,
+        id: String::new(),
+        name: "ann".into(),
+        tickets: Vec::new(),
+        token: String::new(),
+    };
+    session.sign_in().await;
+    let id = folder.trim_matches('/').rsplit('/').next().unwrap();
+    let entries = format!("/mesh/objects/{id}/feeds/files/entries");
+    for hundred in 0..11 {
+        let part = |n: u32| {
+            let (href, path) = (format!("{entries}/{n:032x}"), format!("directory-{n}"));
+            let body = json!({"path": path, "kind": "directory", "version": {}});
+            json!({"method": "PUT", "href": href, "body": body})
+        };
+        let parts: Vec<_> = (hundred * 100..(hundred + 1) * 100).map(part).collect();
+        let answer = session.post("/mesh/batch", json!({ "parts": parts })).await;
+        answer.is(200);
+        assert!(answer.body["items"].as_array().unwrap().iter().all(|item| item["status"] == 201));
+    }
+    assert_eq!(session.get(&entries).await.body["items"].as_array().unwrap().len(), 1_000);
+    let page = browser.get(&folder).await;
+    for n in 0..1_100 {
+        page.has(&format!(">directory-{n}<"));
+    }
+
+    // Others change something: the pages ask only for that, and show all.
+    let change = |n: u32, path: &str| {
+        let href = format!("{entries}/{n:032x}");
+        let body = json!({"path": path, "kind": "directory", "version": {}});
+        json!({"method": "PUT", "href": href, "if_match": "*", "body": body})
+    };
+    let gone = json!({"method": "DELETE", "href": format!("{entries}/{:032x}", 8), "if_match": "*"});
+    let parts = [change(7, "another-name"), gone];
+    session.post("/mesh/batch", json!({ "parts": parts })).await.is(200);
+    let page = browser.get(&folder).await;
+    page.has(">another-name<").lacks(">directory-7<").lacks(">directory-8<").has(">directory-9<");
+
+    // What was read for one is not shown to another.
+    let other = Browser::of(&world, "bob").await;
+    other.get(&folder).await.is(404);
+}
+
+#[tokio::test]
 async fn the_same_name_twice() {
     let world = World::new().await;
     let browser = Browser::of(&world, "ann").await;

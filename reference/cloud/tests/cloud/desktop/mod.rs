@@ -2,6 +2,7 @@
 
 mod files;
 mod mesh;
+mod passkeys;
 mod security;
 mod sessions;
 
