@@ -16,6 +16,7 @@ import ctypes.util
 import hashlib
 import hmac
 import os
+import queue
 import re
 import resource
 import signal
@@ -188,6 +189,16 @@ class Strelaysrv:
         self.listener = self.tls(0)
         self.send(self.listener, 2, b"")
         assert self.receive(self.listener)[0] == 4, "the relay did not take the device"
+        self.invitations = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        """Reads all the time, for the relay drops who does not answer its pings."""
+        while True:
+            try:
+                self.invitations.put(self.invitation(self.listener))
+            except (EOFError, OSError):
+                return
 
     def tls(self, which):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -223,7 +234,7 @@ class Strelaysrv:
     def circuit(self):
         asking = self.tls(1)
         self.send(asking, 5, struct.pack(">I", 32) + self.id)
-        keys = [self.invitation(asking), self.invitation(self.listener)]
+        keys = [self.invitation(asking), self.invitations.get(timeout=20)]
         sides = []
         for key in keys:
             s = connect(self.port)

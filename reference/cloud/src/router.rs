@@ -51,7 +51,6 @@ pub(crate) fn router(app: App) -> Router {
             "/mesh/devices/{device}/endpoints",
             get(endpoints::get).put(endpoints::put).delete(endpoints::delete),
         )
-        .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/invitations", get(received::list))
         .route(
             "/mesh/invitations/{invitation}",
@@ -91,6 +90,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/devices", post(claim::post))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
         .route("/mesh/objects/{folder}/ticket", post(folder_ticket::post));
 
