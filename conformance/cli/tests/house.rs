@@ -82,6 +82,7 @@ fn arrows_inside_proto() {
         ("ticket", &["handshake", "record", "sync", "identity", "storage", "channel"]),
         ("sync", &["ticket", "handshake", "record", "identity", "channel"]),
         ("handshake", &["record", "sync", "identity", "storage", "channel"]),
+        ("relay", &["ticket", "handshake", "record", "sync", "identity", "storage", "channel"]),
     ]
     .into();
     for file in files("reference/proto/src", "rs") {

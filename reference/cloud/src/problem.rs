@@ -59,8 +59,8 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,
-        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-099" | "STO-001" | "STO-017"
-        | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
+        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-099" | "GPH-125" | "STO-001"
+        | "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "GPH-101" => StatusCode::FAILED_DEPENDENCY,
         "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,

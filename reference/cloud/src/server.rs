@@ -12,8 +12,9 @@ use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
 use crate::bus::Bus;
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::limits::{Limits, PATIENCE, TokioTimer};
+use crate::relay::{RunningRelay, start_relay};
 use crate::state::App;
 use crate::stopping::Stopping;
 use crate::storage::sweep;
@@ -41,6 +42,8 @@ pub struct Running {
     pub audience: String,
     /// Where metrics and health are served.
     pub operations: Option<SocketAddr>,
+    /// The relay, if it runs here.
+    pub relay: Option<RunningRelay>,
     stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
@@ -59,6 +62,14 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     let addr = listener.local_addr().map_err(listening)?;
     if config.identity.origin.is_empty() {
         config.identity.origin = url_of(addr, &config);
+    }
+
+    let relay =
+        if config.services.contains(&Service::Relay) { Some(start_relay(&config).await?) } else { None };
+    if let Some(relay) = &relay
+        && config.relay.offers.is_empty()
+    {
+        config.relay.offers = vec![relay.address.clone()];
     }
 
     let opened = tokio::task::spawn_blocking(move || {
@@ -97,6 +108,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
         operations,
+        relay,
         stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
@@ -124,7 +136,13 @@ impl Running {
         self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
         self.bus.close(); // who waits is answered
-        self.stopped().await
+        let relay = self.relay.take().map(RunningRelay::shutdown);
+        let (stopped, ()) = tokio::join!(self.stopped(), async {
+            if let Some(relay) = relay {
+                relay.await;
+            }
+        });
+        stopped
     }
 
     /// Waits until the server stops by itself, which is an error of the system.

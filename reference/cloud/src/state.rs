@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::{Entropy, draw, draw_secret};
+use meshproof_proto::relay::RelayKey;
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) keys: Keys,
+    /// What makes passes; none if no relay is offered.
+    pub(crate) relay_keys: Vec<RelayKey>,
     pub(crate) issuer_name: String,
     pub(crate) audience: String,
     pub(crate) stopping: Stopping,
@@ -91,6 +94,11 @@ impl App {
             },
             passwords: Passwords::new(config.identity.passwords)?,
             federated: Federated::open(config)?,
+            relay_keys: if config.relay.offers.is_empty() {
+                Vec::new()
+            } else {
+                crate::relay::load_keys(config)?
+            },
             issuer_name: config.issuer(),
             audience: config.audience(),
             stopping: Stopping::default(),

@@ -5,6 +5,7 @@
 
 mod file;
 mod identity;
+mod relay;
 mod units;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::file::{ConfigError, Mistake};
 pub use self::identity::{Identity, Limit, OidcProvider, SignInLimits};
+pub use self::relay::Relay;
 pub use self::units::{ParseUnitError, bytes, duration};
 
 use crate::state::{Clock, SystemClock};
@@ -57,6 +59,8 @@ pub struct Config {
     pub account: Account,
     /// The storage service.
     pub storage: Storage,
+    /// The relay.
+    pub relay: Relay,
     /// What is for whoever operates the cloud.
     pub operations: Operations,
     /// The log.
@@ -88,11 +92,20 @@ pub enum Service {
     Storage,
     /// Web pages, and with the feature `webdav` a network drive. A client of the others, which have to run here, too.
     Desktop,
+    /// Forwards between devices, on a port of its own. Alone it needs neither database nor certificates.
+    Relay,
 }
 
 impl Service {
-    /// All of them.
+    /// All those that are reached by HTTPS.
     pub const ALL: [Self; 5] = [Self::Identity, Self::Account, Self::Graph, Self::Storage, Self::Desktop];
+
+    /// A service by its name in files: `graph`.
+    pub fn parse(name: &str) -> Option<Self> {
+        use serde::de::IntoDeserializer as _;
+        let name: serde::de::value::StrDeserializer<'_, serde::de::value::Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
 }
 
 /// Section `[database]`.
@@ -196,7 +209,8 @@ impl Config {
     /// The configuration of a cloud on this data directory, at a free port of 127.0.0.1.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen, data: data.into(), ..Self::default() }
+        let relay = Relay { listen, ..Relay::default() };
+        Self { listen, data: data.into(), relay, ..Self::default() }
     }
 
     /// What no single setting says: whether they make sense. The key names the setting.
@@ -229,6 +243,7 @@ impl Config {
         let bucket = self.storage.objects.is_empty() || self.storage.objects.starts_with("s3://");
         demand(bucket, "storage.objects", "s3://bucket/prefix is expected");
         self.identity.check(&mut demand);
+        self.relay.check(&mut demand);
         let lives = (1..=MAX_LIFETIME).contains(&self.account.ticket_lifetime);
         demand(lives, "account.ticket_lifetime", "tickets live 1 s to 600 s (TKT-002)");
         let fits = i64::try_from(self.storage.quota).is_ok();
@@ -240,6 +255,11 @@ impl Config {
             "a level (error, warn, info, debug, trace, off) is expected, or target=level with commas between";
         demand(filter.is_ok(), "log.filter", what);
         wrong
+    }
+
+    /// Whether this process is nothing but a relay.
+    pub fn is_only_a_relay(&self) -> bool {
+        !self.services.is_empty() && self.services.iter().all(|service| *service == Service::Relay)
     }
 
     /// The issuer's uri.
@@ -278,6 +298,7 @@ impl Default for Config {
             identity: Identity::default(),
             account: Account::default(),
             storage: Storage::default(),
+            relay: Relay::default(),
             operations: Operations::default(),
             log: Log::default(),
             issuer_key: None,

@@ -28,6 +28,7 @@ mod postgres_tests;
 pub(crate) mod queues;
 #[cfg(test)]
 mod races;
+pub(crate) mod rendezvous;
 pub(crate) mod sessions;
 mod sql;
 mod sqlite;
@@ -61,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_queues.sql"),
     include_str!("migrations/0009_passkeys.sql"),
     include_str!("migrations/0010_app_passwords.sql"),
+    include_str!("migrations/0012_rendezvous.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

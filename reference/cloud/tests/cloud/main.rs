@@ -17,6 +17,8 @@ mod operations;
 mod passkeys;
 mod people;
 mod queues;
+mod relay;
+mod rendezvous;
 mod requests;
 mod rollover;
 mod sign_in;
