@@ -10,6 +10,7 @@ use super::{devices, endpoints, paths};
 use crate::account::device::key_of;
 use crate::account::issue::pair_ticket;
 use crate::extract::NoBody;
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::Span;
@@ -42,6 +43,7 @@ pub(crate) async fn post(
         demand(device.state != DeviceState::Revoked, req::GPH_034)?;
     }
 
+    throttle::tickets(&app, x.user).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
     let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
     let path = format!("{}/pair", paths::device(y.id));

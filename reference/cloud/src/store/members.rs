@@ -72,7 +72,7 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, user], member)).await
     }
 
-    /// Gives the member whose tag is still `from` another role (GPH-013), unless the last owner would go (GPH-018).
+    /// Gives the member whose tag is still `from` another role (GPH-013). The creator stays an owner (GPH-130).
     pub(crate) async fn change_role(
         &self,
         folder: Id,
@@ -90,13 +90,13 @@ impl Store {
             demand(sql.execute(update, values)? == 1, req::GPH_013)?;
             let detail = json!({ "name": name_of(sql, user)?, "role": role.name() });
             log.record(folder, Verb::MemberRole, &paths::member(folder, user), &detail)?;
-            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+            Ok(demand(role == Role::Owner || !is_creator(sql, folder, user)?, req::GPH_130)?)
         })
         .await
     }
 
-    /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices, unless the last owner
-    /// would go (GPH-018).
+    /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices. The creator is not
+    /// removed (GPH-130, GPH-131).
     pub(crate) async fn remove_member(
         &self,
         folder: Id,
@@ -115,7 +115,8 @@ impl Store {
             log.record(folder, Verb::MemberLeft, &paths::member(folder, user), &detail)?;
             let detail = json!({ "name": folders::name_of(sql, folder)? });
             log.record(user, Verb::FolderGone, &paths::folder(folder), &detail)?;
-            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+            let rule = if by.who.user == user { req::GPH_131 } else { req::GPH_130 };
+            Ok(demand(!is_creator(sql, folder, user)?, rule)?)
         })
         .await
     }
@@ -138,10 +139,9 @@ pub(super) fn insert_member(
     Ok(added)
 }
 
-/// Asked after a change, inside its transaction: a refusal undoes the change.
-fn has_owner(sql: &Sql<'_>, folder: Id) -> Result<bool, StoreError> {
-    let count = "SELECT count(*) FROM members WHERE folder_id = $1 AND role = 'owner'";
-    Ok(sql.first(count, values![folder], |row| row.number(0))?.is_some_and(|owners| owners > 0))
+/// Whether what the folder holds is charged to the user.
+fn is_creator(sql: &Sql<'_>, folder: Id, user: Id) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM folders WHERE id = $1 AND creator = $2", values![folder, user])
 }
 
 /// Tells the folder of its new member, and the user's mesh of the folder.
