@@ -128,11 +128,15 @@ impl Store {
             if size > room {
                 return Ok(Content::P2pOnly);
             }
-            // Sizes up to a quota do not overflow.
-            let before = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM missing WHERE user_id = $1
+            // In two halves, for with a large quota a sum of sizes is no bigint.
+            let before = "SELECT CAST(coalesce(sum(size / 4294967296), 0) AS bigint),
+                CAST(coalesce(sum(size % 4294967296), 0) AS bigint) FROM missing WHERE user_id = $1
                 AND (size < $2 OR (size = $2 AND (hash < $3 OR (hash = $3 AND folder_id <= $4))))";
-            let sum = sql.first(before, values![creator, size, &hash, folder], |row| row.number(0))?;
-            Ok(if sum.is_some_and(|sum| sum <= room) { Content::Wanted } else { Content::P2pOnly })
+            let sum = sql.first(before, values![creator, size, &hash, folder], |row| {
+                Ok((u128::from(row.number(0)?) << 32) + u128::from(row.number(1)?))
+            })?;
+            let fits = sum.is_some_and(|sum| sum <= u128::from(room));
+            Ok(if fits { Content::Wanted } else { Content::P2pOnly })
         })
         .await
     }
