@@ -134,7 +134,7 @@ async fn people_are_who_their_providers_say() {
     assert!(other.1.starts_with("b-"), "{}", other.1);
     let listed = world.browser("").get(&world.url("/identity/providers")).await.json();
     let names: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
-    assert_eq!(names, ["password", "a", "b", "forger"]);
+    assert_eq!(names, ["password", "a", "b", "forger", "passkey"]);
     println!("interop: oidc-provider signs two people in at two providers, with code and PKCE");
 }
 
@@ -258,6 +258,30 @@ async fn pages_and_links() {
     }
     assert_eq!(world.who(&world.sign_in("ann", "b").await).await.1, "carl");
     println!("interop: pages get their tokens by cookie; identities are linked once");
+}
+
+#[tokio::test]
+#[ignore = "needs Node and oidc-provider: run.sh"]
+async fn the_desktop_signs_in() {
+    let world = World::new().await;
+    let mut browser = world.browser("ann");
+    let page = browser.get(&world.url("/desktop/sign-in?next=/desktop/news%3Fa%3Db")).await;
+    let links = page.text.split("href=\"").filter(|text| text.starts_with("/identity/federated/a/start?"));
+    let [link] = links.collect::<Vec<_>>()[..] else { panic!("not one link: {}", page.text) };
+    let (link, text) = link.split_once("\">").unwrap();
+    assert!(text.starts_with("Sign in with a</a>"), "{text}");
+    let begun = browser.get(&world.url(link)).await;
+    let callback = world.through_provider(&mut browser, &begun.location()).await;
+    let back = browser.get(&callback).await.location();
+    assert_eq!(back, "/desktop/sign-in/provider?next=/desktop/news%3Fa%3Db");
+    // Nobody else's browser gets the session, and this one gets it once.
+    let other = world.browser("bob").get(&world.url(&back)).await;
+    assert!(other.status == 403 && other.text.contains("did not work"), "{other:?}");
+    assert_eq!(browser.get(&world.url(&back)).await.location(), "/desktop/news?a=b");
+    let home = browser.get(&world.url("/desktop/")).await;
+    assert!(home.status == 200 && home.text.contains("ann"), "{home:?}");
+    let again = browser.get(&world.url(&back)).await;
+    assert!(again.status == 403 && again.text.contains("did not work"), "{again:?}");
 }
 
 #[tokio::test]

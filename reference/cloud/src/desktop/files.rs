@@ -138,6 +138,12 @@ impl Entry {
     pub(crate) fn is_directory(&self) -> bool {
         self.kind == "directory"
     }
+
+    /// About how many bytes it takes: its path twice, as a key too.
+    pub(crate) fn size_in_memory(&self) -> usize {
+        let properties: usize = self.properties.iter().map(|(name, text)| 64 + name.len() + text.len()).sum();
+        512 + 2 * self.path.len() + 64 * self.version.len() + properties
+    }
 }
 
 /// What is shown under a name in a directory.
