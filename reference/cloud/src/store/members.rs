@@ -166,3 +166,40 @@ fn name_of(sql: &Sql<'_>, user: Id) -> Result<String, StoreError> {
 fn member(row: &Row<'_>) -> Result<Member, StoreError> {
     Ok(Member { user: row.id(0)?, name: row.text(1)?, role: row.parsed(2, Role::parse)?, etag: row.text(3)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::new_id;
+    use crate::store::folders::{Folder, Storage};
+    use meshproof_proto::time::UnixTime;
+
+    #[tokio::test]
+    async fn creators_of_before_are_owners_again() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+        let (ann, bob) = (new_id(), new_id());
+        let folders = [new_id(), new_id(), new_id()];
+        for folder in folders {
+            let (name, etag) = ("x".to_owned(), "a".to_owned());
+            let row = Folder { id: folder, name, storage: Storage::Cloud, creator: ann, etag: etag.clone() };
+            store.add_folder(row, etag, 9, Who { user: ann, device: None, at: UnixTime(1) }).await.unwrap();
+        }
+        let [removed, demoted, kept] = folders;
+        let migration = include_str!("migrations/0013_creators.sql");
+        let before = move |sql: &Sql<'_>| {
+            sql.execute("UPDATE members SET user_id = $1 WHERE folder_id = $2", values![bob, removed])?;
+            sql.execute("UPDATE members SET role = 'reader' WHERE folder_id = $1", values![demoted])?;
+            for statement in migration.split(';').filter(|statement| statement.contains("members")) {
+                sql.execute(statement, &[])?;
+            }
+            Ok(())
+        };
+        store.write(before).await.unwrap();
+        for folder in folders {
+            assert_eq!(store.member(folder, ann).await.unwrap().unwrap().role, Role::Owner);
+        }
+        assert_eq!(store.member(removed, bob).await.unwrap().unwrap().role, Role::Owner);
+        assert_eq!(store.member(kept, ann).await.unwrap().unwrap().etag, "a");
+    }
+}

@@ -204,3 +204,34 @@ fn room(sql: &Sql<'_>, user: Id, quota: u64, now: UnixTime) -> Result<u64, Store
     let others = sql.first(others, values![user, now], |row| row.number(0))?.unwrap_or(0);
     Ok(quota.saturating_sub(used(sql, user)?).saturating_sub(others))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::new_id;
+    use crate::store::changes::Who;
+
+    #[tokio::test]
+    async fn more_is_missing_than_a_number_holds() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+        let (id, creator, now) = (new_id(), new_id(), UnixTime(1));
+        let folder = Folder { id, name: "x".into(), storage: Storage::Cloud, creator, etag: String::new() };
+        let who = Who { user: creator, device: None, at: now };
+        store.add_user(creator, "ann".into(), String::new()).await.unwrap();
+        store.add_folder(folder.clone(), String::new(), 1, who).await.unwrap();
+        let insert = "INSERT INTO missing (folder_id, hash, user_id, size) VALUES ($1, $2, $3, $4)";
+        let fill = move |sql: &Sql<'_>| {
+            for hash in ["a", "b", "c"] {
+                sql.execute(insert, values![id, hash, creator, 1_u64 << 62])?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        let quota = i64::MAX as u64;
+        let content = async |hash: &str| store.content(&folder, hash.into(), quota, now).await.unwrap();
+        assert_eq!(content("a").await, Content::Wanted);
+        assert_eq!(content("b").await, Content::P2pOnly);
+        assert_eq!(content("c").await, Content::P2pOnly);
+    }
+}
