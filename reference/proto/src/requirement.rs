@@ -367,6 +367,7 @@ requirements! {
     HSK_053 = "HSK-053", "rdv-token", Peer;
     HSK_054 = "HSK-054", "ticket", Peer;
     HSK_056 = "HSK-056", "ticket-ended", Peer;
+    HSK_057 = "HSK-057", "ticket-narrowed", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;
