@@ -277,18 +277,18 @@ mod tests {
         });
         let take = |text: &str| slots.slots.take(text.parse().unwrap());
         let first = take("2001:db8::1").unwrap();
-        let _second = take("2001:db8:0:0:ffff::2").unwrap();
+        let second = take("2001:db8:0:0:ffff::2").unwrap();
         assert!(take("2001:db8::3").is_err(), "a quarter of 8 for the first 64 bits");
-        let _other = take("2001:db8:0:1::3").unwrap();
+        let other = take("2001:db8:0:1::3").unwrap();
         drop(first);
-        let _again = take("2001:db8::3").unwrap();
-        let _v4 = [take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap()];
+        let again = take("2001:db8::3").unwrap();
+        let v4 = [take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap()];
         assert!(take("192.0.2.1").is_err());
-        let _many = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|proxy| take(proxy).unwrap());
+        let many = ["10.0.0.1", "10.0.0.1", "10.0.0.1"].map(|proxy| take(proxy).unwrap());
         assert!(take("127.0.0.1").is_err(), "8 are taken");
-        drop(_many);
+        drop(many);
         assert!(["127.0.0.1", "127.0.0.1", "127.0.0.1"].map(take).iter().all(Result::is_ok));
-        drop((_second, _other, _again, _v4));
+        drop((second, other, again, v4));
         assert_eq!(slots.slots.taken.lock().unwrap().by_source.len(), 0, "nothing is kept of who has gone");
     }
 

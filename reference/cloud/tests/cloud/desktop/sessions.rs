@@ -161,6 +161,6 @@ async fn a_session_that_ended_elsewhere_opens_no_page() {
         }
     }
     assert!(browser.get("/desktop/").await.location().starts_with("/desktop/sign-in"));
-    let sent = browser.send("/desktop/folders", &[("name", "a")]).await.location();
+    let sent = browser.form("/desktop/folders", &[("name", "a")]).await.location();
     assert!(sent.starts_with("/desktop/sign-in"), "{sent}");
 }
