@@ -3,11 +3,10 @@
 use criterion::{Criterion, criterion_group, criterion_main};
 use meshproof_benches::{Counter, NOW, World, pkcs8, providers};
 use meshproof_proto::handshake::frame::Frame;
-use meshproof_proto::handshake::{AwaitM1, AwaitM2, AwaitM3, start};
+use meshproof_proto::handshake::{Answer, AwaitM1, AwaitM2, AwaitM3, Heard, Suite, Suites, start};
 
 fn handshake(c: &mut Criterion) {
     for provider in providers() {
-        let world = World::new(provider);
         let mut group = c.benchmark_group(format!("handshake/{}", provider.name()));
         let key =
             provider.private_key(&pkcs8(include_str!("../vectors/keys/device-x.pem"))).expect("a test key");
@@ -17,7 +16,11 @@ fn handshake(c: &mut Criterion) {
             let decrypt = || key.decrypt(b"label", &ciphertext, &mut Counter(5)).expect("a good ciphertext");
             b.iter(|| (decrypt(), decrypt()));
         });
-        group.bench_function("mutual, suite 0x0101", |b| b.iter(|| run(&world)));
+        for suite in Suite::ALL {
+            let world = World::with_suites(provider, &Suites::only(&[suite]));
+            let name = format!("mutual, suite {:#06x}", suite.number());
+            group.bench_function(name, |b| b.iter(|| run(&world)));
+        }
         group.finish();
     }
 }
@@ -28,8 +31,10 @@ fn run(world: &World) {
     let entropy = &mut Counter(6);
     let (await_m2, m1) = start(world.initiator.clone(), &world.target, NOW, entropy).expect("M1");
     let responder = AwaitM1::new(world.responder.clone(), world.verifier.clone());
-    let (await_m3, m2) = responder.handle(&frame(m1, AwaitM1::AWAITS), NOW, entropy).expect("M2");
-    let (mine, m3) = await_m2.handle(&frame(m2, AwaitM2::AWAITS)).expect("M3");
+    let answer = responder.handle(&frame(m1, AwaitM1::AWAITS), NOW, entropy).expect("M2");
+    let Answer::M2(await_m3, m2) = answer else { unreachable!("nobody asks for a cookie") };
+    let heard = await_m2.handle(&frame(m2, AwaitM2::AWAITS)).expect("M3");
+    let Heard::Established(mine, m3) = heard else { unreachable!("nobody asks for a cookie") };
     let theirs = await_m3.handle(&frame(m3, AwaitM3::AWAITS)).expect("established");
     assert_eq!(mine.transcript, theirs.established.transcript);
 }

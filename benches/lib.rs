@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{AWS_LC, Entropy, Provider, RUSTCRYPTO};
-use meshproof_proto::handshake::{Device, Target};
+use meshproof_proto::handshake::{Device, Suites, Target};
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Subject, Ticket, Verifier, device_audience,
 };
@@ -54,9 +54,12 @@ pub struct World {
 }
 
 impl World {
-    /// All with one provider and 2,048-bit keys.
-    pub fn new(provider: &'static dyn Provider) -> Self {
-        let device = |id, pem| Device::load(provider, id, &pkcs8(pem), &mut Counter(1)).expect("a test key");
+    /// All with one provider, 2,048-bit keys and these suites.
+    pub fn with_suites(provider: &'static dyn Provider, suites: &Suites) -> Self {
+        let device = |id, pem| {
+            let device = Device::load(provider, id, &pkcs8(pem), &mut Counter(1)).expect("a test key");
+            device.with_suites(suites.clone())
+        };
         let initiator = device(X, include_str!("../vectors/keys/device-x.pem"));
         let responder = device(Y, include_str!("../vectors/keys/device-y.pem"));
         let issuer_key = provider.private_key(&pkcs8(include_str!("../vectors/keys/issuer-a.pem")));

@@ -2,12 +2,13 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use meshproof_benches::{NOW, World, pkcs8, providers};
+use meshproof_proto::handshake::Suites;
 use meshproof_proto::ticket::Presenter;
 use std::hint::black_box;
 
 fn ticket(c: &mut Criterion) {
     for provider in providers() {
-        let world = World::new(provider);
+        let world = World::with_suites(provider, &Suites::default());
         let key =
             provider.private_key(&pkcs8(include_str!("../vectors/keys/issuer-a.pem"))).expect("a test key");
         let public = provider.public_key(key.spki()).expect("a test key");

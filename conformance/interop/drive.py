@@ -57,6 +57,7 @@ def main(meshd):
                     assert ask("PROPFIND", "/dav/Documents", deep, **basic(PASSWORD)) == 400, "deep XML"
                 litmus(url, ca, scratch)
                 rclone(url, ca, scratch)
+                many(url, trust, basic(PASSWORD))
             finally:
                 cloud.terminate()
 
@@ -130,6 +131,39 @@ def rclone(url, ca, scratch):
     run("purge", "drive:Backup/tree")
     assert run("lsf", "drive:Backup/") == b""
     print(f"drive: rclone: {compared} files are the same after the way up and down")
+
+
+def many(url, trust, basic):
+    """A directory of more entries than a page of the graph has is listed whole, also after others changed some."""
+
+    def ask(method, path, body=None, **fields):
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(url + path, data, fields, method=method), context=trust) as answer:
+            return answer.headers, answer.read()
+
+    def listed():
+        found = ask("PROPFIND", "/dav/Many/", depth="1", **basic)[1].decode()
+        return set(re.findall(r"/dav/Many/(d\d+)/<", found))
+
+    token = json.loads(ask("POST", "/identity/token", {"name": NAME, "password": PASSWORD})[1])["token"]
+    tickets = json.loads(ask("POST", "/tickets", authorization=f"Bearer {token}")[1])["tickets"]
+    made, _ = ask("POST", "/mesh/objects", {"name": "Many"}, authorization="MeshTicket " + ",".join(tickets))
+    rights = {"authorization": "MeshTicket " + ",".join([*tickets, made["mesh-ticket"]])}
+
+    def write(*parts):
+        answer = json.loads(ask("POST", "/mesh/batch", {"parts": parts}, **rights)[1])
+        assert all(item["status"] < 300 for item in answer["items"]), answer
+
+    def entry(n, method="PUT", **more):
+        part = {"method": method, "href": f"{made['location']}/feeds/files/entries/{n:032x}", **more}
+        return part if method == "DELETE" else {**part, "body": {"path": f"d{n}", "kind": "directory", "version": {}}}
+
+    for start in range(0, 1_300, 100):
+        write(*map(entry, range(start, start + 100)))
+    assert listed() == {f"d{n}" for n in range(1_300)}
+    write(entry(7, "DELETE", if_match="*"), entry(1_300))
+    assert listed() == {f"d{n}" for n in range(1_301)} - {"d7"}
+    print("drive: a directory of 1,300 entries is listed whole")
 
 
 def same(comparison):

@@ -330,7 +330,11 @@ async def writes_and_a_kill(balancer, victim, ca):
     if victim.lives or unknown == 0 or acknowledged < WRITES // 2:
         sys.exit("scale: this was no test: the kill came too early or too late")
     await client.renew()
-    listed = (await client.json("GET", f"{folder}/feeds/files/entries"))["items"]
+    listed, link = [], f"{folder}/feeds/files/entries"
+    while link:
+        page = await client.json("GET", link)
+        listed += page["items"]
+        link = page["links"].get("next")
     there = {item["entry"]: item["path"] for item in listed}
     lost = [key for key, path in entries.items() if there.get(key) != path]
     for name, content in media.items():
@@ -361,6 +365,7 @@ async def main(meshd, meshproof, tests):
 
         settings = f'connections = 2000\n[database]\nurl = "{database}/cloud"\n[bus]\nurl = "{bus}"\n'
         settings += f'[storage]\nquota = "{QUOTA} B"\nobjects = "s3://cloud/media"\n'
+        settings += '[identity]\norigin = "https://localhost:8443"\n'  # one for both: passkeys are bound to it
         first = Server(programs, meshd, "meshd-1", settings, env)
         second = Server(programs, meshd, "meshd-2", settings, env, keys_of=first)
         ca = str(first.data / "ca.pem")

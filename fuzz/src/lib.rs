@@ -4,6 +4,7 @@
 //! `cargo test`.
 
 mod handshake;
+mod relay;
 mod world;
 
 use std::sync::LazyLock;
@@ -16,6 +17,7 @@ use meshproof_proto::sync::Decoder;
 use meshproof_proto::ticket::parse;
 
 pub use handshake::{Step, Trace, handshake, handshake_puppet};
+pub use relay::relay;
 
 /// A ticket that the reference parses has only bytes of the grammar, and no signature of ours that we did not make.
 pub fn ticket(data: &[u8]) {

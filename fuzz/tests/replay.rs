@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use meshproof_fuzz::{Trace, handshake, handshake_puppet, record, sync, ticket};
+use meshproof_fuzz::{Trace, handshake, handshake_puppet, record, relay, sync, ticket};
 use meshproof_kit::vectors;
 
 type Target = fn(&[u8]);
@@ -11,11 +11,12 @@ type Target = fn(&[u8]);
 #[test]
 fn corpora() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let targets: [(&str, Target); 5] = [
+    let targets: [(&str, Target); 6] = [
         ("ticket", ticket),
         ("handshake", handshake),
         ("handshake_puppet", |data| handshake_puppet(&trace(data))),
         ("record", record),
+        ("relay", relay),
         ("sync", sync),
     ];
     for (name, target) in targets {
@@ -55,19 +56,40 @@ fn messages_of_the_vectors() {
     assert!(count > 300, "only {count} messages");
 }
 
+/// The bytes of connections, and random lives of a relay.
+#[test]
+fn relays() {
+    let mut count = 0;
+    for test in vectors::all().iter().filter(|test| test.kind == "RelayJoin") {
+        for connection in test.inputs["connections"].as_array().into_iter().flatten() {
+            let bytes = connection.as_str().and_then(unhex).unwrap();
+            relay(&[&[0], &bytes[..]].concat());
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count} connections");
+    for seed in 0_u64..500 {
+        relay(&[&[1], &noise(seed, 400)[..]].concat());
+    }
+}
+
 #[test]
 fn random_traces() {
     // Replayable: the trace of a number is always the same.
     for seed in 0_u64..150 {
-        let mut state = seed;
-        let mut data = [0; 64];
-        for byte in &mut data {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = state.to_be_bytes()[0];
-        }
         println!("seed {seed}");
-        handshake_puppet(&trace(&data));
+        handshake_puppet(&trace(&noise(seed, 64)));
     }
+}
+
+/// Bytes that are the same for the same seed.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let next = |state: &mut u64| {
+        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Some(state.to_be_bytes()[0])
+    };
+    let mut state = seed;
+    std::iter::from_fn(|| next(&mut state)).take(length).collect()
 }
 
 fn trace(data: &[u8]) -> Trace {

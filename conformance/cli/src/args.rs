@@ -54,7 +54,7 @@ pub(crate) struct SelfTest {
 }
 
 #[derive(Debug, ClapArgs)]
-#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "shim"])]
+#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim"])]
 pub(crate) struct Run {
     /// The root URL of a cloud
     #[arg(long, value_name = "URL")]
@@ -71,6 +71,18 @@ pub(crate) struct Run {
     /// The directory that the responder syncs, if it is on this machine
     #[arg(long, value_name = "DIR", requires = "peer")]
     pub(crate) folder: Option<PathBuf>,
+    /// The address of a relay
+    #[arg(long, value_name = "IP:PORT", requires = "relay_key")]
+    pub(crate) relay: Option<SocketAddr>,
+    /// The relay key: a file of 64 hexadecimal digits
+    #[arg(long, value_name = "FILE", requires = "relay")]
+    pub(crate) relay_key: Option<PathBuf>,
+    /// The address to which the relay's passes are bound [default: that of --relay]
+    #[arg(long, value_name = "HOST:PORT", requires = "relay")]
+    pub(crate) relay_address: Option<String>,
+    /// How many bytes an account may send in a day, if it is few enough to be sent
+    #[arg(long, value_name = "BYTES", requires = "relay")]
+    pub(crate) relay_quota: Option<u64>,
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,

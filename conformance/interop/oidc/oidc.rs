@@ -6,6 +6,7 @@ mod browser;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use meshproof_cloud::{Config, OidcProvider, PasswordCost, Running, start};
 use serde_json::{Value, json};
@@ -133,7 +134,7 @@ async fn people_are_who_their_providers_say() {
     assert!(other.1.starts_with("b-"), "{}", other.1);
     let listed = world.browser("").get(&world.url("/identity/providers")).await.json();
     let names: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
-    assert_eq!(names, ["password", "a", "b", "forger"]);
+    assert_eq!(names, ["password", "a", "b", "forger", "passkey"]);
     println!("interop: oidc-provider signs two people in at two providers, with code and PKCE");
 }
 
@@ -261,6 +262,30 @@ async fn pages_and_links() {
 
 #[tokio::test]
 #[ignore = "needs Node and oidc-provider: run.sh"]
+async fn the_desktop_signs_in() {
+    let world = World::new().await;
+    let mut browser = world.browser("ann");
+    let page = browser.get(&world.url("/desktop/sign-in?next=/desktop/news%3Fa%3Db")).await;
+    let links = page.text.split("href=\"").filter(|text| text.starts_with("/identity/federated/a/start?"));
+    let [link] = links.collect::<Vec<_>>()[..] else { panic!("not one link: {}", page.text) };
+    let (link, text) = link.split_once("\">").unwrap();
+    assert!(text.starts_with("Sign in with a</a>"), "{text}");
+    let begun = browser.get(&world.url(link)).await;
+    let callback = world.through_provider(&mut browser, &begun.location()).await;
+    let back = browser.get(&callback).await.location();
+    assert_eq!(back, "/desktop/sign-in/provider?next=/desktop/news%3Fa%3Db");
+    // Nobody else's browser gets the session, and this one gets it once.
+    let other = world.browser("bob").get(&world.url(&back)).await;
+    assert!(other.status == 403 && other.text.contains("did not work"), "{other:?}");
+    assert_eq!(browser.get(&world.url(&back)).await.location(), "/desktop/news?a=b");
+    let home = browser.get(&world.url("/desktop/")).await;
+    assert!(home.status == 200 && home.text.contains("ann"), "{home:?}");
+    let again = browser.get(&world.url(&back)).await;
+    assert!(again.status == 403 && again.text.contains("did not work"), "{again:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs Node and oidc-provider: run.sh"]
 async fn programs_without_a_browser() {
     // IDN-047, RFC 8628
     let world = World::new().await;
@@ -290,6 +315,10 @@ async fn programs_without_a_browser() {
     }
     assert_eq!(page.status, 200, "{}", page.text);
 
+    // Too early by the interval: the provider is not asked. A program waits and asks again.
+    let early = program.post(&ask, None, Some(&question)).await;
+    assert_eq!((early.status, early.json()["slow_down"].as_bool()), (202, Some(true)), "{}", early.text); // IDN-069
+    tokio::time::sleep(Duration::from_secs(begun["interval"].as_u64().unwrap())).await;
     let token = program.post(&ask, None, Some(&question)).await;
     assert_eq!(token.status, 200, "{}", token.text);
     assert!(world.who(&token.json()).await.1.starts_with("ann-"));

@@ -31,6 +31,8 @@ pub enum Role {
     Cloud,
     /// A device that accepts connections.
     Peer,
+    /// What forwards between devices.
+    Relay,
     /// Any implementation, through a shim that runs vectors.
     Vectors,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Role {
         f.pad(match self {
             Role::Cloud => "cloud",
             Role::Peer => "peer",
+            Role::Relay => "relay",
             Role::Vectors => "vectors",
         })
     }

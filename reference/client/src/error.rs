@@ -25,6 +25,9 @@ pub enum Error {
         /// What the responder said, if it authenticated.
         refused: Option<Refusal>,
     },
+    /// A relay does not join this device with the peer.
+    #[error("{0}")]
+    Relay(meshproof_proto::relay::Refusal),
     /// The peer did something that no requirement names yet.
     #[error("the peer broke the protocol: {0}")]
     Peer(&'static str),

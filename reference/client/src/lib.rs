@@ -5,7 +5,7 @@
 //!  cli --> agent --> cloud        the graph, over HTTPS
 //!            |  \--> home         what this device keeps between runs
 //!            v
-//!         responder --> transport a channel over TCP
+//!         responder --> transport a channel over TCP, direct or through a relay
 //!            |
 //!            v
 //!          sync                   folders, their index, sessions; knows neither cloud nor TCP
@@ -16,10 +16,12 @@
 
 mod admission;
 pub mod agent;
+pub mod backoff;
 pub mod cli;
 pub mod cloud;
 pub mod error;
 pub mod home;
+pub mod relay;
 pub mod responder;
 mod suites;
 pub mod sync;

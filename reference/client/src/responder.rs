@@ -114,16 +114,23 @@ impl Responder {
                 continue;
             };
             let responder = self.clone();
-            sessions.spawn(async move { responder.answer(stream, from, place).await });
+            let start = self.start(source(from.ip()).to_string().into_bytes());
+            sessions.spawn(async move { responder.answer(stream, from, place, start).await });
+        }
+    }
+
+    /// Answers a device that is at the other end of a relay, where the graph gave out `rdv_token` for `circuit`.
+    pub async fn answer_relayed(&self, stream: TcpStream, circuit: Id, rdv_token: [u8; 16]) {
+        let Ok(relay) = stream.peer_addr() else { return };
+        // All that come through a relay share its places, but each circuit is a source of its own.
+        if let Some(place) = self.admission.half_open(relay.ip()) {
+            let start = self.start(circuit.0.to_vec()).relayed(rdv_token);
+            self.answer(stream, relay, place, start).await;
         }
     }
 
     /// One connection from accept to close.
-    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>) {
-        let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let start = AwaitM1::new(self.device.clone(), verifier)
-            .behind(self.guard.clone(), source(from.ip()).to_string().into_bytes())
-            .remembering(self.suites.clone());
+    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>, start: AwaitM1) {
         let connection = transport::accept(stream, start).await;
         drop(half_open);
         if let Ok(connection) = &connection {
@@ -138,6 +145,14 @@ impl Responder {
             tracing::warn!(%from, peer, requirement = error.requirement_id(), "session failed: {error}");
         }
         (self.on_session)(peer, &result);
+    }
+
+    /// The begin of a handshake on a connection from `source`.
+    fn start(&self, source: Vec<u8>) -> AwaitM1 {
+        let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        AwaitM1::new(self.device.clone(), verifier)
+            .behind(self.guard.clone(), source)
+            .remembering(self.suites.clone())
     }
 
     /// A session with a device that has authenticated, if there is a place for it.

@@ -20,6 +20,7 @@ use meshproof_proto::time::UnixTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::{now, os_entropy};
@@ -34,6 +35,8 @@ const HIGH_WATER: usize = 1024 * 1024;
 const BUDGET: usize = 4 * 1024 * 1024;
 /// How long a TCP connection may take to be opened.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How much later each further address of a device is tried.
+const STAGGER: Duration = Duration::from_millis(250);
 /// How long an initiator may take to say anything. It speaks first, so an honest one says it at once.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long the peer may take to answer our close_notify.
@@ -118,13 +121,58 @@ pub async fn dial(
     target: &Target,
     vouched: Vouched,
 ) -> Result<Connection> {
-    let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
-    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
-        .await
-        .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)?;
+    initiate(connect(address).await?, device, target, vouched).await
+}
+
+/// Opens a channel to the device `target` at the other end of a stream.
+pub async fn initiate(
+    stream: TcpStream,
+    device: Arc<Device>,
+    target: &Target,
+    vouched: Vouched,
+) -> Result<Connection> {
     let channel = Channel::initiate(device, target, vouched, now(), Box::new(os_entropy))?;
     establish(stream, channel, true).await
+}
+
+async fn connect(address: &str) -> Result<TcpStream> {
+    let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
+    tokio::time::timeout(CONNECT, TcpStream::connect(address))
+        .await
+        .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
+        .map_err(failed)
+}
+
+/// Connects to several addresses of one device, each a little later than the one before; who answers first comes first.
+pub struct Race(JoinSet<(String, Result<TcpStream>)>);
+
+impl Race {
+    /// Begins. Dropping it ends all attempts.
+    pub fn new(addresses: &[String]) -> Self {
+        let attempt = |(place, address): (u32, &String)| {
+            let address = address.clone();
+            async move {
+                tokio::time::sleep(STAGGER * place).await;
+                let connected = connect(&address).await;
+                (address, connected)
+            }
+        };
+        Self((0..).zip(addresses).map(attempt).collect())
+    }
+
+    /// The next that connected or failed. `None`: there are no more.
+    pub async fn next(&mut self) -> Option<(String, Result<TcpStream>)> {
+        loop {
+            if let Ok(ended) = self.0.join_next().await? {
+                return Some(ended);
+            }
+        }
+    }
+
+    /// Whether all have connected or failed.
+    pub fn is_over(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// Does the responder's part of the handshake on an accepted connection.

@@ -16,7 +16,7 @@ use crate::state::{DATABASE, make_directory, open_store, write_private};
 use crate::store::Store;
 
 /// Keys and certificates. `ca.pem` is public, but goes with `ca.key`.
-const KEYS: [&str; 3] = [MASTER_KEY, "ca.key", "ca.pem"];
+const KEYS: [&str; 4] = [MASTER_KEY, "ca.key", "ca.pem", "relay.key"];
 const BLOBS: &str = "blobs";
 
 /// How often to begin again when blobs went between the copy of the database and theirs. Those that were copied stay, so

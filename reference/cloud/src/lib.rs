@@ -21,6 +21,7 @@ mod limits;
 mod metrics;
 mod observe;
 mod problem;
+mod relay;
 mod router;
 mod secrets;
 mod seen;
@@ -38,8 +39,9 @@ pub use account::keys::{
 pub use backup::{BackupReport, backup, restore};
 pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
-    Operations, ParseUnitError, PasswordCost, Service, SignInLimits, Storage, bytes, duration,
+    Operations, ParseUnitError, PasswordCost, Relay, Service, SignInLimits, Storage, bytes, duration,
 };
+pub use relay::{RunningRelay, start_relay};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 

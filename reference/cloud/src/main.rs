@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use meshproof_cloud::{
     Config, ConfigError, DEFAULT_FILE, Error, IssuerKeyInfo, KeyStep, Log, LogFormat, ParseUnitError,
-    add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start,
+    Service, add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start, start_relay,
 };
 use meshproof_proto::time::UnixTime;
 use tracing_subscriber::Layer as _;
@@ -34,6 +34,12 @@ struct Arguments {
     /// A host name or address for the certificate. The first also names issuer and audience.
     #[arg(long = "name", value_name = "NAME", global = true)]
     names: Vec<String>,
+    /// Which services run here: identity, account, graph, storage, desktop, relay. [default: all but the relay]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = service)]
+    services: Vec<Service>,
+    /// Where the relay listens. [default: 127.0.0.1:8444]
+    #[arg(long, value_name = "ADDRESS")]
+    relay_listen: Option<SocketAddr>,
     /// Bytes that may be charged to a user, such as 5GiB; without a unit they are bytes.
     #[arg(long, value_parser = size)]
     quota: Option<u64>,
@@ -163,15 +169,24 @@ fn size(text: &str) -> Result<u64, ParseUnitError> {
     text.parse().or_else(|_| bytes::parse(text))
 }
 
+/// A service by its name.
+fn service(name: &str) -> Result<Service, String> {
+    Service::parse(name).ok_or_else(|| format!("there is no service {name:?}"))
+}
+
 /// The configuration file, and what the command line says in its place.
 fn configure(arguments: Arguments) -> Result<Config, ConfigError> {
-    let Arguments { config, listen, data, names, quota, log, command: _ } = arguments;
+    let Arguments { config, listen, data, names, services, relay_listen, quota, log, command: _ } = arguments;
     let mut config = config.map_or_else(|| Ok(Config::default()), |path| Config::read(&path))?;
     config.listen = listen.unwrap_or(config.listen);
     config.data = data.unwrap_or(config.data);
     if !names.is_empty() {
         config.names = names;
     }
+    if !services.is_empty() {
+        config.services = services;
+    }
+    config.relay.listen = relay_listen.unwrap_or(config.relay.listen);
     config.bus.token = std::env::var("MESH_BUS_TOKEN").ok();
     config.database.password = std::env::var("MESH_DATABASE_PASSWORD").ok();
     config.storage.quota = quota.unwrap_or(config.storage.quota);
@@ -206,6 +221,15 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    if config.is_only_a_relay() {
+        let running = start_relay(&config).await?;
+        println!("{}", running.address);
+        tracing::info!(listening = %running.addr, address = running.address, "relaying");
+        stop_signal().await?;
+        tracing::info!("draining");
+        running.shutdown().await;
+        return Ok(());
+    }
     let ca = config.data.join("ca.pem");
     let mut running = start(config).await?;
     println!("{}", running.url);

@@ -20,6 +20,9 @@ static REFUSALS: Counters = Counters::new();
 static TICKETS_ISSUED: AtomicU64 = AtomicU64::new(0);
 static TICKETS_VERIFIED: AtomicU64 = AtomicU64::new(0);
 static STORE_SECONDS: Histograms = Histograms::new();
+static OPEN_CIRCUITS: AtomicI64 = AtomicI64::new(0);
+static CIRCUITS: AtomicU64 = AtomicU64::new(0);
+static RELAYED_BYTES: AtomicU64 = AtomicU64::new(0);
 static BLOB_SECONDS: Histograms = Histograms::new();
 
 /// Counts something as there until this is dropped.
@@ -46,6 +49,17 @@ impl Drop for Present {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A circuit of the relay.
+pub(crate) fn open_circuit() -> Present {
+    CIRCUITS.fetch_add(1, Ordering::Relaxed);
+    Present::new(&OPEN_CIRCUITS)
+}
+
+/// So many bytes went through the relay.
+pub(crate) fn relayed(bytes: u64) {
+    RELAYED_BYTES.fetch_add(bytes, Ordering::Relaxed);
 }
 
 /// A request was answered. `route` is the template of its path.
@@ -112,6 +126,14 @@ pub(crate) fn render() -> String {
         ),
         ("meshd_tickets_issued_total", "counter", "Tickets that were signed.", signed(&TICKETS_ISSUED)),
         ("meshd_tickets_verified_total", "counter", "Tickets that were accepted.", signed(&TICKETS_VERIFIED)),
+        (
+            "meshd_relay_circuits_open",
+            "gauge",
+            "Circuits of the relay.",
+            OPEN_CIRCUITS.load(Ordering::Relaxed),
+        ),
+        ("meshd_relay_circuits_total", "counter", "Circuits that were joined.", signed(&CIRCUITS)),
+        ("meshd_relay_bytes_total", "counter", "Bytes that the relay read.", signed(&RELAYED_BYTES)),
     ] {
         header(&mut out, name, kind, help);
         let _ = writeln!(out, "{name} {value}");

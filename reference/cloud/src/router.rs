@@ -11,7 +11,8 @@ use serde_json::Value;
 use crate::config::Service;
 use crate::graph::{
     batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings,
-    members, news, options, pair, paths, presence, profile, queues, received, root, subscriptions, sync,
+    members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root,
+    subscriptions, sync,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -89,6 +90,8 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/devices", post(claim::post))
         .route("/mesh/devices/{device}/proof", post(claim::post_proof))
         .route("/mesh/devices/{device}/pair", post(pair::post))
+        .route("/mesh/relays", get(rendezvous::relays))
+        .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
         .route("/mesh/objects/{folder}/ticket", post(folder_ticket::post));
 
     let storage = Router::new()

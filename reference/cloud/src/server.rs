@@ -12,9 +12,10 @@ use meshproof_proto::crypto::Spki;
 use tokio::task::JoinHandle;
 
 use crate::bus::Bus;
-use crate::config::Config;
+use crate::config::{Config, Service};
 use crate::limits::{Limits, PATIENCE, TokioTimer};
-use crate::state::App;
+use crate::relay::{RunningRelay, start_relay};
+use crate::state::{self, App};
 use crate::stopping::Stopping;
 use crate::storage::sweep;
 use crate::{Error, health, router, tls};
@@ -41,6 +42,8 @@ pub struct Running {
     pub audience: String,
     /// Where metrics and health are served.
     pub operations: Option<SocketAddr>,
+    /// The relay, if it runs here.
+    pub relay: Option<RunningRelay>,
     stopping: Stopping,
     sweeping: JoinHandle<()>,
     handle: Handle<SocketAddr>,
@@ -61,9 +64,19 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         config.identity.origin = url_of(addr, &config);
     }
 
+    let relay =
+        if config.services.contains(&Service::Relay) { Some(start_relay(&config).await?) } else { None };
+    if let Some(relay) = &relay
+        && config.relay.offers.is_empty()
+    {
+        config.relay.offers = vec![relay.address.clone()];
+    }
+
     let opened = tokio::task::spawn_blocking(move || {
-        let app = App::open(&config)?;
+        // Before the database, which a newer program would migrate under the one that runs.
+        state::prepare(&config)?;
         let lock = lock(&config.data)?;
+        let app = App::open(&config)?;
         let identity = tls::open(&config)?;
         Ok::<_, Error>((app, identity, config, lock))
     });
@@ -80,7 +93,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
-    let acceptor = Limits::new(acceptor, config.connections, PATIENCE);
+    let acceptor = Limits::new(acceptor, &config);
     let mut server =
         axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
     let http = server.http_builder();
@@ -97,6 +110,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
         issuer_key: app.keys.ring().issuer.key().spki().clone(),
         audience: config.audience(),
         operations,
+        relay,
         stopping: app.stopping.clone(),
         sweeping: tokio::spawn(sweep::for_ever(app.clone())),
         handle,
@@ -124,7 +138,13 @@ impl Running {
         self.stopping.begin();
         self.handle.graceful_shutdown(Some(self.drain));
         self.bus.close(); // who waits is answered
-        self.stopped().await
+        let relay = self.relay.take().map(RunningRelay::shutdown);
+        let (stopped, ()) = tokio::join!(self.stopped(), async {
+            if let Some(relay) = relay {
+                relay.await;
+            }
+        });
+        stopped
     }
 
     /// Waits until the server stops by itself, which is an error of the system.

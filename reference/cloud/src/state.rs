@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::{Entropy, draw, draw_secret};
+use meshproof_proto::relay::RelayKey;
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
@@ -57,6 +58,8 @@ pub(crate) struct Inner {
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) keys: Keys,
+    /// What makes passes; none if no relay is offered.
+    pub(crate) relay_keys: Vec<RelayKey>,
     pub(crate) issuer_name: String,
     pub(crate) audience: String,
     pub(crate) stopping: Stopping,
@@ -75,10 +78,7 @@ impl std::ops::Deref for App {
 impl App {
     /// Opens the data directory, making what is missing in it. Blocks for about a second the first time.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        if let Some((key, what)) = config.check().into_iter().next() {
-            return Err(Error::Configuration(format!("{key}: {what}")));
-        }
-        make_directory(&config.data)?;
+        prepare(config)?;
         let store = open_store(config)?;
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
@@ -91,6 +91,11 @@ impl App {
             },
             passwords: Passwords::new(config.identity.passwords)?,
             federated: Federated::open(config)?,
+            relay_keys: if config.relay.offers.is_empty() {
+                Vec::new()
+            } else {
+                crate::relay::load_keys(config)?
+            },
             issuer_name: config.issuer(),
             audience: config.audience(),
             stopping: Stopping::default(),
@@ -103,6 +108,14 @@ impl App {
     pub(crate) fn now(&self) -> UnixTime {
         self.config.clock.now()
     }
+}
+
+/// Makes the data directory, if the configuration makes sense.
+pub(crate) fn prepare(config: &Config) -> Result<(), Error> {
+    if let Some((key, what)) = config.check().into_iter().next() {
+        return Err(Error::Configuration(format!("{key}: {what}")));
+    }
+    make_directory(&config.data)
 }
 
 /// Opens the database that the configuration names. Blocks, inside a runtime, on a thread that may.

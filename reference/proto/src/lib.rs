@@ -17,6 +17,7 @@ pub mod error;
 pub mod handshake;
 pub mod identity;
 pub mod record;
+pub mod relay;
 pub mod requirement;
 pub mod storage;
 pub mod sync;

@@ -210,6 +210,9 @@ requirements! {
     IDN_059 = "IDN-059", "no-such-passkey", Peer;
     IDN_060 = "IDN-060", "none", Peer;
     IDN_064 = "IDN-064", "token-rejected", Peer;
+    IDN_066 = "IDN-066", "none", Peer;
+    IDN_067 = "IDN-067", "too-many-attempts", Peer;
+    IDN_068 = "IDN-068", "too-many-attempts", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -225,7 +228,6 @@ requirements! {
     GPH_015 = "GPH-015", "not-authorised", Peer;
     GPH_016 = "GPH-016", "not-authorised", Peer;
     GPH_017 = "GPH-017", "not-authorised", Peer;
-    GPH_018 = "GPH-018", "last-owner", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
     GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
@@ -279,6 +281,21 @@ requirements! {
     GPH_102 = "GPH-102", "none", Peer;
     GPH_103 = "GPH-103", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
+    GPH_120 = "GPH-120", "pair-refused", Peer;
+    GPH_121 = "GPH-121", "none", Peer;
+    GPH_122 = "GPH-122", "none", Peer;
+    GPH_123 = "GPH-123", "not-authorised", Peer;
+    GPH_124 = "GPH-124", "not-authorised", Peer;
+    GPH_125 = "GPH-125", "relay-unknown", Peer;
+    GPH_126 = "GPH-126", "none", Peer;
+    GPH_127 = "GPH-127", "none", Peer;
+    GPH_130 = "GPH-130", "creator-stays", Peer;
+    GPH_131 = "GPH-131", "creator-stays", Peer;
+    GPH_132 = "GPH-132", "too-many-entries", Peer;
+    GPH_133 = "GPH-133", "metadata-full", Peer;
+    GPH_134 = "GPH-134", "too-many-folders", Peer;
+    GPH_135 = "GPH-135", "none", Peer;
+    GPH_137 = "GPH-137", "too-many-devices", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -358,6 +375,7 @@ requirements! {
     HSK_053 = "HSK-053", "rdv-token", Peer;
     HSK_054 = "HSK-054", "ticket", Peer;
     HSK_056 = "HSK-056", "ticket-ended", Peer;
+    HSK_057 = "HSK-057", "ticket-narrowed", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;
@@ -371,6 +389,28 @@ requirements! {
     REC_017 = "REC-017", "after-close", Peer;
     REC_018 = "REC-018", "dead", Peer;
     REC_019 = "REC-019", "silent", Peer;
+
+    // spec/relay.md
+    RLY_001 = "RLY-001", "join-malformed", Message;
+    RLY_002 = "RLY-002", "join-unknown", Peer;
+    RLY_003 = "RLY-003", "none", Peer;
+    RLY_004 = "RLY-004", "join-taken", Peer;
+    RLY_005 = "RLY-005", "none", Peer;
+    RLY_006 = "RLY-006", "none", Peer;
+    RLY_007 = "RLY-007", "join-expired", Peer;
+    RLY_008 = "RLY-008", "relay-busy", Peer;
+    RLY_009 = "RLY-009", "relay-busy", Peer;
+    RLY_010 = "RLY-010", "none", Peer;
+    RLY_011 = "RLY-011", "none", Peer;
+    RLY_012 = "RLY-012", "none", Peer;
+    RLY_013 = "RLY-013", "join-late", Peer;
+    RLY_014 = "RLY-014", "join-alone", Peer;
+    RLY_015 = "RLY-015", "none", Peer;
+    RLY_016 = "RLY-016", "none", Peer;
+    RLY_017 = "RLY-017", "relay-idle", Peer;
+    RLY_018 = "RLY-018", "relay-quota", Peer;
+    RLY_019 = "RLY-019", "relay-quota", Peer;
+    RLY_020 = "RLY-020", "relay-draining", Peer;
 
     // spec/sync.md
     SYN_001 = "SYN-001", "sync-type", Message;

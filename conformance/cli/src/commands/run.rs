@@ -11,6 +11,7 @@ use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::Targets;
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
+use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::shim::{Outcome, ProcessShim};
 
 use super::{conclude, options, runtime};
@@ -56,6 +57,10 @@ async fn probe(targets: &Targets) -> anyhow::Result<()> {
         let reached = tokio::net::TcpStream::connect(peer.address).await;
         reached.with_context(|| format!("cannot connect to the peer {}", peer.address))?;
     }
+    if let Some(relay) = &targets.relay {
+        let reached = tokio::net::TcpStream::connect(relay.address).await;
+        reached.with_context(|| format!("cannot connect to the relay {}", relay.address))?;
+    }
     if let Some(shim) = &targets.shim {
         let asked = shim.lock().map(|mut shim| shim.call(&serde_json::json!({"op": "meshproof-probe"})));
         let answer =
@@ -87,6 +92,15 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         }
         targets.peer = Some(PeerTarget { address, folder: args.folder.clone() });
         named.push(format!("peer {address}"));
+    }
+    if let (Some(address), Some(file)) = (args.relay, &args.relay_key) {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let key = text.split_whitespace().next().and_then(meshproof_proto::codec::hex_array);
+        let key = key.with_context(|| format!("{} has no key of 64 hexadecimal digits", file.display()))?;
+        let name = args.relay_address.clone().unwrap_or_else(|| address.to_string());
+        targets.relay = Some(RelayTarget { address, name, key, quota: args.relay_quota });
+        named.push(format!("relay {address}"));
     }
     if let Some(command) = &args.shim {
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();

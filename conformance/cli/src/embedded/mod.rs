@@ -12,13 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_client::Limits;
 use meshproof_client::responder::{Responder, pair_verifier};
 use meshproof_client::sync::{Direction, Folder, Index};
-use meshproof_cloud::{Config, PasswordCost, Running};
+use meshproof_cloud::{Config, PasswordCost, Running, Service};
 use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::PeerTarget;
+use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::{Patience, Targets};
 use meshproof_kit::vectors::fixtures::{ISSUER_A, ISSUER_B, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
-use meshproof_proto::codec::Id;
+use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::handshake::Device;
 use meshproof_proto::handshake::guard::Allowance;
@@ -28,6 +29,10 @@ use tokio::sync::oneshot;
 
 /// Small enough for the kit to fill in a moment.
 const QUOTA: u64 = 8 * 1_024 * 1_024;
+/// The same for the relay, and more than systems hold for a device that does not read.
+const RELAY_QUOTA: u64 = 80 * 1_024 * 1_024;
+/// What the embedded relay and the kit share.
+const RELAY_KEY: [u8; 32] = [0x52; 32];
 
 /// A cloud and a device of the reference implementation.
 pub(crate) struct Embedded {
@@ -54,6 +59,12 @@ impl Embedded {
             description: "the embedded reference implementation".to_owned(),
             cloud: Some(Arc::new(cloud)),
             peer: Some(self.peer.clone()),
+            relay: self.cloud.relay.as_ref().map(|relay| RelayTarget {
+                address: relay.addr,
+                name: relay.address.clone(),
+                key: RELAY_KEY,
+                quota: Some(RELAY_QUOTA),
+            }),
             shim: Some(Arc::new(Mutex::new(crate::shim::reference()))),
             patience: Patience(patience),
         })
@@ -70,7 +81,12 @@ impl Embedded {
 /// A cloud for many short lives: its passwords cost next to nothing, and its issuer's key is a test key.
 pub(crate) async fn start_cloud(data: PathBuf) -> anyhow::Result<Running> {
     let issuer_key = Some(pkcs8(&ISSUER_B)?);
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    std::fs::write(data.join("relay.key"), hex(&RELAY_KEY)).context("cannot write the relay key")?;
     let mut config = Config { issuer_key, ..Config::new(data) };
+    config.services.push(Service::Relay);
+    config.relay.quota = RELAY_QUOTA;
+    config.relay.drain = Duration::ZERO;
     config.storage.quota = QUOTA;
     config.identity.passwords = PasswordCost::FOR_TESTS;
     meshproof_cloud::start(config).await.context("the embedded cloud does not start")

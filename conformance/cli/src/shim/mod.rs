@@ -5,6 +5,7 @@
 mod fields;
 mod handshake;
 mod record;
+mod relay;
 mod ticket;
 
 use meshproof_kit::target::shim::{Answer, Outcome, Shim};
@@ -61,6 +62,8 @@ fn answer(request: &Value) -> Answer {
         "HandshakeRetry" => tell(handshake::retry(RUSTCRYPTO, group, test)),
         "RecordOpen" => both(&|p| record::open(p, test)),
         "RecordSeal" => both(&|p| record::seal(p, test)),
+        "RelayPass" => both(&|p| relay::pass(p, group, test)),
+        "RelayJoin" => both(&|p| relay::join(p, group, test)),
         _ => Answer::unsupported(),
     }
 }

@@ -7,6 +7,7 @@ pub mod graph;
 pub mod handshake;
 pub mod identity;
 pub mod record;
+pub mod relay;
 pub mod storage;
 pub mod sync;
 pub mod ticket;
@@ -28,6 +29,7 @@ pub fn live() -> Vec<Check> {
         graph::checks(),
         handshake::checks(),
         record::checks(),
+        relay::checks(),
         sync::checks(),
         storage::checks(),
     ]

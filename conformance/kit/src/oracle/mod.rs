@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod handshake;
 pub mod passkey;
 pub mod record;
+pub mod relay;
 pub mod ticket;
 
 use std::fmt;

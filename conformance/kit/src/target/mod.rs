@@ -4,6 +4,7 @@ pub mod channel;
 pub mod cloud;
 pub mod fixture;
 pub mod peer;
+pub mod relay;
 pub mod shim;
 pub mod world;
 
@@ -21,6 +22,8 @@ pub struct Targets {
     pub cloud: Option<Arc<cloud::CloudTarget>>,
     /// A device that accepts connections.
     pub peer: Option<peer::PeerTarget>,
+    /// A relay.
+    pub relay: Option<relay::RelayTarget>,
     /// Something that runs vectors.
     pub shim: Option<ShimTarget>,
     /// How long a check waits for something the target has to do at once.
@@ -36,6 +39,7 @@ impl Targets {
         let present = [
             (Role::Cloud, self.cloud.is_some()),
             (Role::Peer, self.peer.is_some()),
+            (Role::Relay, self.relay.is_some()),
             (Role::Vectors, self.shim.is_some()),
         ];
         present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()

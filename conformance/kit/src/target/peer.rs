@@ -96,14 +96,24 @@ impl PeerConn {
         let Some(peer) = &targets.peer else {
             return Err(Stop::NotApplicable("no peer was given".to_owned()));
         };
-        let patience = targets.patience.0;
-        let stream = timeout(patience, TcpStream::connect(peer.address))
+        Self::connect(context, peer.address).await
+    }
+
+    /// Dials any address.
+    pub async fn connect(context: &Context, address: SocketAddr) -> Result<Self, Stop> {
+        let patience = context.targets().patience.0;
+        let stream = timeout(patience, TcpStream::connect(address))
             .await
-            .with_context(|| format!("connecting to {} takes too long", peer.address))?
-            .with_context(|| format!("cannot connect to {}", peer.address))?;
+            .with_context(|| format!("connecting to {address} takes too long"))?
+            .with_context(|| format!("cannot connect to {address}"))?;
         // Checks decide themselves which bytes travel together.
         stream.set_nodelay(true)?;
         Ok(PeerConn { stream, context: context.clone(), patience })
+    }
+
+    /// The socket itself, for checks that send and read much at once.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
     }
 
     /// Sends bytes. That the device has closed already is found out by reading, not here.

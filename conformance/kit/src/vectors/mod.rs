@@ -5,6 +5,7 @@ pub mod fixtures;
 mod handshake;
 pub mod reader;
 mod record;
+mod relay;
 mod ticket;
 
 use std::sync::LazyLock;
@@ -91,6 +92,8 @@ files! {
     "handshake" "retry",
     "record" "open",
     "record" "seal",
+    "relay" "pass",
+    "relay" "join",
 }
 
 /// Every test of every committed file.
@@ -151,6 +154,7 @@ pub fn generate() -> Vec<(String, Vec<u8>)> {
     let mut files = ticket::files();
     files.extend(handshake::files());
     files.extend(record::files());
+    files.extend(relay::files());
     files.iter().map(|file| (file.path(), file.bytes())).collect()
 }
 

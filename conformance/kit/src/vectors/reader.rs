@@ -9,11 +9,13 @@ use crate::oracle::crypto::{
 };
 use crate::oracle::handshake::{self, Ephemeral, Initiator, Names, Reply, Responder, read::read_m3};
 use crate::oracle::record::{self, Direction};
+use crate::oracle::relay::{PassFields, Relay, account};
 use crate::oracle::ticket::{
     self, ConfirmationKey, Decision, Issuer, TicketFields, Verification, decide_by_set, from_header, time,
     uri,
 };
 use crate::target::shim::{Answer, Outcome};
+use crate::vectors::relay::{answer_value, refusal_value};
 
 /// Answers `{"op":"vector","type":...,"group":{...},"test":{...}}`.
 pub fn answer(request: &Value) -> Answer {
@@ -32,6 +34,8 @@ pub fn answer(request: &Value) -> Answer {
         Some("HandshakeRetry") => handshake_retry(group, test),
         Some("RecordOpen") => record_open(test),
         Some("RecordSeal") => record_seal(test),
+        Some("RelayPass") => relay_pass(group, test),
+        Some("RelayJoin") => relay_join(group, test),
         _ => return Answer::unsupported(),
     };
     answer.unwrap_or_else(|| Answer::error("the request lacks a field or holds a wrong one"))
@@ -104,8 +108,8 @@ fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
         rdv_token: bytes(&group["rdv_token"]),
     };
     Some(match responder.read_m1(&bytes(&test["frame"])?) {
-        Ok(handshake::Answer::M2 { initiator, suite, .. }) => {
-            Answer::accept(json!({"answer": "m2", "suite": suite, "initiator": initiator}))
+        Ok(handshake::Answer::M2 { pair, suite, .. }) => {
+            Answer::accept(json!({"answer": "m2", "suite": suite, "initiator": pair.initiator}))
         }
         Ok(_) => return None,
         Err(failure) => {
@@ -197,6 +201,39 @@ fn record_open(test: &Value) -> Option<Answer> {
         let contents: Vec<String> = opened.contents.iter().map(|content| hex(content)).collect();
         Answer::accept(json!({"contents": contents, "closed": opened.closed}))
     }))
+}
+
+fn relay_pass(group: &Value, test: &Value) -> Option<Answer> {
+    let key = bytes(&group["key"])?;
+    let fields = PassFields {
+        account: account(&key, &bytes(&test["user"])?),
+        key,
+        address: test["address"].as_str()?.to_owned(),
+        circuit: bytes(&test["circuit"])?.try_into().ok()?,
+        side: u8::try_from(test["side"].as_u64()?).ok()?,
+        expires: test["expires"].as_u64()?,
+    };
+    Some(Answer::accept(json!({"pass": hex(&fields.seal())})))
+}
+
+fn relay_join(group: &Value, test: &Value) -> Option<Answer> {
+    let mut relay = Relay {
+        key: bytes(&group["key"])?,
+        address: group["address"].as_str()?.to_owned(),
+        now: test["now"].as_u64()?,
+        accepted: Vec::new(),
+    };
+    let mut last = None;
+    for connection in test["connections"].as_array()? {
+        last = Some(relay.connection(&bytes(connection)?));
+    }
+    Some(match last? {
+        Ok(answer) => Answer::accept(json!({"answer": answer_value(&answer)})),
+        Err(rejection) => {
+            let output = json!({"answer": refusal_value(rejection.reason)});
+            Answer { output, ..rejected(rejection) }
+        }
+    })
 }
 
 fn record_seal(test: &Value) -> Option<Answer> {

@@ -1,7 +1,9 @@
 //! The device agent: one state directory, its user, its device, its folders, and syncing them with the peers that the
 //! graph knows. The CLI and the conformance kit use it alike.
 
+mod calls;
 mod copy;
+mod meet;
 mod people;
 mod rounds;
 mod serve;

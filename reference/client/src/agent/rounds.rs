@@ -6,17 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::handshake::{Refusal, Vouched};
-use meshproof_proto::requirement as req;
-use meshproof_proto::ticket::{Verifier, device_audience};
 use meshproof_proto::time::UnixTime;
 
 use super::{Agent, CloudReport};
-use crate::cloud::Pair;
 use crate::error::{Error, Result};
 use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
-use crate::transport::{self, Connection, Outgoing, ticket_ended};
+use crate::transport::{Outgoing, ticket_ended};
 
 /// How often a session whose ticket ended is gone on with under a new one.
 const CONTINUATIONS: usize = 100;
@@ -175,60 +171,6 @@ impl Agent {
                 }
             }
         }
-    }
-
-    /// A pair ticket for a peer, and what it says.
-    async fn vouch(&self, peer: Id) -> Result<(Pair, Vouched)> {
-        let (cloud, device) = (self.cloud()?, self.device()?);
-        let mut refreshed = false;
-        loop {
-            let mut pair = cloud.pair(peer).await?;
-            pair.target.floor = self.suites.floor(peer);
-            let (issuer, keys) = cloud.issuer().await?;
-            let mut verifier = Verifier::new(device.provider(), device_audience(peer));
-            verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
-            match transport::grounds_of(&verifier, device, &pair.target) {
-                // The issuer has a key that it had not at the last sign-in: it replaced a stolen one.
-                Err(error) if error.requirement() == Some(req::TKT_021) && !refreshed => {
-                    refreshed = true;
-                    cloud.sign_in_again().await?;
-                }
-                decided => return Ok((pair, decided?)),
-            }
-        }
-    }
-
-    /// Opens a channel to a peer, if it is online; and when the right to it ends.
-    async fn meet(&self, peer: Id) -> Result<(String, Option<(Connection, UnixTime)>)> {
-        let device = self.device()?;
-        let mut last = None;
-        // A ticket may end between its issue and its use: then a second one does.
-        for _ in 0..2 {
-            let (pair, vouched) = self.vouch(peer).await?;
-            let mut again = false;
-            for address in &pair.addresses {
-                match transport::dial(address, device.clone(), &pair.target, vouched.clone()).await {
-                    Ok(connection) => {
-                        self.suites.established(peer, connection.peer.suite);
-                        return Ok((pair.name, Some((connection, vouched.ends))));
-                    }
-                    Err(error) => {
-                        again |=
-                            matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. });
-                        tracing::debug!(%peer, address, requirement = error.requirement_id(), "{error}");
-                        last = Some(error);
-                    }
-                }
-            }
-            if !again {
-                // Announced and gone is offline; there and unwilling is a failure.
-                return match last {
-                    None | Some(Error::Io { .. }) => Ok((pair.name, None)),
-                    Some(error) => Err(error),
-                };
-            }
-        }
-        Err(last.unwrap_or(Error::Peer("it refuses every ticket")))
     }
 }
 

@@ -67,6 +67,7 @@ impl Agent {
             addresses.push(self.reachable(address).to_string());
         }
         let cloud = self.cloud()?;
+        let calls = self.listen_for_calls().await;
         cloud.announce(device.id(), &addresses, TTL).await?;
         self.save_session().await?;
 
@@ -103,6 +104,7 @@ impl Agent {
         tokio::select! {
             () = stop => {}
             () = announcing => {}
+            () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
         }
         drop(stopping);

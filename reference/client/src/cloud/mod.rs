@@ -9,6 +9,7 @@ mod media;
 mod operations;
 mod people;
 mod problem;
+mod rendezvous;
 mod session;
 mod sign_in;
 
@@ -26,6 +27,7 @@ pub use entries::{CloudEntry, EntryWrite};
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
 pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
+pub use rendezvous::{Calls, Rendezvous};
 pub use session::{IssuerKeys, Session};
 pub use sign_in::DeviceCode;
 

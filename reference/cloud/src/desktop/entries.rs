@@ -14,8 +14,10 @@ use super::failure::Failure;
 use super::files::Entry;
 use super::graph::{Client, text};
 
-/// How many entries are kept of all folders together. They can be had again at any time.
-const MOST: usize = 200_000;
+/// How many bytes of entries are kept of all folders together. They can be had again at any time.
+const MOST: usize = 64 * 1_024 * 1_024;
+/// What a folder takes of that beside its entries.
+const AROUND: usize = 1_024;
 
 /// Entries by path. Of several for one path those that are there come first, by identifier; then the tombstones.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Entries {
     by_path: BTreeMap<String, Vec<Entry>>,
     /// From identifier to path.
     paths: HashMap<String, String>,
+    /// About how many bytes they take.
+    size: usize,
 }
 
 impl Entries {
@@ -46,6 +50,7 @@ impl Entries {
     /// Adds an entry, in the place of the one that has its identifier.
     pub(crate) fn put(&mut self, entry: Entry) {
         self.remove(&entry.id);
+        self.size += entry.size_in_memory();
         self.paths.insert(entry.id.clone(), entry.path.clone());
         let same = self.by_path.entry(entry.path.clone()).or_default();
         same.push(entry);
@@ -56,6 +61,8 @@ impl Entries {
     pub(crate) fn remove(&mut self, id: &str) {
         let Some(path) = self.paths.remove(id) else { return };
         if let Some(same) = self.by_path.get_mut(&path) {
+            let gone = same.iter().filter(|entry| entry.id == id).map(Entry::size_in_memory).sum();
+            self.size = self.size.saturating_sub(gone);
             same.retain(|entry| entry.id != id);
             if same.is_empty() {
                 self.by_path.remove(&path);
@@ -71,7 +78,7 @@ struct Known {
     entries: Arc<Entries>,
 }
 
-/// What is kept, by the path of the folder's delta, with how many entries that is. A cache: losing it costs a request.
+/// What is kept, by the path of the folder's delta, with about how many bytes that is. A cache: losing it costs a request.
 #[derive(Default)]
 pub(super) struct Shelf(Mutex<HashMap<String, (Arc<AsyncMutex<Known>>, usize)>>);
 
@@ -80,13 +87,13 @@ impl Shelf {
         self.lock().entry(delta.into()).or_default().0.clone()
     }
 
-    /// Says how many entries a folder has, and makes room.
-    fn count(&self, delta: &str, entries: usize) {
+    /// Says how many bytes a folder takes, and makes room.
+    fn count(&self, delta: &str, bytes: usize) {
         let mut kept = self.lock();
-        if let Some((_, count)) = kept.get_mut(delta) {
-            *count = entries;
+        if let Some((_, size)) = kept.get_mut(delta) {
+            *size = bytes;
         }
-        while kept.values().map(|(_, count)| *count + 1).sum::<usize>() > MOST {
+        while kept.values().map(|(_, size)| *size + AROUND).sum::<usize>() > MOST {
             let Some(one) = kept.keys().find(|path| *path != delta || kept.len() == 1).cloned() else {
                 return;
             };
@@ -126,7 +133,7 @@ impl Client {
             }
             known.watermark = Some(text(&page, "watermark"));
             if page["more"] != true {
-                self.shelf().count(delta, known.entries.paths.len());
+                self.shelf().count(delta, known.entries.size);
                 return Ok(known.entries.clone());
             }
         }
@@ -158,7 +165,9 @@ mod tests {
         assert!(entries.at("a").unwrap().deleted);
         let below: Vec<&str> = entries.starting_with("b/".into()).map(|entry| entry.path.as_str()).collect();
         assert_eq!(below, ["b/c", "b/d"]);
+        let before = entries.size;
         entries.remove("3");
+        assert!(entries.size < before && entries.size > 0);
         assert!(entries.at("b/c").is_none() && entries.by_id("3").is_none());
         assert_eq!(entries.by_id("1").unwrap().path, "b/d");
     }
@@ -168,7 +177,7 @@ mod tests {
         let shelf = Shelf::default();
         for folder in ["a", "b", "c"] {
             shelf.of(folder);
-            shelf.count(folder, MOST / 2 - 10);
+            shelf.count(folder, MOST / 2 - AROUND);
         }
         assert!(shelf.lock().len() == 2 && shelf.lock().contains_key("c"));
         shelf.of("d");

@@ -48,7 +48,6 @@ pub(crate) struct Folder {
     /// Whether the cloud takes bytes; otherwise they stay on devices.
     pub(crate) in_cloud: bool,
     /// The user who made it.
-    #[cfg(feature = "webdav")]
     pub(crate) creator: String,
     pub(crate) etag: String,
     links: Value,
@@ -111,7 +110,6 @@ impl Folder {
             id: text(item, "folder"),
             name: text(item, "name"),
             in_cloud: item["storage"] != "p2p",
-            #[cfg(feature = "webdav")]
             creator: text(item, "creator"),
             etag,
             links: item["links"].clone(),
@@ -139,6 +137,12 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn is_directory(&self) -> bool {
         self.kind == "directory"
+    }
+
+    /// About how many bytes it takes: its path twice, as a key too.
+    pub(crate) fn size_in_memory(&self) -> usize {
+        let properties: usize = self.properties.iter().map(|(name, text)| 64 + name.len() + text.len()).sum();
+        512 + 2 * self.path.len() + 64 * self.version.len() + properties
     }
 }
 

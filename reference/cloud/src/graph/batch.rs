@@ -114,7 +114,9 @@ impl Part {
         }
         for (name, value) in [(IF_MATCH, &self.if_match), (IF_NONE_MATCH, &self.if_none_match)] {
             if let Some(value) = value.as_ref().filter(|_| !deviates(req::GPH_095)) {
-                fields.insert(name, HeaderValue::from_str(value).map_err(|_| Problem::from(req::GPH_006))?);
+                let fits = value.bytes().all(|b| (b' '..=b'~').contains(&b));
+                let value = fits.then(|| HeaderValue::from_str(value).ok()).flatten().ok_or(req::GPH_006)?;
+                fields.insert(name, value);
             }
         }
         if let Some(body) = self.body {

@@ -75,6 +75,7 @@ pub(crate) fn representation(device: &Device) -> Value {
         "links": { // GPH-010
             "endpoints": format!("{path}/endpoints"),
             "pair": format!("{path}/pair"),
+            "rendezvous": format!("{path}/rendezvous"),
             "proof": format!("{path}/proof"),
             "self": path,
         },

@@ -22,6 +22,7 @@ pub(crate) mod presence;
 pub(crate) mod profile;
 pub(crate) mod queues;
 pub(crate) mod received;
+pub(crate) mod rendezvous;
 pub(crate) mod root;
 pub(crate) mod subscriptions;
 pub(crate) mod sync;

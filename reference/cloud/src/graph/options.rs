@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 use super::paths;
 
 /// What a queue may subscribe to (GPH-070).
-const SUBSCRIBABLE: [&str; 3] = ["/mesh", "/mesh/objects/{folder}", "/mesh/devices/{device}/endpoints"];
+const SUBSCRIBABLE: [&str; 4] = [
+    "/mesh",
+    "/mesh/objects/{folder}",
+    "/mesh/devices/{device}/endpoints",
+    "/mesh/devices/{device}/rendezvous",
+];
 
 const OPENAPI: &str = include_str!("../../../../spec/openapi.yaml");
 

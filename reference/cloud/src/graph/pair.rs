@@ -1,7 +1,7 @@
 //! `POST /mesh/devices/{device}/pair`: a ticket with which two devices may meet.
 
 use meshproof_proto::codec::{Id, hex_array};
-use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some};
 use meshproof_proto::ticket::{Attributes, Claim, KeyBinding, Mapping};
 use serde_json::{Value, json};
 
@@ -9,7 +9,9 @@ use super::access::{Granted, WriteMesh};
 use super::{devices, endpoints, paths};
 use crate::account::device::key_of;
 use crate::account::issue::pair_ticket;
+use crate::auth::Tickets;
 use crate::extract::NoBody;
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::Span;
@@ -23,25 +25,8 @@ pub(crate) async fn post(
     Granted { app, tickets, ids: [y], .. }: Granted<WriteMesh, 1>,
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
-    let requester = match tickets.device {
-        Some(device) => Some(device),
-        None => demand_some(None, req::GPH_043, || None)?, // only the mutant goes on without a device
-    };
-    let x = match requester {
-        Some(device) => app.store.device(device).await?,
-        None => any_device(&app, tickets.user).await?,
-    };
-    let x = x.ok_or(req::GPH_040)?;
-    let y = app.store.device(y).await?.ok_or(req::GPH_040)?;
-
-    // GPH-040 comes first: strangers learn nothing else about Y.
-    let shared = app.store.shared_folders(x.id, y.id).await?;
-    demand(x.id != y.id && (x.user == y.user || !shared.is_empty()), req::GPH_040)?;
-    for device in [&x, &y] {
-        demand(device.state != DeviceState::Pending, req::GPH_032)?;
-        demand(device.state != DeviceState::Revoked, req::GPH_034)?;
-    }
-
+    let Partners { x, y, shared } = partners(&app, &tickets, y, req::GPH_043, req::GPH_040).await?;
+    throttle::tickets(&app, x.user).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
     let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
     let path = format!("{}/pair", paths::device(y.id));
@@ -49,6 +34,43 @@ pub(crate) async fn post(
     let mut device = devices::representation(&y);
     device["addresses"] = endpoint.map(|endpoint| endpoint.addresses).unwrap_or_default().into();
     Ok(axum::Json(json!({ "ticket": ticket, "device": device, "links": { "self": path } })))
+}
+
+/// Two devices that may meet, and the folders that are mapped on both.
+pub(super) struct Partners {
+    pub(super) x: Device,
+    pub(super) y: Device,
+    shared: Vec<(Mapping, Mapping)>,
+}
+
+/// The requesting device X and the device Y of the path, if they may meet: P2P predicate. `no_device` refuses who is
+/// none, `unrelated` those who may not.
+pub(super) async fn partners(
+    app: &App,
+    tickets: &Tickets,
+    y: Id,
+    no_device: Requirement,
+    unrelated: Requirement,
+) -> Result<Partners, Problem> {
+    let requester = match tickets.device {
+        Some(device) => Some(device),
+        None => demand_some(None, no_device, || None)?, // only the mutant goes on without a device
+    };
+    let x = match requester {
+        Some(device) => app.store.device(device).await?,
+        None => any_device(app, tickets.user).await?,
+    };
+    let x = x.ok_or(unrelated)?;
+    let y = app.store.device(y).await?.ok_or(unrelated)?;
+
+    // This comes first: strangers learn nothing else about Y.
+    let shared = app.store.shared_folders(x.id, y.id).await?;
+    demand(x.id != y.id && (x.user == y.user || !shared.is_empty()), unrelated)?;
+    for device in [&x, &y] {
+        demand(device.state != DeviceState::Pending, req::GPH_032)?;
+        demand(device.state != DeviceState::Revoked, req::GPH_034)?;
+    }
+    Ok(Partners { x, y, shared })
 }
 
 /// All that holds for the two (GPH-040): their keys, their users, and the folders mapped on both.
@@ -65,7 +87,7 @@ fn facts(x: &Device, y: &Device, shared: &[(Mapping, Mapping)]) -> Attributes {
     }
 }
 
-/// Only for the mutant of GPH-043.
+/// Only for the mutants of GPH-043 and GPH-124.
 async fn any_device(app: &App, user: Id) -> Result<Option<Device>, Problem> {
     let devices = app.store.devices_of(user, Span::all()).await?;
     Ok(devices.into_iter().find(|device| device.state == DeviceState::Claimed))

@@ -12,6 +12,7 @@ pub(crate) const INVITATIONS: &str = "/mesh/invitations";
 pub(crate) const CONTACTS: &str = "/contacts";
 pub(crate) const PROFILE: &str = "/profile";
 pub(crate) const NEWS: &str = "/mesh/news";
+pub(crate) const RELAYS: &str = "/mesh/relays";
 pub(crate) const BATCH: &str = "/mesh/batch";
 
 pub(crate) fn device(id: Id) -> String {
@@ -24,6 +25,10 @@ pub(crate) fn folder(id: Id) -> String {
 
 pub(crate) fn endpoints(device: Id) -> String {
     format!("{DEVICES}/{device}/endpoints")
+}
+
+pub(crate) fn rendezvous(device: Id) -> String {
+    format!("{DEVICES}/{device}/rendezvous")
 }
 
 pub(crate) fn queue(id: Id) -> String {

@@ -46,6 +46,7 @@ pub(crate) async fn get_mesh(
             "invitations": paths::INVITATIONS,
             "news": paths::NEWS,
             "queues": paths::QUEUES,
+            "relays": paths::RELAYS,
             "batch": paths::BATCH,
             "contacts": paths::CONTACTS,
             "profile": paths::PROFILE,

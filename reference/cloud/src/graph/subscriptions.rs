@@ -31,7 +31,7 @@ pub(crate) async fn list(
     Ok(axum::Json(json!({ "items": items, "links": { "self": paths::subscriptions(queue) } })))
 }
 
-/// Subscribes to a folder, the mesh, or a device's endpoint. Who may read it may subscribe to it.
+/// Subscribes to a folder, the mesh, a device's endpoint, or the own rendezvous. Who may read it may subscribe to it.
 pub(crate) async fn post(
     Granted { app, tickets, ids: [queue], .. }: Granted<WriteMesh, 1>,
     Json(new): Json<New>,
@@ -46,6 +46,10 @@ pub(crate) async fn post(
         (Kind::Presence, id) => {
             demand(app.store.may_meet(tickets.user, tickets.device, id).await?, req::GPH_017)?;
             resource
+        }
+        (Kind::Rendezvous, id) => {
+            demand(tickets.device == Some(id), req::GPH_123)?;
+            (Kind::Rendezvous, Kind::Rendezvous.feed_of(id))
         }
     };
     let (one, is_new) = app.store.subscribe(queue, kind, feed, tickets.who()).await?;
@@ -81,6 +85,7 @@ pub(super) fn told(app: &App, one: &Subscription) -> Value {
         Kind::Mesh => paths::MESH.into(),
         Kind::Folder => paths::folder(one.feed),
         Kind::Presence => paths::endpoints(one.feed),
+        Kind::Rendezvous => paths::rendezvous(Kind::Rendezvous.feed_of(one.feed)),
     };
     if one.lost {
         return json!({ "resource": resource, "gone": true });
@@ -95,7 +100,13 @@ fn parse(resource: &str) -> Option<(Kind, Id)> {
         return Some((Kind::Mesh, Id::default()));
     }
     if let Some(device) = below(paths::DEVICES) {
-        return Some((Kind::Presence, Id::parse(device.strip_suffix("/endpoints")?)?));
+        let (device, what) = device.split_once('/')?;
+        let kind = match what {
+            "endpoints" => Kind::Presence,
+            "rendezvous" => Kind::Rendezvous,
+            _ => return None,
+        };
+        return Some((kind, Id::parse(device)?));
     }
     Some((Kind::Folder, Id::parse(below(paths::FOLDERS)?)?))
 }

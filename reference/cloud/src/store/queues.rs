@@ -34,6 +34,8 @@ pub(crate) enum Kind {
     Mesh,
     /// Where a device can be reached.
     Presence,
+    /// Who waits for a device at a relay.
+    Rendezvous,
 }
 
 impl Kind {
@@ -42,11 +44,19 @@ impl Kind {
             Self::Folder => "folder",
             Self::Mesh => "mesh",
             Self::Presence => "presence",
+            Self::Rendezvous => "rendezvous",
         }
     }
 
+    /// The feed of what has this identifier, and what has this feed. A device has two feeds, of which one is named by the
+    /// complement of its identifier.
+    pub(crate) fn feed_of(self, id: Id) -> Id {
+        if self == Self::Rendezvous { Id(id.0.map(|byte| !byte)) } else { id }
+    }
+
     fn parse(name: &str) -> Option<Self> {
-        [Self::Folder, Self::Mesh, Self::Presence].into_iter().find(|kind| kind.name() == name)
+        let all = [Self::Folder, Self::Mesh, Self::Presence, Self::Rendezvous];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -303,6 +313,7 @@ fn may_see(sql: &Sql<'_>, queue: &Queue, one: &Subscription) -> Result<bool, Sto
             sql.exists(select, values![one.feed, queue.user])
         }
         Kind::Presence => devices::may_meet(sql, queue.user, queue.device, one.feed),
+        Kind::Rendezvous => Ok(queue.device == Some(Kind::Rendezvous.feed_of(one.feed))),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod app_passwords;
 mod authenticator;
+mod bounds;
 mod changes;
 mod common;
 mod config;
@@ -17,6 +18,8 @@ mod operations;
 mod passkeys;
 mod people;
 mod queues;
+mod relay;
+mod rendezvous;
 mod requests;
 mod rollover;
 mod sign_in;

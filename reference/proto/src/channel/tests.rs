@@ -213,3 +213,52 @@ fn no_channel_lives_longer_than_a_day() {
     ends[0].handle_timeout(now.plus(10));
     assert!(failed_with(&settle(&mut ends, now)[0], req::HSK_056));
 }
+
+/// Whatever message is cut wherever: nobody is established by it, nothing is answered, and what was established before
+/// reports a truncation.
+#[test]
+fn a_cut_at_every_byte_of_every_message() {
+    let whole = |from: usize, ends: &mut [Channel; 2]| {
+        let (bytes, _) = drain(&mut ends[from]);
+        ends[1 - from].handle_input(NOW, &bytes);
+        bytes.len()
+    };
+    // The messages in the order in which they are sent: who sends, and how long it is.
+    let senders = [0, 1, 0, 1];
+    let mut lengths = Vec::new();
+    let mut ends = pair();
+    for from in senders {
+        if lengths.len() == 3 {
+            drain(&mut ends[1]);
+            ends[1].send(b"a record").unwrap();
+        }
+        lengths.push(whole(from, &mut ends));
+    }
+    for (message, length) in lengths.iter().enumerate() {
+        // Every byte of the short ones, and of the long ones those where something begins or ends.
+        let interesting = |at: &usize| *length < 100 || *at < 80 || at % 61 == 0 || *at + 60 > *length;
+        for cut in (0..*length).filter(interesting) {
+            let mut ends = pair();
+            for from in &senders[..message] {
+                whole(*from, &mut ends);
+            }
+            if message == 3 {
+                drain(&mut ends[1]);
+                ends[1].send(b"a record").unwrap();
+            }
+            let (bytes, _) = drain(&mut ends[senders[message]]);
+            let other = &mut ends[1 - senders[message]];
+            drain(other);
+            other.handle_input(NOW, &bytes[..cut]);
+            other.handle_fin();
+            let (answer, events) = drain(other);
+            assert!(answer.is_empty(), "message {message}, cut at {cut}");
+            let right = match &events[..] {
+                [Event::HungUp] => message < 3,
+                [Event::Failed(failure)] => message == 3 && failure.error.is(req::REC_016),
+                _ => false,
+            };
+            assert!(right, "message {message}, cut at {cut}: {events:?}");
+        }
+    }
+}

@@ -14,6 +14,7 @@ use aws_lc_rs::rsa::{
 };
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
 use aws_lc_rs::{agreement, digest, hmac, kem, rand};
+use meshproof_sha256x2::HmacKey;
 use zeroize::Zeroizing;
 
 use super::{
@@ -35,7 +36,7 @@ impl Provider for AwsLc {
     }
 
     fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey> {
-        Box::new(Hmac256(hmac::Key::new(hmac::HMAC_SHA256, key)))
+        Box::new(Hmac256 { one: hmac::Key::new(hmac::HMAC_SHA256, key), two: HmacKey::new(key) })
     }
 
     fn ctr_key(&self, key: &[u8; 16]) -> Box<dyn CtrKey> {
@@ -121,13 +122,24 @@ fn first_32(bytes: &[u8]) -> [u8; 32] {
     out
 }
 
-struct Hmac256(hmac::Key);
+struct Hmac256 {
+    one: hmac::Key,
+    /// Two messages at once, where the processor can.
+    two: Option<HmacKey>,
+}
 
 impl MacKey for Hmac256 {
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&self.0);
+        let mut context = hmac::Context::with_key(&self.one);
         parts.iter().for_each(|part| context.update(part));
         first_32(context.sign().as_ref())
+    }
+
+    fn mac_pair(&self, prefixes: [&[u8; 8]; 2], messages: [&[u8]; 2]) -> [[u8; 32]; 2] {
+        match &self.two {
+            Some(two) => two.mac_pair(prefixes, messages),
+            None => [0, 1].map(|lane| self.mac(&[prefixes[lane], messages[lane]])),
+        }
     }
 }
 

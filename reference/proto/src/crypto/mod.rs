@@ -108,6 +108,10 @@ pub trait KemKey: Send + Sync {
 pub trait MacKey: Send + Sync {
     /// The MAC of the concatenation of `parts`.
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32];
+    /// The MACs of two messages of one length, each behind its prefix.
+    fn mac_pair(&self, prefixes: [&[u8; 8]; 2], messages: [&[u8]; 2]) -> [[u8; 32]; 2] {
+        [0, 1].map(|lane| self.mac(&[prefixes[lane], messages[lane]]))
+    }
 }
 
 /// AES-128 in counter mode under one key.

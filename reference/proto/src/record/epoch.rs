@@ -32,21 +32,27 @@ impl Epoch {
         self.seq
     }
 
-    /// The tag of the current record. `header` is its length field.
-    pub(super) fn tag(&self, header: &[u8], ciphertext: &[u8]) -> [u8; 32] {
-        self.mac.mac(&[&self.seq.to_be_bytes(), header, ciphertext])
+    /// The tag of the current record: of its length field and ciphertext.
+    pub(super) fn tag(&self, record: &[u8]) -> [u8; 32] {
+        self.mac.mac(&[&self.seq.to_be_bytes(), record])
     }
 
-    /// Encrypts or decrypts the current record.
-    pub(super) fn apply(&self, data: &mut [u8]) {
+    /// The tags of the current record and the one behind it, which are of one length.
+    pub(super) fn tag_pair(&self, records: [&[u8]; 2]) -> [[u8; 32]; 2] {
+        let numbers = [self.seq, self.seq + 1].map(u64::to_be_bytes);
+        self.mac.mac_pair([&numbers[0], &numbers[1]], records)
+    }
+
+    /// Encrypts or decrypts a record of this number.
+    pub(super) fn apply(&self, seq: u64, data: &mut [u8]) {
         let mut block = [0; 16];
         block[..4].copy_from_slice(&self.salt);
-        block[4..12].copy_from_slice(&self.seq.to_be_bytes());
+        block[4..12].copy_from_slice(&seq.to_be_bytes());
         self.cipher.apply(&block, data);
     }
 
-    /// Goes on to the next record.
-    pub(super) fn advance(&mut self) {
-        self.seq += 1;
+    /// Goes on by so many records.
+    pub(super) fn advance(&mut self, records: u64) {
+        self.seq += records;
     }
 }

@@ -28,6 +28,8 @@ pub struct Opener {
     buffer: Vec<u8>,
     /// Where in `buffer` the next record starts.
     at: usize,
+    /// The tag that the next record has to have, where it was computed together with the one before.
+    ahead: Option<[u8; TAG]>,
     state: State,
 }
 
@@ -44,7 +46,7 @@ impl Opener {
     /// Opens under the traffic secret of a direction.
     pub fn new(provider: &'static dyn Provider, traffic: Secret) -> Self {
         let epoch = Epoch::new(provider, traffic);
-        Self { provider, epoch, buffer: Vec::new(), at: 0, state: State::Open }
+        Self { provider, epoch, buffer: Vec::new(), at: 0, ahead: None, state: State::Open }
     }
 
     /// Takes bytes as they come from the connection.
@@ -101,18 +103,34 @@ impl Opener {
             if !deviates(req::REC_015) {
                 self.epoch = self.epoch.next(self.provider);
             }
+            self.ahead = None; // it was under the keys of before
         }
+    }
+
+    /// The right tag of the record of `length` bytes; that of the next one too, if it is there and of the same length.
+    fn tag_and_ahead(&mut self, length: usize) -> [u8; TAG] {
+        let rest = &self.buffer[self.at..];
+        let (body, whole) = (HEADER + length, HEADER + length + TAG);
+        let next = rest.get(whole..whole + body).filter(|next| next[..HEADER] == rest[..HEADER]);
+        // The tag of the next has to be there too, for `open` to be called on it.
+        let Some(next) = next.filter(|_| rest.len() >= 2 * whole) else {
+            return self.epoch.tag(&rest[..body]);
+        };
+        let [first, second] = self.epoch.tag_pair([&rest[..body], next]);
+        self.ahead = Some(second);
+        first
     }
 
     /// Checks and decrypts, in place, the record of `length` bytes that is wholly there.
     fn open(&mut self, length: usize) -> Result<(RecordType, Range<usize>), Error> {
         let start = self.at + HEADER;
+        let right = self.ahead.take().unwrap_or_else(|| self.tag_and_ahead(length));
         let (head, tag) = self.buffer[self.at..start + length + TAG].split_at_mut(HEADER + length);
-        let (header, ciphertext) = head.split_at_mut(HEADER);
         self.at = start + length + TAG;
-        demand(equal(&self.epoch.tag(header, ciphertext), tag), req::REC_011)?;
-        self.epoch.apply(ciphertext);
-        self.epoch.advance();
+        demand(equal(&right, tag), req::REC_011)?;
+        let ciphertext = &mut head[HEADER..];
+        self.epoch.apply(self.epoch.seq(), ciphertext);
+        self.epoch.advance(1);
         let type_at = ciphertext.iter().rposition(|byte| *byte != 0);
         let type_at = demand_some(type_at, req::REC_012, || 0)?;
         let kind = RecordType::from_byte(ciphertext[type_at]);

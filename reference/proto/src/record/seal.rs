@@ -24,6 +24,8 @@ pub struct Sealer {
     epoch: Epoch,
     bytes: u64,
     limits: Limits,
+    /// The most content of a record, in bytes.
+    most: usize,
     closed: bool,
 }
 
@@ -31,7 +33,13 @@ impl Sealer {
     /// Seals under the traffic secret of a direction.
     pub fn new(provider: &'static dyn Provider, traffic: Secret) -> Self {
         let epoch = Epoch::new(provider, traffic);
-        Self { provider, epoch, bytes: 0, limits: LIMITS, closed: false }
+        Self { provider, epoch, bytes: 0, limits: LIMITS, most: MAX_CONTENT, closed: false }
+    }
+
+    /// Puts at most `most` bytes of content into a record, rather than 65,535.
+    #[must_use]
+    pub fn with_record_size(self, most: usize) -> Self {
+        Self { most: most.clamp(1, MAX_CONTENT), ..self }
     }
 
     /// Appends records with `content` to `out`, each of at most 65,535 bytes of it; one without content if it is empty.
@@ -42,19 +50,25 @@ impl Sealer {
         if self.closed {
             return Err(Error::ApiMisuse("the direction is closed"));
         }
+        // Two records of one length at a time: their MACs are computed together.
+        let mut pairs = content.chunks_exact(2 * self.most);
+        for pair in &mut pairs {
+            self.make_room(2, pair.len(), out)?;
+            self.write_pair(pair.split_at(self.most), out);
+        }
+        let rest = pairs.remainder();
         let nothing: &[u8] = &[];
-        let pieces = content.chunks(MAX_CONTENT).chain(content.is_empty().then_some(nothing));
-        for piece in pieces {
-            self.make_room(piece.len(), out)?;
+        for piece in rest.chunks(self.most).chain(content.is_empty().then_some(nothing)) {
+            self.make_room(1, piece.len(), out)?;
             self.write(RecordType::Data, piece, out);
         }
         Ok(())
     }
 
-    /// REC-001: one record of the epoch is kept for the key update itself.
-    fn make_room(&mut self, content: usize, out: &mut Vec<u8>) -> Result<(), Error> {
-        let most = content as u64 + 2;
-        if self.epoch.seq() + 2 > self.limits.records || self.bytes + most > self.limits.bytes {
+    /// REC-001, for so many records with so much content: one of the epoch is kept for the key update itself.
+    fn make_room(&mut self, records: u64, content: usize, out: &mut Vec<u8>) -> Result<(), Error> {
+        let most = content as u64 + records + 1;
+        if self.epoch.seq() + records + 1 > self.limits.records || self.bytes + most > self.limits.bytes {
             self.update_keys(out)?;
         }
         Ok(())
@@ -79,10 +93,10 @@ impl Sealer {
     /// # Errors
     /// [`Error::ApiMisuse`] after [`close`](Self::close), or if the ticket is none that may be sent.
     pub fn ticket(&mut self, ticket: &[u8], out: &mut Vec<u8>) -> Result<(), Error> {
-        if self.closed || !(1..=crate::ticket::MAX_TICKET).contains(&ticket.len()) {
+        if self.closed || !(1..=MAX_CONTENT).contains(&ticket.len()) {
             return Err(Error::ApiMisuse("no ticket for this channel"));
         }
-        self.make_room(ticket.len(), out)?;
+        self.make_room(1, ticket.len(), out)?;
         self.write(RecordType::Ticket, ticket, out);
         Ok(())
     }
@@ -96,22 +110,45 @@ impl Sealer {
     }
 
     fn write(&mut self, kind: RecordType, content: &[u8], out: &mut Vec<u8>) {
-        let length = content.len() + 1;
-        out.reserve(HEADER + length + TAG);
+        out.reserve(HEADER + content.len() + 1 + TAG);
         let start = out.len();
-        out.put_u24(length);
-        out.extend_from_slice(content);
-        out.put_u8(kind as u8);
-        let (header, plaintext) = out[start..].split_at_mut(HEADER);
-        self.epoch.apply(plaintext);
-        let tag = self.epoch.tag(header, plaintext);
+        put_plaintext(kind, content, out);
+        self.epoch.apply(self.epoch.seq(), &mut out[start + HEADER..]);
+        let tag = self.epoch.tag(&out[start..]);
         out.extend_from_slice(&tag);
-        self.epoch.advance();
-        self.bytes += length as u64;
+        self.epoch.advance(1);
+        self.bytes += content.len() as u64 + 1;
+    }
+
+    /// Two data records of one length.
+    fn write_pair(&mut self, (first, second): (&[u8], &[u8]), out: &mut Vec<u8>) {
+        let whole = HEADER + first.len() + 1 + TAG;
+        out.reserve(2 * whole);
+        let start = out.len();
+        for content in [first, second] {
+            put_plaintext(RecordType::Data, content, out);
+            out.extend_from_slice(&[0; TAG]);
+        }
+        let (one, two) = out[start..].split_at_mut(whole);
+        let seq = self.epoch.seq();
+        let end = whole - TAG;
+        self.epoch.apply(seq, &mut one[HEADER..end]);
+        self.epoch.apply(seq + 1, &mut two[HEADER..end]);
+        let tags = self.epoch.tag_pair([&one[..end], &two[..end]]);
+        one[end..].copy_from_slice(&tags[0]);
+        two[end..].copy_from_slice(&tags[1]);
+        self.epoch.advance(2);
+        self.bytes += 2 * (first.len() as u64 + 1);
     }
 
     #[cfg(test)]
     pub(super) fn limit(&mut self, records: u64, bytes: u64) {
         self.limits = Limits { records, bytes };
     }
+}
+
+fn put_plaintext(kind: RecordType, content: &[u8], out: &mut Vec<u8>) {
+    out.put_u24(content.len() + 1);
+    out.extend_from_slice(content);
+    out.put_u8(kind as u8);
 }

@@ -91,3 +91,27 @@ proptest::proptest! {
         proptest::prop_assert_eq!(got, content);
     }
 }
+
+#[test]
+fn records_in_pairs_are_the_same_as_one_by_one() {
+    let content: Vec<u8> = (0..10_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    for provider in [DEFAULT, RUSTCRYPTO] {
+        for most in [1_usize, 7, 1_000, 4_999, 5_000, 16_384] {
+            // A limit that falls between and into pairs.
+            for records in [1 << 24, 6, 7] {
+                let mut sealer = Sealer::new(provider, secret()).with_record_size(most);
+                sealer.limit(records, 1 << 36);
+                let (mut paired, mut single) = (Vec::new(), Vec::new());
+                sealer.seal(&content, &mut paired).unwrap();
+                sealer.close(&mut paired);
+                assert_eq!(open(&paired), (content.clone(), Ok(())), "{most} {records}");
+                let mut sealer = Sealer::new(RUSTCRYPTO, secret());
+                content.chunks(most).for_each(|piece| sealer.seal(piece, &mut single).unwrap());
+                sealer.close(&mut single);
+                if records == 1 << 24 {
+                    assert_eq!(paired, single);
+                }
+            }
+        }
+    }
+}

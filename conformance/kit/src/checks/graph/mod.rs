@@ -22,6 +22,7 @@ mod invitations;
 mod pages;
 mod people;
 mod queues;
+mod rendezvous;
 mod requests;
 mod rights;
 mod walk;
@@ -44,6 +45,7 @@ pub fn checks() -> Vec<Check> {
         entries::checks(),
         changes::checks(),
         queues::checks(),
+        rendezvous::checks(),
         invitations::checks(),
         people::checks(),
         walk::checks(),

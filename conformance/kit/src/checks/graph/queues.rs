@@ -76,15 +76,15 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 /// A queue, and the tickets of its owner.
-struct Queue {
+pub(super) struct Queue {
     path: String,
     tickets: Vec<String>,
     /// The watermark at its beginning.
-    start: String,
+    pub(super) start: String,
 }
 
 impl Queue {
-    async fn new(context: &Context, tickets: &[String]) -> Result<Queue, Stop> {
+    pub(super) async fn new(context: &Context, tickets: &[String]) -> Result<Queue, Stop> {
         let reply = call(context, "POST", "/mesh/queues").tickets(tickets).json(&json!({})).send().await?;
         let reply = reply.expect(201)?;
         let Some(path) = reply.header("location").map(str::to_owned) else {
@@ -94,18 +94,18 @@ impl Queue {
     }
 
     /// A queue that is subscribed to one resource.
-    async fn on(context: &Context, tickets: &[String], resource: &str) -> Result<Queue, Stop> {
+    pub(super) async fn on(context: &Context, tickets: &[String], resource: &str) -> Result<Queue, Stop> {
         let queue = Queue::new(context, tickets).await?;
         success(queue.post(context, resource).await?, &format!("a subscription to {resource}"))?;
         Ok(queue)
     }
 
-    async fn post(&self, context: &Context, resource: &str) -> Result<Reply, Stop> {
+    pub(super) async fn post(&self, context: &Context, resource: &str) -> Result<Reply, Stop> {
         let path = format!("{}/subscriptions", self.path);
         call(context, "POST", &path).tickets(&self.tickets).json(&json!({"resource": resource})).send().await
     }
 
-    async fn poll(&self, context: &Context, after: &str, wait: u64) -> Result<Reply, Stop> {
+    pub(super) async fn poll(&self, context: &Context, after: &str, wait: u64) -> Result<Reply, Stop> {
         let path = format!("{}?after={after}&wait={wait}", self.path);
         call(context, "GET", &path).tickets(&self.tickets).send().await
     }

@@ -1,0 +1,202 @@
+//! Two devices that cannot reach each other sync through a relay, which sees nothing of what they say.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use meshproof_client::Agent;
+use meshproof_client::agent::{NewFolder, Outcome, Round, ServeOptions};
+use meshproof_client::sync::{Direction, NoProgress};
+use meshproof_cloud::{Config, PasswordCost, Running, Service, start};
+use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::KeyBits;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+
+/// Nobody listens there.
+const NOWHERE: &str = "127.0.0.1:1";
+
+/// Takes the place of the relay and keeps all that devices send to it, then passes it on.
+#[derive(Clone, Default)]
+struct Recorder {
+    seen: Arc<Mutex<Vec<Vec<u8>>>>,
+    /// The relay itself.
+    behind: Arc<Mutex<Option<SocketAddr>>>,
+}
+
+impl Recorder {
+    async fn start() -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (recorder, address) = (Self::default(), listener.local_addr().unwrap());
+        let this = recorder.clone();
+        tokio::spawn(async move {
+            while let Ok((device, _)) = listener.accept().await {
+                let behind = this.behind.lock().unwrap().unwrap();
+                let relay = TcpStream::connect(behind).await.unwrap();
+                let ((from_device, to_device), (from_relay, to_relay)) =
+                    (device.into_split(), relay.into_split());
+                let this = this.clone();
+                tokio::spawn(async move {
+                    tokio::join!(this.pass_on(from_device, to_relay), this.pass_on(from_relay, to_device));
+                });
+            }
+        });
+        (recorder, address)
+    }
+
+    async fn pass_on(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let mut all = Vec::new();
+        let mut piece = vec![0; 64 * 1_024];
+        while let Ok(count @ 1..) = from.read(&mut piece).await {
+            all.extend_from_slice(&piece[..count]);
+            if to.write_all(&piece[..count]).await.is_err() {
+                break;
+            }
+        }
+        drop(to.shutdown().await);
+        self.seen.lock().unwrap().push(all);
+    }
+
+    fn bytes(&self) -> Vec<Vec<u8>> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// A cloud with a relay behind a recorder.
+struct World {
+    cloud: Running,
+    recorder: Recorder,
+    data: tempfile::TempDir,
+}
+
+impl World {
+    async fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let (recorder, address) = Recorder::start().await;
+        let mut config = Config::new(data.path().join("cloud"));
+        config.identity.passwords = PasswordCost::FOR_TESTS;
+        config.services.push(Service::Relay);
+        config.relay.address = address.to_string();
+        config.relay.wait = Duration::from_secs(5);
+        let cloud = start(config).await.unwrap();
+        *recorder.behind.lock().unwrap() = Some(cloud.relay.as_ref().unwrap().addr);
+        Self { cloud, recorder, data }
+    }
+
+    async fn device(&self, name: &str, folder: Option<Id>) -> (Agent, Id, PathBuf) {
+        let root = self.data.path().join(format!("{name}-folder"));
+        std::fs::create_dir(&root).unwrap();
+        let mut agent = Agent::open(&self.data.path().join(name)).unwrap();
+        let ca = Some(self.cloud.ca_pem.clone().into_bytes());
+        agent.login(&self.cloud.url, ca, "canary-user", "correct horse", folder.is_none()).await.unwrap();
+        agent.add_device(name, KeyBits::B2048).await.unwrap();
+        let new = NewFolder {
+            path: root.clone(),
+            name: Some("canary-folder".into()),
+            join: folder.map(|id| id.to_string()),
+            p2p_only: true,
+            direction: Direction::Both,
+        };
+        let id = agent.add_folder(new).await.unwrap();
+        (agent, id, root)
+    }
+}
+
+/// `one` dials `other` once, which announces `advertise`.
+async fn sync(one: &Agent, other: &Agent, advertise: &[&str]) -> Round {
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (online, is_online) = oneshot::channel();
+    let options = ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        advertise: advertise.iter().map(ToString::to_string).collect(),
+        interval: None,
+    };
+    let serving =
+        other.serve(options, Arc::new(NoProgress), |address| online.send(address).unwrap(), |_| {}, async {
+            let _ = stopped.await;
+        });
+    let dialling = async {
+        is_online.await.unwrap();
+        let round = one.sync_once(Arc::new(NoProgress)).await;
+        drop(stop);
+        round
+    };
+    let (served, round) = tokio::join!(serving, dialling);
+    served.unwrap();
+    round.unwrap()
+}
+
+fn synced(round: &Round) -> bool {
+    matches!(&round.peers[..], [peer] if matches!(peer.outcome, Outcome::Synced(_)))
+}
+
+fn contains(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+fn read(root: &Path, name: &str) -> String {
+    std::fs::read_to_string(root.join(name)).unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_cannot_connect_meet_at_the_relay_which_stays_blind() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    let content = "canary-content ".repeat(10_000);
+    std::fs::write(laptop_root.join("canary-name-1.txt"), &content).unwrap();
+    std::fs::write(phone_root.join("canary-name-2.txt"), "canary-content of the phone").unwrap();
+
+    let round = sync(&laptop, &phone, &[NOWHERE]).await;
+    assert!(synced(&round), "{round:?}");
+    assert_eq!(read(&phone_root, "canary-name-1.txt"), content);
+    assert_eq!(read(&laptop_root, "canary-name-2.txt"), "canary-content of the phone");
+
+    let seen = world.recorder.bytes();
+    let all: usize = seen.iter().map(Vec::len).sum();
+    assert!(all > 2 * content.len(), "the relay saw only {all} bytes");
+    let ids: Vec<Id> = [&laptop, &phone].map(|agent| agent.device().unwrap().id()).into();
+    let spkis = [&laptop, &phone].map(|agent| agent.device().unwrap().spki().der().to_vec());
+    let mut canaries: Vec<Vec<u8>> = ["canary", "Assertion", "saml", "urn:meshproof", "laptop", "phone"]
+        .map(|text| text.as_bytes().to_vec())
+        .into();
+    canaries.push(folder.0.to_vec());
+    canaries.extend(ids.iter().flat_map(|id| [id.0.to_vec(), id.to_string().into_bytes()]));
+    // The modulus: what stands before it is the same in all keys.
+    canaries.extend(spkis.iter().map(|spki| spki[40..72].to_vec()));
+    for (number, bytes) in seen.iter().enumerate() {
+        for canary in &canaries {
+            assert!(!contains(bytes, canary), "stream {number} shows {:?}", String::from_utf8_lossy(canary));
+        }
+    }
+    world.cloud.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_can_connect_leave_the_relay_alone() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "direct").unwrap();
+    let round = sync(&laptop, &phone, &[]).await;
+    assert!(synced(&round), "{round:?}");
+    assert_eq!(read(&phone_root, "file"), "direct");
+    assert!(world.recorder.bytes().is_empty(), "the relay was used");
+    world.cloud.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_offline_at_the_relay_too() {
+    let world = World::new().await;
+    let (laptop, folder, _) = world.device("laptop", None).await;
+    let (phone, _, _) = world.device("phone", Some(folder)).await;
+    // The phone says that it is online, and listens nowhere.
+    let own = phone.device().unwrap().id();
+    phone.cloud().unwrap().announce(own, &[NOWHERE.into()], 60).await.unwrap();
+    let round = laptop.sync_once(Arc::new(NoProgress)).await.unwrap();
+    assert!(matches!(round.peers[..], [ref peer] if matches!(peer.outcome, Outcome::Offline)), "{round:?}");
+    world.cloud.shutdown().await.unwrap();
+}

@@ -1,0 +1,100 @@
+//! Rendezvous at a relay, and the queue that tells of them (`spec/graph.md`, sections 3.4 and 4.4).
+
+use meshproof_proto::codec::{Id, hex_array};
+use meshproof_proto::relay::PASS;
+use reqwest::{Method, header};
+use serde_json::{Value, json};
+
+use super::Cloud;
+use super::http::{chain, problem, unexpected};
+use super::operations::{id, items, text};
+use super::session::MESH;
+use crate::error::{Error, Result};
+
+/// How long one poll waits, in seconds.
+const WAIT: u64 = 50;
+
+/// What one device needs to meet another at a relay.
+#[derive(Clone, Debug)]
+pub struct Rendezvous {
+    /// Names the rendezvous.
+    pub circuit: Id,
+    /// The other device.
+    pub device: Id,
+    /// The relay, as `host:port`.
+    pub relay: String,
+    /// The own pass.
+    pub pass: [u8; PASS],
+    /// The `rdv_token` of M1.
+    pub token: [u8; 16],
+}
+
+/// A queue that tells when another device calls.
+pub struct Calls {
+    path: String,
+    watermark: String,
+}
+
+impl Cloud {
+    /// The relays of this cloud, as `host:port`.
+    pub async fn relays(&self) -> Result<Vec<String>> {
+        let path = self.below_root("relays").await?;
+        let answer = self.call(Method::GET, &path, None, MESH).await?;
+        Ok(items(&answer.body)?.iter().map(|item| text(item, "address")).collect())
+    }
+
+    /// Asks to meet a device at a relay.
+    pub async fn rendezvous(&self, device: Id, relay: &str) -> Result<Rendezvous> {
+        let path = self.rendezvous_path(device).await?;
+        let answer = self.call(Method::POST, &path, Some(&json!({ "relay": relay })), MESH).await?;
+        rendezvous(&answer.body)
+    }
+
+    /// Who waits for this device at a relay.
+    pub async fn callers(&self, own: Id) -> Result<Vec<Rendezvous>> {
+        let path = self.rendezvous_path(own).await?;
+        let answer = self.call(Method::GET, &path, None, MESH).await?;
+        items(&answer.body)?.iter().map(rendezvous).collect()
+    }
+
+    /// Makes a queue that tells who calls this device.
+    pub async fn listen(&self, own: Id) -> Result<Calls> {
+        let queues = self.below_root("queues").await?;
+        let answer = self.call(Method::POST, &queues, None, MESH).await?;
+        let path = answer.location.ok_or_else(|| unexpected("POST of a queue", "there is no Location"))?;
+        let body = json!({ "resource": self.rendezvous_path(own).await? });
+        self.call(Method::POST, &format!("{path}/subscriptions"), Some(&body), MESH).await?;
+        Ok(Calls { path, watermark: text(&answer.body, "watermark") })
+    }
+
+    /// Waits until the queue tells of a call, or for some time. Other requests go on meanwhile.
+    pub async fn wait_for_call(&self, calls: &mut Calls) -> Result<bool> {
+        let path = format!("{}?after={}&wait={WAIT}", calls.path, calls.watermark);
+        let what = format!("GET {path}");
+        let request = self.http.get(format!("{}{path}", self.url));
+        let request = request.header(header::AUTHORIZATION, self.tickets(MESH).await?);
+        let response = request.send().await.map_err(|error| Error::Cloud(chain(&error)))?;
+        if !response.status().is_success() {
+            return Err(problem(what, response).await);
+        }
+        let body: Value = response.json().await.map_err(|error| unexpected(&what, &chain(&error)))?;
+        calls.watermark = text(&body, "watermark");
+        Ok(!items(&body)?.is_empty())
+    }
+
+    async fn rendezvous_path(&self, device: Id) -> Result<String> {
+        Ok(format!("{}/{device}/rendezvous", self.below_root("devices").await?))
+    }
+}
+
+fn rendezvous(item: &Value) -> Result<Rendezvous> {
+    let pass = item["pass"].as_str().and_then(hex_array);
+    let token = item["token"].as_str().and_then(hex_array);
+    Ok(Rendezvous {
+        circuit: id(item, "circuit")?,
+        device: id(item, "device")?,
+        relay: text(item, "relay"),
+        pass: pass.ok_or_else(|| unexpected("a rendezvous", "there is no pass"))?,
+        token: token.ok_or_else(|| unexpected("a rendezvous", "there is no token"))?,
+    })
+}

@@ -1,0 +1,181 @@
+//! The relay service (`spec/relay.md`): joins connections of devices that cannot reach each other.
+//!
+//! ```text
+//!  accept --> connection: JOIN, a look at the switchboard
+//!                |  \-- the other side waits: its task takes both sockets --> forward
+//!                \----- alone: waits for the other side, 30 s
+//! ```
+//!
+//! A shell around `meshproof_proto::relay`: it needs the relay key, and neither database, tickets nor certificates. An idle
+//! circuit is one task without a buffer; who reads borrows one from its thread.
+
+mod connection;
+mod forward;
+mod keys;
+mod lobby;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::relay::{ACCOUNT_CONNECTIONS, ConnectionId, Limits, Switchboard};
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::config::Config;
+use crate::state::Clock;
+use crate::{Error, metrics};
+use connection::Leg;
+pub(crate) use keys::load as load_keys;
+use lobby::Lobby;
+
+/// How long the system gets when it has no descriptors left.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// A running relay. Dropping it ends it at once; [`RunningRelay::shutdown`] drains.
+#[derive(Debug)]
+pub struct RunningRelay {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// The address to which its passes are bound: as devices know it.
+    pub address: String,
+    draining: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Starts the relay of this configuration and nothing else. When this returns it accepts connections.
+pub async fn start_relay(config: &Config) -> Result<RunningRelay, Error> {
+    if let Some((key, what)) = config.check().into_iter().next() {
+        return Err(Error::Configuration(format!("{key}: {what}")));
+    }
+    crate::state::make_directory(&config.data)?;
+    let keys = load_keys(config)?;
+    let settings = &config.relay;
+    let failed = |source| Error::Listen { addr: settings.listen, source };
+    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    let address = if settings.address.is_empty() { addr.to_string() } else { settings.address.clone() };
+    let limits = Limits {
+        connections: settings.connections,
+        account_connections: ACCOUNT_CONNECTIONS,
+        quota: settings.quota,
+        rate: settings.rate,
+    };
+    let (draining, drained) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        inner: Mutex::new(Inner {
+            board: Switchboard::new(DEFAULT, keys, address.clone(), limits),
+            waiting: HashMap::new(),
+        }),
+        lobby: Lobby::default(),
+        next: AtomicU64::new(0),
+        began: Instant::now(),
+        clock: config.clock.clone(),
+        times: Times { join: settings.join, wait: settings.wait, idle: settings.idle },
+        drain: settings.drain,
+        drained: drained.clone(),
+    });
+    let task = tokio::spawn(accept(shared, listener, drained));
+    Ok(RunningRelay { addr, address, draining, task })
+}
+
+impl RunningRelay {
+    /// Tells those who wait, gives circuits their time, and ends.
+    pub async fn shutdown(mut self) {
+        self.draining.send_replace(true);
+        // It was aborted or has panicked: there is nothing to wait for.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for RunningRelay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What all connections share.
+struct Shared {
+    inner: Mutex<Inner>,
+    lobby: Lobby,
+    next: AtomicU64,
+    began: Instant,
+    clock: Arc<dyn Clock>,
+    times: Times,
+    drain: Duration,
+    drained: watch::Receiver<bool>,
+}
+
+/// What changes together.
+struct Inner {
+    board: Switchboard,
+    /// Those who wait, and how their tasks get the other side.
+    waiting: HashMap<ConnectionId, oneshot::Sender<Leg>>,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    join: Duration,
+    wait: Duration,
+    idle: Duration,
+}
+
+impl Shared {
+    // Who panicked while it held the lock left whole values behind.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, mut drained: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut end = None;
+    loop {
+        if end.is_some() && shared.inner().board.connections() == 0 {
+            break;
+        }
+        let ended = async { tokio::time::sleep_until(end.unwrap_or_else(tokio::time::Instant::now)).await };
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, from)) => {
+                    // Who comes when the lobby is full is sent away: RLY-009.
+                    match shared.lobby.enter(from.ip()) {
+                        Ok(place) => drop(connections.spawn(connection::serve(shared.clone(), stream, place))),
+                        Err(error) => refused(error),
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!("the relay cannot accept: {error}");
+                    tokio::time::sleep(BREATH).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            Ok(()) = drained.changed(), if end.is_none() => {
+                shared.inner().board.drain();
+                end = Some(tokio::time::Instant::now() + shared.drain);
+            }
+            () = ended, if end.is_some() => break,
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Counts and logs.
+fn refused(error: meshproof_proto::error::Error) {
+    if let Some(requirement) = error.requirement() {
+        metrics::refusal(requirement.id);
+        tracing::info!(requirement = requirement.id, "relay: {}", requirement.error);
+    }
+}
