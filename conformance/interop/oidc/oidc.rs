@@ -6,6 +6,7 @@ mod browser;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use meshproof_cloud::{Config, OidcProvider, PasswordCost, Running, start};
 use serde_json::{Value, json};
@@ -314,6 +315,10 @@ async fn programs_without_a_browser() {
     }
     assert_eq!(page.status, 200, "{}", page.text);
 
+    // Too early by the interval: the provider is not asked. A program waits and asks again.
+    let early = program.post(&ask, None, Some(&question)).await;
+    assert_eq!((early.status, early.json()["slow_down"].as_bool()), (202, Some(true)), "{}", early.text); // IDN-069
+    tokio::time::sleep(Duration::from_secs(begun["interval"].as_u64().unwrap())).await;
     let token = program.post(&ask, None, Some(&question)).await;
     assert_eq!(token.status, 200, "{}", token.text);
     assert!(world.who(&token.json()).await.1.starts_with("ann-"));

@@ -118,6 +118,7 @@ const NOT_BY_VECTOR: &[(&str, &str)] = &[
     ("HSK-054", "an open channel"),
     ("HSK-055", "a clock that moves"),
     ("HSK-056", "a clock that moves"),
+    ("HSK-057", "an open channel"),
     ("REC-001", "64 GiB"),
     ("REC-003", "a clock that moves"),
     ("REC-019", "a clock that moves"),

@@ -54,8 +54,9 @@ fn status_of(requirement: Requirement) -> StatusCode {
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,
         "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
-        "GPH-018" | "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093"
-        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-130"
+        | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "STO-003" | "STO-015" | "STO-022" | "STO-028"
+        | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -63,7 +64,7 @@ fn status_of(requirement: Requirement) -> StatusCode {
         | "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "GPH-101" => StatusCode::FAILED_DEPENDENCY,
-        "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
+        "GPH-133" | "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,
         "STO-009" => StatusCode::RANGE_NOT_SATISFIABLE,
         "STO-027" => StatusCode::REQUEST_TIMEOUT,
         _ => StatusCode::FORBIDDEN,

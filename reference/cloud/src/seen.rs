@@ -42,9 +42,12 @@ impl Seen {
             if shard.len() >= PER_SHARD {
                 shard.retain(|_, ticket| now < ticket.not_on_or_after);
             }
-            if shard.len() < PER_SHARD {
-                shard.insert(key, Arc::clone(&ticket));
+            // Any one goes, lest who has very many tickets keeps the places from all others.
+            let any = shard.keys().next().copied().filter(|_| shard.len() >= PER_SHARD);
+            if let Some(any) = any {
+                shard.remove(&any);
             }
+            shard.insert(key, Arc::clone(&ticket));
             Ok(ticket)
         })
     }

@@ -15,7 +15,7 @@ use crate::bus::Bus;
 use crate::config::{Config, Service};
 use crate::limits::{Limits, PATIENCE, TokioTimer};
 use crate::relay::{RunningRelay, start_relay};
-use crate::state::App;
+use crate::state::{self, App};
 use crate::stopping::Stopping;
 use crate::storage::sweep;
 use crate::{Error, health, router, tls};
@@ -73,8 +73,10 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     }
 
     let opened = tokio::task::spawn_blocking(move || {
-        let app = App::open(&config)?;
+        // Before the database, which a newer program would migrate under the one that runs.
+        state::prepare(&config)?;
         let lock = lock(&config.data)?;
+        let app = App::open(&config)?;
         let identity = tls::open(&config)?;
         Ok::<_, Error>((app, identity, config, lock))
     });
@@ -91,7 +93,7 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     let handle = Handle::new();
     let acceptor =
         RustlsAcceptor::new(RustlsConfig::from_config(identity.config)).acceptor(NoDelayAcceptor::new());
-    let acceptor = Limits::new(acceptor, config.connections, PATIENCE);
+    let acceptor = Limits::new(acceptor, &config);
     let mut server =
         axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
     let http = server.http_builder();

@@ -78,10 +78,7 @@ impl std::ops::Deref for App {
 impl App {
     /// Opens the data directory, making what is missing in it. Blocks for about a second the first time.
     pub(crate) fn open(config: &Config) -> Result<Self, Error> {
-        if let Some((key, what)) = config.check().into_iter().next() {
-            return Err(Error::Configuration(format!("{key}: {what}")));
-        }
-        make_directory(&config.data)?;
+        prepare(config)?;
         let store = open_store(config)?;
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
@@ -111,6 +108,14 @@ impl App {
     pub(crate) fn now(&self) -> UnixTime {
         self.config.clock.now()
     }
+}
+
+/// Makes the data directory, if the configuration makes sense.
+pub(crate) fn prepare(config: &Config) -> Result<(), Error> {
+    if let Some((key, what)) = config.check().into_iter().next() {
+        return Err(Error::Configuration(format!("{key}: {what}")));
+    }
+    make_directory(&config.data)
 }
 
 /// Opens the database that the configuration names. Blocks, inside a runtime, on a thread that may.

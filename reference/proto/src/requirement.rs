@@ -210,6 +210,9 @@ requirements! {
     IDN_059 = "IDN-059", "no-such-passkey", Peer;
     IDN_060 = "IDN-060", "none", Peer;
     IDN_064 = "IDN-064", "token-rejected", Peer;
+    IDN_066 = "IDN-066", "none", Peer;
+    IDN_067 = "IDN-067", "too-many-attempts", Peer;
+    IDN_068 = "IDN-068", "too-many-attempts", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -225,7 +228,6 @@ requirements! {
     GPH_015 = "GPH-015", "not-authorised", Peer;
     GPH_016 = "GPH-016", "not-authorised", Peer;
     GPH_017 = "GPH-017", "not-authorised", Peer;
-    GPH_018 = "GPH-018", "last-owner", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
     GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
@@ -287,6 +289,13 @@ requirements! {
     GPH_125 = "GPH-125", "relay-unknown", Peer;
     GPH_126 = "GPH-126", "none", Peer;
     GPH_127 = "GPH-127", "none", Peer;
+    GPH_130 = "GPH-130", "creator-stays", Peer;
+    GPH_131 = "GPH-131", "creator-stays", Peer;
+    GPH_132 = "GPH-132", "too-many-entries", Peer;
+    GPH_133 = "GPH-133", "metadata-full", Peer;
+    GPH_134 = "GPH-134", "too-many-folders", Peer;
+    GPH_135 = "GPH-135", "none", Peer;
+    GPH_137 = "GPH-137", "too-many-devices", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -366,6 +375,7 @@ requirements! {
     HSK_053 = "HSK-053", "rdv-token", Peer;
     HSK_054 = "HSK-054", "ticket", Peer;
     HSK_056 = "HSK-056", "ticket-ended", Peer;
+    HSK_057 = "HSK-057", "ticket-narrowed", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;

@@ -108,8 +108,8 @@ fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
         rdv_token: bytes(&group["rdv_token"]),
     };
     Some(match responder.read_m1(&bytes(&test["frame"])?) {
-        Ok(handshake::Answer::M2 { initiator, suite, .. }) => {
-            Answer::accept(json!({"answer": "m2", "suite": suite, "initiator": initiator}))
+        Ok(handshake::Answer::M2 { pair, suite, .. }) => {
+            Answer::accept(json!({"answer": "m2", "suite": suite, "initiator": pair.initiator}))
         }
         Ok(_) => return None,
         Err(failure) => {

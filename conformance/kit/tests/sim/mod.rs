@@ -69,8 +69,8 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
         suites: vec![SUITE],
         rdv_token: None,
     };
-    let (ck1, initiator) = match responder.read_m1(&m1) {
-        Ok(Answer::M2 { ck1, initiator, .. }) => (ck1, initiator),
+    let (ck1, pair) = match responder.read_m1(&m1) {
+        Ok(Answer::M2 { ck1, pair, .. }) => (ck1, pair),
         Err(failure) => {
             match failure.answer {
                 Answer::Refuse { frame, .. } => stream.write_all(&frame).await.ok()?,
@@ -86,7 +86,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
     if !answered.lock().ok()?.insert(m1.clone()) {
         return None;
     }
-    let key_i = if initiator == hex(&PeerFixture::DEVICE_X) { &fixture.key_x } else { &KEY_Z.private };
+    let key_i = if pair.initiator == hex(&PeerFixture::DEVICE_X) { &fixture.key_x } else { &KEY_Z.private };
     let key_i = key_i.to_public_key();
     // Random enough for a simulation: every connection has a port of its own, and M1 differs.
     let port = stream.peer_addr().ok()?.port().to_be_bytes();
@@ -94,7 +94,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
     let m2 = {
         let mut fields = M2Fields::new(&key_i, random(b"nonce"), random(b"k"), &random(b"seed"));
         fields.names = Names {
-            initiator: from_hex(&initiator)?,
+            initiator: from_hex(&pair.initiator)?,
             responder: PeerFixture::DEVICE_Y.to_vec(),
             spki_i: spki(&key_i),
             spki_r: fixture.spki_y(),
@@ -115,7 +115,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
     if fault != Fault::Eager {
         stream.write_all(&hello).await.ok()?;
     }
-    let renews = |ticket: &[u8]| responder.renews(ticket, &initiator, &spki(&key_i));
+    let renews = |ticket: &[u8]| responder.renews(ticket, &pair, &spki(&key_i));
     channel(stream, &traffic_i, sending, fault, renews).await
 }
 

@@ -64,7 +64,10 @@ fn advice(error: &str) -> &'static str {
         "pair-refused" => "the two devices share no folder and no user",
         "already-invited" => "the invitation waits already; it ends after a week",
         "no-such-node" => "it does not exist, or not any more",
-        "last-owner" => "make somebody else owner first",
+        "too-many-entries" => "the folder is full: put further files into another one",
+        "metadata-full" => "delete a folder that is not needed",
+        "too-many-folders" | "too-many-devices" => "give one up that is not needed",
+        "creator-stays" => "who made a folder stays its owner: delete the folder to be rid of it",
         _ => "",
     }
 }

@@ -68,6 +68,7 @@ pub(crate) async fn post_device(
 
     let device = app.store.device(id).await?.ok_or(req::IDN_010)?;
     demand(device.state == DeviceState::Claimed, req::IDN_013)?;
+    throttle::tickets(&app, device.user).await?;
     let tickets = first_tickets(&app, Subject::Device(id), device.user, BY_KEY).await?;
     Ok(axum::Json(tickets::representation(&app, &tickets)))
 }

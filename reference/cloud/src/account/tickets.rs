@@ -14,7 +14,7 @@ use super::issue::first_tickets;
 use crate::auth::Tickets;
 use crate::extract::NoBody;
 use crate::graph::paths;
-use crate::identity::{self, sessions};
+use crate::identity::{self, sessions, throttle};
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -32,6 +32,7 @@ pub(crate) async fn post(
         let session = sessions::holder(&app, &headers).await?;
         (session.user, session.class)
     };
+    throttle::tickets(&app, user).await?;
     let tickets = first_tickets(&app, Subject::User(user), user, &class).await?;
     Ok(axum::Json(representation(&app, &tickets)))
 }

@@ -50,6 +50,10 @@ pub struct SignInLimits {
     pub registrations_per_source: Limit,
     /// Challenges for one address (IDN-023).
     pub challenges_per_source: Limit,
+    /// Sign-ins for one name from one address, right ones too (IDN-067).
+    pub sign_ins_per_name_and_source: Limit,
+    /// Requests of one user for tickets (IDN-068).
+    pub tickets_per_user: Limit,
 }
 
 /// So many at once, and evenly distributed as many again in each period: `"10 in 600 s"`.
@@ -98,6 +102,8 @@ impl Identity {
             failures_per_source,
             registrations_per_source,
             challenges_per_source,
+            sign_ins_per_name_and_source,
+            tickets_per_user,
         } = self.limits;
         for limit in [
             failures_per_name_and_source,
@@ -105,6 +111,8 @@ impl Identity {
             failures_per_source,
             registrations_per_source,
             challenges_per_source,
+            sign_ins_per_name_and_source,
+            tickets_per_user,
         ] {
             let what = "burst is 1 to 1000000, per at least 1 s and at most 365 days";
             let fine = (1..=1_000_000).contains(&limit.burst) && (1..=365 * 86_400).contains(&limit.per);
@@ -184,6 +192,8 @@ impl Default for SignInLimits {
             failures_per_source: Limit { burst: 1_000, per: 3_600 },
             registrations_per_source: Limit { burst: 2_000, per: 3_600 },
             challenges_per_source: Limit { burst: 1_200, per: 60 },
+            sign_ins_per_name_and_source: Limit { burst: 300, per: 600 },
+            tickets_per_user: Limit { burst: 1_200, per: 60 },
         }
     }
 }

@@ -22,6 +22,7 @@ pub use self::relay::Relay;
 pub use self::units::{ParseUnitError, bytes, duration};
 
 use crate::state::{Clock, SystemClock};
+use crate::store::entries::Bounds;
 
 /// The commented file of all settings with their defaults, as `meshd default-config` prints it.
 pub const DEFAULT_FILE: &str = include_str!("default.toml");
@@ -43,9 +44,14 @@ pub struct Config {
     pub services: Vec<Service>,
     /// How many connections there may be at once.
     pub connections: usize,
+    /// How many of them one address may have, in percent: IPv6 by the first 64 bits, without proxies and this machine.
+    pub source_share: u8,
     /// How long the next piece of a body may take to come, before the request is given up.
     #[serde(with = "units::duration")]
     pub body_idle: Duration,
+    /// How long a client may take nothing of what is sent to it, before the connection is closed.
+    #[serde(with = "units::duration")]
+    pub answer_idle: Duration,
     /// How long open requests have when the server stops.
     #[serde(with = "units::duration")]
     pub drain: Duration,
@@ -57,6 +63,8 @@ pub struct Config {
     pub identity: Identity,
     /// The account service.
     pub account: Account,
+    /// The graph service.
+    pub graph: Graph,
     /// The storage service.
     pub storage: Storage,
     /// The relay.
@@ -137,6 +145,28 @@ pub struct Account {
     /// How long a ticket lives, in seconds, 1 to 600 (TKT-002).
     #[serde(with = "units::seconds")]
     pub ticket_lifetime: u64,
+}
+
+/// Section `[graph]`: what a user may have.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Graph {
+    /// Entries of a folder, with those deleted (GPH-132).
+    pub entries: u64,
+    /// Bytes of the entries of all folders that a user has made (GPH-133).
+    #[serde(with = "units::bytes")]
+    pub metadata: u64,
+    /// Folders that a user has made (GPH-134).
+    pub folders: u64,
+    /// Claimed devices of a user (GPH-137).
+    pub devices: u64,
+}
+
+impl Graph {
+    /// What entries may take.
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds { entries: self.entries, metadata: self.metadata }
+    }
 }
 
 /// Section `[storage]`.
@@ -234,6 +264,7 @@ impl Config {
         let desktop = self.services.contains(&Service::Desktop);
         demand(whole || !desktop, "services", "desktop needs all other services beside it");
         demand(self.connections > 0, "connections", "at least 1 is needed");
+        demand((1..=100).contains(&self.source_share), "source_share", "1 to 100 percent are expected");
         let postgres = ["postgres://", "postgresql://"];
         let known = |url: &str| url.is_empty() || postgres.iter().any(|scheme| url.starts_with(scheme));
         demand(known(&self.database.url), "database.url", "postgres://user@host/database is expected");
@@ -291,12 +322,15 @@ impl Default for Config {
             services: Service::ALL.into(),
             // As many as leave file descriptors for everything else, where a process has 1,024.
             connections: 512,
+            source_share: 25,
             body_idle: Duration::from_secs(30),
+            answer_idle: Duration::from_mins(1),
             drain: Duration::from_secs(10),
             database: Database::default(),
             bus: Bus::default(),
             identity: Identity::default(),
             account: Account::default(),
+            graph: Graph::default(),
             storage: Storage::default(),
             relay: Relay::default(),
             operations: Operations::default(),
@@ -312,6 +346,12 @@ impl Default for Config {
 impl Default for Account {
     fn default() -> Self {
         Self { ticket_lifetime: MAX_LIFETIME }
+    }
+}
+
+impl Default for Graph {
+    fn default() -> Self {
+        Self { entries: 1_000_000, metadata: 1_073_741_824, folders: 10_000, devices: 1_000 }
     }
 }
 

@@ -96,7 +96,12 @@ impl Failure {
             "no-such-media" => "The cloud does not hold the bytes of this file. A device that has it can send it.",
             "already-invited" => "This person is invited already.",
             "already-member" => "This person is a member already.",
-            "last-owner" => "A folder needs an owner: make somebody else an owner first.",
+            "creator-stays" => {
+                "Who made a folder stays its owner, for it takes their space. They can delete the folder."
+            },
+            "too-many-entries" => "This folder has as many files as a folder may have.",
+            "metadata-full" => "There is not enough room left in the cloud for the names of more files.",
+            "too-many-folders" => "There are as many folders as one person may have.",
             "body-unacceptable" => "This cannot be accepted: names have 1 to 255 characters.",
             "no-such-node" | "entry-deleted" => "This is not there any more.",
             "device-pending" => "This device has not been added completely yet.",

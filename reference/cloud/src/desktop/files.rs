@@ -48,7 +48,6 @@ pub(crate) struct Folder {
     /// Whether the cloud takes bytes; otherwise they stay on devices.
     pub(crate) in_cloud: bool,
     /// The user who made it.
-    #[cfg(feature = "webdav")]
     pub(crate) creator: String,
     pub(crate) etag: String,
     links: Value,
@@ -111,7 +110,6 @@ impl Folder {
             id: text(item, "folder"),
             name: text(item, "name"),
             in_cloud: item["storage"] != "p2p",
-            #[cfg(feature = "webdav")]
             creator: text(item, "creator"),
             etag,
             links: item["links"].clone(),

@@ -236,6 +236,15 @@ impl Client {
         }
     }
 
+    /// Whether the session goes on: it may have been ended elsewhere, and its tickets live on for minutes.
+    pub(crate) async fn demand_session(&self) -> Result<(), Failure> {
+        let asked = self.call_identity(Call::new(Method::GET, "/identity/sessions")).await;
+        if let Err(Failure::SignedOut) = asked {
+            self.graph.forget(&self.token);
+        }
+        asked.map(drop)
+    }
+
     /// Ends the session.
     pub(crate) async fn sign_out(&self) -> Result<(), Failure> {
         self.graph.forget(&self.token);

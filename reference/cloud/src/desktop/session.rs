@@ -54,7 +54,9 @@ impl FromRequestParts<Desktop> for Session {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, desktop: &Desktop) -> Result<Self, Refusal> {
-        Ok(Self::of(parts, desktop)?)
+        let session = Self::of(parts, desktop)?;
+        session.client.demand_session().await?;
+        Ok(session)
     }
 }
 

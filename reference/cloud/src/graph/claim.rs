@@ -58,7 +58,8 @@ pub(crate) async fn post(
         state: DeviceState::Pending,
         etag: new_etag(),
     };
-    app.store.add_device(device.clone()).await?; // GPH-031
+    app.store.forget_pending(app.now()).await?; // GPH-136
+    app.store.add_device(device.clone(), app.now()).await?; // GPH-031, GPH-135
 
     let mut body = devices::representation(&device);
     body["proof"] = challenges::hand_out(&app, Purpose::Claim, id, challenge, source).await?;
@@ -75,7 +76,8 @@ pub(crate) async fn post_proof(
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
     challenges::answer_claim(&app, id, &answer).await?; // GPH-033
     let etag = new_etag();
-    app.store.claim_device(device.clone(), etag.clone(), tickets.who()).await?; // GPH-031, GPH-033
+    let most = app.config.graph.devices;
+    app.store.claim_device(device.clone(), etag.clone(), most, tickets.who()).await?; // GPH-031, GPH-033, GPH-137
     (device.state, device.etag) = (DeviceState::Claimed, etag);
     tracing::info!(device = %id, user = %device.user, "claimed");
     Ok(node(StatusCode::OK, &device.etag, devices::representation(&device)))

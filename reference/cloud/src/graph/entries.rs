@@ -85,7 +85,7 @@ pub(crate) async fn put(
     let by = WriteEntries::NEED.by(tickets.who());
     let old = old.map(|old| old.etag);
     to_its_end(async move {
-        let garbage = app.store.put_entry(folder, entry.clone(), old, by).await?;
+        let garbage = app.store.put_entry(folder, entry.clone(), old, app.config.graph.bounds(), by).await?;
         sweep::remove(&app, garbage).await;
         let content = content(&app, &row, &entry).await?;
         let (tag, body) = (tag(&entry, content), representation(folder, &entry, content));
@@ -116,7 +116,7 @@ pub(crate) async fn delete(
     (entry.deleted, entry.size, entry.hash, entry.attributes) = (true, 0, None, Attributes::default());
     let by = DeleteEntries::NEED.by(tickets.who());
     to_its_end(async move {
-        let garbage = app.store.put_entry(folder, entry, Some(from), by).await?;
+        let garbage = app.store.put_entry(folder, entry, Some(from), app.config.graph.bounds(), by).await?;
         sweep::remove(&app, garbage).await; // STO-035
         Ok(StatusCode::NO_CONTENT.into_response())
     })

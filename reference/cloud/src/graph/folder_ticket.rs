@@ -9,6 +9,7 @@ use super::paths;
 use crate::account::issue::folder_ticket;
 use crate::auth::Tickets;
 use crate::extract::{Ids, NoBody};
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -23,6 +24,7 @@ pub(crate) async fn post(
     demand(tickets.authenticated(), req::GPH_002)?;
     let found = app.store.folder_and_role(folder, tickets.user).await?;
     let role = demand_some(found.and_then(|(_, role)| role), req::GPH_002, || Role::Reader)?;
+    throttle::tickets(&app, tickets.user).await?;
     let ticket = folder_ticket(&app, tickets.subject(), folder, role)?;
     let path = paths::folder_ticket(folder);
     Ok(axum::Json(json!({ "ticket": ticket, "links": { "self": path } })))

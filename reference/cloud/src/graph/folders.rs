@@ -13,6 +13,7 @@ use super::{created, node, paths};
 use crate::account::issue::folder_ticket;
 use crate::etag;
 use crate::extract::{Json, check_name, present};
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::{new_etag, new_id, to_its_end};
 use crate::storage::sweep;
@@ -53,12 +54,14 @@ pub(crate) async fn post(
     Json(new): Json<New>,
 ) -> Result<Response, Problem> {
     check_name(&new.name)?;
+    throttle::tickets(&app, tickets.user).await?;
     let storage = match new.storage {
         None => Storage::default(),
         Some(name) => Storage::parse(&name).ok_or(req::GPH_006)?,
     };
     let folder = Folder { id: new_id(), name: new.name, storage, creator: tickets.user, etag: new_etag() };
-    app.store.add_folder(folder.clone(), new_etag(), tickets.who()).await?;
+    let most = app.config.graph.folders;
+    app.store.add_folder(folder.clone(), new_etag(), most, tickets.who()).await?; // GPH-134
 
     let mut response = created(&paths::folder(folder.id), &folder.etag, representation(&folder)); // GPH-022
     let ticket = folder_ticket(&app, tickets.subject(), folder.id, Role::Owner)?;

@@ -44,7 +44,7 @@ pub(crate) async fn get(
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }
 
-/// Gives a member another role (GPH-015, GPH-018).
+/// Gives a member another role (GPH-015, GPH-130).
 pub(crate) async fn patch(
     Granted { app, tickets, ids: [folder, user], .. }: Granted<ControlMembers, 2>,
     headers: HeaderMap,
@@ -55,11 +55,11 @@ pub(crate) async fn patch(
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
     let from = std::mem::replace(&mut member.etag, new_etag());
     let (tags, by) = ((from, member.etag.clone()), ControlMembers::NEED.by(tickets.who()));
-    app.store.change_role(folder, user, member.role, tags, by).await?; // GPH-018
+    app.store.change_role(folder, user, member.role, tags, by).await?; // GPH-130
     Ok(node(StatusCode::OK, &member.etag, representation(folder, &member)))
 }
 
-/// Removes a member. One may always remove oneself (GPH-015), but not the last owner (GPH-018).
+/// Removes a member. One may always remove oneself (GPH-015), but nobody the creator (GPH-130, GPH-131).
 pub(crate) async fn delete(
     State(app): State<App>,
     Ids([folder, user]): Ids<2>,
@@ -70,7 +70,7 @@ pub(crate) async fn delete(
     access::folder(&app, &tickets, folder, need).await?;
     let member = existing(app.store.member(folder, user).await?)?;
     etag::check(&headers, &member.etag)?; // GPH-012, GPH-013
-    app.store.remove_member(folder, user, member.etag, need.by(tickets.who())).await?; // GPH-018
+    app.store.remove_member(folder, user, member.etag, need.by(tickets.who())).await?; // GPH-130, GPH-131
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -11,6 +11,7 @@ use crate::account::device::key_of;
 use crate::account::issue::pair_ticket;
 use crate::auth::Tickets;
 use crate::extract::NoBody;
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::App;
 use crate::store::Span;
@@ -25,6 +26,7 @@ pub(crate) async fn post(
     _: NoBody,
 ) -> Result<axum::Json<Value>, Problem> {
     let Partners { x, y, shared } = partners(&app, &tickets, y, req::GPH_043, req::GPH_040).await?;
+    throttle::tickets(&app, x.user).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
     let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
     let path = format!("{}/pair", paths::device(y.id));

@@ -1,4 +1,4 @@
-//! How often one may try: wrong passwords, new users, challenges.
+//! How often one may try: passwords, new users, challenges, tickets.
 //!
 //! An attempt takes from its buckets before it is looked at, so that a thousand at once are no way around, and gets
 //! back what it took when it turns out right.
@@ -19,7 +19,7 @@ use crate::store::throttle::Bucket;
 /// Returns what was taken, to be put back if the password is right.
 ///
 /// # Errors
-/// IDN-018, IDN-021.
+/// IDN-018, IDN-021, IDN-067.
 pub(crate) async fn password(
     app: &App,
     source: &Source,
@@ -44,7 +44,14 @@ pub(crate) async fn password(
         // IDN-024: strangers use this one up for each other, not for those who were here before.
         buckets.push(bucket("failures by name", &[name], limits.failures_per_name));
     }
-    take(app, buckets, &[req::IDN_021, req::IDN_018, req::IDN_018]).await
+    let mut rules = vec![req::IDN_021, req::IDN_018, req::IDN_018];
+    rules.truncate(buckets.len());
+    // A hash costs as much for the right password.
+    rules.push(req::IDN_067);
+    buckets.push(bucket("sign-ins", &[name, address], limits.sign_ins_per_name_and_source));
+    let mut taken = take(app, buckets, &rules).await?;
+    taken.pop(); // never put back
+    Ok(taken)
 }
 
 /// An assertion of a passkey that is about to be looked at: wrong ones count as wrong passwords of their address.
@@ -68,6 +75,12 @@ pub(crate) async fn registration(app: &App, source: &Source) -> Result<(), Probl
 pub(crate) async fn challenge(app: &App, source: &Source) -> Result<(), Problem> {
     let limit = app.config.identity.limits.challenges_per_source;
     take(app, vec![bucket("challenges", &[&source.address], limit)], &[req::IDN_023]).await.map(drop)
+}
+
+/// Tickets that are about to be signed for a user (IDN-068).
+pub(crate) async fn tickets(app: &App, user: Id) -> Result<(), Problem> {
+    let limit = app.config.identity.limits.tickets_per_user;
+    take(app, vec![bucket("tickets", &[&user.to_string()], limit)], &[req::IDN_068]).await.map(drop)
 }
 
 async fn take(app: &App, buckets: Vec<Bucket>, rules: &[Requirement]) -> Result<Vec<Bucket>, Problem> {

@@ -49,6 +49,19 @@ impl Store {
         self.read(move |sql| sql.first(CEREMONY, values![&hash, kind, since], ceremony)).await
     }
 
+    /// Gives a sign-in another state, if it still has the state `from`.
+    #[cfg(feature = "oidc")]
+    pub(crate) async fn change_ceremony(
+        &self,
+        kind: &'static str,
+        hash: String,
+        from: String,
+        to: String,
+    ) -> Result<bool, StoreError> {
+        let update = "UPDATE ceremonies SET state = $1 WHERE hash = $2 AND kind = $3 AND state = $4";
+        self.write(move |sql| Ok(sql.execute(update, values![&to, &hash, kind, &from])? == 1)).await
+    }
+
     /// The same, once: it is gone then.
     pub(crate) async fn take_ceremony(
         &self,

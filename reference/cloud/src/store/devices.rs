@@ -57,17 +57,27 @@ pub(crate) struct Endpoint {
     pub(crate) expires: UnixTime,
 }
 
+/// How many devices of a user may be pending (GPH-135), and for how many seconds (GPH-136).
+const MOST_PENDING: u64 = 16;
+const PENDING_LIFETIME: u64 = 300;
+/// How many revoked devices of a user are remembered. What is forgotten is as little claimed as before.
+const MOST_REVOKED: u64 = 256;
+
 const COLUMNS: &str = "SELECT id, user_id, name, spki, fingerprint, state, etag FROM devices";
 
 impl Store {
-    /// Adds a pending device, unless another claimed device has its key (GPH-031).
-    pub(crate) async fn add_device(&self, device: Device) -> Result<(), StoreError> {
+    /// Adds a pending device, unless another claimed device has its key (GPH-031). The oldest go if there are many
+    /// (GPH-135).
+    pub(crate) async fn add_device(&self, device: Device, now: UnixTime) -> Result<(), StoreError> {
         self.write(move |sql| {
             demand(!key_in_use(sql, &device)?, req::GPH_031)?;
-            let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)";
             let Device { id, user, name, spki, fingerprint, state, etag } = &device;
-            sql.execute(insert, values![*id, *user, name, spki, fingerprint, state.name(), etag])?;
+            if !deviates(req::GPH_135) {
+                forget_but(sql, *user, DeviceState::Pending, MOST_PENDING - 1)?;
+            }
+            let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag, since)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            sql.execute(insert, values![*id, *user, name, spki, fingerprint, state.name(), etag, now])?;
             Ok(())
         })
         .await
@@ -88,13 +98,34 @@ impl Store {
         self.read(move |sql| sql.all(&select, values![user, &after, most], device)).await
     }
 
-    /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031).
-    pub(crate) async fn claim_device(&self, device: Device, etag: String, by: Who) -> Result<(), StoreError> {
+    /// Forgets devices that were pending for too long (GPH-136).
+    pub(crate) async fn forget_pending(&self, now: UnixTime) -> Result<(), StoreError> {
+        let since = now.0.saturating_sub(PENDING_LIFETIME);
+        let due = "SELECT 1 FROM devices WHERE state = 'pending' AND since <= $1 LIMIT 1";
+        if self.read(move |sql| sql.exists(due, values![since])).await? {
+            let delete = "DELETE FROM devices WHERE state = 'pending' AND since <= $1";
+            self.write(move |sql| sql.execute(delete, values![since]).map(drop)).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a pending device claimed, unless another claimed device has got its key meanwhile (GPH-031), or the user
+    /// has `most` (GPH-137).
+    pub(crate) async fn claim_device(
+        &self,
+        device: Device,
+        etag: String,
+        most: u64,
+        by: Who,
+    ) -> Result<(), StoreError> {
         self.change(by, move |sql, log| {
             demand(!key_in_use(sql, &device)?, req::GPH_031)?;
-            let update =
-                "UPDATE devices SET state = 'claimed', etag = $1 WHERE id = $2 AND state = 'pending'";
-            let claimed = sql.execute(update, values![&etag, device.id])? == 1;
+            let count = "SELECT count(*) FROM devices WHERE user_id = $1 AND state = 'claimed'";
+            let claimed = sql.first(count, values![device.user], |row| row.number(0))?.unwrap_or(0);
+            demand(claimed < most, req::GPH_137)?;
+            let update = "UPDATE devices SET state = 'claimed', etag = $1, since = $2
+                WHERE id = $3 AND state = 'pending'";
+            let claimed = sql.execute(update, values![&etag, by.at, device.id])? == 1;
             demand(claimed, req::GPH_033)?;
             let detail = json!({ "name": device.name });
             log.record(device.user, Verb::DeviceClaimed, &paths::device(device.id), &detail)?;
@@ -130,8 +161,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (from, to) = tags;
         self.change(by, move |sql, log| {
-            let update = "UPDATE devices SET state = 'revoked', etag = $1 WHERE id = $2 AND etag = $3";
-            demand(sql.execute(update, values![&to, id, &from])? == 1, req::GPH_013)?;
+            let update =
+                "UPDATE devices SET state = 'revoked', etag = $1, since = $2 WHERE id = $3 AND etag = $4";
+            demand(sql.execute(update, values![&to, by.at, id, &from])? == 1, req::GPH_013)?;
+            forget_but(sql, by.user, DeviceState::Revoked, MOST_REVOKED)?;
             let detail = json!({ "name": name_of(sql, id)? });
             log.record(by.user, Verb::DeviceRevoked, &paths::device(id), &detail)?;
             let select = "SELECT folder_id FROM mappings WHERE device_id = $1 ORDER BY folder_id";
@@ -266,6 +299,17 @@ pub(super) fn find(sql: &Sql<'_>, id: Id) -> Result<Option<Device>, StoreError> 
 /// The name of the device, or nothing.
 pub(super) fn name_of(sql: &Sql<'_>, id: Id) -> Result<String, StoreError> {
     Ok(find(sql, id)?.map(|device| device.name).unwrap_or_default())
+}
+
+/// Forgets all devices of a user in this state but the last `kept`.
+fn forget_but(sql: &Sql<'_>, user: Id, state: DeviceState, kept: u64) -> Result<(), StoreError> {
+    let select = "SELECT id FROM devices WHERE user_id = $1 AND state = $2
+        ORDER BY since DESC, id LIMIT 1000 OFFSET $3";
+    for id in sql.all(select, values![user, state.name(), kept], |row| row.id(0))? {
+        sql.execute("DELETE FROM feeds WHERE id = $1", values![id])?; // of its endpoint
+        sql.execute("DELETE FROM devices WHERE id = $1", values![id])?;
+    }
+    Ok(())
 }
 
 /// Whether another claimed device has its key.

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::changes::{self, Verb};
 use super::members::Actor;
 use super::wanted::settle;
-use super::{Row, Span, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values};
 use crate::graph::paths;
 use crate::storage::blobs::Object;
 
@@ -67,6 +67,18 @@ impl Kind {
 
 const COLUMNS: &str =
     "SELECT id, path, kind, size, hash, version, deleted, etag, attributes, seq FROM entries";
+
+/// What entries may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// In one folder, with tombstones (GPH-132).
+    pub(crate) entries: u64,
+    /// Bytes of all entries of a creator's folders (GPH-133).
+    pub(crate) metadata: u64,
+}
+
+/// What an entry takes beside its path, version and attributes: identifiers, tags, its place in indexes.
+const ENTRY_BYTES: u64 = 256;
 
 /// Entries in the order of their last change.
 #[derive(Debug)]
@@ -130,12 +142,16 @@ impl Store {
         folder: Id,
         entry: Entry,
         from: Option<String>,
+        bounds: Bounds,
         by: Actor,
     ) -> Result<Vec<Object>, StoreError> {
         self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let select = "SELECT hash FROM entries WHERE folder_id = $1 AND id = $2";
-            let before = sql.first(select, values![folder, entry.id], |row| row.maybe_text(0))?.flatten();
+            let select = "SELECT hash, octet_length(path) + octet_length(version) + octet_length(attributes)
+                FROM entries WHERE folder_id = $1 AND id = $2";
+            let old = sql
+                .first(select, values![folder, entry.id], |row| Ok((row.maybe_text(0)?, row.number(1)?)))?;
+            let (before, taken) = old.map_or((None, None), |(hash, bytes)| (hash, Some(bytes + ENTRY_BYTES)));
             let verb = if entry.deleted { Verb::EntryDeleted } else { Verb::EntryPut };
             let detail = json!({ "path": entry.path });
             let seq = log.record(folder, verb, &paths::entry(folder, entry.id), &detail)?;
@@ -145,6 +161,8 @@ impl Store {
                 version = excluded.version, deleted = excluded.deleted, etag = excluded.etag,
                 attributes = excluded.attributes, seq = excluded.seq WHERE entries.etag = $12";
             let version = serde_json::to_string(&entry.version).unwrap_or_default();
+            let attributes = serde_json::to_string(&entry.attributes).unwrap_or_default();
+            let takes = (entry.path.len() + version.len() + attributes.len()) as u64 + ENTRY_BYTES;
             let values = values![
                 folder,
                 entry.id,
@@ -155,11 +173,16 @@ impl Store {
                 version,
                 entry.deleted,
                 &entry.etag,
-                serde_json::to_string(&entry.attributes).unwrap_or_default(),
+                attributes,
                 seq,
                 from.as_deref().unwrap_or_default(),
             ];
             demand(sql.execute(insert, values)? == 1, req::GPH_013)?;
+            let (entries, metadata) = count(sql, folder, taken, takes)?;
+            // What makes nothing more is always taken, and every deletion.
+            let more = !entry.deleted && taken.is_none_or(|taken| takes > taken);
+            demand(!more || taken.is_some() || entries <= bounds.entries, req::GPH_132)?;
+            demand(!more || metadata <= bounds.metadata, req::GPH_133)?;
             let (mut garbage, now) = (Vec::new(), by.who.at);
             if let Some(hash) = &entry.hash {
                 // The entry that its bytes waited for has come.
@@ -174,6 +197,19 @@ impl Store {
         })
         .await
     }
+}
+
+/// Counts an entry that took so many bytes, if it was there, and takes so many now. Returns the entries of the folder,
+/// and the bytes of all of its creator.
+fn count(sql: &Sql<'_>, folder: Id, taken: Option<u64>, takes: u64) -> Result<(u64, u64), StoreError> {
+    let update = "UPDATE folders SET entries = entries + $1, metadata = metadata + $2 - $3 WHERE id = $4
+        RETURNING entries, creator";
+    let values = values![u64::from(taken.is_none()), takes, taken.unwrap_or(0), folder];
+    let counted = sql.first(update, values, |row| Ok((row.number(0)?, row.id(1)?)))?;
+    let Some((entries, creator)) = counted else { return Ok((0, 0)) }; // the folder has gone
+    let update = "UPDATE users SET metadata = metadata + $1 - $2 WHERE id = $3 RETURNING metadata";
+    let metadata = sql.first(update, values![takes, taken.unwrap_or(0), creator], |row| row.number(0))?;
+    Ok((entries, metadata.unwrap_or(0)))
 }
 
 fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {

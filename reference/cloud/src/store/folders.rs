@@ -46,15 +46,19 @@ impl Storage {
 }
 
 impl Store {
-    /// Adds a folder, whose creator becomes its owner.
+    /// Adds a folder, whose creator becomes its owner, unless the creator has made `most` (GPH-134).
     pub(crate) async fn add_folder(
         &self,
         folder: Folder,
         member_etag: String,
+        most: u64,
         by: Who,
     ) -> Result<(), StoreError> {
         self.change(by, move |sql, log| {
             let Folder { id, name, storage, creator, etag } = &folder;
+            let count = "SELECT count(*) FROM folders WHERE creator = $1";
+            let made = sql.first(count, values![*creator], |row| row.number(0))?.unwrap_or(0);
+            demand(made < most, req::GPH_134)?;
             let insert = "INSERT INTO folders (id, name, storage, creator, etag) VALUES ($1, $2, $3, $4, $5)";
             sql.execute(insert, values![*id, name, storage.name(), *creator, etag])?;
             let insert = "INSERT INTO members (folder_id, user_id, role, etag) VALUES ($1, $2, $3, $4)";
@@ -160,6 +164,9 @@ impl Store {
                 log.record(user, Verb::FolderGone, &paths::folder(id), &detail)?;
             }
             let garbage = media::release_all(sql, id)?;
+            let credit = "UPDATE users SET metadata = metadata - (SELECT metadata FROM folders WHERE id = $1)
+                WHERE id = (SELECT creator FROM folders WHERE id = $1)";
+            sql.execute(credit, values![id])?;
             sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
             for table in ["members", "mappings", "entries", "missing", "invitations"] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;

@@ -72,7 +72,7 @@ impl Store {
         self.read(move |sql| sql.first(&select, values![folder, user], member)).await
     }
 
-    /// Gives the member whose tag is still `from` another role (GPH-013), unless the last owner would go (GPH-018).
+    /// Gives the member whose tag is still `from` another role (GPH-013). The creator stays an owner (GPH-130).
     pub(crate) async fn change_role(
         &self,
         folder: Id,
@@ -90,13 +90,13 @@ impl Store {
             demand(sql.execute(update, values)? == 1, req::GPH_013)?;
             let detail = json!({ "name": name_of(sql, user)?, "role": role.name() });
             log.record(folder, Verb::MemberRole, &paths::member(folder, user), &detail)?;
-            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+            Ok(demand(role == Role::Owner || !is_creator(sql, folder, user)?, req::GPH_130)?)
         })
         .await
     }
 
-    /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices, unless the last owner
-    /// would go (GPH-018).
+    /// Removes the member whose tag is still `from` (GPH-013), and the mappings of its devices. The creator is not
+    /// removed (GPH-130, GPH-131).
     pub(crate) async fn remove_member(
         &self,
         folder: Id,
@@ -115,7 +115,8 @@ impl Store {
             log.record(folder, Verb::MemberLeft, &paths::member(folder, user), &detail)?;
             let detail = json!({ "name": folders::name_of(sql, folder)? });
             log.record(user, Verb::FolderGone, &paths::folder(folder), &detail)?;
-            Ok(demand(has_owner(sql, folder)?, req::GPH_018)?)
+            let rule = if by.who.user == user { req::GPH_131 } else { req::GPH_130 };
+            Ok(demand(!is_creator(sql, folder, user)?, rule)?)
         })
         .await
     }
@@ -138,10 +139,9 @@ pub(super) fn insert_member(
     Ok(added)
 }
 
-/// Asked after a change, inside its transaction: a refusal undoes the change.
-fn has_owner(sql: &Sql<'_>, folder: Id) -> Result<bool, StoreError> {
-    let count = "SELECT count(*) FROM members WHERE folder_id = $1 AND role = 'owner'";
-    Ok(sql.first(count, values![folder], |row| row.number(0))?.is_some_and(|owners| owners > 0))
+/// Whether what the folder holds is charged to the user.
+fn is_creator(sql: &Sql<'_>, folder: Id, user: Id) -> Result<bool, StoreError> {
+    sql.exists("SELECT 1 FROM folders WHERE id = $1 AND creator = $2", values![folder, user])
 }
 
 /// Tells the folder of its new member, and the user's mesh of the folder.
@@ -165,4 +165,41 @@ fn name_of(sql: &Sql<'_>, user: Id) -> Result<String, StoreError> {
 
 fn member(row: &Row<'_>) -> Result<Member, StoreError> {
     Ok(Member { user: row.id(0)?, name: row.text(1)?, role: row.parsed(2, Role::parse)?, etag: row.text(3)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::new_id;
+    use crate::store::folders::{Folder, Storage};
+    use meshproof_proto::time::UnixTime;
+
+    #[tokio::test]
+    async fn creators_of_before_are_owners_again() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+        let (ann, bob) = (new_id(), new_id());
+        let folders = [new_id(), new_id(), new_id()];
+        for folder in folders {
+            let (name, etag) = ("x".to_owned(), "a".to_owned());
+            let row = Folder { id: folder, name, storage: Storage::Cloud, creator: ann, etag: etag.clone() };
+            store.add_folder(row, etag, 9, Who { user: ann, device: None, at: UnixTime(1) }).await.unwrap();
+        }
+        let [removed, demoted, kept] = folders;
+        let migration = include_str!("migrations/0012_creators.sql");
+        let before = move |sql: &Sql<'_>| {
+            sql.execute("UPDATE members SET user_id = $1 WHERE folder_id = $2", values![bob, removed])?;
+            sql.execute("UPDATE members SET role = 'reader' WHERE folder_id = $1", values![demoted])?;
+            for statement in migration.split(';').filter(|statement| statement.contains("members")) {
+                sql.execute(statement, &[])?;
+            }
+            Ok(())
+        };
+        store.write(before).await.unwrap();
+        for folder in folders {
+            assert_eq!(store.member(folder, ann).await.unwrap().unwrap().role, Role::Owner);
+        }
+        assert_eq!(store.member(removed, bob).await.unwrap().unwrap().role, Role::Owner);
+        assert_eq!(store.member(kept, ann).await.unwrap().unwrap().etag, "a");
+    }
 }

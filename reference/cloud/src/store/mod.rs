@@ -2,7 +2,7 @@
 //! database, `sqlite.rs` and `postgres.rs` the databases.
 //!
 //! Callers see async functions; the work runs on blocking threads. Rules that must hold for the very rows that are
-//! written (entity tags, the last owner, the quota) are demanded inside the write's transaction.
+//! written (entity tags, the creator, the quota) are demanded inside the write's transaction.
 
 pub(crate) mod app_passwords;
 mod backup;
@@ -62,7 +62,9 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_queues.sql"),
     include_str!("migrations/0009_passkeys.sql"),
     include_str!("migrations/0010_app_passwords.sql"),
-    include_str!("migrations/0012_rendezvous.sql"),
+    include_str!("migrations/0011_rendezvous.sql"),
+    include_str!("migrations/0012_creators.sql"),
+    include_str!("migrations/0013_bounds.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

@@ -28,6 +28,8 @@ pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 
+const BOUNDS: super::entries::Bounds = super::entries::Bounds { entries: 9, metadata: 9_999 };
+
 #[tokio::test]
 async fn rights_that_have_gone_in_sqlite() {
     let data = tempfile::tempdir().unwrap();
@@ -41,7 +43,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     }
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
-    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
         let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
@@ -62,10 +64,10 @@ pub(super) async fn rights_that_have_gone(store: Store) {
         state: DeviceState::Pending,
         etag: "a".into(),
     };
-    store.add_device(row.clone()).await.unwrap();
+    store.add_device(row.clone(), UnixTime(0)).await.unwrap();
     let map = || store.add_mapping(folder, device, "a".into(), Need::READ.by(who(bob)));
     refused(map().await, req::GPH_032);
-    store.claim_device(row, "b".into(), who(bob)).await.unwrap();
+    store.claim_device(row, "b".into(), 9, who(bob)).await.unwrap();
     assert!(map().await.unwrap());
 
     // A role that became smaller.
@@ -90,7 +92,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
             deleted: false,
             etag: "a".into(),
         };
-        store.put_entry(folder, entry, None, WriteEntries::NEED.by(who(bob)))
+        store.put_entry(folder, entry, None, BOUNDS, WriteEntries::NEED.by(who(bob)))
     };
     refused(put().await, req::GPH_014);
 
@@ -124,7 +126,7 @@ async fn invitations_and_contacts_have_an_end() {
     }
     let row =
         Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
-    store.add_folder(row, "a".into(), who(ann)).await.unwrap();
+    store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {
         let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);

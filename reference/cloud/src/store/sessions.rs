@@ -27,12 +27,16 @@ pub(crate) struct Session {
     pub(crate) app_password: Option<Id>,
 }
 
+/// How many sessions a user has at once (IDN-066).
+const MOST: u64 = 64;
+
 const COLUMNS: &str =
     "SELECT id, user_id, class, provider, agent, source, created, used, expires, app_password FROM sessions";
 
 impl Store {
     /// Begins a session under the hash of its token. `taken` is put back; the user is known at its source for
-    /// `known_for` seconds. Forgets sessions that are over.
+    /// `known_for` seconds. Forgets sessions that are over, and ends the
+    /// one that was unused longest if there are too many (IDN-066).
     pub(crate) async fn add_session(
         &self,
         hash: String,
@@ -44,6 +48,11 @@ impl Store {
             let Session { id, user, class, provider, agent, source, created, used, expires, app_password } =
                 &session;
             sql.execute("DELETE FROM sessions WHERE expires < $1", values![*created])?;
+            if !deviates(req::IDN_066) {
+                let end = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1
+                    ORDER BY used DESC, created DESC, id LIMIT 1000 OFFSET $2)";
+                sql.execute(end, values![*user, MOST - 1])?;
+            }
             let insert = "INSERT INTO sessions
                 (id, hash, user_id, class, provider, agent, source, created, used, expires, app_password)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";

@@ -128,11 +128,15 @@ impl Store {
             if size > room {
                 return Ok(Content::P2pOnly);
             }
-            // Sizes up to a quota do not overflow.
-            let before = "SELECT CAST(coalesce(sum(size), 0) AS bigint) FROM missing WHERE user_id = $1
+            // In two halves, for with a large quota a sum of sizes is no bigint.
+            let before = "SELECT CAST(coalesce(sum(size / 4294967296), 0) AS bigint),
+                CAST(coalesce(sum(size % 4294967296), 0) AS bigint) FROM missing WHERE user_id = $1
                 AND (size < $2 OR (size = $2 AND (hash < $3 OR (hash = $3 AND folder_id <= $4))))";
-            let sum = sql.first(before, values![creator, size, &hash, folder], |row| row.number(0))?;
-            Ok(if sum.is_some_and(|sum| sum <= room) { Content::Wanted } else { Content::P2pOnly })
+            let sum = sql.first(before, values![creator, size, &hash, folder], |row| {
+                Ok((u128::from(row.number(0)?) << 32) + u128::from(row.number(1)?))
+            })?;
+            let fits = sum.is_some_and(|sum| sum <= u128::from(room));
+            Ok(if fits { Content::Wanted } else { Content::P2pOnly })
         })
         .await
     }
@@ -199,4 +203,35 @@ fn room(sql: &Sql<'_>, user: Id, quota: u64, now: UnixTime) -> Result<u64, Store
         (SELECT 1 FROM missing m WHERE m.folder_id = u.folder_id AND m.hash = u.hash)";
     let others = sql.first(others, values![user, now], |row| row.number(0))?.unwrap_or(0);
     Ok(quota.saturating_sub(used(sql, user)?).saturating_sub(others))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::new_id;
+    use crate::store::changes::Who;
+
+    #[tokio::test]
+    async fn more_is_missing_than_a_number_holds() {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
+        let (id, creator, now) = (new_id(), new_id(), UnixTime(1));
+        let folder = Folder { id, name: "x".into(), storage: Storage::Cloud, creator, etag: String::new() };
+        let who = Who { user: creator, device: None, at: now };
+        store.add_user(creator, "ann".into(), String::new()).await.unwrap();
+        store.add_folder(folder.clone(), String::new(), 1, who).await.unwrap();
+        let insert = "INSERT INTO missing (folder_id, hash, user_id, size) VALUES ($1, $2, $3, $4)";
+        let fill = move |sql: &Sql<'_>| {
+            for hash in ["a", "b", "c"] {
+                sql.execute(insert, values![id, hash, creator, 1_u64 << 62])?;
+            }
+            Ok(())
+        };
+        store.write(fill).await.unwrap();
+        let quota = i64::MAX as u64;
+        let content = async |hash: &str| store.content(&folder, hash.into(), quota, now).await.unwrap();
+        assert_eq!(content("a").await, Content::Wanted);
+        assert_eq!(content("b").await, Content::P2pOnly);
+        assert_eq!(content("c").await, Content::P2pOnly);
+    }
 }

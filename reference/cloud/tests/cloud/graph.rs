@@ -108,14 +108,18 @@ async fn members_and_their_rights() {
     bob.get(&folder).await.refused(403, "GPH-019");
     ann.get(&bobs_path).await.refused(404, "GPH-004");
 
-    // One may go, but not the last owner.
-    ann.share(&folder, &mut bob, "reader").await;
+    // One may go, an owner too, but not the creator, who pays.
+    ann.share(&folder, &mut bob, "owner").await;
     bob.sign_in().await;
-    bob.send(Method::DELETE, &bobs_path, None, Some("*")).await.is(204);
     let anns_path = format!("{members}/{}", ann.id);
-    ann.send(Method::DELETE, &anns_path, None, Some("*")).await.refused(409, "GPH-018");
-    let demote = json!({"role": "reader"});
-    ann.send(Method::PATCH, &anns_path, Some(demote), Some("*")).await.refused(409, "GPH-018");
+    ann.send(Method::DELETE, &anns_path, None, Some("*")).await.refused(409, "GPH-131");
+    bob.send(Method::DELETE, &anns_path, None, Some("*")).await.refused(409, "GPH-130");
+    for owner in [&ann, &bob] {
+        let demote = Some(json!({"role": "reader"}));
+        owner.send(Method::PATCH, &anns_path, demote, Some("*")).await.refused(409, "GPH-130");
+    }
+    bob.send(Method::PATCH, &anns_path, Some(json!({"role": "owner"})), Some("*")).await.is(200);
+    bob.send(Method::DELETE, &bobs_path, None, Some("*")).await.is(204);
     ann.get(&folder).await.is(200);
 }
 

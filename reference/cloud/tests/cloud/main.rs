@@ -2,6 +2,7 @@
 
 mod app_passwords;
 mod authenticator;
+mod bounds;
 mod changes;
 mod common;
 mod config;

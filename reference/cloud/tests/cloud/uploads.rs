@@ -185,3 +185,13 @@ async fn a_data_directory_has_one_server() {
     let second = meshproof_cloud::start(meshproof_cloud::Config::new(data.path())).await;
     assert!(second.is_err_and(|error| error.to_string().contains("another meshd")));
 }
+
+#[tokio::test]
+async fn who_comes_second_leaves_the_database_alone() {
+    let data = tempfile::tempdir().unwrap();
+    let first = std::fs::File::create(data.path().join("meshd.lock")).unwrap();
+    first.lock().unwrap();
+    let second = meshproof_cloud::start(meshproof_cloud::Config::new(data.path())).await;
+    assert!(second.is_err_and(|error| error.to_string().contains("another meshd")));
+    assert!(!data.path().join("meshd.sqlite").exists(), "it would be migrated under the first");
+}

@@ -241,7 +241,7 @@ impl Channel {
             let went_on = match &mut self.state {
                 State::Open(open) => {
                     if let Err(error) = open.read(now, &mut self.events) {
-                        if error.is(req::HSK_054) {
+                        if error.is(req::HSK_054) || error.is(req::HSK_057) {
                             // What came before is good: the end is authenticated.
                             self.close();
                             self.fail_keeping_output(error.into());
@@ -325,7 +325,7 @@ impl Channel {
     ) {
         let Established { suite, transcript, initiator, responder, .. } = established;
         let device = if matches!(side, Side::Initiator) { responder } else { initiator };
-        let mut open = Open::new(self.provider, established.traffic, side, ends, now);
+        let mut open = Open::new(self.provider, established.traffic, side, grounds.clone(), ends, now);
         open.push(&core::mem::take(&mut self.inbox));
         self.state = State::Open(Box::new(open));
         self.events.push_back(Event::Established(Peer { device, grounds, suite, transcript }));

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::handshake::{Renewal, Traffic, Vouched};
 use crate::record::{self, Opener, Sealer};
 use crate::requirement::{self as req, demand, deviates};
+use crate::ticket::pair::Grounds;
 use crate::time::UnixTime;
 
 /// How often it is looked whether anything was sent, in seconds: twice that is less than 25 s (REC-003).
@@ -31,6 +32,7 @@ pub(super) struct Open {
     sealer: Sealer,
     opener: Opener,
     side: Side,
+    grounds: Grounds,
     we_closed: bool,
     peer_closed: bool,
     /// When the right to the channel ends (HSK-042, HSK-056).
@@ -48,6 +50,7 @@ impl Open {
         p: &'static dyn Provider,
         traffic: Traffic,
         side: Side,
+        grounds: Grounds,
         ends: UnixTime,
         now: UnixTime,
     ) -> Self {
@@ -60,6 +63,7 @@ impl Open {
             sealer: Sealer::new(p, send),
             opener: Opener::new(p, receive),
             side,
+            grounds,
             we_closed: false,
             peer_closed: false,
             ends: ends.min(last_day),
@@ -100,6 +104,9 @@ impl Open {
     pub(super) fn renew(&mut self, ticket: &[u8], vouched: &Vouched, out: &mut Vec<u8>) -> Result<(), Error> {
         if matches!(self.side, Side::Responder(_)) {
             return Err(Error::ApiMisuse("the initiator renews"));
+        }
+        if !vouched.grounds.cover(&self.grounds) {
+            return Err(Error::ApiMisuse("the new ticket permits less"));
         }
         self.sealer.ticket(ticket, out)?;
         self.ends = vouched.ends.min(self.last_day);
@@ -153,6 +160,7 @@ impl Open {
                     let Side::Responder(renewal) = &self.side else { return Err(req::REC_013.into()) };
                     match renewal.verify(ticket, now) {
                         Ok((grounds, ends)) => {
+                            demand(grounds.cover(&self.grounds), req::HSK_057)?;
                             self.ends = ends.min(self.last_day);
                             events.push_back(Event::Renewed(grounds));
                         }

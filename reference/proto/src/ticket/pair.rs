@@ -18,6 +18,16 @@ pub struct Grounds {
     pub folders: Vec<SharedFolder>,
 }
 
+impl Grounds {
+    /// Whether all that was permitted on these grounds `before` is permitted still (HSK-057).
+    pub fn cover(&self, before: &Self) -> bool {
+        let user = before.user.is_none() || self.user == before.user;
+        self.initiator == before.initiator
+            && user
+            && before.folders.iter().all(|folder| self.folders.contains(folder))
+    }
+}
+
 /// A folder that is mapped on both devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SharedFolder {

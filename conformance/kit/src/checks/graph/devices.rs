@@ -11,7 +11,7 @@ use crate::oracle::ticket::{Issuer, Verification, pair, uri, verify};
 use crate::target::cloud::{Reply, call};
 use crate::target::peer::now;
 use crate::target::world::{
-    Binding, Device, User, World, answer, claim, device_tickets, post_claim, post_proof, revoke,
+    Binding, Device, User, World, answer, claim, device_tickets, new_user, post_claim, post_proof, revoke,
 };
 use crate::vectors::fixtures::{self, Key};
 
@@ -51,6 +51,9 @@ fn claims() -> Vec<Check> {
         .twin(HONEST),
         check("gph.device.pending", &["GPH-032"], "a device whose proof is missing", pending)
             .twin(HONEST)
+            .in_turn("spare key"),
+        check("gph.device.many-pending", &["GPH-135"], "17 claims without proof", many_pending)
+            .twin("gph.device.pending")
             .in_turn("spare key"),
         check("gph.device.wrong-proof", &["GPH-033", "GPH-032"], "a claim with a wrong proof", wrong_proof)
             .twin(HONEST)
@@ -169,6 +172,23 @@ fn meeting() -> Vec<Check> {
         check("gph.endpoint.ttl", &["GPH-042"], "an address whose time has passed", ttl_passes)
             .twin(ENDPOINT),
     ]
+}
+
+async fn many_pending(context: Context) -> Verdict {
+    let world = World::get(&context).await?;
+    let user = new_user(&context, "claimant").await?;
+    let key = spki(&world.spare_key.to_public_key());
+    let mut last = String::new();
+    for _ in 0..17 {
+        last = post_claim(&context, &user, "never proved", &key).await?.expect(201)?.text("device")?;
+    }
+    let reply =
+        call(&context, "GET", "/mesh/devices").tickets(&user.grant.tickets).send().await?.expect(200)?;
+    let body = reply.json()?;
+    let items = body["items"].as_array().map_or(&[][..], Vec::as_slice);
+    demand!(items.len() <= 16, "{} devices are pending", items.len());
+    demand!(items.iter().any(|item| item["device"] == last.as_str()), "the last of 17 is not among them");
+    Ok(())
 }
 
 async fn pending(context: Context) -> Verdict {

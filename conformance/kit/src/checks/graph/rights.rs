@@ -5,11 +5,14 @@ use serde_json::json;
 use super::{Folder, check, success};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::hex;
-use crate::target::cloud::call;
+use crate::target::cloud::{Reply, call};
 use crate::target::world::{World, etag};
 
 const READER: &str = "gph.rights.reader";
 const CONTRIBUTOR: &str = "gph.rights.contributor";
+const REMOVAL: &str = "gph.rights.owner-removed";
+const DEMOTION: &str = "gph.rights.owner-demoted";
+const LEAVING: &str = "gph.rights.owner-leaves";
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
@@ -74,36 +77,51 @@ pub(super) fn checks() -> Vec<Check> {
         .twin(READER),
         check("gph.rights.removed", &["GPH-019"], "a removed member with its old tickets", removed)
             .twin(READER),
-        check("gph.rights.last-owner", &["GPH-018"], "the only owner leaves", |context| async move {
-            let world = World::get(&context).await?;
-            let folder = Folder::new(&context, &world, "cloud").await?;
-            let member = format!("{}/members/{}", folder.path, world.alice.id);
-            let current = etag(&context, &folder.tickets, &member).await?;
-            let request =
-                call(&context, "DELETE", &member).tickets(&folder.tickets).header("if-match", &current);
-            request.send().await?.expect_problem(409, "last-owner")
+        check(REMOVAL, &[], "the creator removes another owner", |context| async move {
+            success(write_member(&context, "DELETE", Whom::Creator, Whom::Other).await?, "the removal")
+                .map(drop)
+        }),
+        check(
+            "gph.rights.creator-removed",
+            &["GPH-130"],
+            "another owner removes the creator",
+            |context| async move {
+                let reply = write_member(&context, "DELETE", Whom::Other, Whom::Creator).await?;
+                reply.expect_problem(409, "creator-stays")
+            },
+        )
+        .twin(REMOVAL),
+        check(DEMOTION, &[], "the creator makes another owner a reader", |context| async move {
+            success(write_member(&context, "PATCH", Whom::Creator, Whom::Other).await?, "the demotion")
+                .map(drop)
+        }),
+        check(
+            "gph.rights.creator-demoted",
+            &["GPH-130"],
+            "the creator becomes a reader",
+            |context| async move {
+                for by in [Whom::Other, Whom::Creator] {
+                    let reply = write_member(&context, "PATCH", by, Whom::Creator).await?;
+                    reply.expect_problem(409, "creator-stays")?;
+                }
+                Ok(())
+            },
+        )
+        .twin(DEMOTION),
+        check(LEAVING, &[], "an owner who did not make the folder leaves", |context| async move {
+            success(write_member(&context, "DELETE", Whom::Other, Whom::Other).await?, "the leaving")
+                .map(drop)
+        }),
+        check("gph.rights.creator-leaves", &["GPH-131"], "the creator leaves", |context| async move {
+            let reply = write_member(&context, "DELETE", Whom::Creator, Whom::Creator).await?;
+            reply.expect_problem(409, "creator-stays")
         })
-        .twin("gph.rights.leave"),
+        .twin(LEAVING),
         check("gph.members.twice", &["GPH-023"], "a member is invited", |context| async move {
             let (world, folder, _) = with_bob(&context, "reader").await?;
             folder.ask(&context, &world.bob.name, "owner").await?.expect_problem(409, "already-member")
         })
         .twin(READER),
-        check(
-            "gph.rights.demoted-owner",
-            &["GPH-018"],
-            "the only owner becomes a reader",
-            |context| async move {
-                let world = World::get(&context).await?;
-                let folder = Folder::new(&context, &world, "cloud").await?;
-                let member = format!("{}/members/{}", folder.path, world.alice.id);
-                let current = etag(&context, &folder.tickets, &member).await?;
-                let request =
-                    call(&context, "PATCH", &member).tickets(&folder.tickets).header("if-match", &current);
-                request.json(&json!({"role": "reader"})).send().await?.expect_problem(409, "last-owner")
-            },
-        )
-        .twin("gph.rights.leave"),
         check("gph.mapping.own", &[], "a folder is mapped on a device of one's own", |context| async move {
             let world = World::get(&context).await?;
             let folder = Folder::new(&context, &world, "cloud").await?;
@@ -127,6 +145,30 @@ pub(super) fn checks() -> Vec<Check> {
     ]
 }
 
+/// Of two owners of a folder.
+#[derive(Clone, Copy)]
+enum Whom {
+    Creator,
+    Other,
+}
+
+/// One owner of a new folder removes one (`DELETE`), or makes one a reader (`PATCH`).
+async fn write_member(context: &Context, method: &str, by: Whom, whom: Whom) -> Result<Reply, Stop> {
+    let (world, folder, bob) = with_bob(context, "owner").await?;
+    let tickets = match by {
+        Whom::Creator => &folder.tickets,
+        Whom::Other => &bob,
+    };
+    let user = match whom {
+        Whom::Creator => &world.alice.id,
+        Whom::Other => &world.bob.id,
+    };
+    let member = format!("{}/members/{user}", folder.path);
+    let current = etag(context, tickets, &member).await?;
+    let request = call(context, method, &member).tickets(tickets).header("if-match", &current);
+    if method == "PATCH" { request.json(&json!({"role": "reader"})) } else { request }.send().await
+}
+
 async fn with_bob(context: &Context, role: &str) -> Result<(World, Folder, Vec<String>), Stop> {
     let world = World::get(context).await?;
     let folder = Folder::new(context, &world, "cloud").await?;
@@ -134,7 +176,7 @@ async fn with_bob(context: &Context, role: &str) -> Result<(World, Folder, Vec<S
     Ok((world, folder, bob))
 }
 
-async fn write_as(context: &Context, role: &str) -> Result<crate::target::cloud::Reply, Stop> {
+async fn write_as(context: &Context, role: &str) -> Result<Reply, Stop> {
     let (world, folder, bob) = with_bob(context, role).await?;
     let (path, body) = folder.entry(context, &world, "hello.txt");
     call(context, "PUT", &path).tickets(&bob).json(&body).send().await

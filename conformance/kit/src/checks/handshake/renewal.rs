@@ -45,6 +45,26 @@ pub(super) fn checks() -> Vec<Check> {
             let (_, keys) = &mut ticket.attributes[0];
             keys[0] = format!("{} {}", hex(&PeerFixture::DEVICE_X), key.fingerprint());
         }),
+        check(
+            "hs.renew.folder-gone",
+            &["HSK-057"],
+            "a ticket without the folder of the one before",
+            |context| {
+                let ticket =
+                    ticket(&context, |ticket| ticket.attributes.retain(|(name, _)| name != uri::MAPPING));
+                ends_after(context, ticket)
+            },
+        )
+        .twin(RENEWED),
+        check("hs.renew.role-less", &["HSK-057"], "a ticket with a lesser role in the folder", |context| {
+            let ticket = ticket(&context, |ticket| {
+                for (_, values) in ticket.attributes.iter_mut().filter(|(name, _)| name == uri::MAPPING) {
+                    values[0] = values[0].replace("owner", "reader");
+                }
+            });
+            ends_after(context, ticket)
+        })
+        .twin(RENEWED),
         check("hs.renew.garbage", &["HSK-054"], "a ticket record that holds no ticket", |context| {
             ends_after(context, b"no ticket".to_vec())
         })

@@ -15,6 +15,7 @@ pub(super) fn checks() -> Vec<Check> {
         check(LIST, &["IDN-026"], "a user sees the sessions of this user", list),
         check("idn.sessions.end", &["IDN-027"], "a token whose session was ended from another one", end)
             .twin(LIST),
+        check("idn.sessions.many", &["IDN-066"], "a user signs in 65 times", many).twin(LIST),
         check("idn.sessions.foreign", &["IDN-033"], "the end of somebody else's session", foreign).twin(LIST),
         check("idn.sessions.sign-out", &["IDN-028"], "a token after signing out", sign_out).twin(LIST),
         check(CHANGE, &["IDN-031"], "a changed password signs in, the old one does not", change),
@@ -81,6 +82,17 @@ async fn list(context: Context) -> Verdict {
     demand!(has(&first_id) && has(&second_id), "a session of the user is not listed");
     demand!(!has(&foreign_id), "the session of another user is listed");
     Ok(())
+}
+
+async fn many(context: Context) -> Verdict {
+    let user = new_user(&context, "many").await?; // the first
+    let mut last = String::new();
+    for _ in 0..64 {
+        last = sign_in(&context, &user.name, &user.password).await?;
+    }
+    let listed = sessions(&context, &last).await?.len();
+    demand!(listed <= 64, "{listed} sessions of one user have not ended");
+    trade(&context, &last).await?.expect(200).map(|_| ())
 }
 
 async fn end(context: Context) -> Verdict {

@@ -30,8 +30,8 @@ pub struct Responder {
 pub enum Answer {
     /// With M2.
     M2 {
-        /// The initiator, 32 hexadecimal digits.
-        initiator: String,
+        /// What its ticket says.
+        pair: ticket::Pair,
         /// The suite.
         suite: u16,
         /// ck1, to go on with.
@@ -112,15 +112,19 @@ impl Responder {
         let Some(plaintext) = etm_open(&keys.k1, &h(&[prefix]), box1) else {
             return Err(reject::<()>("HSK-018", "box1").expect_err("a rejection").into());
         };
-        let initiator = self.read_box1(m1, &keys, &plaintext)?;
+        let pair = self.read_box1(m1, &keys, &plaintext)?;
         // Whatever it draws: only the initiator's share can make this fail.
         Ephemeral { x25519: [1; 32], kem: vec![1; 32] }.answer(suite, share)?;
-        Ok(Answer::M2 { initiator, suite, ck1: keys.ck1 })
+        Ok(Answer::M2 { pair, suite, ck1: keys.ck1 })
     }
 
-    /// HSK-054: whether a ticket record renews a channel.
-    pub fn renews(&self, ticket: &[u8], initiator: &str, spki_i: &[u8]) -> bool {
-        self.verify(ticket, Some(spki_i.to_vec())).is_ok_and(|pair| pair.initiator == initiator)
+    /// HSK-054, HSK-057: whether a ticket record renews a channel that these grounds opened.
+    pub fn renews(&self, ticket: &[u8], before: &ticket::Pair, spki_i: &[u8]) -> bool {
+        self.verify(ticket, Some(spki_i.to_vec())).is_ok_and(|pair| {
+            pair.initiator == before.initiator
+                && (before.user.is_none() || pair.user == before.user)
+                && before.folders.iter().all(|folder| pair.folders.contains(folder))
+        })
     }
 
     fn verify(&self, ticket: &[u8], proved: Option<Vec<u8>>) -> Result<ticket::Pair, Rejection> {
@@ -134,8 +138,7 @@ impl Responder {
         ticket::pair(&ticket::verify(ticket, &by)?, &self.device, &spki(&self.key.to_public_key()))
     }
 
-    /// The initiator.
-    fn read_box1(&self, m1: &[u8], keys: &M1Keys, plaintext: &[u8]) -> Result<String, Failure> {
+    fn read_box1(&self, m1: &[u8], keys: &M1Keys, plaintext: &[u8]) -> Result<ticket::Pair, Failure> {
         let mut fields = Fields(plaintext);
         let mut time = [0; 8];
         time.copy_from_slice(fields.take(8)?);
@@ -180,7 +183,7 @@ impl Responder {
         if pair.initiator == self.device {
             return refuse("HSK-029", "self-connection", 1);
         }
-        Ok(pair.initiator)
+        Ok(pair)
     }
 }
 

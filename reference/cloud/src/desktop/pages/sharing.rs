@@ -35,6 +35,8 @@ struct Member {
     name: String,
     role: String,
     is_self: bool,
+    /// Who made the folder, and stays its owner (GPH-130).
+    is_creator: bool,
 }
 
 pub(crate) async fn get(
@@ -46,7 +48,13 @@ pub(crate) async fn get(
     let items = open.session.client.list(&open.folder.link("members")).await?;
     let member = |item| {
         let user = text(item, "user");
-        Member { is_self: user == open.person.user, user, name: text(item, "name"), role: text(item, "role") }
+        Member {
+            is_self: user == open.person.user,
+            is_creator: user == open.folder.creator,
+            user,
+            name: text(item, "name"),
+            role: text(item, "role"),
+        }
     };
     let mut members: Vec<Member> = items.iter().map(member).collect();
     members.sort_by(|a, b| a.name.cmp(&b.name));

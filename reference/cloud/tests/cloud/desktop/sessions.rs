@@ -1,7 +1,10 @@
 //! Signing in and out.
 
+use reqwest::Method;
+use serde_json::json;
+
 use super::{Browser, Page};
-use crate::common::{PASSWORD, World};
+use crate::common::{Answer, PASSWORD, World};
 
 const PAGES: [&str; 5] = [
     "/desktop/",
@@ -140,4 +143,24 @@ async fn a_session_outlives_its_tickets_and_ends_with_its_token() {
     world.clock.advance(600);
     let Page { status, .. } = browser.get(&folder).await;
     assert_eq!(status, 303);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_elsewhere_opens_no_page() {
+    let world = World::new().await;
+    let browser = Browser::of(&world, "ann").await;
+    browser.get("/desktop/").await.is(200); // has tickets from now on
+    let token =
+        world.post("/identity/token", json!({"name": "ann", "password": PASSWORD})).await.text("token");
+    let bearer = |method, path: &str| world.http.request(method, world.url(path)).bearer_auth(&token);
+    let sessions = Answer::of(bearer(Method::GET, "/identity/sessions")).await;
+    for session in sessions.body["items"].as_array().unwrap() {
+        if session["current"] == false {
+            let path = session["links"]["self"].as_str().unwrap();
+            Answer::of(bearer(Method::DELETE, path)).await.is(204);
+        }
+    }
+    assert!(browser.get("/desktop/").await.location().starts_with("/desktop/sign-in"));
+    let sent = browser.send("/desktop/folders", &[("name", "a")]).await.location();
+    assert!(sent.starts_with("/desktop/sign-in"), "{sent}");
 }
