@@ -21,7 +21,10 @@ pub(crate) fn available() -> bool {
 
 /// Compresses whole blocks, as many in one lane as in the other, into both states.
 pub(crate) fn compress(states: &mut [[u32; 8]; 2], blocks: [&[u8]; 2]) {
-    assert!(blocks[0].len() == blocks[1].len() && blocks[0].len().is_multiple_of(64), "whole blocks in both lanes");
+    assert!(
+        blocks[0].len() == blocks[1].len() && blocks[0].len().is_multiple_of(64),
+        "whole blocks in both lanes"
+    );
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     if available() {
         // SAFETY: the processor has the instructions, and both slices have the same number of whole blocks.

@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn message(seed: u8, length: usize) -> Vec<u8> {
-        (0..length).map(|at| seed.wrapping_add((at * 7 + at / 251) as u8)).collect()
+        (0..length).map(|at| seed.wrapping_add((at * 7 + at / 251).to_le_bytes()[0])).collect()
     }
 
     #[test]

@@ -41,7 +41,7 @@ impl Entries {
     }
 
     /// What is shown at the paths that start with a text, in the order of paths.
-    pub(crate) fn starting_with<'a>(&'a self, prefix: String) -> impl Iterator<Item = &'a Entry> + use<'a> {
+    pub(crate) fn starting_with(&self, prefix: String) -> impl Iterator<Item = &Entry> + use<'_> {
         let from = self.by_path.range(prefix.clone()..);
         let within = from.take_while(move |(path, _)| path.starts_with(&prefix));
         within.filter_map(|(_, entries)| entries.first().filter(|entry| !entry.deleted))
@@ -80,7 +80,10 @@ struct Known {
 
 /// What is kept, by the path of the folder's delta, with about how many bytes that is. A cache: losing it costs a request.
 #[derive(Default)]
-pub(super) struct Shelf(Mutex<HashMap<String, (Arc<AsyncMutex<Known>>, usize)>>);
+pub(super) struct Shelf(Mutex<Kept>);
+
+/// What is known of each folder, and how many bytes it takes.
+type Kept = HashMap<String, (Arc<AsyncMutex<Known>>, usize)>;
 
 impl Shelf {
     fn of(&self, delta: &str) -> Arc<AsyncMutex<Known>> {
@@ -101,7 +104,7 @@ impl Shelf {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Arc<AsyncMutex<Known>>, usize)>> {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -236,7 +236,8 @@ fn a_cut_at_every_byte_of_every_message() {
     }
     for (message, length) in lengths.iter().enumerate() {
         // Every byte of the short ones, and of the long ones those where something begins or ends.
-        let interesting = |at: &usize| *length < 100 || *at < 80 || at % 61 == 0 || *at + 60 > *length;
+        let interesting =
+            |at: &usize| *length < 100 || *at < 80 || at.is_multiple_of(61) || *at + 60 > *length;
         for cut in (0..*length).filter(interesting) {
             let mut ends = pair();
             for from in &senders[..message] {

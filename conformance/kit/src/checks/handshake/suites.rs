@@ -42,9 +42,9 @@ pub(super) fn checks() -> Vec<Check> {
         )
         .twin(HONEST),
     ];
-    let wrong: [(&str, &str, &[u16], &str, &str, Change); 9] = [
+    let wrong: [Wrong; 9] = [
         ("share-missing", "HSK-013", &[X25519], "no share with suite 0x0201", "hs.suite.x25519", |m1| {
-            m1.share.clear()
+            m1.share.clear();
         }),
         (
             "share-31",
@@ -122,6 +122,8 @@ pub(super) fn checks() -> Vec<Check> {
     checks
 }
 
+/// Name, requirement, offer, title, twin, and what is wrong.
+type Wrong = (&'static str, &'static str, &'static [u16], &'static str, &'static str, Change);
 type Change = fn(&mut M1Fields);
 
 /// A point of order 8 (RFC 7748, section 7; the list is that of Bernstein's curve25519 page).

@@ -31,7 +31,7 @@ pub enum Answer {
     /// With M2.
     M2 {
         /// What its ticket says.
-        pair: ticket::Pair,
+        pair: Box<ticket::Pair>,
         /// The suite.
         suite: u16,
         /// ck1, to go on with.
@@ -115,7 +115,7 @@ impl Responder {
         let pair = self.read_box1(m1, &keys, &plaintext)?;
         // Whatever it draws: only the initiator's share can make this fail.
         Ephemeral { x25519: [1; 32], kem: vec![1; 32] }.answer(suite, share)?;
-        Ok(Answer::M2 { pair, suite, ck1: keys.ck1 })
+        Ok(Answer::M2 { pair: Box::new(pair), suite, ck1: keys.ck1 })
     }
 
     /// HSK-054, HSK-057: whether a ticket record renews a channel that these grounds opened.
