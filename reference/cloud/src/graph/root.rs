@@ -18,6 +18,8 @@ pub(crate) async fn get_service() -> axum::Json<Value> {
             "token": "/identity/token",
             "password": "/identity/password",
             "sessions": "/identity/sessions",
+            "passkeys": "/identity/passkeys",
+            "app_passwords": "/identity/app-passwords",
             "providers": "/identity/providers",
             "tickets": "/tickets",
             "challenge": "/tickets/challenge",

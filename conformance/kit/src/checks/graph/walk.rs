@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Folder, check, success};
 use crate::check::{Check, Context, Verdict, demand};
+use crate::checks::identity::passkeys;
 use crate::oracle::crypto::hex;
 use crate::target::cloud::call;
 use crate::target::world::{User, World, claim, etag, new_user, revoke, sign_in};
@@ -130,6 +131,14 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) ->
         success(call(context, method, &path).tickets(&tickets).json(&body).send().await?, &path)?;
     }
 
+    let bearer = format!("Bearer {token}");
+    let made = call(context, "POST", "/identity/app-passwords").header("authorization", &bearer);
+    success(made.json(&json!({"label": "walk"})).send().await?, "an app password")?;
+    let passkeys = passkeys::offered(context).await?;
+    if passkeys {
+        passkeys::add(context, &token).await?;
+    }
+
     let mut found: BTreeSet<String> = BTreeSet::new();
     let mut next: BTreeSet<String> = ["/".to_owned()].into();
     let mut seen = next.clone();
@@ -146,7 +155,7 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) ->
         }
         let request = call(context, "GET", &path);
         let request = if path.starts_with("/identity/") {
-            request.header("authorization", &format!("Bearer {token}"))
+            request.header("authorization", &bearer)
         } else {
             request.tickets(&tickets)
         };
@@ -164,6 +173,7 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) ->
     demand!(wanted.len() > 40, "spec/openapi.yaml was read as {} paths", wanted.len());
     // Other providers, where there are some, are links of their own (identity.md, section 3).
     let wanted = wanted.iter().filter(|path| !path.starts_with("/identity/federated/"));
+    let wanted = wanted.filter(|path| passkeys || !path.starts_with("/identity/passkeys"));
     let missing: Vec<&&str> = wanted.filter(|template| !found.contains(**template)).collect();
     demand!(missing.is_empty(), "not found by links: {missing:?}; found were {found:?}");
     Ok(())

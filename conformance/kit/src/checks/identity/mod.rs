@@ -10,7 +10,7 @@
 
 mod devices;
 mod limits;
-mod passkeys;
+pub(crate) mod passkeys;
 mod people;
 mod sessions;
 

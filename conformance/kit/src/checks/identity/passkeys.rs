@@ -262,9 +262,7 @@ impl Holder {
     }
 
     async fn with(context: &Context, key: Key) -> Result<Holder, Stop> {
-        let listed = call(context, "GET", "/identity/providers").send().await?.expect(200)?.json()?;
-        let mut items = listed["items"].as_array().into_iter().flatten();
-        if !items.any(|item| item["kind"] == "passkey") {
+        if !offered(context).await? {
             return Err(Stop::NotApplicable("nobody signs in with passkeys here".to_owned()));
         }
         let user = new_user(context, "passkey").await?;
@@ -277,6 +275,18 @@ impl Holder {
         let handle = base64url(&from_hex(&user.id).unwrap_or_default());
         Ok(Holder { user, token, passkey, handle, path })
     }
+}
+
+/// Whether people sign in with passkeys here.
+pub(crate) async fn offered(context: &Context) -> Result<bool, Stop> {
+    let listed = call(context, "GET", "/identity/providers").send().await?.expect(200)?.json()?;
+    Ok(listed["items"].as_array().into_iter().flatten().any(|item| item["kind"] == "passkey"))
+}
+
+/// Registers a passkey for the user of a token.
+pub(crate) async fn add(context: &Context, token: &str) -> Verdict {
+    let passkey = fresh(context, fresh_key(context)?);
+    register_with(context, token, &passkey, &passkey.key.cose(), |_| ()).await?.expect(201).map(|_| ())
 }
 
 /// A key that was never used in this run.

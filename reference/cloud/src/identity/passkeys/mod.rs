@@ -100,7 +100,8 @@ async fn list(State(app): State<App>, headers: HeaderMap) -> Result<axum::Json<V
     RelyingParty::demand(&app)?;
     let user = sessions::holder(&app, &headers).await?.user;
     let items: Vec<Value> = app.store.passkeys_of(user).await?.iter().map(representation).collect();
-    Ok(axum::Json(json!({ "items": items, "links": { "self": "/identity/passkeys" } })))
+    let links = json!({ "self": "/identity/passkeys", "registration": "/identity/passkeys/registration" });
+    Ok(axum::Json(json!({ "items": items, "links": links })))
 }
 
 /// Removes a passkey of the user (IDN-058, IDN-059).
