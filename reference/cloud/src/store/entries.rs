@@ -147,7 +147,7 @@ impl Store {
     ) -> Result<Vec<Object>, StoreError> {
         self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let select = "SELECT hash, octet_length(path) + octet_length(version) + octet_length(attributes)
+            let select = "SELECT hash, CAST(octet_length(path) + octet_length(version) + octet_length(attributes) AS bigint)
                 FROM entries WHERE folder_id = $1 AND id = $2";
             let old = sql
                 .first(select, values![folder, entry.id], |row| Ok((row.maybe_text(0)?, row.number(1)?)))?;
