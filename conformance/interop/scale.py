@@ -300,10 +300,10 @@ async def writes_and_a_kill(balancer, victim, ca):
     client = Client(balancer.url, ca)
     await client.sign_up()
     folder = await client.make_folder()
-    entries, media, unknown = {}, {}, 0
+    entries, media, unknown, refused = {}, {}, 0, 0
 
     async def write(number):
-        nonlocal unknown
+        nonlocal unknown, refused
         try:
             if number % 4 == 0:
                 content = secrets.token_bytes(2_000)
@@ -318,6 +318,9 @@ async def writes_and_a_kill(balancer, victim, ca):
         except (OSError, EOFError):
             unknown += 1
             return
+        if status == 503:  # too many at once: nothing was written
+            refused += 1
+            return
         if status not in (200, 201):
             sys.exit(f"scale: a write was answered with {status}")
         kept[key] = value
@@ -326,7 +329,7 @@ async def writes_and_a_kill(balancer, victim, ca):
 
     await asyncio.gather(*map(write, range(WRITES)))
     acknowledged = len(entries) + len(media)
-    print(f"scale:   {WRITES} writes: {acknowledged} acknowledged, {unknown} without an answer", flush=True)
+    print(f"scale:   {WRITES} writes: {acknowledged} acknowledged, {unknown} without an answer, {refused} refused", flush=True)
     if victim.lives or unknown == 0 or acknowledged < WRITES // 2:
         sys.exit("scale: this was no test: the kill came too early or too late")
     await client.renew()

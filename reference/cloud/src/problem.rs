@@ -16,6 +16,8 @@ pub(crate) enum Problem {
     Refused(Requirement),
     /// A rule of the spec, which will not refuse the same after so many seconds.
     Later(Requirement, u64),
+    /// Too much to do now. Nothing was done, and a second later it may go.
+    Busy,
     /// A fault of the service. What happened is in the log.
     Internal,
 }
@@ -31,6 +33,7 @@ impl Problem {
     pub(crate) fn error(&self) -> &'static str {
         match self {
             Self::Refused(requirement) | Self::Later(requirement, _) => requirement.error,
+            Self::Busy => "busy",
             Self::Internal => "internal",
         }
     }
@@ -39,6 +42,7 @@ impl Problem {
         match self {
             Self::Refused(requirement) => status_of(*requirement),
             Self::Later(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -99,6 +103,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Rule(rule) => rule.into(),
+            error if error.is_busy() => Self::Busy,
             error => Self::internal(error),
         }
     }
@@ -111,6 +116,7 @@ impl IntoResponse for Problem {
         let (requirement, wait) = match &self {
             Self::Refused(requirement) => (requirement.id, None),
             Self::Later(requirement, seconds) => (requirement.id, Some(*seconds)),
+            Self::Busy => ("GPH-008", Some(1)),
             Self::Internal => ("GPH-008", None),
         };
         let body = json!({
@@ -121,7 +127,7 @@ impl IntoResponse for Problem {
         });
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, body.to_string()).into_response();
-        if !matches!(self, Self::Internal) {
+        if !matches!(self, Self::Internal | Self::Busy) {
             response.extensions_mut().insert(Refusal(requirement)); // for the log and the metrics
         }
         let challenge = match requirement {

@@ -109,12 +109,28 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("the database is on a server: make backups with its own means, and of the data directory")]
     NotAFile,
+    /// Others wrote the same rows for as long as a write is tried. Nothing was written.
+    #[cfg(feature = "postgres")]
+    #[error("too many write the same at once")]
+    Busy,
     /// A write could not begin in time.
     #[error("no write can begin within {} s", PATIENCE.as_secs())]
     Silent,
     /// The work did not come to its end.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl StoreError {
+    /// Whether the work was not done because others did theirs, so that it may go later.
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Busy => true,
+            Self::Sqlite(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy),
+            _ => false,
+        }
+    }
 }
 
 /// Which rows of a list: those behind a key, in the order of keys.

@@ -107,8 +107,11 @@ impl Postgres {
         loop {
             let result = self.write_once(&work);
             let again = result.as_ref().is_err_and(StoreError::is_worth_another_try);
-            if !again || started.elapsed() >= PATIENCE {
+            if !again {
                 return result;
+            }
+            if started.elapsed() >= PATIENCE {
+                return Err(StoreError::Busy);
             }
             std::thread::sleep(pause.mul_f64(jitter()));
             pause = (pause * 2).min(LONGEST_PAUSE);
