@@ -330,7 +330,8 @@ async def writes_and_a_kill(balancer, victim, ca):
     await asyncio.gather(*map(write, range(WRITES)))
     acknowledged = len(entries) + len(media)
     print(f"scale:   {WRITES} writes: {acknowledged} acknowledged, {unknown} without an answer, {refused} refused", flush=True)
-    if victim.lives or unknown == 0 or acknowledged < WRITES // 2:
+    # The kill comes at a quarter; what the other server acknowledged afterwards shows that it went on.
+    if victim.lives or unknown == 0 or acknowledged < WRITES // 4 + 100:
         sys.exit("scale: this was no test: the kill came too early or too late")
     await client.renew()
     listed, link = [], f"{folder}/feeds/files/entries"
