@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::{Folder, check, success};
@@ -362,11 +364,20 @@ async fn ttl_passes(context: Context) -> Verdict {
     let endpoint = format!("/mesh/devices/{}/endpoints", world.tablet.id);
     let queue = Queue::on(&context, &world.bob.grant.tickets, &endpoint).await?;
     let body = json!({"addresses": ["192.0.2.7:4000"], "ttl": 1});
-    let reply =
-        call(&context, "PUT", &endpoint).tickets(&world.tablet.grant.tickets).json(&body).send().await?;
-    success(reply, "PUT of an endpoint")?;
-    let online = queue.told(&context, &queue.start, WAIT).await?;
-    online.expect(&[&endpoint], "after an address was announced")?;
-    // One second, and five more.
-    queue.told(&context, &online.watermark, 6).await?.expect(&[&endpoint], "after its ttl has passed")
+    let mut from = queue.start.clone();
+    for _ in 0..3 {
+        let announced = Instant::now();
+        let put = call(&context, "PUT", &endpoint).tickets(&world.tablet.grant.tickets).json(&body);
+        success(put.send().await?, "PUT of an endpoint")?;
+        let online = queue.told(&context, &from, WAIT).await?;
+        online.expect(&[&endpoint], "after an address was announced")?;
+        if announced.elapsed() < Duration::from_secs(1) {
+            // One second, and five more.
+            let ended = queue.told(&context, &online.watermark, 6).await?;
+            return ended.expect(&[&endpoint], "after its ttl has passed");
+        }
+        // So slow that one answer may have told of both: once more.
+        from = queue.told(&context, &online.watermark, 6).await?.watermark;
+    }
+    Err(Stop::Blocked("each answer took longer than the ttl of an endpoint".to_owned()))
 }
