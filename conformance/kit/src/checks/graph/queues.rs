@@ -1,7 +1,6 @@
 //! graph.md section 4.7.
 
 use std::collections::BTreeSet;
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
