@@ -369,7 +369,7 @@ requirements! {
     HSK_045 = "HSK-045", "suite-remembered", Peer;
     HSK_047 = "HSK-047", "none", Peer;
     HSK_048 = "HSK-048", "unexpected-frame", Peer;
-    HSK_050 = "HSK-050", "cookie", Peer;
+    HSK_050 = "HSK-050", "cookie-unknown", Peer;
     HSK_051 = "HSK-051", "replay", Peer;
     HSK_052 = "HSK-052", "busy", Peer;
     HSK_053 = "HSK-053", "rdv-token", Peer;

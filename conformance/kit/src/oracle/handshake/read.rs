@@ -99,7 +99,7 @@ impl Responder {
             return Err(Failure { rejection, ticket: None, answer: Answer::NoCommonSuite });
         };
         // This responder never sent a RETRY.
-        require(cookie.is_empty(), "HSK-050", "cookie")?;
+        require(cookie.is_empty(), "HSK-050", "cookie-unknown")?;
         let expected = self.rdv_token.as_deref();
         require(expected.is_none_or(|token| token == rdv_token), "HSK-053", "rdv-token")?;
 

@@ -226,7 +226,7 @@ impl List {
                 m1.cookie = vec![1; length];
             });
         }
-        let rule = ("HSK-050", "cookie");
+        let rule = ("HSK-050", "cookie-unknown");
         self.silent("cookie-not-made", rule, "a cookie that the responder never made", |m1| {
             m1.cookie = vec![1; 40];
         });
