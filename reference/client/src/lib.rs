@@ -23,6 +23,7 @@ pub mod error;
 pub mod home;
 pub mod relay;
 pub mod responder;
+pub mod sessions;
 mod suites;
 pub mod sync;
 pub mod transport;
@@ -31,6 +32,7 @@ pub use admission::Limits;
 pub use agent::Agent;
 pub use error::Error;
 pub use responder::Responder;
+pub use sessions::Sessions;
 pub use suites::SuiteBook;
 
 /// Random bytes of the operating system, as the protocol crate takes them.

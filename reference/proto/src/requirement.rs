@@ -376,6 +376,9 @@ requirements! {
     HSK_054 = "HSK-054", "ticket", Peer;
     HSK_056 = "HSK-056", "ticket-ended", Peer;
     HSK_057 = "HSK-057", "ticket-narrowed", Peer;
+    HSK_058 = "HSK-058", "none", Peer;
+    HSK_059 = "HSK-059", "none", Peer;
+    HSK_060 = "HSK-060", "none", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;

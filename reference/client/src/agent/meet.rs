@@ -12,10 +12,11 @@ use meshproof_proto::time::UnixTime;
 use tokio::net::TcpStream;
 
 use super::Agent;
+use crate::backoff::Backoff;
 use crate::cloud::Pair;
 use crate::error::{Error, Result};
 use crate::relay;
-use crate::transport::{self, Connection, Race};
+use crate::transport::{self, Connection, Outside, Race};
 
 /// How long announced addresses have before the relay is tried beside them.
 const HEAD_START: Duration = Duration::from_secs(2);
@@ -23,9 +24,18 @@ const HEAD_START: Duration = Duration::from_secs(2);
 /// The `rdv_token` of a direct connection.
 const DIRECT: [u8; 16] = [0; 16];
 
+/// A channel to a peer.
+pub(super) struct Met {
+    pub(super) connection: Connection,
+    /// When the right to it ends.
+    pub(super) ends: UnixTime,
+    /// Whether it goes through a relay.
+    pub(super) relayed: bool,
+}
+
 /// What came of the ways to a peer.
 enum Reached {
-    Yes(Connection),
+    Yes(Connection, bool),
     /// It wants another ticket.
     Again(Error),
     /// The last failure, if there was one.
@@ -33,16 +43,16 @@ enum Reached {
 }
 
 impl Agent {
-    /// Opens a channel to a peer, if it is online; and when the right to it ends.
-    pub(super) async fn meet(&self, peer: Id) -> Result<(String, Option<(Connection, UnixTime)>)> {
+    /// Opens a channel to a peer, if it is online.
+    pub(super) async fn meet(&self, peer: Id) -> Result<(String, Option<Met>)> {
         let mut last = None;
         // A ticket may end between its issue and its use: then a second one does.
         for _ in 0..2 {
             let (pair, vouched) = self.vouch(peer).await?;
             match self.reach(peer, &pair, &vouched).await? {
-                Reached::Yes(connection) => {
+                Reached::Yes(connection, relayed) => {
                     self.suites.established(peer, connection.peer.suite);
-                    return Ok((pair.name, Some((connection, vouched.ends))));
+                    return Ok((pair.name, Some(Met { connection, ends: vouched.ends, relayed })));
                 }
                 Reached::Again(error) => last = Some(error),
                 // Announced and gone is offline; there and unwilling is a failure.
@@ -53,6 +63,38 @@ impl Agent {
             }
         }
         Err(last.unwrap_or(Error::Peer("it refuses every ticket")))
+    }
+
+    /// Tries the addresses that a peer announces until there is a direct channel, at growing intervals.
+    pub(super) async fn meet_directly(&self, peer: Id) -> (String, Option<Met>) {
+        let mut backoff = Backoff::default();
+        loop {
+            tokio::time::sleep(backoff.next(&mut crate::os_entropy)).await;
+            match self.try_directly(peer).await {
+                Ok(Some(met)) => return met,
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(%peer, requirement = error.requirement_id(), "directly: {error}")
+                }
+            }
+        }
+    }
+
+    async fn try_directly(&self, peer: Id) -> Result<Option<(String, Option<Met>)>> {
+        let mut direct = Race::new(&self.cloud()?.addresses(peer).await?);
+        while let Some((_, connected)) = direct.next().await {
+            let Ok(stream) = connected else { continue };
+            let (pair, vouched) = self.vouch(peer).await?;
+            let (device, ends) = (self.device()?.clone(), vouched.ends);
+            match transport::initiate(stream, device, &pair.target, vouched, Outside::default()).await {
+                Ok(connection) => {
+                    return Ok(Some((pair.name, Some(Met { connection, ends, relayed: false }))));
+                }
+                // Somebody else may be at this address.
+                Err(error) => tracing::debug!(%peer, requirement = error.requirement_id(), "{error}"),
+            }
+        }
+        Ok(None)
     }
 
     /// A pair ticket for a peer, and what it says.
@@ -104,15 +146,18 @@ impl Agent {
                     continue;
                 }
             };
+            let mut at_relay = false;
             let opened = match connected {
                 Ok((stream, rdv_token)) => {
+                    at_relay = rdv_token != DIRECT;
                     let target = Target { rdv_token, ..pair.target.clone() };
-                    transport::initiate(stream, self.device()?.clone(), &target, vouched.clone()).await
+                    let device = self.device()?.clone();
+                    transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await
                 }
                 Err(error) => Err(error),
             };
             match opened {
-                Ok(connection) => return Ok(Reached::Yes(connection)),
+                Ok(connection) => return Ok(Reached::Yes(connection, at_relay)),
                 Err(error) => {
                     tracing::debug!(%peer, way, requirement = error.requirement_id(), "{error}");
                     if matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. }) {

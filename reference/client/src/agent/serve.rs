@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Agent, Round};
 use crate::error::{Error, Result};
@@ -50,9 +51,12 @@ impl Agent {
         let index = self.index.clone();
         let responder = responder
             .with_suites(self.suites.clone())
+            .with_sessions(self.sessions()?.clone())
             .with_progress(progress.clone())
             .on_session(move |peer, result| {
-                if let (Some(peer), Ok(report)) = (peer, result) {
+                if let (Some(peer), Ok(report)) = (peer, result)
+                    && !report.moved
+                {
                     for folder in &report.folders {
                         let _ = index.set_synced(*folder, peer, crate::now().0);
                     }
@@ -94,11 +98,15 @@ impl Agent {
         };
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
-            let mut tick = tokio::time::interval(interval);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                tick.tick().await;
                 on_round(self.sync_once(progress.clone()).await);
+                let next = Instant::now() + interval;
+                // Meanwhile those that could not be reached, each when its time comes.
+                while let Ok(peer) = timeout_at(next, self.retries.next_due()).await {
+                    if let Some(round) = self.retry(peer, &progress).await.transpose() {
+                        on_round(round);
+                    }
+                }
             }
         };
         tokio::select! {

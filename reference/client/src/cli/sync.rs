@@ -56,6 +56,8 @@ fn tell(round: &Round) -> ExitCode {
         let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
         match &peer.outcome {
             Outcome::Offline => println!("{name}: offline"),
+            Outcome::Underway => println!("{name}: a session that it began goes on"),
+            Outcome::Waiting => {}   // it was offline a moment ago
             Outcome::Failed(_) => {} // below, on stderr
             Outcome::Synced(report) => println!(
                 "{name}: in sync; received {} files, {}; sent {}; deleted {}; {} conflicts",
