@@ -13,7 +13,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 
 /// Nobody listens there.
@@ -134,6 +134,7 @@ async fn sync(one: &Agent, other: &Agent, advertise: &[&str]) -> Round {
         listen: ([127, 0, 0, 1], 0).into(),
         advertise: advertise.iter().map(ToString::to_string).collect(),
         interval: None,
+        lan: false,
     };
     let serving =
         other.serve(options, Arc::new(NoProgress), |address| online.send(address).unwrap(), |_| {}, async {
@@ -224,8 +225,9 @@ async fn a_session_leaves_the_relay_as_soon_as_there_is_a_direct_way() {
         // The other way, too, so that both ends have something to lose.
         std::fs::write(laptop_root.join(format!("back-{number}")), &line.as_bytes()[..SIZE / 10]).unwrap();
     }
-    // The address is announced; for now a connection to it ends at once.
-    let announced = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // The address is announced, and nobody listens there yet.
+    let announced = TcpSocket::new_v4().unwrap();
+    announced.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = announced.local_addr().unwrap().to_string();
     let (reached, is_reached) = oneshot::channel();
     let (open, opened) = watch::channel(false);
@@ -234,21 +236,20 @@ async fn a_session_leaves_the_relay_as_soon_as_there_is_a_direct_way() {
 
     let (stop, stopped) = oneshot::channel::<()>();
     let (online, is_online) = oneshot::channel();
-    let options =
-        ServeOptions { listen: ([127, 0, 0, 1], 0).into(), advertise: vec![address], interval: None };
+    let options = ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        advertise: vec![address],
+        interval: None,
+        lan: false,
+    };
     let online = |address: SocketAddr| online.send(address).unwrap();
     let serving = phone.serve(options, Arc::new(NoProgress), online, |_| {}, async {
         let _ = stopped.await;
     });
     let (phone_at, phones) = watch::channel(None);
     let network = tokio::spawn(async move {
-        let mut is_reached = std::pin::pin!(is_reached);
-        loop {
-            tokio::select! {
-                _ = announced.accept() => {} // closed again
-                _ = &mut is_reached => break,
-            }
-        }
+        is_reached.await.unwrap();
+        let announced = announced.listen(1).unwrap();
         let phone: SocketAddr = phones.borrow().unwrap();
         let (mut device, _) = announced.accept().await.unwrap();
         let mut to_phone = TcpStream::connect(phone).await.unwrap();
@@ -304,6 +305,7 @@ async fn who_comes_online_is_tried_before_the_next_round() {
         listen: ([127, 0, 0, 1], 0).into(),
         advertise: Vec::new(),
         interval: interval.map(Duration::from_secs),
+        lan: false,
     };
     let (cloud, own) = (laptop.cloud().unwrap().clone(), phone.device().unwrap().id());
     let mut news = cloud.listen(laptop.device().unwrap().id()).await.unwrap();
@@ -335,6 +337,77 @@ async fn who_comes_online_is_tried_before_the_next_round() {
     let told = cloud.wait_for_news(&mut news).await.unwrap();
     assert!(told.announced == [own] && !told.called, "{told:?}");
     assert_eq!(read(&phone_root, "file"), "at once");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// Whoever answers at an address is not the peer because of that: the devices meet elsewhere (HSK-064).
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_an_address_keep_nobody_from_the_relay() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "past strangers").unwrap();
+    let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    let hanging_up = tokio::spawn(async move {
+        let (mut met, mut noise) = (0, vec![0x42; 100]);
+        while let Ok((mut stream, _)) = stranger.accept().await {
+            met += 1;
+            let _ = stream.write_all(&noise).await;
+            noise.clear(); // the next hears nothing at all
+            if met == 2 {
+                break;
+            }
+        }
+        met
+    });
+    let round = sync(&laptop, &phone, &[&address, &address]).await;
+    assert!(synced(&round), "{round:?}");
+    assert_eq!(read(&phone_root, "file"), "past strangers");
+    assert_eq!(hanging_up.await.unwrap(), 2);
+    assert!(!world.recorder.bytes().is_empty(), "the relay was not used");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// Devices that announce what leads nowhere, with a relay that does not answer, find each other on the local network. By hand:
+/// `cargo test -p meshproof --test relayed local_network -- --ignored`, on a machine whose network takes multicast.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a network that takes multicast"]
+async fn devices_find_each_other_on_the_local_network() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    let (_open, opened) = watch::channel(false);
+    *world.recorder.gate.lock().unwrap() = Some(Gate { at: 1, reached: None, opened });
+    std::fs::write(laptop_root.join("file"), "over the local network").unwrap();
+    let options = || ServeOptions {
+        listen: ([0, 0, 0, 0], 0).into(),
+        advertise: vec![NOWHERE.into()],
+        interval: Some(Duration::from_secs(3_600)),
+        lan: true,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let (stop, began) = (Arc::new(stop), std::time::Instant::now());
+    let on_round = |name: &'static str| {
+        let stop = stop.clone();
+        move |round: Result<Round, _>| {
+            let round: Round = round.unwrap();
+            println!("{:?}: {name}: {:?}", began.elapsed(), round.peers);
+            if synced(&round) {
+                stop.send_replace(true);
+            }
+        }
+    };
+    let quiet = || Arc::new(NoProgress);
+    let laptop = laptop.serve(options(), quiet(), |_| {}, on_round("laptop"), until(stopped.clone()));
+    let phone = phone.serve(options(), quiet(), |_| {}, on_round("phone"), until(stopped));
+    let (laptop, phone) = tokio::join!(laptop, phone);
+    laptop.unwrap();
+    phone.unwrap();
+    assert_eq!(read(&phone_root, "file"), "over the local network");
     world.cloud.shutdown().await.unwrap();
 }
 

@@ -21,6 +21,7 @@ pub mod cli;
 pub mod cloud;
 pub mod error;
 pub mod home;
+pub mod lan;
 pub mod relay;
 pub mod responder;
 pub mod sessions;

@@ -296,6 +296,8 @@ requirements! {
     GPH_134 = "GPH-134", "too-many-folders", Peer;
     GPH_135 = "GPH-135", "none", Peer;
     GPH_137 = "GPH-137", "too-many-devices", Peer;
+    GPH_140 = "GPH-140", "none", Peer;
+    GPH_141 = "GPH-141", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

@@ -81,7 +81,8 @@ impl Agent {
     }
 
     async fn try_directly(&self, peer: Id) -> Result<Option<(String, Option<Met>)>> {
-        let mut direct = Race::new(&self.cloud()?.addresses(peer).await?);
+        let addresses = self.cloud()?.addresses(peer).await?;
+        let mut direct = Race::new(&self.with_seen(peer, &addresses));
         while let Some((_, connected)) = direct.next().await {
             let Ok(stream) = connected else { continue };
             let (pair, vouched) = self.vouch(peer).await?;
@@ -104,6 +105,9 @@ impl Agent {
         loop {
             let mut pair = cloud.pair(peer).await?;
             pair.target.floor = self.suites.floor(peer);
+            if let (Some(lan), Some(key)) = (&*super::lock(&self.lan), &pair.lan_key) {
+                lan.knows(peer, key.clone());
+            }
             let (issuer, keys) = cloud.issuer().await?;
             let mut verifier = Verifier::new(device.provider(), device_audience(peer));
             verifier.trust(issuer, &keys).map_err(|_| Error::Cloud("the issuer's key".into()))?;
@@ -120,10 +124,11 @@ impl Agent {
 
     /// Tries all ways to a peer that has announced one: whichever connects first is tried first.
     async fn reach(&self, peer: Id, pair: &Pair, vouched: &Vouched) -> Result<Reached> {
-        if pair.addresses.is_empty() {
+        let addresses = self.with_seen(peer, &pair.addresses);
+        if addresses.is_empty() {
             return Ok(Reached::No(None));
         }
-        let mut direct = Race::new(&pair.addresses);
+        let mut direct = Race::new(&addresses);
         let mut head_start = std::pin::pin!(tokio::time::sleep(HEAD_START));
         let mut relayed: Option<Relayed<'_>> = None;
         let (mut relay_tried, mut last) = (false, None);
@@ -171,13 +176,25 @@ impl Agent {
                 }
             }
             if direct.is_over() && relayed.is_none() {
-                let nobody_there = matches!(last, None | Some(Error::Io { .. }));
+                // Only a refusal that authenticates is from the peer: somebody else may be at its address.
+                let nobody_there =
+                    matches!(last, None | Some(Error::Io { .. } | Error::Channel { refused: None, .. }));
                 if relay_tried || !nobody_there {
                     return Ok(Reached::No(last));
                 }
                 (relay_tried, relayed) = (true, Some(self.relayed(peer)));
             }
         }
+    }
+
+    /// Where a peer may be: as seen on local networks (HSK-064), and as it announces to the graph.
+    fn with_seen(&self, peer: Id, announced: &[String]) -> Vec<String> {
+        let mut addresses =
+            super::lock(&self.lan).as_ref().map(|lan| lan.addresses(peer)).unwrap_or_default();
+        let more = announced.iter().filter(|address| !addresses.contains(address)).cloned();
+        let more: Vec<String> = more.collect();
+        addresses.extend(more);
+        addresses
     }
 
     /// A stream to the peer through the nearest relay of the cloud, and the token of the rendezvous.

@@ -23,6 +23,7 @@ use crate::backoff::Retries;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::home::{Config, Home};
+use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index};
 use crate::{Sessions, SuiteBook};
@@ -51,7 +52,9 @@ pub struct Agent {
     /// Those under way, whoever began them. There are some as soon as there is a device.
     sessions: OnceLock<Arc<Sessions>>,
     /// When peers that could not be reached are tried again.
-    retries: Retries,
+    retries: Arc<Retries>,
+    /// This device on its local networks, while it is online and its user says so.
+    lan: Mutex<Option<Arc<Lan>>>,
     /// The peers of the last round.
     known_peers: Mutex<BTreeSet<Id>>,
     /// Opened folders: one object each, whoever syncs it.
@@ -81,7 +84,8 @@ impl Agent {
             index,
             suites,
             sessions: OnceLock::new(),
-            retries: Retries::default(),
+            retries: Arc::default(),
+            lan: Mutex::default(),
             known_peers: Mutex::default(),
             folders: Mutex::default(),
             lock: Mutex::default(),

@@ -24,6 +24,9 @@ pub(super) struct Sync {
     /// Seconds between two rounds of scanning and dialling; 0: only answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "serve")]
     interval: u64,
+    /// Find devices on the local network, and be found there.
+    #[arg(long, requires = "serve")]
+    lan: bool,
 }
 
 impl Sync {
@@ -38,6 +41,7 @@ impl Sync {
             listen: self.listen,
             advertise: self.advertise,
             interval: (self.interval > 0).then(|| Duration::from_secs(self.interval)),
+            lan: self.lan,
         };
         let online = |address| println!("listening on {address}");
         let on_round = |round: Result<Round>| match round {

@@ -163,11 +163,12 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn run(mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<Report> {
-        let result = self.exchange(incoming);
-        if result.is_err() {
+        let mut result = self.exchange(incoming);
+        if result.is_err() || self.report.moved {
             // What is complete and verified stays (SYN-033 is about the rest).
-            for number in 0..self.shared.len() {
-                let _ = self.shared[number].apply.commit(&mut self.report);
+            for shared in &mut self.shared {
+                let committed = shared.apply.commit(&mut self.report);
+                result = result.and(committed);
             }
         }
         result.map(|()| self.report)
