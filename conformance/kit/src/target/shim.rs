@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What the implementation did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +90,39 @@ impl Answer {
 pub trait Shim: Send {
     /// Answers one request. An error means that there is no answer: a crash, a timeout, a line that is not JSON.
     fn call(&mut self, request: &Value) -> anyhow::Result<Answer>;
+}
+
+/// What a shim says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Claims {
+    /// The version of the shim protocol: 1.
+    pub protocol: u32,
+    /// What it speaks for: `mesh 0.1.0`.
+    pub implementation: String,
+    /// The requests that it answers.
+    pub ops: Vec<String>,
+}
+
+impl Claims {
+    /// Asks. `None`: the shim does not know this request, and answers vectors only.
+    pub fn ask(shim: &mut dyn Shim) -> anyhow::Result<Option<Self>> {
+        let answer = shim.call(&json!({"op": "hello"}))?;
+        match answer.outcome {
+            Outcome::Unsupported => Ok(None),
+            Outcome::Accept => {
+                let claims: Self =
+                    serde_json::from_value(answer.output).context("the shim's answer to hello")?;
+                ensure!(claims.protocol == 1, "the shim speaks protocol {}, not 1", claims.protocol);
+                Ok(Some(claims))
+            }
+            _ => bail!("the shim does not say what it is: {}", answer.detail.unwrap_or_default()),
+        }
+    }
+
+    /// Whether it answers these requests.
+    pub fn has(&self, op: &str) -> bool {
+        self.ops.iter().any(|known| known == op)
+    }
 }
 
 /// A shim in this process.
