@@ -4,6 +4,7 @@ pub mod caller;
 pub mod channel;
 pub mod cloud;
 pub mod fixture;
+pub mod manners;
 pub mod peer;
 pub mod relay;
 pub mod shim;
