@@ -1,6 +1,6 @@
 //! How long to wait before something that failed is tried again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -66,6 +66,11 @@ impl Retries {
         self.waiting().remove(&device);
     }
 
+    /// Only these devices are of interest from now on.
+    pub fn forget_others(&self, devices: &BTreeSet<Id>) {
+        self.waiting().retain(|device, _| devices.contains(device));
+    }
+
     /// A device says that it is there: it is tried at once, and if that fails as soon as at first.
     pub fn announced(&self, device: Id, now: Instant) {
         if let Some(retry) = self.waiting().get_mut(&device) {
@@ -125,6 +130,8 @@ mod tests {
         assert_eq!(retries.next(), Some((at(9), far)));
         retries.failed(far, at(9), &mut most);
         assert_eq!(retries.next(), Some((at(10), far)));
+        retries.forget_others(&BTreeSet::from([near]));
+        assert!(retries.next().is_none());
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //!         responder --> transport a channel over TCP, direct or through a relay
 //!            |
 //!            v
+//!         sessions                one at a time with each device, whoever opened the channel
+//!            |
+//!            v
 //!          sync                   folders, their index, sessions; knows neither cloud nor TCP
 //! ```
 //!

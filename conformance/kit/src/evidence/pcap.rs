@@ -157,6 +157,6 @@ mod tests {
             rest = &rest[16 + size..];
         }
         assert_eq!(flags, [SYN, SYN | ACK, ACK, ACK, ACK, ACK, FIN | ACK]);
-        assert_eq!(received, [7; 100_000]);
+        assert_eq!(received, [7_u8; 100_000]);
     }
 }

@@ -71,6 +71,11 @@ impl Round {
 impl Agent {
     /// Scans all folders, syncs with every peer that is online, and gives the cloud what it wants, once.
     pub async fn sync_once(&self, progress: Arc<dyn Progress>) -> Result<Round> {
+        self.go_round(progress, false).await
+    }
+
+    /// One round. Who is `patient` leaves out those whose time to be tried again has not come (HSK-061).
+    pub(super) async fn go_round(&self, progress: Arc<dyn Progress>, patient: bool) -> Result<Round> {
         self.lock()?;
         let folders = self.folders()?;
         let mut round = Round::default();
@@ -80,7 +85,7 @@ impl Agent {
         }
         let peers = self.peers(&folders).await?;
         for pass in 1..=PASSES {
-            let results = self.pass(&peers, &folders, &progress).await;
+            let results = self.pass(&peers, &folders, &progress, patient).await;
             let received = results.iter().any(|peer| match &peer.outcome {
                 Outcome::Synced(report) => report.files_received + report.deleted > 0,
                 _ => false,
@@ -101,10 +106,11 @@ impl Agent {
         peers: &BTreeSet<Id>,
         folders: &[Arc<Folder>],
         progress: &Arc<dyn Progress>,
+        patient: bool,
     ) -> Vec<PeerRound> {
         let mut results = Vec::new();
         for device in peers {
-            results.push(if self.retries.is_due(*device, Instant::now()) {
+            results.push(if !patient || self.retries.is_due(*device, Instant::now()) {
                 self.sync_and_tell(*device, folders, progress).await
             } else {
                 PeerRound { device: *device, name: String::new(), outcome: Outcome::Waiting }
@@ -115,7 +121,9 @@ impl Agent {
 
     /// Tries a peer again that could not be reached. `None`: still not, which nobody needs to hear again.
     pub(super) async fn retry(&self, peer: Id, progress: &Arc<dyn Progress>) -> Result<Option<Round>> {
-        let folders = self.folders()?;
+        let folders = self.folders().inspect_err(|_| {
+            self.retries.failed(peer, Instant::now(), &mut crate::os_entropy);
+        })?;
         let round = self.sync_and_tell(peer, &folders, progress).await;
         if matches!(round.outcome, Outcome::Offline | Outcome::Underway) {
             return Ok(None);
@@ -153,6 +161,7 @@ impl Agent {
         }
         peers.remove(&own);
         super::lock(&self.known_peers).clone_from(&peers);
+        self.retries.forget_others(&peers);
         Ok(peers)
     }
 
@@ -242,6 +251,7 @@ impl Round {
                 None => self.peers.push(result),
                 Some(before) => match (&mut before.outcome, result.outcome) {
                     (Outcome::Synced(sum), Outcome::Synced(report)) => sum.add(*report),
+                    (_, Outcome::Waiting) => {}
                     (outcome, later) => *outcome = later,
                 },
             }

@@ -107,7 +107,7 @@ impl Agent {
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
             loop {
-                on_round(self.sync_once(progress.clone()).await);
+                on_round(self.go_round(progress.clone(), true).await);
                 let next = Instant::now() + interval;
                 // Meanwhile those that could not be reached, each when its time comes.
                 while let Ok(peer) = timeout_at(next, self.retries.next_due()).await {
