@@ -78,7 +78,7 @@ impl Recorder {
             gate.opened.clone()
         };
         let mut opened = opened;
-        opened.wait_for(|opened| *opened).await.unwrap();
+        let _ = opened.wait_for(|opened| *opened).await; // never, if nobody is left to open it
     }
 
     fn bytes(&self) -> Vec<Vec<u8>> {

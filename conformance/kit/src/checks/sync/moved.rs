@@ -31,8 +31,10 @@ pub(super) fn checks() -> Vec<Check> {
 }
 
 const FOLDER: [u8; 16] = PeerFixture::FOLDER;
-/// More than a device asks for at once.
-const FILES: usize = 4_000;
+/// With [`SIZE`], more than a device asks for at once.
+const FILES: usize = 200;
+/// As much as one REQUEST may ask for.
+const SIZE: u64 = 262_144;
 
 /// Offers many files, of which the contents are gone, and says BYE, with DONE before it or not. Gives back how many contents
 /// the device asked for until its own BYE.
@@ -40,7 +42,10 @@ async fn offer(context: &Context, done: bool) -> Result<usize, Stop> {
     let mut session = Session::open(context).await?;
     let name = name(context);
     let entries: Vec<Entry> = (0..FILES)
-        .map(|number| Entry::file(&format!("{name}-{number:05}"), format!("{name}{number}").as_bytes()))
+        .map(|number| Entry {
+            size: SIZE,
+            ..Entry::file(&format!("{name}-{number:05}"), format!("{name}{number}").as_bytes())
+        })
         .collect();
     session.send("INDEX", &message::index(FOLDER, true, &entries)).await?;
     // Its answer shows that it has seen the index and asked for what it asks for at once.
