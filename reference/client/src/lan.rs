@@ -59,11 +59,7 @@ impl Lan {
             // Ends with the daemon.
             while let Ok(event) = events.recv() {
                 match event {
-                    ServiceEvent::ServiceResolved(service) => {
-                        if lock(&seen).saw(&service) {
-                            found();
-                        }
-                    }
+                    ServiceEvent::ServiceResolved(service) if lock(&seen).saw(&service) => found(),
                     ServiceEvent::ServiceRemoved(_, name) => drop(lock(&seen).seen.remove(&name)),
                     _ => {}
                 }

@@ -37,7 +37,11 @@ impl Peer {
         let responder = Responder::new(node.device.clone(), verifier, vec![node.folder.clone()])
             .with_sessions(sessions.clone())
             .on_session(move |_, result| {
-                let _ = told.send((false, result.as_ref().map(Clone::clone).map_err(ToString::to_string)));
+                let result = match result {
+                    Ok(report) => Ok(report.clone()),
+                    Err(error) => Err(error.to_string()),
+                };
+                let _ = told.send((false, result));
             });
         tokio::spawn(Arc::new(responder).serve(listener, std::future::pending()));
         Self { node, sessions, address, ended, tell }

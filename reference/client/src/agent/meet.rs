@@ -74,7 +74,7 @@ impl Agent {
                 Ok(Some(met)) => return met,
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::debug!(%peer, requirement = error.requirement_id(), "directly: {error}")
+                    tracing::debug!(%peer, requirement = error.requirement_id(), "directly: {error}");
                 }
             }
         }

@@ -61,8 +61,8 @@ fn tell(round: &Round) -> ExitCode {
         match &peer.outcome {
             Outcome::Offline => println!("{name}: offline"),
             Outcome::Underway => println!("{name}: a session that it began goes on"),
-            Outcome::Waiting => {}   // it was offline a moment ago
-            Outcome::Failed(_) => {} // below, on stderr
+            // Offline a moment ago; below, on stderr.
+            Outcome::Waiting | Outcome::Failed(_) => {}
             Outcome::Synced(report) => println!(
                 "{name}: in sync; received {} files, {}; sent {}; deleted {}; {} conflicts",
                 report.files_received,
