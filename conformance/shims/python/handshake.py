@@ -1,0 +1,437 @@
+"""The handshake: spec/handshake.md. `Initiator` and `Responder` are state machines without sockets or clocks: frames go in,
+frames come out, and a Failure says what was wrong, which sentence demands it, and what a responder answers.
+"""
+
+import struct
+
+import ticket as tickets
+from crypto import (HAVE_MLKEM, HMAC, Failure, H, draw, equal, etm_open, etm_seal, expand, extract, mlkem_decapsulate,
+                    mlkem_encapsulate, mlkem_encapsulation_key, mlkem_from_seed, mlkem_key_is_canonical,
+                    modulus_of_device_key, oaep_decrypt, oaep_encrypt, public_spki, x25519_public, x25519_shared)
+
+M1, M2, M3, RETRY, REFUSE, NO_COMMON_SUITE = 1, 2, 3, 4, 5, 6
+LARGEST = {M1: 24576, M2: 24576, M3: 32, RETRY: 40, REFUSE: 64, NO_COMMON_SUITE: 0}
+
+RSA, X25519, HYBRID = 0x0101, 0x0201, 0x0301
+SUITES = ([HYBRID] if HAVE_MLKEM else []) + [X25519, RSA]           # the strongest first
+SHARE_I = {HYBRID: 1216, X25519: 32, RSA: 0}
+SHARE_R = {HYBRID: 1120, X25519: 32, RSA: 0}
+
+NOT_AUTHORISED, TICKET_EXPIRED, BUSY = 1, 2, 3
+CLOCK = 300                                                         # HSK-019
+DEADLINE, FIRST_BYTE = 30, 5                                        # HSK-005, HSK-007
+LONGEST_CHANNEL = 24 * 3600                                         # HSK-056
+LABEL_R, LABEL_I = b"meshp2p/1 kR", b"meshp2p/1 kI"
+
+
+# ---- frames and fields (section 3) -------------------------------------------------------------------------------
+
+def frame(kind, body):
+    return bytes([kind]) + len(body).to_bytes(3, "big") + body
+
+
+def take_frame(data, awaited):
+    """(frame, rest) of the first frame in `data`, or None while it is not complete. HSK-001 is decided by the first byte,
+    HSK-002 by the first four."""
+    if not data:
+        return None
+    if data[0] not in awaited:
+        raise Failure("unexpected-frame", "HSK-001", f"type {data[0]}")
+    if len(data) < 4:
+        return None
+    size = int.from_bytes(data[1:4], "big")
+    if size > LARGEST[data[0]]:
+        raise Failure("frame-too-large", "HSK-002")
+    return (data[:4 + size], data[4 + size:]) if len(data) >= 4 + size else None
+
+
+class _Fields:
+    """Reads fields one after another; what does not fit is HSK-003."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        if self.at + n > len(self.data):
+            raise Failure("malformed", "HSK-003")
+        self.at += n
+        return self.data[self.at - n:self.at]
+
+    def number(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def counted(self, size):
+        return self.take(self.number(size))
+
+    def end(self):
+        if self.at != len(self.data):
+            raise Failure("malformed", "HSK-003")
+
+
+def _counted(size, data):
+    return len(data).to_bytes(size, "big") + data
+
+
+def _padded(fields):
+    return fields + bytes(-len(fields) % 1024)
+
+
+def _check_padding(f):
+    """HSK-004: zeros up to the next multiple of 1,024, and no more."""
+    rest = f.data[f.at:]
+    if rest.strip(b"\0") or len(rest) != -f.at % 1024:
+        raise Failure("padding", "HSK-004")
+
+
+def _check_params(params):
+    """A sequence of (type, length, value); unknown types are ignored, and no type is known yet."""
+    f = _Fields(params)
+    while f.at < len(params):
+        f.number(2)
+        f.counted(2)
+
+
+# ---- the key schedule (section 3.1) ------------------------------------------------------------------------------
+
+CK0 = H(b"meshp2p/1")
+
+
+def mac1_of(spki_r, data):
+    return HMAC(H(b"meshp2p/1 mac1", spki_r), data)[:16]
+
+
+def _key1(k_r, m1_prefix):
+    return expand(extract(CK0, k_r), b"m1" + H(m1_prefix), 48)
+
+
+def _key_refuse(k_r, m1):
+    return expand(extract(CK0, k_r), b"refuse" + H(m1), 48)
+
+
+def _ck2(k_r, ss_e):
+    return extract(extract(CK0, k_r), ss_e)
+
+
+class Secrets:
+    """What both sides compute from ck2 and k_I once the M2 is there."""
+
+    def __init__(self, ck2, k_i, dev_i, dev_r, spki_i, spki_r, m1, m2_body):
+        self.ck3 = extract(ck2, k_i)
+        th = H(b"meshp2p/1 th", dev_i, dev_r, H(spki_i), H(spki_r), m1, m2_body)
+        self.tag_r = HMAC(expand(self.ck3, b"cR", 32), th)
+        self.th2 = H(th, self.tag_r)
+
+
+def tag_i(ck3, th2):
+    return HMAC(expand(ck3, b"cI", 32), th2)
+
+
+def traffic(ck3, th2):
+    """(traffic_I, traffic_R)"""
+    return expand(ck3, b"tI" + th2, 32), expand(ck3, b"tR" + th2, 32)
+
+
+# ---- M1 as bytes -------------------------------------------------------------------------------------------------
+
+class M1Message:
+    """The fields of an M1 frame, each rule of section 4.2 that needs no key applied in its order: HSK-003, then HSK-010 to
+    HSK-013 by their numbers."""
+
+    def __init__(self, data):
+        f = _Fields(data[4:])
+        self.frame = data
+        self.version = f.number(2)
+        self.suites = [f.number(2) for _ in range(f.number(1))]
+        self.nonce, self.rdv_token = f.take(32), f.take(16)
+        before = f.at
+        self.cookie = f.counted(1)
+        after = f.at
+        self.share, self.ct = f.counted(2), f.counted(2)
+        self.head = f.data[:before] + f.data[after:f.at]            # M1head of section 4.7
+        size = f.number(3)
+        self.prefix = data[:4 + f.at]
+        self.box = f.take(size)
+        self.covered = data[:4 + f.at]
+        self.mac1 = f.take(16)
+        f.end()
+        if self.version != 1:
+            raise Failure("version", "HSK-010")
+        if not 1 <= len(self.suites) <= 8 or len(set(self.suites)) != len(self.suites):
+            raise Failure("suite-list", "HSK-011")
+        if len(self.cookie) not in (0, 40):
+            raise Failure("cookie", "HSK-012")
+        strongest = max((s for s in self.suites if s in SHARE_I), default=RSA)
+        if len(self.share) != SHARE_I[strongest]:
+            raise Failure("share", "HSK-013")
+
+
+class Box1:
+    """The plaintext of box1: HSK-003, HSK-004."""
+
+    def __init__(self, plaintext):
+        f = _Fields(plaintext)
+        self.time, self.spki = f.number(8), f.counted(2)
+        self.ticket = f.counted(3)
+        if not 1 <= len(self.ticket) <= tickets.LARGEST:
+            raise Failure("malformed", "HSK-003", "ticket length")
+        _check_params(f.counted(2))
+        _check_padding(f)
+
+
+# ---- the initiator (sections 4.4) --------------------------------------------------------------------------------
+
+class Initiator:
+    """device, responder: 16 bytes. entropy: a function n -> n bytes; the order of its calls is that of vectors/README.md,
+    HandshakeM2. `least` is the weakest suite that may be offered (HSK-046)."""
+
+    def __init__(self, key, device, responder, responder_spki, ticket, now, suites=SUITES, rdv_token=bytes(16), entropy=draw,
+                 params=b"", least=0):
+        self.key, self.device, self.spki = key, device, public_spki(key)
+        self.responder, self.responder_spki, self.ticket = responder, responder_spki, ticket
+        self.suites = [s for s in suites if s >= least]
+        self.rdv_token, self.cookie = rdv_token, b""
+        self._check_ticket()
+        self.nonce, self.k_r, seed = entropy(32), entropy(32), entropy(32)          # HSK-038
+        self.x_secret = entropy(32) if max(self.suites) >= X25519 else None
+        self.kem = mlkem_from_seed(entropy(64)) if HYBRID in self.suites else None
+        self.share = self._share()
+        self.ct = oaep_encrypt(modulus_of_device_key(responder_spki), LABEL_R, self.k_r, seed)
+        self.box1 = _padded(now.to_bytes(8, "big") + _counted(2, self.spki) + _counted(3, ticket) + _counted(2, params))
+        self.m1 = self._write_m1()
+        self.retried, self.suite, self.traffic_i, self.traffic_r = False, None, None, None
+
+    def _check_ticket(self):
+        """HSK-039: the ticket names me, my key, the responder and the responder's key."""
+        t = tickets.parse(self.ticket)
+        if (t.subject != tickets.DEVICE + self.device.hex() or t.confirmation != self.spki
+                or t.audience != tickets.DEVICE + self.responder.hex()
+                or t.attributes["key"].get(self.responder.hex()) != H(self.responder_spki).hex()):
+            raise Failure("ticket", "HSK-039")
+
+    def _share(self):
+        x = x25519_public(self.x_secret) if self.x_secret else b""
+        return (mlkem_encapsulation_key(self.kem) if self.kem else b"") + x
+
+    def _write_m1(self):
+        head = (b"\0\1" + bytes([len(self.suites)]) + struct.pack(f">{len(self.suites)}H", *self.suites) + self.nonce
+                + self.rdv_token + _counted(1, self.cookie) + _counted(2, self.share) + _counted(2, self.ct))
+        box_size = len(self.box1) + 32
+        body_size = len(head) + 3 + box_size + 16
+        prefix = bytes([M1]) + body_size.to_bytes(3, "big") + head + box_size.to_bytes(3, "big")
+        digest = H(prefix)
+        data = prefix + etm_seal(_key1(self.k_r, prefix), digest, self.box1)
+        return data + mac1_of(self.responder_spki, data)
+
+    def read(self, data):
+        """Read one answer frame. Returns (M3, frame) when established, (M1, frame) after the first RETRY."""
+        kind, body = data[0], data[4:]
+        if kind == RETRY:
+            return M1, self._read_retry(body)
+        if kind == REFUSE:
+            self._read_refuse(body)
+        if kind == NO_COMMON_SUITE:
+            raise Failure("no-common-suite", "HSK-037")             # and never a weaker offer, HSK-036
+        if kind != M2:
+            raise Failure("unexpected-frame", "HSK-001")
+        return M3, self._read_m2(data)
+
+    def awaited(self):
+        """The first RETRY is answered, a second is a frame that is not awaited (HSK-048)."""
+        return (M2, REFUSE, NO_COMMON_SUITE) if self.retried else (M2, RETRY, REFUSE, NO_COMMON_SUITE)
+
+    def _read_retry(self, body):
+        if self.retried:
+            raise Failure("unexpected-frame", "HSK-048")
+        if len(body) != 40:
+            raise Failure("malformed", "HSK-003")
+        self.retried, self.cookie = True, body
+        self.m1 = self._write_m1()                                  # HSK-047: all but cookie, box1 and mac1 stays
+        return self.m1
+
+    def _read_refuse(self, body):
+        plaintext = etm_open(_key_refuse(self.k_r, self.m1), H(self.m1), body) if len(body) == 64 else None
+        if plaintext is None:
+            raise Failure("refuse", "HSK-035")
+        code = int.from_bytes(plaintext[:2], "big")
+        failure = Failure("refused", "HSK-035", f"code {code}")
+        failure.code = code if code in (NOT_AUTHORISED, TICKET_EXPIRED, BUSY) else NOT_AUTHORISED
+        raise failure
+
+    def _read_m2(self, data):
+        f = _Fields(data[4:])
+        suite, _nonce, share = f.number(2), f.take(32), f.counted(2)
+        size = f.number(3)
+        prefix = data[:4 + f.at]
+        box = f.take(size)
+        covered = data[:4 + f.at]
+        tag_r = f.take(32)
+        f.end()
+        if suite not in self.suites:
+            raise Failure("suite", "HSK-030")
+        if len(share) != SHARE_R[suite]:
+            raise Failure("share", "HSK-031")
+        ck2 = _ck2(self.k_r, self._shared(suite, share))
+        digest = H(self.m1, prefix)
+        plaintext = etm_open(expand(ck2, b"m2" + digest, 48), digest, box)
+        if plaintext is None:
+            raise Failure("box2", "HSK-032")
+        f = _Fields(plaintext)
+        ct = f.counted(2)
+        _check_params(f.counted(2))
+        _check_padding(f)
+        k_i = oaep_decrypt(self.key, LABEL_I, ct)
+        if k_i is None or len(k_i) != 32:                           # HSK-033: the failure shows as a wrong tag_R
+            k_i = draw(32)
+        s = Secrets(ck2, k_i, self.device, self.responder, self.spki, self.responder_spki, self.m1, covered)
+        if not equal(s.tag_r, tag_r):
+            raise Failure("confirm", "HSK-034")
+        self.suite = suite
+        self.traffic_i, self.traffic_r = traffic(s.ck3, s.th2)
+        return frame(M3, tag_i(s.ck3, s.th2))
+
+    def _shared(self, suite, share):
+        """ss_e of section 3.1."""
+        if suite == RSA:
+            return bytes(32)
+        x = x25519_shared(self.x_secret, share[-32:])
+        if x == bytes(32):
+            raise Failure("share", "HSK-043")
+        return x if suite == X25519 else mlkem_decapsulate(self.kem, share[:-32]) + x
+
+
+# ---- the responder (sections 4.2, 4.3, 4.5) ----------------------------------------------------------------------
+
+class Responder:
+    """One connection. `memory` (guard.Memory) is what all connections of the device share: cookies, answered M1s, allowances,
+    remembered suites. `rdv_token` is that of the relayed connection, None on a direct one."""
+
+    def __init__(self, key, device, issuers, memory, suites=SUITES, rdv_token=None, source=b"", entropy=draw, params=b""):
+        self.key, self.device, self.spki = key, device, public_spki(key)
+        self.issuers, self.memory, self.suites = issuers, memory, suites
+        self.rdv_token, self.source, self.entropy, self.params = rdv_token, source, entropy, params
+        self.retried, self.suite, self.grounds, self.ticket = False, None, None, None
+
+    def read_m1(self, data, now):
+        """The frame to answer with: M2 or RETRY. A Failure's `answer` is "silent", "no-common-suite" or {"refuse": code}, and
+        its `frame` are the bytes of that answer."""
+        try:
+            return self._read_m1(data, now)
+        except Failure as failure:
+            failure.frame = getattr(failure, "frame", b"")
+            raise
+
+    def _read_m1(self, data, now):
+        m1 = M1Message(data)
+        if not equal(mac1_of(self.spki, m1.covered), m1.mac1):
+            raise Failure("mac1", "HSK-014")
+        common = set(m1.suites) & set(self.suites)
+        if not common:
+            failure = Failure("no-common-suite", "HSK-015", answer="no-common-suite")
+            failure.frame = frame(NO_COMMON_SUITE, b"")
+            raise failure
+        self.suite = max(common)                                    # HSK-016
+        if m1.cookie:
+            self.memory.check_cookie(m1.cookie, self.source, m1.head, now)          # HSK-050
+        self.memory.check_replay(data, now)                         # HSK-051
+        retry = self.memory.spend(self.source, now)                 # HSK-052
+        if self.rdv_token is not None and m1.rdv_token != self.rdv_token:
+            raise Failure("rdv-token", "HSK-053")
+        if retry and not m1.cookie:
+            if self.retried:
+                raise Failure("busy", "HSK-052", "no cookie after RETRY")
+            self.retried = True
+            self.memory.give_back(self.source)
+            return frame(RETRY, self.memory.make_cookie(self.source, m1.head, now))
+        k_r = oaep_decrypt(self.key, LABEL_R, m1.ct)                # the only RSA private operation, HSK-017
+        if k_r is None or len(k_r) != 32:
+            k_r = HMAC(self.memory.device_secret, m1.ct)
+        plaintext = etm_open(_key1(k_r, m1.prefix), H(m1.prefix), m1.box)
+        if plaintext is None:
+            raise Failure("box1", "HSK-018")
+        box = Box1(plaintext)
+        try:
+            self._admit(box, now)
+        except Failure as failure:
+            code = TICKET_EXPIRED if failure.requirement == "HSK-022" else NOT_AUTHORISED
+            failure.answer = {"refuse": code}
+            failure.frame = frame(REFUSE, etm_seal(_key_refuse(k_r, data), H(data), code.to_bytes(2, "big") + bytes(30)))
+            raise
+        answer = self._write_m2(m1, k_r)
+        self.memory.answered(data, self.source, now)
+        return answer
+
+    def _admit(self, box, now):
+        """HSK-019 to HSK-024, then HSK-029 and HSK-045: who is it, and may it talk to me?"""
+        if abs(box.time - now) > CLOCK:
+            raise Failure("clock", "HSK-019")
+        if modulus_of_device_key(box.spki) is None:
+            raise Failure("peer-key", "HSK-020")
+        if box.spki == self.spki:
+            raise Failure("self-connection", "HSK-021")
+        self.peer_spki = box.spki
+        self.ticket, self.grounds = self.check_ticket(box.ticket, now)
+        if self.ticket.confirmation != box.spki:
+            raise Failure("ticket-key", "HSK-024")
+        if self.grounds.initiator == self.device.hex():
+            raise Failure("self-connection", "HSK-029")
+        if self.suite < self.memory.suite_of(self.grounds.initiator):
+            raise Failure("suite-remembered", "HSK-045")
+
+    def check_ticket(self, data, now):
+        """HSK-022, HSK-023: ticket.md sections 4.2, 4.3 and 4.5 without TKT-025."""
+        try:
+            t = tickets.verify(data, now, tickets.DEVICE + self.device.hex(), self.issuers, possession=False)
+            return t, tickets.relate(t, self.device.hex(), self.spki)
+        except Failure as failure:
+            if failure.reason == "ticket-expired":
+                raise Failure("ticket-expired", "HSK-022") from failure
+            raise Failure("ticket", "HSK-023", str(failure)) from failure
+
+    def _write_m2(self, m1, k_r):
+        nonce, k_i, seed = self.entropy(32), self.entropy(32), self.entropy(32)      # HSK-025
+        share, ss_e = b"", bytes(32)
+        if self.suite != RSA:
+            secret = self.entropy(32)
+            share, ss_e = x25519_public(secret), x25519_shared(secret, m1.share[-32:])
+            if ss_e == bytes(32):
+                raise Failure("share", "HSK-043")
+        if self.suite == HYBRID:
+            if not mlkem_key_is_canonical(m1.share[:1184]):
+                raise Failure("share", "HSK-044")
+            kem_secret, kem_ct = mlkem_encapsulate(m1.share[:1184])
+            share, ss_e = kem_ct + share, kem_secret + ss_e
+        ct = oaep_encrypt(modulus_of_device_key(self.peer_spki), LABEL_I, k_i, seed)
+        box = _padded(_counted(2, ct) + _counted(2, self.params))
+        head = self.suite.to_bytes(2, "big") + nonce + _counted(2, share) + (len(box) + 32).to_bytes(3, "big")
+        prefix = bytes([M2]) + (len(head) + len(box) + 64).to_bytes(3, "big") + head
+        ck2, digest = _ck2(k_r, ss_e), H(m1.frame, prefix)
+        covered = prefix + etm_seal(expand(ck2, b"m2" + digest, 48), digest, box)
+        dev_i = bytes.fromhex(self.grounds.initiator)
+        s = Secrets(ck2, k_i, dev_i, self.device, self.peer_spki, self.spki, m1.frame, covered)
+        self.state = (s.ck3, s.th2)                                 # section 4.3, step 2: nothing else is kept
+        return covered + s.tag_r
+
+    def read_m3(self, data):
+        """(traffic_I, traffic_R); only now the initiator is present (HSK-041)."""
+        result = read_m3(data, *self.state)
+        if self.grounds:
+            self.memory.established(self.grounds.initiator, self.suite)
+        return result
+
+    def renew(self, data, now):
+        """A ticket record (HSK-054, HSK-057): the same initiator and key, and no less than before."""
+        t, grounds = self.check_ticket(data, now)
+        if grounds.initiator != self.grounds.initiator or t.confirmation != self.peer_spki:
+            raise Failure("ticket", "HSK-054")
+        if not grounds.permits_all_of(self.grounds):
+            raise Failure("ticket-narrowed", "HSK-057")
+        self.ticket, self.grounds = t, grounds
+
+
+def read_m3(data, ck3, th2):
+    """HSK-040, from what section 4.3 remembers."""
+    if len(data) != 36:
+        raise Failure("malformed", "HSK-003")
+    if not equal(tag_i(ck3, th2), data[4:]):
+        raise Failure("confirm", "HSK-040")
+    return traffic(ck3, th2)
