@@ -99,7 +99,7 @@ class Channel:
         self.opener = Opener(receiving, from_initiator=responder is not None)
         self.ends, self.latest = ends, clock() + handshake.LONGEST_CHANNEL
         self.lock, self.over, self.reason = threading.Lock(), threading.Event(), None
-        self.sent = self.heard = time.monotonic()
+        self.sent, self.waiting = time.monotonic(), None            # waiting: since when somebody is in receive()
         self.ready, self.rest, self.on_ticket = [], rest, None
         self.pad_to = 0
         threading.Thread(target=self._watch, daemon=True).start()
@@ -148,8 +148,9 @@ class Channel:
     def _read(self):
         data, self.rest = self.rest, b""
         if not data:
+            self.waiting = time.monotonic()
             data = self._recv()
-        self.heard = time.monotonic()
+            self.waiting = None
         try:
             if not data:
                 self.opener.end()
@@ -217,7 +218,7 @@ class Channel:
             if clock >= min(self.ends, self.latest):
                 requirement = "HSK-042" if self.ends <= self.latest else "HSK-056"
                 self.close(Failure("ticket-ended", requirement))
-            elif now - self.heard >= SILENT_AFTER and not self.opener.closed:
+            elif self.waiting and now - self.waiting >= SILENT_AFTER:
                 self._die(Failure("silent", "REC-019"))
             elif now - self.sent >= SEND_EVERY - 5 and not self.sealer.closed:
                 try:
