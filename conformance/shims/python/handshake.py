@@ -185,12 +185,14 @@ class Initiator:
     HandshakeM2. `least` is the weakest suite that may be offered (HSK-046)."""
 
     def __init__(self, key, device, responder, responder_spki, ticket, now, suites=SUITES, rdv_token=bytes(16), entropy=draw,
-                 params=b"", least=0):
+                 params=b"", least=0, issuers=None):
         self.key, self.device, self.spki = key, device, public_spki(key)
         self.responder, self.responder_spki, self.ticket = responder, responder_spki, ticket
         self.suites = [s for s in suites if s >= least]
         self.rdv_token, self.cookie = rdv_token, b""
-        self._check_ticket()
+        if not self.suites:
+            raise Failure("suite", "HSK-046", "every suite on offer is weaker than one that was used before")
+        self._check_ticket(issuers, now)
         self.nonce, self.k_r, seed = entropy(32), entropy(32), entropy(32)          # HSK-038
         self.x_secret = entropy(32) if max(self.suites) >= X25519 else None
         self.kem = mlkem_from_seed(entropy(64)) if HYBRID in self.suites else None
@@ -200,9 +202,11 @@ class Initiator:
         self.m1 = self._write_m1()
         self.retried, self.suite, self.traffic_i, self.traffic_r = False, None, None, None
 
-    def _check_ticket(self):
-        """HSK-039: the ticket names me, my key, the responder and the responder's key."""
+    def _check_ticket(self, issuers, now):
+        """HSK-039: the ticket names me, my key, the responder and the responder's key. With `issuers` it is verified, too."""
         t = tickets.parse(self.ticket)
+        if issuers is not None:
+            tickets.verify(self.ticket, now, tickets.DEVICE + self.responder.hex(), issuers, self.spki)
         if (t.subject != tickets.DEVICE + self.device.hex() or t.confirmation != self.spki
                 or t.audience != tickets.DEVICE + self.responder.hex()
                 or t.attributes["key"].get(self.responder.hex()) != H(self.responder_spki).hex()):

@@ -117,15 +117,20 @@ def echo(open_channel, _):
 # ---- dial --------------------------------------------------------------------------------------------------------
 
 def dial(host, port, *initiator_arguments, **more):
-    sock = socket.create_connection((host, port), 10)
-    return dial_on(sock, *initiator_arguments, **more)
+    """HSK-039 is looked at before a connection is opened: who is not let in by its own ticket troubles nobody."""
+    initiator = prepare(*initiator_arguments, **more)
+    return meet(socket.create_connection((host, port), 10), initiator)
 
 
-def dial_on(sock, key, device, peer, peer_spki, ticket, suites=SUITES, **more):
+def prepare(key, device, peer, peer_spki, ticket, suites=SUITES, **more):
+    return Initiator(key, device, peer, peer_spki, ticket, int(time.time()), suites, **more)
+
+
+def meet(sock, initiator):
+    """The handshake on a connected socket, direct or relayed."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    initiator = Initiator(key, device, peer, peer_spki, ticket, int(time.time()), suites, **more)
     open_channel = channel.connect(sock, initiator)
-    log(f"{peer.hex()} answered: suite {initiator.suite:#06x}" + (", after a RETRY" if initiator.retried else ""))
+    log(f"{initiator.responder.hex()} answered: suite {initiator.suite:#06x}" + (", after a RETRY" if initiator.retried else ""))
     open_channel.suite, open_channel.retried = initiator.suite, initiator.retried
     return open_channel
 

@@ -6,8 +6,11 @@
 import base64
 import functools
 import json
+import socket
 import sys
+import time
 
+import channel
 import relay
 import ticket as tickets
 from crypto import Failure, load_private_der
@@ -191,13 +194,64 @@ TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet"
          "RelayPass": relay_pass, "RelayJoin": relay_join}
 
 
+# ---- a live initiator --------------------------------------------------------------------------------------------
+
+ESTABLISHED = {}                        # responder -> the strongest suite with it so far (HSK-046), while this program runs
+
+
+def hello(_):
+    return {"implementation": "python peer 0.1", "protocol": 1, "ops": ["hello", "vector", "connect"]}
+
+
+def connect(request):
+    """Dial a responder, send data records, end the direction, and collect what comes until the other end has ended, too."""
+    if not set(request["suites"]) <= set(SUITES):
+        raise Unsupported()
+    responder = request["responder"]
+    if request.get("forget"):
+        ESTABLISHED.pop(responder, None)
+    initiator = Initiator(load_key(request["initiator_key"]), bytes.fromhex(request["initiator"]), bytes.fromhex(responder),
+                          base64.b64decode(request["responder_spki"]), ticket_bytes(request["ticket"]), int(time.time()),
+                          request["suites"], bytes.fromhex(request["rdv_token"]), least=ESTABLISHED.get(responder, 0),
+                          issuers=issuers_of(request))
+    host, port = request["address"].rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 10) as sock:
+        try:
+            open_channel = channel.connect(sock, initiator)
+        except Failure as failure:
+            if hasattr(failure, "code"):
+                failure.output = {"refused": failure.code}
+            raise
+        ESTABLISHED[responder] = max(initiator.suite, ESTABLISHED.get(responder, 0))
+        for data in request.get("send", ()):
+            open_channel.send(bytes.fromhex(data))
+        open_channel.finish()
+        contents = []
+        while (content := open_channel.receive()) is not None:
+            contents.append(content.hex())
+        open_channel.close()
+        return {"suite": initiator.suite, "contents": contents}
+
+
+def ticket_bytes(text):
+    """Base64, as in a HandshakeM2 group, or base64url, as in an HTTP header field: the two differ in their alphabets alone."""
+    text = text.replace("+", "-").replace("/", "_").rstrip("=")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+OPS = {"hello": hello, "connect": connect}
+
+
 def answer(request):
     """The answer to one request; an unknown op or type is `unsupported`."""
-    handler = TYPES.get(request.get("type")) if request.get("op") == "vector" else None
+    if request.get("op") == "vector" and request.get("type") in TYPES:
+        handler = lambda r: TYPES[r["type"]](r["group"], r["test"])
+    else:
+        handler = OPS.get(request.get("op"))
     if handler is None:
         return {"outcome": "unsupported"}
     try:
-        return {"outcome": "accept", "output": handler(request["group"], request["test"])}
+        return {"outcome": "accept", "output": handler(request)}
     except Failure as failure:
         reply = {"outcome": "reject", "reason": failure.reason, "requirement": failure.requirement}
         if failure.detail:

@@ -194,7 +194,7 @@ class CloudTest(unittest.TestCase):
         threading.Thread(target=answer, daemon=True).start()
         relay.join(sock, bytes.fromhex(called["pass"]))
         arguments, _ = self.initiator_arguments()
-        c = peer.dial_on(sock, *arguments, rdv_token=bytes.fromhex(called["token"]))
+        c = peer.meet(sock, peer.prepare(*arguments, rdv_token=bytes.fromhex(called["token"])))
         c.send(b"through the relay")
         self.assertEqual(c.receive(), b"through the relay")
         c.close()

@@ -228,8 +228,8 @@ class Relayed(Live):
         relay.join(sock, self.token(circuit, 0),
                    lambda: (waited.append(True), threading.Thread(target=called, daemon=True).start()))
         self.assertTrue(waited)
-        return peer.dial_on(sock, key("device-x"), X, Y, public_spki(key("device-y")), ticket or self.ticket(),
-                            rdv_token=rdv_token, **more)
+        return peer.meet(sock, peer.prepare(key("device-x"), X, Y, public_spki(key("device-y")), ticket or self.ticket(),
+                                            rdv_token=rdv_token, **more))
 
     def test_wrong_token(self):
         with self.assertRaises(Failure) as caught:                  # HSK-053: silence
