@@ -1,6 +1,6 @@
 """A device of this implementation, for the command line.
 
-    peer.py listen --key KEY.pem --device HEX --issuer NAME=KEY.pem [--listen HOST:PORT] [--folder ID=DIR]
+    peer.py listen --key KEY.pem --device HEX --issuer NAME=KEY.pem [--listen HOST:PORT] [--folder ID]
     peer.py dial HOST PORT --key KEY.pem --device HEX --peer HEX --peer-key KEY.pem --ticket FILE
 
 Instead of --ticket, `dial` takes --issuer NAME=KEY.pem with a private key and writes the ticket itself, for tests. Without
@@ -18,6 +18,7 @@ import time
 from cryptography.hazmat.primitives import serialization
 
 import channel
+import session
 import ticket as tickets
 from crypto import Failure, H, load_private_pem, public_spki, spki_of
 from guard import Memory
@@ -173,7 +174,7 @@ def arguments():
         p.add_argument("--key", required=True)
         p.add_argument("--device", required=True, type=bytes.fromhex)
         p.add_argument("--issuer", action="append", default=[], type=pair_of, metavar="NAME=KEY.pem")
-        p.add_argument("--folder", action="append", default=[], type=pair_of, metavar="ID=DIR")
+        p.add_argument("--folder", action="append", default=[], metavar="ID", help="has this folder, and no files in it")
         p.add_argument("--suites", default=",".join(f"{s:04x}" for s in SUITES))
     return top.parse_args()
 
@@ -185,9 +186,7 @@ def main():
         log("suite 0x0301 is not there: this `cryptography` has no ML-KEM")
     application = echo
     if a.folder:
-        import sync
-        folders = {folder: sync.Folder(folder, path, a.device.hex()) for folder, path in a.folder}
-        application = sync.application(folders)
+        application = session.application(a.folder)
     if a.command == "listen":
         host, port = a.listen.rsplit(":", 1)
         issuers = collections.defaultdict(list)
@@ -204,10 +203,10 @@ def main():
         else:
             name, path = a.issuer[0]
             ticket = write_pair_ticket(name, load_private_pem(path), a.device, public_spki(key), a.peer, peer_spki,
-                                       folders=[folder for folder, _ in a.folder])
+                                       folders=a.folder)
         open_channel = dial(a.host, a.port, key, a.device, a.peer, peer_spki, ticket, suites)
         if a.folder:
-            application(open_channel, sync.Grounds.of_ticket(ticket, a.device.hex(), a.peer.hex()))
+            session.Session(open_channel, a.folder, a.folder).run()
         else:
             open_channel.send(a.send.encode())
             print(open_channel.receive().decode())
