@@ -18,10 +18,12 @@ import graph as graphs
 import identity
 import peer
 import relay
+import session
 import storage
 from blake3 import blake3
 from cloud import Cloud, Problem
-from crypto import Failure, draw, load_private_pem, public_spki
+from crypto import Failure, draw, load_private_pem
+from handshake import SUITES
 from ticket import from_base64url, verify
 
 KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors/keys")
@@ -93,8 +95,8 @@ class CloudTest(unittest.TestCase):
     # graph
 
     def test_devices_and_mesh(self):
-        self.assertEqual({d["device"]: d["state"] for d in self.ann.devices()},
-                         {d["device"]: "claimed" for d in self.devices.values()})
+        states = {d["device"]: d["state"] for d in self.ann.devices()}
+        self.assertEqual({states[d["device"]] for d in self.devices.values()}, {"claimed"})
         self.assertEqual(self.ann.mesh()["name"], "ann")
         self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", load_private_pem(os.path.join(KEYS, "device-z.pem")))
 
@@ -147,14 +149,14 @@ class CloudTest(unittest.TestCase):
 
     # devices that meet
 
-    def listener(self):
+    def listener(self, application=peer.echo):
         y = self.devices["y"]["device"]
-        found = peer.Listener(self.keys["y"], bytes.fromhex(y), self.graphs["y"].grant.issuers(), lambda c, _: peer.echo(c, _))
+        found = peer.Listener(self.keys["y"], bytes.fromhex(y), self.graphs["y"].grant.issuers(), application)
         self.addCleanup(found.sock.close)
         return found.start()
 
-    def initiator_arguments(self):
-        ticket, y = self.graphs["x"].pair(self.devices["y"])
+    def initiator_arguments(self, responder=None):
+        ticket, y = self.graphs["x"].pair(responder or self.devices["y"])
         return (self.keys["x"], bytes.fromhex(self.devices["x"]["device"]), bytes.fromhex(y["device"]),
                 base64.b64decode(y["spki"]), ticket), y
 
@@ -201,3 +203,67 @@ class CloudTest(unittest.TestCase):
         with self.assertRaises(Failure) as caught:                  # RLY-004
             relay.join(relay.dial(called["relay"]), bytes.fromhex(called["pass"]))
         self.assertEqual(caught.exception.reason, "join-taken")
+
+    # a device of another implementation
+
+    @unittest.skipUnless(os.environ.get("MESH"), "MESH names no device agent")
+    def test_another_implementation(self):
+        """MESH as responder, then as initiator: handshake, records, the empty session, close_notify, by tickets of the cloud."""
+        with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as tree:
+            def mesh(*words, **more):
+                environment = {**os.environ, "MESH_PASSWORD": PASSWORD}
+                return subprocess.run([os.environ["MESH"], "--home", home, *words], env=environment, capture_output=True,
+                                      text=True, timeout=60, **more)
+            for words in (["login", "--cloud", self.root, "--ca", self.ca, "--user", "ann"], ["device", "add", "theirs"],
+                          ["folder", "add", tree]):
+                done = mesh(*words)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            theirs = next(d for d in self.ann.devices() if d["name"] == "theirs")
+            folder = next(f for f in self.ann.folders() if f["name"] == os.path.basename(tree))
+            self.ann.folder_ticket(folder)                          # it was not there yet at the sign-in
+            for name in "xy":
+                self.ann.map(folder, self.devices[name])
+            self.they_answer(theirs, folder, home)
+            self.they_call(theirs, folder, mesh)
+
+    def they_answer(self, theirs, folder, home):
+        serving = subprocess.Popen([os.environ["MESH"], "--home", home, "sync", "--serve", "--listen", "127.0.0.1:0",
+                                    "--interval", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(50):
+                arguments, found = self.initiator_arguments(theirs)
+                if found["addresses"]:
+                    break
+                time.sleep(0.2)
+            host, port = found["addresses"][0].rsplit(":", 1)
+            for suite in SUITES[::-1]:                              # the strongest last: weaker ones are refused after it
+                arguments, _ = self.initiator_arguments(theirs)
+                c = peer.dial(host, int(port), *arguments, suites=[suite])
+                self.assertEqual(c.suite, suite)
+                c.pad_to = 512
+                c.key_update()
+                c.renew(self.graphs["x"].pair(theirs)[0])
+                one = session.Session(c, [folder["folder"]], [folder["folder"]])
+                one.run()
+                self.assertEqual([f.hex() for f in one.common], [folder["folder"]])
+            with self.assertRaises(Failure) as caught:              # HSK-045
+                peer.dial(host, int(port), *self.initiator_arguments(theirs)[0], suites=[SUITES[-1]])
+            self.assertEqual(caught.exception.code, 1)
+        finally:
+            serving.terminate()
+            serving.wait()
+
+    def they_call(self, theirs, folder, mesh):
+        seen = []
+
+        def application(open_channel, responder):
+            one = session.Session(open_channel, [folder["folder"]], responder.grounds.folders)
+            one.run()
+            seen.append((responder.grounds.initiator, responder.suite, one.bye))
+
+        listener = self.listener(application)
+        listener.memory.always_retry = True
+        self.graphs["y"].publish(self.devices["y"], ["%s:%d" % listener.address[:2]])
+        done = mesh("sync")
+        self.graphs["y"].go_offline(self.devices["y"])
+        self.assertEqual(seen, [(theirs["device"], SUITES[0], True)], done.stdout + done.stderr)
