@@ -1,12 +1,14 @@
-"""The handshake: spec/handshake.md. `Initiator` and `Responder` are state machines without sockets or clocks: frames go in,
-frames come out, and a Failure says what was wrong, which sentence demands it, and what a responder answers.
+"""The handshake: spec/handshake.md. What both sides share, and the initiator; the responder is in responder.py.
+
+The two are state machines without sockets or clocks: frames go in, frames come out, and a Failure says what was wrong, which
+sentence demands it, and what a responder answers.
 """
 
 import struct
 
 import ticket as tickets
 from crypto import (HAVE_MLKEM, HMAC, Failure, H, draw, equal, etm_open, etm_seal, expand, extract, mlkem_decapsulate,
-                    mlkem_encapsulate, mlkem_encapsulation_key, mlkem_from_seed, mlkem_key_is_canonical,
+                    mlkem_encapsulation_key, mlkem_from_seed,
                     modulus_of_device_key, oaep_decrypt, oaep_encrypt, public_spki, x25519_public, x25519_shared)
 
 M1, M2, M3, RETRY, REFUSE, NO_COMMON_SUITE = 1, 2, 3, 4, 5, 6
@@ -45,7 +47,7 @@ def take_frame(data, awaited):
     return (data[:4 + size], data[4 + size:]) if len(data) >= 4 + size else None
 
 
-class _Fields:
+class Fields:
     """Reads fields one after another; what does not fit is HSK-003."""
 
     def __init__(self, data):
@@ -68,24 +70,24 @@ class _Fields:
             raise Failure("malformed", "HSK-003")
 
 
-def _counted(size, data):
+def counted(size, data):
     return len(data).to_bytes(size, "big") + data
 
 
-def _padded(fields):
+def padded(fields):
     return fields + bytes(-len(fields) % 1024)
 
 
-def _check_padding(f):
+def check_padding(f):
     """HSK-004: zeros up to the next multiple of 1,024, and no more."""
     rest = f.data[f.at:]
     if rest.strip(b"\0") or len(rest) != -f.at % 1024:
         raise Failure("padding", "HSK-004")
 
 
-def _check_params(params):
+def check_params(params):
     """A sequence of (type, length, value); unknown types are ignored, and no type is known yet."""
-    f = _Fields(params)
+    f = Fields(params)
     while f.at < len(params):
         f.number(2)
         f.counted(2)
@@ -100,15 +102,15 @@ def mac1_of(spki_r, data):
     return HMAC(H(b"meshp2p/1 mac1", spki_r), data)[:16]
 
 
-def _key1(k_r, m1_prefix):
+def key1(k_r, m1_prefix):
     return expand(extract(CK0, k_r), b"m1" + H(m1_prefix), 48)
 
 
-def _key_refuse(k_r, m1):
+def key_refuse(k_r, m1):
     return expand(extract(CK0, k_r), b"refuse" + H(m1), 48)
 
 
-def _ck2(k_r, ss_e):
+def chain2(k_r, ss_e):
     return extract(extract(CK0, k_r), ss_e)
 
 
@@ -138,7 +140,7 @@ class M1Message:
     HSK-013 by their numbers."""
 
     def __init__(self, data):
-        f = _Fields(data[4:])
+        f = Fields(data[4:])
         self.frame = data
         self.version = f.number(2)
         self.suites = [f.number(2) for _ in range(f.number(1))]
@@ -169,13 +171,13 @@ class Box1:
     """The plaintext of box1: HSK-003, HSK-004."""
 
     def __init__(self, plaintext):
-        f = _Fields(plaintext)
+        f = Fields(plaintext)
         self.time, self.spki = f.number(8), f.counted(2)
         self.ticket = f.counted(3)
         if not 1 <= len(self.ticket) <= tickets.LARGEST:
             raise Failure("malformed", "HSK-003", "ticket length")
-        _check_params(f.counted(2))
-        _check_padding(f)
+        check_params(f.counted(2))
+        check_padding(f)
 
 
 # ---- the initiator (sections 4.4) --------------------------------------------------------------------------------
@@ -198,7 +200,7 @@ class Initiator:
         self.kem = mlkem_from_seed(entropy(64)) if HYBRID in self.suites else None
         self.share = self._share()
         self.ct = oaep_encrypt(modulus_of_device_key(responder_spki), LABEL_R, self.k_r, seed)
-        self.box1 = _padded(now.to_bytes(8, "big") + _counted(2, self.spki) + _counted(3, ticket) + _counted(2, params))
+        self.box1 = padded(now.to_bytes(8, "big") + counted(2, self.spki) + counted(3, ticket) + counted(2, params))
         self.m1 = self._write_m1()
         self.retried, self.suite, self.traffic_i, self.traffic_r = False, None, None, None
 
@@ -218,12 +220,12 @@ class Initiator:
 
     def _write_m1(self):
         head = (b"\0\1" + bytes([len(self.suites)]) + struct.pack(f">{len(self.suites)}H", *self.suites) + self.nonce
-                + self.rdv_token + _counted(1, self.cookie) + _counted(2, self.share) + _counted(2, self.ct))
+                + self.rdv_token + counted(1, self.cookie) + counted(2, self.share) + counted(2, self.ct))
         box_size = len(self.box1) + 32
         body_size = len(head) + 3 + box_size + 16
         prefix = bytes([M1]) + body_size.to_bytes(3, "big") + head + box_size.to_bytes(3, "big")
         digest = H(prefix)
-        data = prefix + etm_seal(_key1(self.k_r, prefix), digest, self.box1)
+        data = prefix + etm_seal(key1(self.k_r, prefix), digest, self.box1)
         return data + mac1_of(self.responder_spki, data)
 
     def read(self, data):
@@ -253,7 +255,7 @@ class Initiator:
         return self.m1
 
     def _read_refuse(self, body):
-        plaintext = etm_open(_key_refuse(self.k_r, self.m1), H(self.m1), body) if len(body) == 64 else None
+        plaintext = etm_open(key_refuse(self.k_r, self.m1), H(self.m1), body) if len(body) == 64 else None
         if plaintext is None:
             raise Failure("refuse", "HSK-035")
         code = int.from_bytes(plaintext[:2], "big")
@@ -262,7 +264,7 @@ class Initiator:
         raise failure
 
     def _read_m2(self, data):
-        f = _Fields(data[4:])
+        f = Fields(data[4:])
         suite, _nonce, share = f.number(2), f.take(32), f.counted(2)
         size = f.number(3)
         prefix = data[:4 + f.at]
@@ -274,15 +276,15 @@ class Initiator:
             raise Failure("suite", "HSK-030")
         if len(share) != SHARE_R[suite]:
             raise Failure("share", "HSK-031")
-        ck2 = _ck2(self.k_r, self._shared(suite, share))
+        ck2 = chain2(self.k_r, self._shared(suite, share))
         digest = H(self.m1, prefix)
         plaintext = etm_open(expand(ck2, b"m2" + digest, 48), digest, box)
         if plaintext is None:
             raise Failure("box2", "HSK-032")
-        f = _Fields(plaintext)
+        f = Fields(plaintext)
         ct = f.counted(2)
-        _check_params(f.counted(2))
-        _check_padding(f)
+        check_params(f.counted(2))
+        check_padding(f)
         k_i = oaep_decrypt(self.key, LABEL_I, ct)
         if k_i is None or len(k_i) != 32:                           # HSK-033: the failure shows as a wrong tag_R
             k_i = draw(32)
@@ -301,141 +303,3 @@ class Initiator:
         if x == bytes(32):
             raise Failure("share", "HSK-043")
         return x if suite == X25519 else mlkem_decapsulate(self.kem, share[:-32]) + x
-
-
-# ---- the responder (sections 4.2, 4.3, 4.5) ----------------------------------------------------------------------
-
-class Responder:
-    """One connection. `memory` (guard.Memory) is what all connections of the device share: cookies, answered M1s, allowances,
-    remembered suites. `rdv_token` is that of the relayed connection, None on a direct one."""
-
-    def __init__(self, key, device, issuers, memory, suites=SUITES, rdv_token=None, source=b"", entropy=draw, params=b""):
-        self.key, self.device, self.spki = key, device, public_spki(key)
-        self.issuers, self.memory, self.suites = issuers, memory, suites
-        self.rdv_token, self.source, self.entropy, self.params = rdv_token, source, entropy, params
-        self.retried, self.suite, self.grounds, self.ticket = False, None, None, None
-
-    def read_m1(self, data, now):
-        """The frame to answer with: M2 or RETRY. A Failure's `answer` is "silent", "no-common-suite" or {"refuse": code}, and
-        its `frame` are the bytes of that answer."""
-        try:
-            return self._read_m1(data, now)
-        except Failure as failure:
-            failure.frame = getattr(failure, "frame", b"")
-            raise
-
-    def _read_m1(self, data, now):
-        m1 = M1Message(data)
-        if not equal(mac1_of(self.spki, m1.covered), m1.mac1):
-            raise Failure("mac1", "HSK-014")
-        common = set(m1.suites) & set(self.suites)
-        if not common:
-            failure = Failure("no-common-suite", "HSK-015", answer="no-common-suite")
-            failure.frame = frame(NO_COMMON_SUITE, b"")
-            raise failure
-        self.suite = max(common)                                    # HSK-016
-        if m1.cookie:
-            self.memory.check_cookie(m1.cookie, self.source, m1.head, now)          # HSK-050
-        self.memory.check_replay(data, now)                         # HSK-051
-        retry = self.memory.spend(self.source, now)                 # HSK-052
-        if self.rdv_token is not None and m1.rdv_token != self.rdv_token:
-            raise Failure("rdv-token", "HSK-053")
-        if retry and not m1.cookie:
-            if self.retried:
-                raise Failure("busy", "HSK-052", "no cookie after RETRY")
-            self.retried = True
-            self.memory.give_back(self.source)
-            return frame(RETRY, self.memory.make_cookie(self.source, m1.head, now))
-        k_r = oaep_decrypt(self.key, LABEL_R, m1.ct)                # the only RSA private operation, HSK-017
-        if k_r is None or len(k_r) != 32:
-            k_r = HMAC(self.memory.device_secret, m1.ct)
-        plaintext = etm_open(_key1(k_r, m1.prefix), H(m1.prefix), m1.box)
-        if plaintext is None:
-            raise Failure("box1", "HSK-018")
-        box = Box1(plaintext)
-        try:
-            self._admit(box, now)
-        except Failure as failure:
-            code = TICKET_EXPIRED if failure.requirement == "HSK-022" else NOT_AUTHORISED
-            failure.answer = {"refuse": code}
-            failure.frame = frame(REFUSE, etm_seal(_key_refuse(k_r, data), H(data), code.to_bytes(2, "big") + bytes(30)))
-            raise
-        answer = self._write_m2(m1, k_r)
-        self.memory.answered(data, self.source, now)
-        return answer
-
-    def _admit(self, box, now):
-        """HSK-019 to HSK-024, then HSK-029 and HSK-045: who is it, and may it talk to me?"""
-        if abs(box.time - now) > CLOCK:
-            raise Failure("clock", "HSK-019")
-        if modulus_of_device_key(box.spki) is None:
-            raise Failure("peer-key", "HSK-020")
-        if box.spki == self.spki:
-            raise Failure("self-connection", "HSK-021")
-        self.peer_spki = box.spki
-        self.ticket, self.grounds = self.check_ticket(box.ticket, now)
-        if self.ticket.confirmation != box.spki:
-            raise Failure("ticket-key", "HSK-024")
-        if self.grounds.initiator == self.device.hex():
-            raise Failure("self-connection", "HSK-029")
-        if self.suite < self.memory.suite_of(self.grounds.initiator):
-            raise Failure("suite-remembered", "HSK-045")
-
-    def check_ticket(self, data, now):
-        """HSK-022, HSK-023: ticket.md sections 4.2, 4.3 and 4.5 without TKT-025."""
-        try:
-            t = tickets.verify(data, now, tickets.DEVICE + self.device.hex(), self.issuers, possession=False)
-            return t, tickets.relate(t, self.device.hex(), self.spki)
-        except Failure as failure:
-            if failure.reason == "ticket-expired":
-                raise Failure("ticket-expired", "HSK-022") from failure
-            raise Failure("ticket", "HSK-023", str(failure)) from failure
-
-    def _write_m2(self, m1, k_r):
-        nonce, k_i, seed = self.entropy(32), self.entropy(32), self.entropy(32)      # HSK-025
-        share, ss_e = b"", bytes(32)
-        if self.suite != RSA:
-            secret = self.entropy(32)
-            share, ss_e = x25519_public(secret), x25519_shared(secret, m1.share[-32:])
-            if ss_e == bytes(32):
-                raise Failure("share", "HSK-043")
-        if self.suite == HYBRID:
-            if not mlkem_key_is_canonical(m1.share[:1184]):
-                raise Failure("share", "HSK-044")
-            kem_secret, kem_ct = mlkem_encapsulate(m1.share[:1184])
-            share, ss_e = kem_ct + share, kem_secret + ss_e
-        ct = oaep_encrypt(modulus_of_device_key(self.peer_spki), LABEL_I, k_i, seed)
-        box = _padded(_counted(2, ct) + _counted(2, self.params))
-        head = self.suite.to_bytes(2, "big") + nonce + _counted(2, share) + (len(box) + 32).to_bytes(3, "big")
-        prefix = bytes([M2]) + (len(head) + len(box) + 64).to_bytes(3, "big") + head
-        ck2, digest = _ck2(k_r, ss_e), H(m1.frame, prefix)
-        covered = prefix + etm_seal(expand(ck2, b"m2" + digest, 48), digest, box)
-        dev_i = bytes.fromhex(self.grounds.initiator)
-        s = Secrets(ck2, k_i, dev_i, self.device, self.peer_spki, self.spki, m1.frame, covered)
-        self.state = (s.ck3, s.th2)                                 # section 4.3, step 2: nothing else is kept
-        return covered + s.tag_r
-
-    def read_m3(self, data):
-        """(traffic_I, traffic_R); only now the initiator is present (HSK-041)."""
-        result = read_m3(data, *self.state)
-        if self.grounds:
-            self.memory.established(self.grounds.initiator, self.suite)
-        return result
-
-    def renew(self, data, now):
-        """A ticket record (HSK-054, HSK-057): the same initiator and key, and no less than before."""
-        t, grounds = self.check_ticket(data, now)
-        if grounds.initiator != self.grounds.initiator or t.confirmation != self.peer_spki:
-            raise Failure("ticket", "HSK-054")
-        if not grounds.permits_all_of(self.grounds):
-            raise Failure("ticket-narrowed", "HSK-057")
-        self.ticket, self.grounds = t, grounds
-
-
-def read_m3(data, ck3, th2):
-    """HSK-040, from what section 4.3 remembers."""
-    if len(data) != 36:
-        raise Failure("malformed", "HSK-003")
-    if not equal(tag_i(ck3, th2), data[4:]):
-        raise Failure("confirm", "HSK-040")
-    return traffic(ck3, th2)

@@ -22,7 +22,9 @@ import session
 import ticket as tickets
 from crypto import Failure, H, load_private_pem, public_spki, spki_of
 from guard import Memory
-from handshake import SUITES, Initiator, Responder
+from handshake import SUITES, Initiator
+from issue import issue
+from responder import Responder
 
 UNFINISHED, UNFINISHED_OF_SOURCE = 256, 64                          # HSK-008
 
@@ -141,7 +143,7 @@ def write_pair_ticket(issuer, issuer_key, device, spki, peer, peer_spki, user="a
     """A pair ticket for two devices of one user, as a graph service would issue it."""
     now, x, y = int(time.time()), device.hex(), peer.hex()
     mapping = [f"{folder} {d} owner" for folder in folders for d in (x, y)]
-    return tickets.issue({
+    return issue({
         "id": None, "issuer": issuer, "subject": tickets.DEVICE + x, "audience": tickets.DEVICE + y, "confirmation": spki,
         "issue_instant": now, "not_before": now, "not_on_or_after": now + lifetime, "authn": None, "authz": [],
         "attributes": {"key": [f"{x} {H(spki).hex()}", f"{y} {H(peer_spki).hex()}"], "claim": [f"{x} {user}", f"{y} {user}"],
