@@ -3,7 +3,6 @@
 import base64
 
 import ticket as tickets
-from cloud import Cloud
 from crypto import HMAC, Failure, oaep_decrypt
 
 LABEL = b"meshproof/1 device challenge"
@@ -76,6 +75,3 @@ def sign_device_in(cloud, key, device, audience):
     document = cloud.request("POST", cloud.link("device"),
                              {"device": device, "challenge": c["challenge"], "answer": answer}).json()
     return Grant(document, lambda: sign_device_in(cloud, key, device, audience))
-
-
-__all__ = ["Cloud", "Grant", "answer_challenge", "register", "sign_in", "sign_out", "sign_device_in", "trade", "CLAIM", "SIGN_IN"]
