@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::execute(&options),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
+        Command::Bench(options) => commands::bench::execute(&options),
         Command::Shim => commands::shim::execute(),
     };
     match done {

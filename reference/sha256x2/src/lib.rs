@@ -15,7 +15,8 @@
 //! RUSTFLAGS="-Ctarget-feature=+sha,+sse2,+ssse3,+sse4.1" cargo +nightly miri test -p meshproof-sha256x2
 //! ```
 //!
-//! Both passed on rustc 1.97.0-nightly (e50aa6fba 2026-05-19): no undefined behaviour, 6 tests each. Needed are the components `miri` and `rust-src`.
+//! Both passed with rustc 1.97.0-nightly (e50aa6fba 2026-05-19): 6 tests each, no undefined behaviour. They need the
+//! components `miri` and `rust-src`.
 #![no_std]
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use meshproof_kit::checks;
@@ -14,14 +13,12 @@ use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::shim::{Outcome, ProcessShim};
 
-use super::{conclude, options, runtime};
+use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
 use crate::args::Run;
 use crate::progress::Bar;
 
 /// Exit code for a run that could not find out anything.
 const INCOMPLETE: u8 = 3;
-/// How long a shim has for one vector.
-const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the checks for the targets that were given.
 pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
@@ -103,9 +100,8 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         named.push(format!("relay {address}"));
     }
     if let Some(command) = &args.shim {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        ensure!(!words.is_empty(), "--shim takes a command");
-        targets.shim = Some(Arc::new(Mutex::new(ProcessShim::new(&words, SHIM_TIMEOUT))));
+        let shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
+        targets.shim = Some(Arc::new(Mutex::new(shim)));
         named.push(format!("shim {command}"));
     }
     targets.description = named.join(", ");

@@ -1,7 +1,9 @@
-//! The reference as a vector target: feeds `meshproof-proto` and says what it did. It observes and never judges.
+//! The reference as a vector target: feeds `meshproof-proto` and says what it did, or how fast. It observes and never
+//! judges.
 //!
 //! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
 
+mod bench;
 mod fields;
 mod handshake;
 mod record;
@@ -39,8 +41,10 @@ impl From<Error> for Stop {
 type Ran = Result<Value, Stop>;
 
 fn answer(request: &Value) -> Answer {
-    if request["op"] != "vector" {
-        return Answer::unsupported();
+    match request["op"].as_str() {
+        Some("vector") => {}
+        Some("bench") => return bench::answer(request),
+        _ => return Answer::unsupported(),
     }
     let (group, test) = (Fields::new(&request["group"]), Fields::new(&request["test"]));
     let both = |run: &dyn Fn(&'static dyn Provider) -> Ran| {
