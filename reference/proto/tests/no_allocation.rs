@@ -77,3 +77,16 @@ fn a_thousand_records_are_sealed_and_opened_without_an_allocation() {
         }
     }
 }
+
+#[test]
+fn a_run_of_records_takes_one_allocation_for_its_bytes() {
+    for provider in providers() {
+        for (record, content) in [(1_024, 100_000), (16_384, 300_000), (65_535, 10)] {
+            let mut sealer = Sealer::new(provider, Secret::new([4; 32])).with_record_size(record);
+            let content = vec![0x5a; content];
+            let mut wire = Vec::new();
+            let count = allocations(|| sealer.seal(&content, &mut wire).expect("an open direction"));
+            assert_eq!(count, 1, "{}: {} bytes in records of {record}", provider.name(), content.len());
+        }
+    }
+}
