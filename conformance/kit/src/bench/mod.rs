@@ -232,7 +232,7 @@ pub fn run(
 }
 
 fn measure(work: Work, shim: &mut dyn Shim, slice: Duration) -> anyhow::Result<Found> {
-    let mut beside = || ask(&mut baseline, work, slice)?.context("the kit does not know its own work");
+    let beside = || ask(&mut baseline, work, slice)?.context("the kit does not know its own work");
     let mut rounds = Vec::new();
     for round in 0..ROUNDS {
         // Who comes first changes, so that nobody always has the colder processor.
