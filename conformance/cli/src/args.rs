@@ -33,8 +33,20 @@ pub(crate) enum Command {
     Vectors(Vectors),
     /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
     Bench(Bench),
-    /// Serve the reference implementation as a shim: JSON lines on standard input and output.
-    Shim,
+    /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
+    #[command(subcommand)]
+    Shim(Shim),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shim {
+    /// Serve the reference implementation: JSON lines on standard input and output
+    Serve,
+    /// Check that a shim speaks the protocol
+    Check {
+        /// The program with its arguments in one string
+        command: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]

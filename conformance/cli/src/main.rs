@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Args, Command};
+use args::{Args, Command, Shim};
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
@@ -33,7 +33,8 @@ fn main() -> ExitCode {
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Bench(options) => commands::bench::execute(&options),
-        Command::Shim => commands::shim::execute(),
+        Command::Shim(Shim::Serve) => commands::shim::serve(),
+        Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };
     match done {
         Ok(code) => ExitCode::from(code),

@@ -31,6 +31,8 @@ pub enum Role {
     Cloud,
     /// A device that accepts connections.
     Peer,
+    /// A device that opens connections, as a shim tells it to.
+    Initiator,
     /// What forwards between devices.
     Relay,
     /// Any implementation, through a shim that runs vectors.
@@ -42,6 +44,7 @@ impl fmt::Display for Role {
         f.pad(match self {
             Role::Cloud => "cloud",
             Role::Peer => "peer",
+            Role::Initiator => "initiator",
             Role::Relay => "relay",
             Role::Vectors => "vectors",
         })

@@ -360,6 +360,7 @@ requirements! {
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
     HSK_037 = "HSK-037", "no-common-suite", Peer;
+    HSK_038 = "HSK-038", "none", Peer;
     HSK_039 = "HSK-039", "ticket", Peer;
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
@@ -367,6 +368,7 @@ requirements! {
     HSK_043 = "HSK-043", "share", Peer;
     HSK_044 = "HSK-044", "share", Message;
     HSK_045 = "HSK-045", "suite-remembered", Peer;
+    HSK_046 = "HSK-046", "none", Peer;
     HSK_047 = "HSK-047", "none", Peer;
     HSK_048 = "HSK-048", "unexpected-frame", Peer;
     HSK_050 = "HSK-050", "cookie-unknown", Peer;

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meshproof_kit::bench::{self, ROUNDS, works};
-use meshproof_kit::target::shim::{ProcessShim, Shim};
+use meshproof_kit::target::shim::{Claims, ProcessShim, Shim};
 
 use super::{SHIM_TIMEOUT, shim_command};
 use crate::args::Bench;
 use crate::progress::Bar;
 
+/// Exit code for a shim that does not say what it is.
+const INCOMPLETE: u8 = 3;
 /// Exit code for a fault of the kit.
 const KIT_FAULT: u8 = 4;
 
@@ -19,8 +21,17 @@ pub(crate) fn execute(options: &Bench) -> anyhow::Result<u8> {
         None => ("the embedded reference implementation".to_owned(), Box::new(crate::shim::reference())),
         Some(command) => {
             let budget = Duration::from_secs(options.seconds);
-            let shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT + budget);
-            (format!("shim {command}"), Box::new(shim))
+            let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT + budget);
+            let name = match Claims::ask(&mut shim) {
+                Ok(claims) => {
+                    claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation)
+                }
+                Err(error) => {
+                    eprintln!("meshproof: {error:#}");
+                    return Ok(INCOMPLETE);
+                }
+            };
+            (name, Box::new(shim))
         }
     };
     let bar = Bar::new("measuring");

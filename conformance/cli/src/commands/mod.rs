@@ -21,10 +21,10 @@ use crate::args::Running;
 /// How long a shim has for one vector.
 const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The words of `--shim`.
+/// The words of a shim's command.
 fn shim_command(command: &str) -> anyhow::Result<Vec<String>> {
     let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-    ensure!(!words.is_empty(), "--shim takes a command");
+    ensure!(!words.is_empty(), "a shim's command is needed");
     Ok(words)
 }
 

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context as _, bail, ensure};
 use meshproof_kit::checks;
 use meshproof_kit::run::{Filter, Options, run};
-use meshproof_kit::target::Targets;
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
-use meshproof_kit::target::shim::{Outcome, ProcessShim};
+use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim};
+use meshproof_kit::target::{ShimTarget, Targets};
 
 use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
 use crate::args::Run;
@@ -58,7 +58,7 @@ async fn probe(targets: &Targets) -> anyhow::Result<()> {
         let reached = tokio::net::TcpStream::connect(relay.address).await;
         reached.with_context(|| format!("cannot connect to the relay {}", relay.address))?;
     }
-    if let Some(shim) = &targets.shim {
+    if let Some(shim) = targets.shim.as_ref().or(targets.caller.as_ref()) {
         let asked = shim.lock().map(|mut shim| shim.call(&serde_json::json!({"op": "meshproof-probe"})));
         let answer =
             asked.map_err(|_| anyhow::anyhow!("the shim panicked"))?.context("the shim does not answer")?;
@@ -100,9 +100,16 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         named.push(format!("relay {address}"));
     }
     if let Some(command) = &args.shim {
-        let shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
-        targets.shim = Some(Arc::new(Mutex::new(shim)));
-        named.push(format!("shim {command}"));
+        let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
+        let claims = Claims::ask(&mut shim)?;
+        let shim: ShimTarget = Arc::new(Mutex::new(shim));
+        if claims.as_ref().is_some_and(|claims| claims.has("connect")) {
+            targets.caller = Some(shim.clone());
+        }
+        if claims.as_ref().is_none_or(|claims| claims.has("vector")) {
+            targets.shim = Some(shim);
+        }
+        named.push(claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation));
     }
     targets.description = named.join(", ");
     Ok(targets)

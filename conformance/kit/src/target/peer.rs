@@ -106,9 +106,14 @@ impl PeerConn {
             .await
             .with_context(|| format!("connecting to {address} takes too long"))?
             .with_context(|| format!("cannot connect to {address}"))?;
+        Self::over(context, stream)
+    }
+
+    /// Talks over a connection that is there already.
+    pub fn over(context: &Context, stream: TcpStream) -> Result<Self, Stop> {
         // Checks decide themselves which bytes travel together.
         stream.set_nodelay(true)?;
-        Ok(PeerConn { stream, context: context.clone(), patience })
+        Ok(PeerConn { stream, context: context.clone(), patience: context.targets().patience.0 })
     }
 
     /// The socket itself, for checks that send and read much at once.
