@@ -22,10 +22,11 @@ pub const X: Id = Id([0xA; 16]);
 /// The responder.
 pub const Y: Id = Id([0xB; 16]);
 
-/// Criterion with short runs: there are many of them, and what is compared should lie close together in time.
+/// Criterion with short runs: there are many of them, and what is compared should lie close together in time. The many
+/// samples are short too, so that some of them are undisturbed on a machine that does other things.
 pub fn criterion() -> criterion::Criterion {
     criterion::Criterion::default()
-        .sample_size(30)
+        .sample_size(100)
         .warm_up_time(Duration::from_millis(200))
         .measurement_time(Duration::from_secs(1))
 }

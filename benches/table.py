@@ -4,7 +4,8 @@
     cargo bench -p meshproof-benches --bench record --bench handshake --bench ticket --bench relay
     benches/table.py [--target DIR] [--svg FILE]
 
-Times are medians. `of the bound` says which part of the speed of the bare functions inside is left; `of the peer` compares
+Rates are those of the fastest of criterion's samples: what comes between makes others slower and none faster. How much
+the medians were slower is said above the table. `of the bound` says which part of the speed of the bare functions inside is left; `of the peer` compares
 with the fastest of whoever else does the same work; above 1 we are the faster. Only ratios of one run mean anything.
 """
 
@@ -45,10 +46,14 @@ class Row:
         self.part = about["group_id"]
         self.work, _, self.who = about["function_id"].rpartition(" by ")
         self.size = int(about["value_str"]) if about["value_str"] else None
-        nanoseconds = json.loads((folder / "estimates.json").read_text())["median"]["point_estimate"]
+        estimates = json.loads((folder / "estimates.json").read_text())
+        sample = json.loads((folder / "sample.json").read_text())
+        nanoseconds = min(time / runs for time, runs in zip(sample["times"], sample["iters"]))
         content = (about["throughput"] or {}).get("Bytes")
         self.counts_bytes = content is not None
         self.rate = (content or 1) / nanoseconds * 1e9
+        # How much slower the median was: what else the machine did.
+        self.disturbed = estimates["median"]["point_estimate"] / nanoseconds
 
     def shown_rate(self):
         return f"{self.rate / 1e6:,.0f} MB/s" if self.counts_bytes else f"{self.rate:,.0f}/s"
@@ -166,7 +171,8 @@ def main():
     if not rows:
         sys.exit(f"{options.target / 'criterion'} has no figures: run `cargo bench -p meshproof-benches` first")
     about = machine()
-    print(about, table(rows), sep="\n\n")
+    disturbed = sorted(row.disturbed for row in rows)[len(rows) // 2]
+    print(about, f"The median sample took {disturbed:.2f} times the fastest.", table(rows), sep="\n\n")
     if options.svg:
         options.svg.write_text(svg(rows, about), encoding="utf-8")
 
