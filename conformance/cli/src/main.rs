@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run::execute(&options),
         Command::List(options) => commands::list::execute(&options),
         Command::Explain(options) => commands::explain::execute(&options),
+        Command::Compare { reports } => commands::compare::execute(&reports),
+        Command::Replay { file } => commands::replay::execute(&file),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Bench(options) => commands::bench::execute(&options),

@@ -56,7 +56,7 @@ pub fn write(folder: &Path, exhibits: &[Exhibit]) -> io::Result<()> {
 }
 
 /// A name that is safe as a file name: whatever is not a letter, digit, dot, hyphen becomes a hyphen.
-pub(crate) fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect();
     name.trim_matches('.').chars().take(120).collect()

@@ -1,11 +1,11 @@
 //! `meshproof run`: checks an implementation that is already running.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use meshproof_kit::checks;
+use meshproof_kit::expect;
 use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
@@ -27,7 +27,12 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
     let expected_failures = match &args.expect {
-        Some(file) => expectations(file, &all.iter().map(|check| check.id.as_str()).collect::<Vec<_>>())?,
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let known: Vec<&str> = all.iter().map(|check| check.id.as_str()).collect();
+            expect::parse(&text, &known).with_context(|| file.display().to_string())?
+        }
         None => BTreeMap::new(),
     };
     super::check_words(&args.running.filter, &all)?;
@@ -42,6 +47,11 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
     bar.finish();
+    if let Some(file) = &args.write_expect {
+        let text = expect::render(&report, &options.expected_failures);
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("wrote the failures of this run to {}", file.display());
+    }
     conclude(&report, &args.running)
 }
 
@@ -113,23 +123,4 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
     }
     targets.description = named.join(", ");
     Ok(targets)
-}
-
-/// Lines of `check-id reason`; `#` starts a comment.
-fn expectations(file: &Path, known: &[&str]) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut expected = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let at = format!("{}:{}", file.display(), number + 1);
-        let Some((id, reason)) = line.split_once(char::is_whitespace) else {
-            bail!("{at}: a check id and a reason are needed");
-        };
-        ensure!(known.contains(&id), "{at}: there is no check {id} for these targets");
-        expected.insert(id.to_owned(), reason.trim().to_owned());
-    }
-    Ok(expected)
 }

@@ -23,6 +23,9 @@ use crate::oracle::handshake::{
 use crate::oracle::ticket::{Issuer, TicketFields};
 use crate::vectors::fixtures::{ISSUER_A, KEY_X, KEY_Y, issuers};
 
+/// A shim runs one connection at a time, so one that hangs keeps its own check waiting and no other.
+pub const TURN: &str = "the shim that connects";
+
 /// What the device is told about the connection that it is to open. [`PeerFixture`] says who the two are.
 pub struct Dial {
     /// The suites that the device may use, strongest first.

@@ -5,7 +5,7 @@ use crate::check::{Check, Context, Role, Stop, Verdict, demand};
 use crate::oracle::crypto::{h, hex, oaep_encrypt};
 use crate::oracle::handshake::{HYBRID, LABEL_I, M1Keys, M2Fields, SUITE, X25519, frame, kind};
 use crate::oracle::ticket::{time, uri};
-use crate::target::caller::{Call, Clear, Dial, Received, rename};
+use crate::target::caller::{self, Call, Clear, Dial, Received, rename};
 use crate::target::channel::Record;
 use crate::target::fixture::PeerFixture;
 use crate::target::peer::now;
@@ -23,7 +23,7 @@ where
     F: Fn(Context) -> R + Send + Sync + 'static,
     R: Future<Output = Verdict> + Send + 'static,
 {
-    Check::new(Role::Initiator, Part::Handshake, id, reqs, title, run)
+    Check::new(Role::Initiator, Part::Handshake, id, reqs, title, run).in_turn(caller::TURN)
 }
 
 fn honest() -> Vec<Check> {

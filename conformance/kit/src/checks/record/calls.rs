@@ -5,7 +5,7 @@ use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Stop, Verdict, demand};
 use crate::checks::handshake::calls::HONEST as CALL;
 use crate::oracle::record::{CLOSE_NOTIFY, DATA, Direction, KEY_UPDATE, TICKET};
-use crate::target::caller::{Call, Dial, contents};
+use crate::target::caller::{self, Call, Dial, contents};
 use crate::target::channel::{Channel, Record};
 
 /// The exchange that the negative checks differ from in one thing.
@@ -24,7 +24,7 @@ fn check<R>(id: &str, reqs: &[&str], title: &str, run: impl Fn(Context) -> R + S
 where
     R: Future<Output = Verdict> + Send + 'static,
 {
-    Check::new(Role::Initiator, Part::Record, id, reqs, title, run)
+    Check::new(Role::Initiator, Part::Record, id, reqs, title, run).in_turn(caller::TURN)
 }
 
 fn honest() -> Vec<Check> {
