@@ -145,7 +145,7 @@ impl Call {
         tokio::select! {
             accepted = timeout(self.context.targets().patience.0, self.listener.accept()) => {
                 let (stream, _) = accepted.context("the device does not connect")?.context("cannot accept")?;
-                Ok(PeerConn::over(&self.context, stream)?)
+                Ok(PeerConn::accepted(&self.context, stream)?)
             }
             answer = &mut self.answer => {
                 let answer = answered(&self.context, answer)?;
