@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Run everything against the embedded reference implementation.
     SelfTest(SelfTest),
     /// Check an implementation that is already running.
-    Run(Run),
+    Run(Box<Run>),
     /// List the checks.
     List(List),
     /// Say what is known of a requirement or a check.

@@ -141,7 +141,7 @@ mod tests {
         let file = capture(&[piece(true, b"one"), piece(false, &[7; 100_000]), piece(true, b"")]);
         assert_eq!(&file[..4], [0xa1, 0xb2, 0xc3, 0xd4]);
         let mut rest = &file[24..];
-        let (mut flags, mut received) = (Vec::new(), Vec::new());
+        let (mut flags, mut received) = (Vec::new(), Vec::<u8>::new());
         while !rest.is_empty() {
             assert_eq!(&rest[..8], [0, 0, 0, 1, 0, 7, 0xa1, 0x20]);
             let size = u32::from_be_bytes(rest[8..12].try_into().unwrap()) as usize;
