@@ -455,4 +455,10 @@ requirements! {
     SYN_022 = "SYN-022", "none", Peer;
     SYN_023 = "SYN-023", "none", Peer;
     SYN_030 = "SYN-030", "content-hash", Peer;
+    SYN_070 = "SYN-070", "sync-chunk", Message;
+    SYN_071 = "SYN-071", "sync-manifest", Peer;
+    SYN_072 = "SYN-072", "chunk-hash", Peer;
+    SYN_073 = "SYN-073", "none", Peer;
+    SYN_075 = "SYN-075", "none", Peer;
+    SYN_076 = "SYN-076", "none", Peer;
 }

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, FileTimes};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::merge::conflict_path;
@@ -21,9 +21,11 @@ use super::scan::{Observed, next_lamport, observe};
 use super::temp::{PREFIX, Ready};
 use crate::error::{Error, Result};
 
-/// A batch is applied when it has so many files or bytes.
-const BATCH_FILES: usize = 2_000;
+/// A batch is applied when it has so many files or bytes, or is so old: flushing is what a batch costs, and what is not
+/// applied comes again after a crash.
+const BATCH_FILES: usize = 16_384;
 const BATCH_BYTES: u64 = 256 * 1024 * 1024;
+const BATCH_AGE: Duration = Duration::from_secs(3);
 
 /// Takes over one peer's entries of one folder.
 pub(super) struct Apply<'a> {
@@ -35,6 +37,8 @@ pub(super) struct Apply<'a> {
     directories: Directories,
     staged: Vec<(Entry, Ready)>,
     staged_bytes: u64,
+    /// When the first of them was staged.
+    staged_since: Instant,
     /// Deletions wait for the end: until then what they delete is a source of content, and directories fill up.
     deletions: Vec<Entry>,
     /// What waits for a directory to get empty.
@@ -60,6 +64,7 @@ impl<'a> Apply<'a> {
             directories: Directories::default(),
             staged: Vec::new(),
             staged_bytes: 0,
+            staged_since: Instant::now(),
             deletions: Vec::new(),
             blocked: Vec::new(),
         }
@@ -91,9 +96,13 @@ impl<'a> Apply<'a> {
 
     /// Takes content that is complete and verified. It gets its name with the next batch.
     pub(super) fn stage(&mut self, theirs: Entry, content: Ready, report: &mut Report) -> Result<()> {
+        if self.staged.is_empty() {
+            self.staged_since = Instant::now();
+        }
         self.staged_bytes += content.seen.size;
         self.staged.push((theirs, content));
-        if self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES {
+        let full = self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES;
+        if full || self.staged_since.elapsed() > BATCH_AGE {
             self.commit(report)?;
         }
         Ok(())

@@ -11,10 +11,15 @@
 
 mod apply;
 mod bound;
+mod chunk;
 mod disk;
 mod fetch;
 mod folder;
 mod index;
+mod known;
+mod limit;
+mod part;
+mod plan;
 mod progress;
 mod scan;
 mod session;
@@ -24,6 +29,7 @@ mod upload;
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
 pub use index::{Index, Record};
+pub use limit::{Bucket, Limited};
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use scan::{ScanReport, scan};
 pub use session::run as run_session;

@@ -7,12 +7,15 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::Message;
+use meshproof_proto::sync::manifest::ManifestRequest;
 use meshproof_proto::sync::message::{Entry, MAX_BODY, Request};
+use meshproof_proto::sync::{Chunk, Message};
 
 use super::Folder;
-use super::disk::{Seen, is_seen, open_seen};
+use super::chunk::cut;
+use super::disk::{Seen, is_seen};
 use super::progress::Progress;
 use crate::error::Result;
 use crate::transport::Outgoing;
@@ -21,6 +24,9 @@ use crate::transport::Outgoing;
 const PAGE: usize = 1_024;
 /// Messages are put together up to this size.
 const PIECE: usize = 256 * 1024;
+/// What a message has before its body, and a BLOCK before its bytes.
+const HEADER: usize = 5;
+const BLOCK_HEADER: usize = HEADER + 5;
 
 /// Keeps what the session has to say behind the indexes: requests and DONE come after INDEX (section 3.1).
 pub(super) struct Gate {
@@ -57,6 +63,8 @@ pub(super) enum Job {
     Indexes(Vec<(usize, bool)>),
     /// Answer a request for a file of the folder with this number.
     Answer(usize, Request),
+    /// Say how a content of the folder with this number is cut into chunks.
+    Manifest(usize, ManifestRequest),
 }
 
 pub(super) struct Upload<'a> {
@@ -84,6 +92,10 @@ impl Upload<'_> {
                         }
                         self.flush(&mut piece);
                         self.gate.open();
+                    }
+                    Job::Manifest(number, asked) => {
+                        let chunks = self.chunks(number, &asked.hash)?;
+                        Message::Manifest { request: asked.request, chunks }.write(&mut piece);
                     }
                     Job::Answer(number, request) => sent += self.answer(number, &request, &mut piece)?,
                 }
@@ -137,48 +149,75 @@ impl Upload<'_> {
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
-        let content = self.read(number, request)?;
-        let sent = content.as_ref().map_or(0, Vec::len) as u64;
-        // SYN-032: `None` is status 1.
-        Message::Block { request: request.request, content }.write(piece);
-        self.progress.sent(self.peer, sent);
-        Ok(sent)
+        let (start, content) = (piece.len(), piece.len() + BLOCK_HEADER);
+        Message::Block { request: request.request, content: Some(Vec::new()) }.write(piece);
+        // The bytes go from the file to their place in the message.
+        if !self.read(number, request, piece)? {
+            // SYN-032
+            piece.truncate(start);
+            Message::Block { request: request.request, content: None }.write(piece);
+            return Ok(0);
+        }
+        let sent = piece.len() - content;
+        let body = u32::try_from(piece.len() - start - HEADER).unwrap_or(u32::MAX);
+        piece[start + 1..start + HEADER].copy_from_slice(&body.to_be_bytes());
+        self.progress.sent(self.peer, sent as u64);
+        Ok(sent as u64)
     }
 
-    /// The bytes, if some file of the folder has the content (SYN-034) and did not change since it was hashed (SYN-032).
-    fn read(&mut self, number: usize, request: &Request) -> Result<Option<Vec<u8>>> {
+    /// Appends the bytes, if some file of the folder has the content (SYN-034) and did not change since it was hashed
+    /// (SYN-032). `false`: whatever was appended is of no use.
+    fn read(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<bool> {
         let is_open = matches!(&self.open, Some((n, hash, ..)) if (*n, *hash) == (number, request.hash));
         if !is_open && !self.find(number, &request.hash)? {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some((_, _, file, seen)) = &mut self.open else { return Ok(None) };
-        let content = read_part(file, seen.size, request);
-        let content = content.filter(|_| is_seen(file, seen));
-        if content.is_none() {
+        let Some((_, _, file, seen)) = &mut self.open else { return Ok(false) };
+        let good = read_part(file, seen.size, request, piece).is_some() && is_seen(file, seen);
+        if !good {
             self.open = None;
         }
-        Ok(content)
+        Ok(good)
     }
 
     fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {
-        let folder = self.folders[number];
-        for record in folder.index().find(folder.id(), hash)? {
-            let Some(seen) = record.seen else { continue };
-            if let Some(file) = open_seen(folder.root(), &record.entry.path, &seen)? {
-                self.open = Some((number, *hash, file, seen));
-                return Ok(true);
-            }
+        let found = self.folders[number].open_any(hash)?;
+        let is_found = found.is_some();
+        if let Some((file, seen)) = found {
+            self.open = Some((number, *hash, file, seen));
         }
-        Ok(false)
+        Ok(is_found)
+    }
+
+    /// SYN-073: the chunks of a content. `None` if it is not here (SYN-074), or is too long for a MANIFEST.
+    fn chunks(&mut self, number: usize, hash: &MediaHash) -> Result<Option<Vec<Chunk>>> {
+        let folder = self.folders[number];
+        let Some((file, seen)) = folder.open_any(hash)? else { return Ok(None) };
+        let mut chunks = folder.index().chunks(folder.id(), hash)?;
+        if chunks.is_empty() {
+            let from_start = || {
+                (&file).seek(SeekFrom::Start(0)).ok()?;
+                Some(&file)
+            };
+            match cut(seen.size, from_start).filter(|_| is_seen(&file, &seen)) {
+                None => return Ok(None),
+                Some(cut) => chunks = cut,
+            }
+            folder.index().remember(folder.id(), hash, &chunks)?;
+        }
+        if deviates(req::SYN_073) {
+            chunks.iter_mut().for_each(|chunk| chunk.hash = MediaHash::default());
+        }
+        Ok(Some(chunks))
     }
 }
 
-fn read_part(file: &mut File, size: u64, request: &Request) -> Option<Vec<u8>> {
+fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>) -> Option<()> {
     let length = size.checked_sub(request.offset)?.min(u64::from(request.length));
-    let mut content = vec![0; usize::try_from(length).ok()?];
     file.seek(SeekFrom::Start(request.offset)).ok()?;
-    file.read_exact(&mut content).ok()?;
-    Some(content)
+    piece.reserve(usize::try_from(length).ok()?);
+    let read = file.take(length).read_to_end(piece).ok()?;
+    (read as u64 == length).then_some(())
 }
 
 /// Not less than what the entry takes in an INDEX.

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::PortablePath;
+use super::manifest::{self, Chunk, ManifestRequest};
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some};
@@ -45,6 +46,15 @@ pub enum Message {
     Done(Id),
     /// This device asks for nothing more.
     Bye,
+    /// Asks for the chunks of a content.
+    ManifestRequest(ManifestRequest),
+    /// Answers that.
+    Manifest {
+        /// The number of the request.
+        request: u32,
+        /// The chunks in their order, or `None` if the content is not here any more.
+        chunks: Option<Vec<Chunk>>,
+    },
 }
 
 /// Asks for `length` bytes at `offset` of the content with this hash.
@@ -180,6 +190,8 @@ impl Message {
             }
             Self::Done(folder) => out.extend_from_slice(&folder.0),
             Self::Bye => {}
+            Self::ManifestRequest(request) => request.write(out),
+            Self::Manifest { request, chunks } => manifest::write(*request, chunks.as_deref(), out),
         }
         let length = u32::try_from(out.len() - start - HEADER).unwrap_or(u32::MAX);
         out[start + 1..start + HEADER].copy_from_slice(&length.to_be_bytes());
@@ -193,6 +205,8 @@ impl Message {
             Self::Block { .. } => 4,
             Self::Done(_) => 5,
             Self::Bye => 6,
+            Self::ManifestRequest(_) => 7,
+            Self::Manifest { .. } => 8,
         }
     }
 
@@ -205,6 +219,11 @@ impl Message {
             4 => Self::read_block(&mut fields)?,
             5 => Self::Done(malformed(fields.array().map(Id))?),
             6 => Self::Bye,
+            7 => Self::ManifestRequest(ManifestRequest::read(&mut fields)?),
+            8 => {
+                let (request, chunks) = manifest::read(&mut fields)?;
+                Self::Manifest { request, chunks }
+            }
             _ => demand(false, req::SYN_001).map(|()| Self::Bye)?,
         };
         demand(fields.is_empty(), req::SYN_003)?;
@@ -315,7 +334,7 @@ impl Entry {
     }
 }
 
-fn malformed<T>(field: Option<T>) -> Result<T, Error> {
+pub(super) fn malformed<T>(field: Option<T>) -> Result<T, Error> {
     field.ok_or_else(|| req::SYN_003.into())
 }
 
@@ -345,7 +364,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Message>, Error> {
         let mut rest = Reader::new(&self.buffer[self.at..]);
         let Some(number) = rest.u8() else { return Ok(None) };
-        demand((1..=6).contains(&number), req::SYN_001)?;
+        demand((1..=8).contains(&number), req::SYN_001)?;
         let Some(length) = rest.u32().and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
         };

@@ -5,11 +5,13 @@
 //! | [`read`] | 4.1 and 4.2, messages and paths that have to be refused |
 //! | [`merge`] | 4.3, two versions of one path |
 //! | [`transfer`] | 4.4, contents |
+//! | [`chunks`] | 4.4, contents in chunks |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
 //! own in the one folder of the fixture, and they take turns, so that a device that talks to one peer at a time passes.
 
+mod chunks;
 mod merge;
 pub mod message;
 mod moved;
@@ -23,7 +25,7 @@ use crate::oracle::crypto::hex;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [read::checks(), merge::checks(), transfer::checks(), moved::checks()].concat()
+    [read::checks(), merge::checks(), transfer::checks(), chunks::checks(), moved::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.
