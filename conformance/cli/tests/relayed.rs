@@ -383,7 +383,7 @@ async fn devices_find_each_other_on_the_local_network() {
     let options = || ServeOptions {
         listen: ([0, 0, 0, 0], 0).into(),
         advertise: vec![NOWHERE.into()],
-        interval: Some(Duration::from_secs(3_600)),
+        interval: Some(Duration::from_hours(1)),
         lan: true,
     };
     let (stop, stopped) = watch::channel(false);

@@ -33,13 +33,13 @@ use world::{
 
 const PORT: u16 = 9_000;
 /// From when on the network does no harm any more.
-const HEALED: Duration = Duration::from_secs(60);
+const HEALED: Duration = Duration::from_mins(1);
 /// Opening a channel takes no longer: connect, JOIN and the wait at the relay, 10 s each; the handshake, 30 s.
 const OPENING: Duration = Duration::from_secs(10 + 10 + 10 + 30 + 1);
 /// When both have to be in sync: the last harm may have left a half-open channel, which is noticed after 90 s.
 const IN_SYNC: Duration = Duration::from_secs(60 + 90 + 60 + 60);
 /// How long what is dead may still be held: REC-019, RLY-017 as set below, and a little.
-const RELEASED: Duration = Duration::from_secs(120);
+const RELEASED: Duration = Duration::from_mins(2);
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -64,7 +64,11 @@ where
     loop {
         let began = elapsed();
         let connection = open().await;
-        assert!(elapsed() - began <= OPENING, "an attempt took {:?}", elapsed() - began);
+        assert!(
+            elapsed() <= began + OPENING,
+            "an attempt that began at {began:?} took until {:?}",
+            elapsed()
+        );
         if let Some(connection) = connection {
             let before = journal.received();
             if converse(connection, journal).await {
@@ -108,7 +112,7 @@ fn two_devices_get_in_sync_whatever_the_network_did() {
                     tokio::spawn(async move {
                         let began = elapsed();
                         let connection = transport::accept(stream, start, OUTSIDE).await;
-                        assert!(elapsed() - began <= OPENING);
+                        assert!(elapsed() <= began + OPENING);
                         if let Ok(connection) = connection {
                             converse(connection, &journal).await;
                         }
@@ -195,7 +199,7 @@ fn a_relay_between_hostile_networks_joins_or_lets_go() {
         std::fs::write(data.path().join("relay.key"), hex(&KEY)).unwrap();
         let mut config = Config { clock: Arc::new(SimulatedClock), ..Config::new(data.path().to_owned()) };
         config.relay.address = format!("relay:{PORT}");
-        config.relay.idle = Duration::from_secs(60);
+        config.relay.idle = Duration::from_mins(1);
         let address = config.relay.address.clone();
         let mut sim = simulation(seed).build();
         sim.host("relay", move || {
@@ -228,7 +232,7 @@ fn a_relay_between_hostile_networks_joins_or_lets_go() {
                         };
                         let Some(stream) = joined else { return };
                         let connection = transport::accept(stream, start, OUTSIDE).await;
-                        assert!(elapsed() - began <= OPENING);
+                        assert!(elapsed() <= began + OPENING);
                         if let Ok(connection) = connection {
                             converse(connection, &journal).await;
                         }

@@ -143,14 +143,12 @@ impl Middle {
 async fn pass(harm: Harm, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
     let (mut passed, mut kept) = (0_usize, Vec::new());
     let mut piece = vec![0; 1_500];
-    loop {
-        let Ok(count @ 1..) = from.read(&mut piece).await else { break };
+    while let Ok(count @ 1..) = from.read(&mut piece).await {
         let mut bytes = piece[..count].to_vec();
         let here = |at: usize| (passed..passed + count).contains(&at);
         let mut twice = false;
         let mut end = false;
         match harm {
-            Harm::None | Harm::Slow(_) => {}
             Harm::Late(time) => sleep(time.div_f64(4.0)).await,
             Harm::Reset(at) if here(at) => return,
             Harm::Cut(at) if here(at) => {
@@ -159,7 +157,7 @@ async fn pass(harm: Harm, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWr
             }
             Harm::Silence(at) if here(at) => {
                 let _ = to.write_all(&bytes[..at - passed]).await;
-                std::future::pending().await
+                return std::future::pending().await;
             }
             Harm::Alter(at) if here(at) => bytes[at - passed] ^= 0x40,
             Harm::Repeat(at) => twice = here(at),
@@ -192,5 +190,5 @@ async fn pass(harm: Harm, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWr
     }
     let _ = to.write_all(&kept).await;
     let _ = to.shutdown().await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -18,7 +18,7 @@ use meshproof_proto::time::UnixTime;
 pub(crate) mod common;
 
 /// When each simulation begins.
-const BEGIN: Duration = Duration::from_secs(1_800_000_000);
+const BEGIN: Duration = Duration::from_hours(500_000);
 
 /// Clock and random numbers of the devices.
 pub(crate) const OUTSIDE: Outside = Outside { clock, entropy };

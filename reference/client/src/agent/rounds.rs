@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -180,14 +179,14 @@ impl Agent {
             }
             let (name, met) = match next.take() {
                 Some(met) => met,
-                None => self.meet(peer).await?,
+                None => Box::pin(self.meet(peer)).await?,
             };
             let Some(Met { connection, ends, relayed }) = met else { return Ok((name, Outcome::Offline)) };
             let outgoing = connection.outgoing.clone();
             let session = sessions.run(connection, folders.to_vec(), progress.clone());
-            let (mut session, mut renewing) =
-                (pin!(session), pin!(self.keep_renewing(peer, &outgoing, ends)));
-            let mut probing = pin!(self.meet_directly(peer));
+            let mut session = Box::pin(session);
+            let mut renewing = Box::pin(self.keep_renewing(peer, &outgoing, ends));
+            let mut probing = Box::pin(self.meet_directly(peer));
             let result = loop {
                 tokio::select! {
                     result = &mut session => break result,

@@ -101,7 +101,7 @@ impl Fetch {
 
     /// Whether all that was asked for has been answered.
     pub(super) fn is_answered(&self) -> bool {
-        self.parts.is_empty()
+        self.parts.is_empty() && self.manifests.is_empty()
     }
 
     /// Writes as many requests as may be under way to `out`. Returns content that was here already.
