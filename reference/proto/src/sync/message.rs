@@ -224,7 +224,8 @@ impl Message {
                 let (request, chunks) = manifest::read(&mut fields)?;
                 Self::Manifest { request, chunks }
             }
-            _ => demand(false, req::SYN_001).map(|()| Self::Bye)?,
+            // What the mutant takes it for is a message without effect.
+            _ => demand(false, req::SYN_001).map(|()| Self::Done(Id::default()))?,
         };
         demand(fields.is_empty(), req::SYN_003)?;
         Ok(message)
