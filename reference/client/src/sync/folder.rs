@@ -48,7 +48,6 @@ impl Folder {
         }
         let mut run = [0; 8];
         crate::os_entropy(&mut run);
-        super::part::sweep(&root);
         let (run, temporary) = (hex(&run), AtomicU64::new(0));
         Ok(Self { id, device, root, direction, index, lock: Mutex::new(()), run, temporary })
     }
