@@ -126,16 +126,16 @@ impl World {
     }
 }
 
+/// On 127.0.0.1, announcing these addresses; dials nobody.
+fn online_at(advertise: Vec<String>) -> ServeOptions {
+    ServeOptions { listen: ([127, 0, 0, 1], 0).into(), advertise, interval: None, lan: false }
+}
+
 /// `one` dials `other` once, which announces `advertise`.
 async fn sync(one: &Agent, other: &Agent, advertise: &[&str]) -> Round {
     let (stop, stopped) = oneshot::channel::<()>();
     let (online, is_online) = oneshot::channel();
-    let options = ServeOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        advertise: advertise.iter().map(ToString::to_string).collect(),
-        interval: None,
-        lan: false,
-    };
+    let options = online_at(advertise.iter().map(ToString::to_string).collect());
     let serving =
         other.serve(options, Arc::new(NoProgress), |address| online.send(address).unwrap(), |_| {}, async {
             let _ = stopped.await;
@@ -236,12 +236,7 @@ async fn a_session_leaves_the_relay_as_soon_as_there_is_a_direct_way() {
 
     let (stop, stopped) = oneshot::channel::<()>();
     let (online, is_online) = oneshot::channel();
-    let options = ServeOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        advertise: vec![address],
-        interval: None,
-        lan: false,
-    };
+    let options = online_at(vec![address]);
     let online = |address: SocketAddr| online.send(address).unwrap();
     let serving = phone.serve(options, Arc::new(NoProgress), online, |_| {}, async {
         let _ = stopped.await;
@@ -302,10 +297,8 @@ async fn who_comes_online_is_tried_before_the_next_round() {
     let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
     std::fs::write(laptop_root.join("file"), "at once").unwrap();
     let options = |interval: Option<u64>| ServeOptions {
-        listen: ([127, 0, 0, 1], 0).into(),
-        advertise: Vec::new(),
         interval: interval.map(Duration::from_secs),
-        lan: false,
+        ..online_at(Vec::new())
     };
     let (cloud, own) = (laptop.cloud().unwrap().clone(), phone.device().unwrap().id());
     let mut news = cloud.listen(laptop.device().unwrap().id()).await.unwrap();

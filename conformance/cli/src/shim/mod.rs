@@ -93,21 +93,18 @@ fn tell(ran: Ran) -> Answer {
         Err(Stop::Refused(output)) => {
             Answer { outcome: Outcome::Reject, reason: Some("refused".to_owned()), ..Answer::accept(output) }
         }
-        Err(Stop::Failed(what)) => {
-            Answer { reason: None, requirement: None, detail: Some(what), ..Answer::reject("", "") }
-        }
+        Err(Stop::Failed(what)) => refused_by_no_rule(what),
         Err(Stop::BadRequest(what)) => Answer::error(what),
         Err(Stop::Rejected(error, output)) => match error.requirement() {
             Some(requirement) => Answer { output, ..Answer::reject(requirement.id, requirement.error) },
             // The caller's fault: what the reference refuses to do at all.
-            None => Answer {
-                reason: None,
-                requirement: None,
-                detail: Some(error.to_string()),
-                ..Answer::reject("", "")
-            },
+            None => refused_by_no_rule(error.to_string()),
         },
     }
+}
+
+fn refused_by_no_rule(detail: String) -> Answer {
+    Answer { outcome: Outcome::Reject, ..Answer::error(detail) }
 }
 
 fn none() -> Value {

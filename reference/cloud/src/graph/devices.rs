@@ -73,9 +73,9 @@ pub(crate) fn representation(device: &Device) -> Value {
         "state": device.state.name(),
         "user": device.user.to_string(),
         "links": { // GPH-010
-            "endpoints": format!("{path}/endpoints"),
+            "endpoints": paths::endpoints(device.id),
             "pair": paths::pair(device.id),
-            "rendezvous": format!("{path}/rendezvous"),
+            "rendezvous": paths::rendezvous(device.id),
             "proof": format!("{path}/proof"),
             "self": path,
         },

@@ -64,7 +64,12 @@ pub(crate) async fn delete(
 /// What the device announced, unless its time has passed (GPH-042).
 pub(crate) async fn current(app: &App, device: Id) -> Result<Option<Endpoint>, Problem> {
     let endpoint = app.store.endpoint(device).await?;
-    Ok(endpoint.filter(|endpoint| app.now() < endpoint.expires || deviates(req::GPH_042)))
+    Ok(endpoint.filter(|endpoint| lasts(endpoint, app.now())))
+}
+
+/// GPH-042.
+pub(super) fn lasts(endpoint: &Endpoint, now: UnixTime) -> bool {
+    now < endpoint.expires || deviates(req::GPH_042)
 }
 
 pub(super) fn representation(device: Id, endpoint: Option<&Endpoint>, now: UnixTime) -> Value {

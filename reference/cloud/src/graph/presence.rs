@@ -14,7 +14,7 @@ pub(crate) async fn get(
     let items: Vec<Value> = all
         .into_iter()
         .map(|one| {
-            let endpoint = one.endpoint.filter(|endpoint| now < endpoint.expires); // GPH-042
+            let endpoint = one.endpoint.filter(|endpoint| endpoints::lasts(endpoint, now));
             let mut item = endpoints::representation(one.device, endpoint.as_ref(), now);
             item["device"] = one.device.to_string().into();
             item["name"] = one.name.into();
