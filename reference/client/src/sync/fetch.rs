@@ -1,22 +1,33 @@
 //! Getting content: from a file of the folder that has it already, or from the peer by requests of which many are
 //! under way at once.
+//!
+//! ```text
+//!  nothing of it is here:           REQUEST all, from the beginning
+//!  large, and some of it is here:   MANIFEST-REQUEST --> what is here into its place --> REQUEST the chunks that lack
+//! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{Entry, MAX_REQUEST, Request};
-use meshproof_proto::sync::{Kind, Message};
+use meshproof_proto::sync::{Chunk, Kind, Message};
 
+use super::plan::{Plan, has_old_version};
 use super::temp::{Ready, TempFile};
-use super::{Folder, disk};
+use super::{Folder, disk, part};
 use crate::error::Result;
 
 /// How many bytes are asked for and not here yet. This bounds what a session keeps in memory.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// How many requests are unanswered.
 const WINDOW_REQUESTS: usize = 2_048;
+/// How many MANIFEST-REQUESTs are unanswered.
+const WINDOW_MANIFESTS: usize = 4;
 
 /// Content that is needed for an entry of the folder with this number in the session.
 pub(super) struct Want {
@@ -38,10 +49,12 @@ pub(super) enum Fetched {
 #[derive(Default)]
 pub(super) struct Fetch {
     queue: VecDeque<Want>,
-    /// The file whose requests are being written.
-    asking: Option<u64>,
+    /// The files whose requests are being written, one after the other.
+    asking: VecDeque<u64>,
     files: HashMap<u64, Receiving>,
     parts: HashMap<u32, Part>,
+    /// Which file waits for the answer to which MANIFEST-REQUEST.
+    manifests: HashMap<u32, u64>,
     outstanding: u64,
     next_file: u64,
     next_request: u32,
@@ -52,12 +65,21 @@ struct Receiving {
     size: u64,
     hash: MediaHash,
     file: TempFile,
-    /// Up to where it was asked for.
-    asked: u64,
+    /// What has to be asked for.
+    todo: VecDeque<Range<u64>>,
     unanswered: usize,
-    /// Parts that came before those in front of them.
-    early: BTreeMap<u64, Vec<u8>>,
+    gathering: Gathering,
     gone: bool,
+}
+
+/// How what comes is put together.
+enum Gathering {
+    /// Waiting for the chunks. There were so many bytes of the content, and these files of what was to be here before.
+    Asked { had: u64, superseded: Vec<File> },
+    /// In order. These parts came before those in front of them.
+    Whole(BTreeMap<u64, Vec<u8>>),
+    /// Chunk by chunk.
+    Chunks(Plan),
 }
 
 struct Part {
@@ -80,10 +102,14 @@ impl Fetch {
     /// Writes as many requests as may be under way to `out`. Returns content that was here already.
     pub(super) fn ask(&mut self, folders: &[&Folder], out: &mut Vec<u8>) -> Result<Option<Fetched>> {
         while self.outstanding < WINDOW_BYTES && self.parts.len() < WINDOW_REQUESTS {
-            if let Some(number) = self.asking
-                && self.ask_for_part(number, folders, out)
-            {
+            if let Some(number) = self.asking.front().copied() {
+                if !self.ask_for_part(number, folders, out) {
+                    self.asking.pop_front();
+                }
                 continue;
+            }
+            if self.manifests.len() >= WINDOW_MANIFESTS {
+                return Ok(None);
             }
             let Some(want) = self.queue.pop_front() else { return Ok(None) };
             let folder = folders[want.folder];
@@ -93,39 +119,37 @@ impl Fetch {
             {
                 return Ok(Some(Fetched::Complete(want, ready)));
             }
-            let file = folder.temp_file()?;
-            let receiving = Receiving {
-                want,
-                size,
-                hash,
-                file,
-                asked: 0,
-                unanswered: 0,
-                early: BTreeMap::new(),
-                gone: false,
-            };
+            let receiving = Receiving::new(folder, want, size, hash)?;
             if size == 0 {
-                return receiving.complete().map(Some);
+                return receiving.complete(folder).map(Some);
             }
-            self.files.insert(self.next_file, receiving);
-            self.asking = Some(self.next_file);
+            let number = self.next_file;
             self.next_file += 1;
+            if matches!(receiving.gathering, Gathering::Asked { .. }) {
+                let request = self.next_request;
+                self.next_request = self.next_request.wrapping_add(1);
+                Message::ManifestRequest(ManifestRequest { request, folder: folder.id(), hash }).write(out);
+                self.manifests.insert(request, number);
+            } else {
+                self.asking.push_back(number);
+            }
+            self.files.insert(number, receiving);
         }
         Ok(None)
     }
 
     /// Asks for the next part of the file. `false`: all of it was asked for.
     fn ask_for_part(&mut self, number: u64, folders: &[&Folder], out: &mut Vec<u8>) -> bool {
-        let file = self.files.get_mut(&number).filter(|file| file.asked < file.size && !file.gone);
-        let Some(file) = file else {
-            self.asking = None;
-            return false;
-        };
-        let length = u32::try_from(file.size - file.asked).unwrap_or(u32::MAX).min(MAX_REQUEST);
-        let (request, offset) = (self.next_request, file.asked);
+        let Some(file) = self.files.get_mut(&number) else { return false };
+        let Some(range) = file.todo.front_mut() else { return false };
+        let length = u32::try_from(range.end - range.start).unwrap_or(u32::MAX).min(MAX_REQUEST);
+        let (request, offset) = (self.next_request, range.start);
+        range.start += u64::from(length);
+        if range.is_empty() {
+            file.todo.pop_front();
+        }
         let folder = folders[file.want.folder].id();
         Message::Request(Request { request, folder, hash: file.hash, offset, length }).write(out);
-        file.asked += u64::from(length);
         file.unanswered += 1;
         self.parts.insert(request, Part { file: number, offset, length });
         self.outstanding += u64::from(length);
@@ -133,8 +157,31 @@ impl Fetch {
         true
     }
 
+    /// A MANIFEST came.
+    pub(super) fn manifest(
+        &mut self,
+        request: u32,
+        chunks: Option<Vec<Chunk>>,
+        folders: &[&Folder],
+    ) -> Result<Fetched> {
+        let number = self.manifests.remove(&request);
+        demand(number.is_some(), req::SYN_015)?;
+        let Some((number, file)) = number.and_then(|number| Some((number, self.files.get_mut(&number)?)))
+        else {
+            return Ok(Fetched::Part);
+        };
+        file.plan(chunks, folders[file.want.folder])?;
+        self.asking.push_back(number);
+        self.complete(number, folders)
+    }
+
     /// A BLOCK came.
-    pub(super) fn block(&mut self, request: u32, content: Option<Vec<u8>>) -> Result<Fetched> {
+    pub(super) fn block(
+        &mut self,
+        request: u32,
+        content: Option<Vec<u8>>,
+        folders: &[&Folder],
+    ) -> Result<Fetched> {
         let part = self.parts.remove(&request);
         demand(part.is_some(), req::SYN_015)?;
         let Some(part) = part else { return Ok(Fetched::Part) };
@@ -142,42 +189,104 @@ impl Fetch {
         let Some(file) = self.files.get_mut(&part.file) else { return Ok(Fetched::Part) };
         file.unanswered -= 1;
         match content {
-            None => file.gone = true,
+            None => {
+                file.gone = true;
+                file.todo.clear();
+            }
             Some(content) => {
                 // A part of another length cannot be of content with this hash.
                 demand(content.len() as u64 == u64::from(part.length), req::SYN_030)?;
                 file.take(part.offset, content)?;
             }
         }
-        if file.unanswered > 0 || (file.asked < file.size && !file.gone) {
+        self.complete(part.file, folders)
+    }
+
+    /// What became of a file, if nothing of it is asked for or to be asked for.
+    fn complete(&mut self, number: u64, folders: &[&Folder]) -> Result<Fetched> {
+        let is_over = |file: &Receiving| file.unanswered == 0 && file.todo.is_empty();
+        if !self.files.get(&number).is_some_and(is_over) {
             return Ok(Fetched::Part);
         }
-        match self.files.remove(&part.file) {
+        match self.files.remove(&number) {
             Some(file) if file.gone => Ok(Fetched::Gone(file.want)),
-            Some(file) => file.complete(),
+            Some(file) => {
+                let folder = folders[file.want.folder];
+                file.complete(folder)
+            }
             None => Ok(Fetched::Part),
         }
     }
 }
 
 impl Receiving {
-    fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {
-        if offset != self.file.written() {
-            self.early.insert(offset, content);
+    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash) -> Result<Self> {
+        let part =
+            (size > WHOLE).then(|| part::open(folder.root(), want.theirs.path.as_str(), &hash)).flatten();
+        let whole = || (VecDeque::from([0..size; 1]), Gathering::Whole(BTreeMap::new()));
+        let (file, (todo, gathering)) = match part {
+            Some(part) if part.had > 0 || !part.superseded.is_empty() || has_old_version(folder, &want)? => {
+                let asked = Gathering::Asked { had: part.had, superseded: part.superseded };
+                (part.file, (VecDeque::new(), asked))
+            }
+            Some(part) => (part.file, whole()),
+            None => (folder.temp_file()?, whole()),
+        };
+        let todo = if size > 0 { todo } else { VecDeque::new() };
+        Ok(Self { want, size, hash, file, todo, unanswered: 0, gathering, gone: false })
+    }
+
+    /// The chunks are known, or the peer does not tell them.
+    fn plan(&mut self, chunks: Option<Vec<Chunk>>, folder: &Folder) -> Result<()> {
+        let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
+        let Gathering::Asked { had, superseded } = asked else { return Ok(()) };
+        let Some(chunks) = chunks else {
+            self.file.clear()?;
+            self.todo = VecDeque::from([0..self.size; 1]);
             return Ok(());
-        }
-        self.file.write(&content)?;
-        while let Some(next) = self.early.remove(&self.file.written()) {
-            self.file.write(&next)?;
-        }
+        };
+        let plan = Plan::new(chunks, self.size)?;
+        self.todo = plan.fill(&mut self.file, had, folder, &self.want, superseded)?;
+        self.gathering = Gathering::Chunks(plan);
         Ok(())
     }
 
-    fn complete(mut self) -> Result<Fetched> {
-        for (_, rest) in std::mem::take(&mut self.early) {
-            self.file.write(&rest)?;
+    fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {
+        match &mut self.gathering {
+            Gathering::Asked { .. } => Ok(()),
+            Gathering::Chunks(plan) => plan.take(offset, &content, &mut self.file),
+            Gathering::Whole(early) => {
+                if offset != self.file.written() {
+                    early.insert(offset, content);
+                    return Ok(());
+                }
+                self.file.write(&content)?;
+                while let Some(next) = early.remove(&self.file.written()) {
+                    self.file.write(&next)?;
+                }
+                Ok(())
+            }
         }
-        demand(self.file.hash() == self.hash, req::SYN_030)?;
+    }
+
+    fn complete(mut self, folder: &Folder) -> Result<Fetched> {
+        let hash = match &mut self.gathering {
+            Gathering::Asked { .. } => return Ok(Fetched::Part),
+            Gathering::Whole(early) => {
+                for (_, rest) in std::mem::take(early) {
+                    self.file.write(&rest)?;
+                }
+                self.file.hash()
+            }
+            Gathering::Chunks(_) => self.file.hash_all(self.size)?,
+        };
+        if let Err(error) = demand(hash == self.hash, req::SYN_030) {
+            self.file.discard();
+            return Err(error.into());
+        }
+        if let Gathering::Chunks(plan) = &self.gathering {
+            folder.index().remember(folder.id(), &self.hash, plan.chunks())?;
+        }
         let ready = self.file.finish(self.want.theirs.mode, self.want.theirs.mtime)?;
         Ok(Fetched::Complete(self.want, ready))
     }

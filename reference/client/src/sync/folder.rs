@@ -9,7 +9,7 @@ use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::storage::MediaHash;
 
 use super::Index;
-use super::disk::open_seen;
+use super::disk::{Seen, open_seen};
 use super::temp::{PREFIX, TempFile};
 use crate::error::{Error, Result};
 
@@ -48,6 +48,7 @@ impl Folder {
         }
         let mut run = [0; 8];
         crate::os_entropy(&mut run);
+        super::part::sweep(&root);
         let (run, temporary) = (hex(&run), AtomicU64::new(0));
         Ok(Self { id, device, root, direction, index, lock: Mutex::new(()), run, temporary })
     }
@@ -83,6 +84,17 @@ impl Folder {
             let Some(seen) = record.seen.filter(|seen| seen.size == size) else { continue };
             if let Some(file) = open_seen(&self.root, &record.entry.path, &seen)? {
                 return Ok(Some(file));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A file of the folder that has this content, whatever its size, and how it looked when it was hashed.
+    pub(super) fn open_any(&self, hash: &MediaHash) -> Result<Option<(File, Seen)>> {
+        for record in self.index.find(self.id, hash)? {
+            let Some(seen) = record.seen else { continue };
+            if let Some(file) = open_seen(&self.root, &record.entry.path, &seen)? {
+                return Ok(Some((file, seen)));
             }
         }
         Ok(None)

@@ -50,6 +50,7 @@ impl Index {
         let connection = Connection::open(path)?;
         connection.set_prepared_statement_cache_capacity(32);
         connection.execute_batch(SCHEMA)?;
+        connection.execute_batch(super::known::SCHEMA)?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
@@ -183,13 +184,13 @@ impl Index {
     /// Forgets the folder. Its files stay.
     pub fn forget(&self, folder: Id) -> Result<()> {
         let connection = self.lock();
-        for table in ["entries", "roots", "syncs"] {
+        for table in ["entries", "roots", "syncs", "chunks"] {
             connection.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Connection> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
         // A panic elsewhere rolled its transaction back; the connection is as good as before.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -11,10 +11,14 @@
 
 mod apply;
 mod bound;
+mod chunk;
 mod disk;
 mod fetch;
 mod folder;
 mod index;
+mod known;
+mod part;
+mod plan;
 mod progress;
 mod scan;
 mod session;

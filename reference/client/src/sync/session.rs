@@ -196,7 +196,15 @@ impl Session<'_> {
                 let bytes = content.as_ref().map_or(0, Vec::len) as u64;
                 self.report.bytes_received += bytes;
                 self.progress.received(self.peer, 0, bytes);
-                let fetched = self.fetch.block(request, content)?;
+                let fetched = self.fetch.block(request, content, self.folders)?;
+                self.handle_fetched(fetched)
+            }
+            Message::ManifestRequest(asked) => match self.agreed(asked.folder)? {
+                Some(number) => self.job(Job::Manifest(number, asked)),
+                None => Ok(()),
+            },
+            Message::Manifest { request, chunks } => {
+                let fetched = self.fetch.manifest(request, chunks, self.folders)?;
                 self.handle_fetched(fetched)
             }
             Message::Done(_) => Ok(()),

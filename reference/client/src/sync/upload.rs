@@ -7,12 +7,15 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::Message;
+use meshproof_proto::sync::manifest::ManifestRequest;
 use meshproof_proto::sync::message::{Entry, MAX_BODY, Request};
+use meshproof_proto::sync::{Chunk, Message};
 
 use super::Folder;
-use super::disk::{Seen, is_seen, open_seen};
+use super::chunk::cut;
+use super::disk::{Seen, is_seen};
 use super::progress::Progress;
 use crate::error::Result;
 use crate::transport::Outgoing;
@@ -57,6 +60,8 @@ pub(super) enum Job {
     Indexes(Vec<(usize, bool)>),
     /// Answer a request for a file of the folder with this number.
     Answer(usize, Request),
+    /// Say how a content of the folder with this number is cut into chunks.
+    Manifest(usize, ManifestRequest),
 }
 
 pub(super) struct Upload<'a> {
@@ -84,6 +89,10 @@ impl Upload<'_> {
                         }
                         self.flush(&mut piece);
                         self.gate.open();
+                    }
+                    Job::Manifest(number, asked) => {
+                        let chunks = self.chunks(number, &asked.hash)?;
+                        Message::Manifest { request: asked.request, chunks }.write(&mut piece);
                     }
                     Job::Answer(number, request) => sent += self.answer(number, &request, &mut piece)?,
                 }
@@ -161,15 +170,34 @@ impl Upload<'_> {
     }
 
     fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {
-        let folder = self.folders[number];
-        for record in folder.index().find(folder.id(), hash)? {
-            let Some(seen) = record.seen else { continue };
-            if let Some(file) = open_seen(folder.root(), &record.entry.path, &seen)? {
-                self.open = Some((number, *hash, file, seen));
-                return Ok(true);
-            }
+        let found = self.folders[number].open_any(hash)?;
+        let is_found = found.is_some();
+        if let Some((file, seen)) = found {
+            self.open = Some((number, *hash, file, seen));
         }
-        Ok(false)
+        Ok(is_found)
+    }
+
+    /// SYN-073: the chunks of a content. `None` if it is not here (SYN-074), or is too long for a MANIFEST.
+    fn chunks(&mut self, number: usize, hash: &MediaHash) -> Result<Option<Vec<Chunk>>> {
+        let folder = self.folders[number];
+        let Some((file, seen)) = folder.open_any(hash)? else { return Ok(None) };
+        let mut chunks = folder.index().chunks(folder.id(), hash)?;
+        if chunks.is_empty() {
+            let from_start = || {
+                (&file).seek(SeekFrom::Start(0)).ok()?;
+                Some(&file)
+            };
+            match cut(seen.size, from_start).filter(|_| is_seen(&file, &seen)) {
+                None => return Ok(None),
+                Some(cut) => chunks = cut,
+            }
+            folder.index().remember(folder.id(), hash, &chunks)?;
+        }
+        if deviates(req::SYN_073) {
+            chunks.iter_mut().for_each(|chunk| chunk.hash = MediaHash::default());
+        }
+        Ok(Some(chunks))
     }
 }
 

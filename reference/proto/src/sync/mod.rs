@@ -1,11 +1,13 @@
 //! Synchronising folders over a channel (`spec/sync.md`).
 //!
-//! [`message`] has the messages and [`wire`] the entries in them, [`entry`] what a change makes of an entry, [`merge`] what
-//! two devices' entries are together, [`tree`] the paths that follow from all of them, [`path`] which names may occur at all,
-//! [`digest`] how devices find out that nothing is new. Who asks whom for what, and what is on disk, is the client's business.
+//! [`message`] has the messages, [`wire`] the entries in them, [`manifest`] those about chunks; [`entry`] what a change makes
+//! of an entry, [`merge`] what two devices' entries are together, [`tree`] the paths that follow from all of them, [`path`]
+//! which names may occur at all, [`digest`] how devices find out that nothing is new. Who asks whom for what, and what is on
+//! disk, is the client's business.
 
 pub mod digest;
 pub mod entry;
+pub mod manifest;
 pub mod merge;
 pub mod message;
 pub mod path;
@@ -14,8 +16,9 @@ pub mod wire;
 
 pub use digest::Digests;
 pub use entry::{Content, Context, Entry, Kind, Place, ROOT, Stamp, Version};
+pub use manifest::Chunk;
 pub use merge::merge;
-pub use message::{Decoder, Message};
+pub use message::{Decoder, Message, State};
 pub use path::{Name, PortablePath};
 pub use tree::{Item, Tree};
 
