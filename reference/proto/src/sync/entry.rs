@@ -177,8 +177,9 @@ impl Entry {
     /// Put where it was, anew, with a new content: what somebody makes at the place of something deleted.
     #[must_use]
     pub fn revived(&self, place: (Id, Name), content: Content) -> Option<Self> {
-        let seen: Vec<_> = self.contents.iter().filter(|c| c.gone).map(|c| c.stamp.dot()).collect();
-        self.moved(place, content.stamp)?.rewritten(content, &seen)
+        let entry = self.rewritten(content.clone(), &[])?;
+        let place = Place { stamp: content.stamp, parent: place.0, name: place.1, gone: false };
+        Some(Self { place, ..entry })
     }
 
     /// The largest Lamport counter in it.
@@ -218,9 +219,12 @@ impl Version {
         &self.0
     }
 
-    /// This version and one more change. `None` if no version can say so: it is full, or the counter is.
+    /// This version and one more change. `None` if no version can say so: it is full, or claims to have the change.
     #[must_use]
     pub fn with(&self, change: Stamp) -> Option<Self> {
+        if self.has(change.dot()) {
+            return None;
+        }
         self.join(&Self([change.dot()].to_vec()))
     }
 

@@ -117,6 +117,21 @@ impl Content {
 }
 
 impl Context {
+    /// The bytes alone.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Exactly one context.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
+        let mut fields = Reader::new(bytes);
+        let context = Self::read(&mut fields)?;
+        demand(fields.is_empty(), req::SYN_003)?;
+        Ok(context)
+    }
+
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         put_counters(out, self.0.iter().map(|(device, counter)| (*device, *counter)));
     }
