@@ -106,6 +106,14 @@ impl Node {
         Self { device, folder, root, home }
     }
 
+    /// The same device after a restart: nothing is left of the process but what is on disk.
+    #[must_use]
+    pub fn reopen(self) -> Self {
+        let index = Arc::new(Index::open(&self.home.path().join("index.db")).unwrap());
+        let folder = Folder::open(FOLDER, self.device.id(), &self.root, Direction::Both, index).unwrap();
+        Self { folder: Arc::new(folder), ..self }
+    }
+
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
