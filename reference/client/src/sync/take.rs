@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
-use meshproof_proto::sync::{Digests, Entry, State, merge};
+use meshproof_proto::sync::{Digests, Entry, ROOT, State, merge};
 
 use super::Folder;
 use super::index::{Batch, Clock};
@@ -78,6 +78,7 @@ pub(super) fn take(
         match mine {
             // SYN-046: it was here, it was deleted, and all who knew of it knew that.
             None if context.covers(&entry.version) && !deviates(req::SYN_046) => {}
+            None if deviates(req::SYN_040) && !is_known(&entry, &own, folder)? => {}
             None => batch.entries.push(entry),
             Some(mine) => match merge(&mine, &entry, (&context, &theirs.context)) {
                 Some(merged) if merged == mine => {}
@@ -109,4 +110,12 @@ pub(super) fn take(
         batch.settled = Some(false);
     }
     folder.write(&batch)
+}
+
+/// Whether the directory of an entry is known, as an implementation without SYN-040 would ask.
+fn is_known(entry: &Entry, own: &HashMap<Id, Entry>, folder: &Folder) -> Result<bool> {
+    let parent = entry.place.parent;
+    Ok(parent == ROOT
+        || own.contains_key(&parent)
+        || folder.index().entry(folder.id(), parent)?.is_some())
 }

@@ -2,9 +2,11 @@
 //!
 //! | file | section |
 //! |---|---|
-//! | [`read`] | 4.1 and 4.2, messages and paths that have to be refused |
-//! | [`merge`] | 4.3, two versions of one path |
-//! | [`transfer`] | 4.4, contents |
+//! | [`read`] | 4.1 and 4.2, messages and names that have to be refused |
+//! | [`merge`] | 4.3, two versions of one entry |
+//! | [`view`] | 4.4 and 4.5, paths of entries and entries of paths |
+//! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
+//! | [`transfer`] | 4.7, contents |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
 //! own in the one folder of the fixture, and they take turns, so that a device that talks to one peer at a time passes.
@@ -13,15 +15,17 @@ mod merge;
 pub mod message;
 mod read;
 pub mod session;
+mod state;
 mod transfer;
+mod view;
 
 use crate::catalog::Part;
-use crate::check::{Check, Context, Role, Verdict};
+use crate::check::{Check, Context, Role, Stop, Verdict};
 use crate::oracle::crypto::hex;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [read::checks(), merge::checks(), transfer::checks()].concat()
+    [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.
@@ -39,4 +43,10 @@ where
 /// A name that no other check uses.
 fn name(context: &Context) -> String {
     format!("kit-{}", hex(&context.random::<6>()))
+}
+
+/// Whether the device gives out the content with this hash.
+async fn gives(context: &Context, hash: [u8; 32]) -> Result<bool, Stop> {
+    let (status, _) = transfer::fetch(&mut transfer::asking(context).await?, hash, 0, 1).await?;
+    Ok(status == 0)
 }
