@@ -27,12 +27,35 @@ pub(crate) enum Command {
     List(List),
     /// Say what is known of a requirement or a check.
     Explain(Explain),
+    /// Lay the reports of several runs side by side: a Markdown table of parts, and of checks that do not end alike.
+    Compare {
+        /// `results.json` of each, or the folder that it is in
+        #[arg(required = true, num_args = 2..)]
+        reports: Vec<PathBuf>,
+    },
+    /// Run one failed check of a report again, as it was run then.
+    Replay {
+        /// The `replay.json` in the check's evidence
+        file: PathBuf,
+    },
     /// Show which vectors and checks test each requirement.
     Coverage,
     /// Count the test vectors, or write them anew.
     Vectors(Vectors),
-    /// Serve the reference implementation as a shim: JSON lines on standard input and output.
-    Shim,
+    /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
+    #[command(subcommand)]
+    Shim(Shim),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shim {
+    /// Serve the reference implementation: JSON lines on standard input and output
+    Serve,
+    /// Check that a shim speaks the protocol
+    Check {
+        /// The program with its arguments in one string
+        command: String,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -86,16 +109,20 @@ pub(crate) struct Run {
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,
-    /// Checks that are known to fail: lines of `check-id reason`
+    /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
+    /// Write the failures of this run as a file for --expect
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_expect: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) running: Running,
 }
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Running {
-    /// Only checks whose id contains this, of this part, or for this requirement, and those they build on; repeatable
+    /// Only checks whose id contains this (with `=` before it, is this), of this part, or for this requirement, and those
+    /// they build on; repeatable
     #[arg(long, value_name = "WORD")]
     pub(crate) filter: Vec<String>,
     /// Where to write report.html, results.json, junit.xml and evidence

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use args::{Args, Command};
+use args::{Args, Command, Shim};
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
@@ -30,9 +30,12 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run::execute(&options),
         Command::List(options) => commands::list::execute(&options),
         Command::Explain(options) => commands::explain::execute(&options),
+        Command::Compare { reports } => commands::compare::execute(&reports),
+        Command::Replay { file } => commands::replay::execute(&file),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
-        Command::Shim => commands::shim::execute(),
+        Command::Shim(Shim::Serve) => commands::shim::serve(),
+        Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };
     match done {
         Ok(code) => ExitCode::from(code),

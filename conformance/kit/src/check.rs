@@ -4,13 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Level, Part};
 use crate::evidence::Exhibit;
+use crate::evidence::pcap::Piece;
 use crate::target::Targets;
 
 /// Makes a check fail with a formatted message unless a condition holds.
@@ -31,6 +32,8 @@ pub enum Role {
     Cloud,
     /// A device that accepts connections.
     Peer,
+    /// A device that opens connections, as a shim tells it to.
+    Initiator,
     /// What forwards between devices.
     Relay,
     /// Any implementation, through a shim that runs vectors.
@@ -42,6 +45,7 @@ impl fmt::Display for Role {
         f.pad(match self {
             Role::Cloud => "cloud",
             Role::Peer => "peer",
+            Role::Initiator => "initiator",
             Role::Relay => "relay",
             Role::Vectors => "vectors",
         })
@@ -218,13 +222,29 @@ struct Inner {
     seed: [u8; 32],
     drawn: u64,
     exhibits: Vec<Exhibit>,
+    began: Instant,
+    connections: u16,
+    wire: Vec<Piece>,
+    wire_bytes: usize,
 }
+
+/// More than this of a check's traffic is not kept.
+const WIRE_KEPT: usize = 8 << 20;
 
 impl Context {
     /// A context for the check of this id in a run of this seed.
     pub fn new(targets: Arc<Targets>, seed: u64, check: &str) -> Self {
         let seed = Sha256::new().chain_update(seed.to_be_bytes()).chain_update(check).finalize().into();
-        Context { targets, inner: Arc::new(Mutex::new(Inner { seed, drawn: 0, exhibits: Vec::new() })) }
+        let inner = Inner {
+            seed,
+            drawn: 0,
+            exhibits: Vec::new(),
+            began: Instant::now(),
+            connections: 0,
+            wire: Vec::new(),
+            wire_bytes: 0,
+        };
+        Context { targets, inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// The implementations under test.
@@ -260,9 +280,28 @@ impl Context {
         self.keep(Exhibit::bytes(name, bytes));
     }
 
+    /// The number of a connection that begins.
+    pub(crate) fn connection(&self) -> u16 {
+        let mut inner = self.inner();
+        inner.connections += 1;
+        inner.connections - 1
+    }
+
+    /// Keeps what went over a connection; no bytes are the end of a direction.
+    pub(crate) fn wire(&self, connection: u16, dialled: bool, sent: bool, bytes: &[u8]) {
+        let mut inner = self.inner();
+        inner.wire_bytes += bytes.len();
+        if inner.wire_bytes <= WIRE_KEPT {
+            let at = inner.began.elapsed();
+            inner.wire.push(Piece { connection, dialled, sent, at, bytes: bytes.to_vec() });
+        }
+    }
+
     /// What was kept so far.
     pub(crate) fn exhibits(&self) -> Vec<Exhibit> {
-        self.inner().exhibits.clone()
+        let inner = self.inner();
+        let wire = (!inner.wire.is_empty()).then(|| Exhibit::wire(&inner.wire));
+        inner.exhibits.iter().cloned().chain(wire).collect()
     }
 
     // A check that panicked while it held the lock leaves whole values behind, so poisoning is no news.

@@ -18,6 +18,7 @@ pub mod catalog;
 pub mod check;
 pub mod checks;
 pub mod evidence;
+pub mod expect;
 pub mod oracle;
 pub mod report;
 pub mod run;

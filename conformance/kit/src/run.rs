@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{Level, Part, SPEC_VERSION};
 use crate::check::{Check, Context, Outcome, Role, Stop, Verdict};
+use crate::expect::Expected;
 use crate::report::{CheckResult, RunReport};
 use crate::target::Targets;
 
@@ -20,7 +21,7 @@ pub struct Options {
     /// Where the randomness of all checks comes from; a report names it.
     pub seed: u64,
     /// Checks that are known to fail, with the reason.
-    pub expected_failures: BTreeMap<String, String>,
+    pub expected_failures: BTreeMap<String, Expected>,
     /// Whether evidence shows tickets, tokens and keys.
     pub show_secrets: bool,
     /// How many checks for the targets were left out by choice; a report says so.
@@ -52,7 +53,7 @@ impl Progress for Quiet {}
 /// Which checks to run. An empty filter selects all.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Parts of check ids, requirement ids, or names of parts; one that matches is enough.
+    /// Parts of check ids, requirement ids, names of parts, or `=` and a whole check id; one that matches is enough.
     pub any: Vec<String>,
 }
 
@@ -65,6 +66,9 @@ impl Filter {
     /// Whether this check is selected for its own sake.
     pub fn matches(&self, check: &Check) -> bool {
         let matches = |word: &String| {
+            if let Some(id) = word.strip_prefix('=') {
+                return check.id == id;
+            }
             Part::from_name(word).map_or_else(
                 || {
                     check.id.contains(word.as_str())
@@ -216,7 +220,7 @@ async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> Ch
             Err(Stop::Blocked(format!("not done after {} s", check.deadline.as_secs())))
         }
     };
-    let expected = options.expected_failures.get(&check.id).map(String::as_str);
+    let expected = options.expected_failures.get(&check.id);
     let (outcome, message) = conclude(verdict, check.level(), expected);
     let mut result = CheckResult::new(check, outcome, &message);
     result.seconds = Duration::as_secs_f64(&clock.elapsed());
@@ -231,15 +235,17 @@ async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> Ch
     result
 }
 
-fn conclude(verdict: Verdict, level: Level, expected: Option<&str>) -> (Outcome, String) {
+fn conclude(verdict: Verdict, level: Level, expected: Option<&Expected>) -> (Outcome, String) {
     match (verdict, expected) {
         (Ok(()), None) => (Outcome::Pass, String::new()),
-        (Ok(()), Some(reason)) => (Outcome::Xpass, format!("passes, though expected to fail: {reason}")),
-        (Err(Stop::Fail(message)), Some(reason)) => {
-            (Outcome::Xfail, format!("{message} (expected: {reason})"))
+        (Ok(()), Some(Expected { reason, .. })) => {
+            (Outcome::Xpass, format!("passes, though expected to fail: {reason}"))
         }
-        (Err(Stop::Fail(message)), None) if level.is_binding() => (Outcome::Fail, message),
-        (Err(Stop::Fail(message)), None) => (Outcome::Warn, message),
+        (Err(Stop::Fail(message)), Some(expected)) if expected.covers(&message) => {
+            (Outcome::Xfail, format!("{message} (expected: {})", expected.reason))
+        }
+        (Err(Stop::Fail(message)), _) if level.is_binding() => (Outcome::Fail, message),
+        (Err(Stop::Fail(message)), _) => (Outcome::Warn, message),
         (Err(Stop::Blocked(message)), _) => (Outcome::Blocked, message),
         (Err(Stop::NotApplicable(message)), _) => (Outcome::NotApplicable, message),
         (Err(Stop::KitError(message)), _) => (Outcome::KitError, message),
@@ -334,13 +340,14 @@ mod tests {
     #[tokio::test]
     async fn expectations_turn_fail_and_pass_around() {
         let options = Options {
-            expected_failures: [("a".to_owned(), "known".to_owned()), ("b".to_owned(), "known".to_owned())]
-                .into(),
+            expected_failures: crate::expect::parse("a known\nb known\nc \"yes\" known", &["a", "b", "c"])
+                .expect("good lines"),
             ..Options::default()
         };
-        let checks = [check("a", || Err(Stop::Fail("no".into()))), check("b", || Ok(()))];
+        let no = || Err(Stop::Fail("no".into()));
+        let checks = [check("a", no), check("b", || Ok(())), check("c", no)];
         let found = outcomes(&checks, &options).await;
-        assert_eq!((found[0].1, found[1].1), (Outcome::Xfail, Outcome::Xpass));
+        assert_eq!([found[0].1, found[1].1, found[2].1], [Outcome::Xfail, Outcome::Xpass, Outcome::Fail]);
     }
 
     #[test]
@@ -357,6 +364,8 @@ mod tests {
         assert_eq!(selected("hsk-014").len(), 3);
         assert_eq!(selected("handshake").len(), 3);
         assert_eq!(selected("record").len(), 0);
+        assert_eq!(selected("=hs.m3"), ["hs.m3"]);
+        assert_eq!(selected("=hs.m").len(), 0);
     }
 
     #[test]

@@ -6,10 +6,10 @@ use meshproof_kit::check::{Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{KillMatrix, KillVerdict, RunReport, summary};
 use meshproof_kit::run::{Options, Quiet, run};
-use meshproof_kit::target::Targets;
 use meshproof_kit::target::shim::Answer;
+use meshproof_kit::target::{ShimTarget, Targets};
 use meshproof_kit::vectors::reader;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 async fn report(shim: impl FnMut(&Value) -> Answer + Send + 'static) -> RunReport {
     let targets = Targets {
@@ -48,4 +48,40 @@ async fn a_mutant_is_killed_by_the_checks_that_cite_it() {
     matrix.add("TKT-014", &checks::all(), &lenient.results);
     assert_eq!(matrix.rows[0].verdict, KillVerdict::Killed, "{:?}", matrix.rows);
     assert_eq!(matrix.survivors().count(), 0);
+}
+
+/// What the kit writes and what the oracle answers is what `shim.schema.json` says.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_and_answers_keep_the_schema() {
+    let schema: Value = serde_json::from_str(include_str!("../schema/shim.schema.json")).unwrap();
+    let part = |name: &str| {
+        let mut schema = schema.clone();
+        schema["oneOf"] = json!([{"$ref": format!("#/$defs/{name}")}]);
+        jsonschema::validator_for(&schema).unwrap()
+    };
+    let (requests, answers) = (part("request"), part("answer"));
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let listening = seen.clone();
+    let shim: ShimTarget = Arc::new(Mutex::new(move |request: &Value| {
+        let answer = match request["op"].as_str() {
+            Some("vector") => reader::answer(request),
+            _ => Answer::unsupported(),
+        };
+        listening.lock().unwrap().push((request.clone(), serde_json::to_value(&answer).unwrap()));
+        answer
+    }));
+    let targets = Targets { shim: Some(shim.clone()), caller: Some(shim), ..Targets::default() };
+    run(&checks::for_roles(&targets.roles()), targets, &Options::default(), Arc::new(Quiet)).await;
+    let seen = seen.lock().unwrap();
+    assert!(seen.iter().any(|(request, _)| request["op"] == "connect"));
+    for (request, answer) in seen.iter() {
+        assert!(requests.is_valid(request), "{request}: {:?}", requests.validate(request));
+        assert!(answers.is_valid(answer), "{answer}: {:?}", answers.validate(answer));
+    }
+    for wrong in [json!({}), json!({"op": "vector"}), json!({"op": "connect", "address": "127.0.0.1:1"})] {
+        assert!(!requests.is_valid(&wrong), "{wrong}");
+    }
+    for wrong in [json!({}), json!({"outcome": "ok"}), json!({"outcome": "reject", "requirement": "14"})] {
+        assert!(!answers.is_valid(&wrong), "{wrong}");
+    }
 }

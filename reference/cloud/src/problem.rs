@@ -119,6 +119,7 @@ impl IntoResponse for Problem {
             Self::Busy => ("GPH-008", Some(1)),
             Self::Internal => ("GPH-008", None),
         };
+        let requirement = if deviates(req::GPH_008) { "" } else { requirement };
         let body = json!({
             "type": format!("urn:meshproof:error:{error}"),
             "title": error.replace('-', " "),

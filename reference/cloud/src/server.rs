@@ -9,6 +9,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use meshproof_proto::crypto::Spki;
+use meshproof_proto::requirement::{self as req, deviates};
 use tokio::task::JoinHandle;
 
 use crate::bus::Bus;
@@ -24,6 +25,9 @@ use crate::{Error, health, router, tls};
 const HEADER_LIST: u32 = 128 * 1_024;
 const HTTP1_BUFFER: usize = 256 * 1_024;
 const HTTP1_FIELDS: usize = 1_024;
+/// What the mutant of GPH-009 takes.
+const HTTP1_SMALLEST: usize = 8_192;
+const HTTP2_DEFAULT: u32 = 16 * 1_024;
 
 /// A running cloud. Dropping it stops the server without waiting; [`Running::shutdown`] waits.
 #[derive(Debug)]
@@ -97,9 +101,11 @@ pub async fn start(mut config: Config) -> Result<Running, Error> {
     let mut server =
         axum_server::from_tcp(listener).map_err(listening)?.acceptor(acceptor).handle(handle.clone());
     let http = server.http_builder();
-    http.http1().max_buf_size(HTTP1_BUFFER).max_headers(HTTP1_FIELDS); // GPH-009
+    let (http1, http2) =
+        if deviates(req::GPH_009) { (HTTP1_SMALLEST, HTTP2_DEFAULT) } else { (HTTP1_BUFFER, HEADER_LIST) };
+    http.http1().max_buf_size(http1).max_headers(HTTP1_FIELDS); // GPH-009
     http.http1().timer(TokioTimer).header_read_timeout(PATIENCE);
-    http.http2().max_header_list_size(HEADER_LIST); // GPH-009
+    http.http2().max_header_list_size(http2); // GPH-009
     http.http2().timer(TokioTimer).keep_alive_interval(PATIENCE); // finds out that a client has gone
 
     let running = Running {

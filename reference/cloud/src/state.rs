@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::{Entropy, draw, draw_secret};
 use meshproof_proto::relay::RelayKey;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::time::UnixTime;
 
 use meshproof_proto::identity::Decoys;
@@ -153,6 +154,9 @@ pub(crate) fn new_id() -> Id {
 /// A new version of a representation, the text between the quotes of an `ETag` (GPH-011). Being random it never comes
 /// back, not even when a node is removed and made again.
 pub(crate) fn new_etag() -> String {
+    if deviates(req::GPH_011) {
+        return hex(&[0; 16]); // the mutant says that nothing changes
+    }
     hex(&draw::<16>(&mut OsEntropy))
 }
 

@@ -126,6 +126,7 @@ macro_rules! requirements {
 
 requirements! {
     // spec/ticket.md
+    TKT_002 = "TKT-002", "none", Peer;
     TKT_003 = "TKT-003", "ticket-encoding", Message;
     TKT_004 = "TKT-004", "ticket-too-large", Message;
     TKT_005 = "TKT-005", "ticket-bytes", Message;
@@ -162,15 +163,19 @@ requirements! {
     TKT_034 = "TKT-034", "pair-bearer", Peer;
 
     // spec/identity.md
+    IDN_001 = "IDN-001", "none", Peer;
     IDN_002 = "IDN-002", "sign-in-failed", Peer;
     IDN_003 = "IDN-003", "password-unacceptable", Peer;
     IDN_004 = "IDN-004", "name-unacceptable", Peer;
     IDN_005 = "IDN-005", "name-taken", Peer;
     IDN_007 = "IDN-007", "token-rejected", Peer;
+    IDN_008 = "IDN-008", "none", Peer;
+    IDN_009 = "IDN-009", "none", Peer;
     IDN_010 = "IDN-010", "device-proof-failed", Peer;
     IDN_011 = "IDN-011", "device-proof-failed", Peer;
     IDN_012 = "IDN-012", "device-proof-failed", Peer;
     IDN_013 = "IDN-013", "device-proof-failed", Peer;
+    IDN_014 = "IDN-014", "none", Peer;
     IDN_015 = "IDN-015", "device-proof-failed", Peer;
     IDN_016 = "IDN-016", "device-proof-failed", Peer;
     IDN_017 = "IDN-017", "device-proof-failed", Peer;
@@ -189,6 +194,7 @@ requirements! {
     IDN_032 = "IDN-032", "token-rejected", Peer;
     IDN_033 = "IDN-033", "no-such-session", Peer;
     IDN_034 = "IDN-034", "password-unacceptable", Peer;
+    IDN_035 = "IDN-035", "none", Peer;
     IDN_036 = "IDN-036", "no-such-provider", Peer;
     IDN_037 = "IDN-037", "federated-sign-in-failed", Peer;
     IDN_038 = "IDN-038", "federated-sign-in-failed", Peer;
@@ -197,6 +203,7 @@ requirements! {
     IDN_041 = "IDN-041", "federated-sign-in-failed", Peer;
     IDN_045 = "IDN-045", "identity-linked", Peer;
     IDN_046 = "IDN-046", "return-unacceptable", Peer;
+    IDN_048 = "IDN-048", "none", Peer;
     IDN_049 = "IDN-049", "passkey-failed", Peer;
     IDN_050 = "IDN-050", "passkey-failed", Peer;
     IDN_051 = "IDN-051", "passkey-failed", Peer;
@@ -222,6 +229,10 @@ requirements! {
     GPH_005 = "GPH-005", "method-not-allowed", Peer;
     GPH_006 = "GPH-006", "body-unacceptable", Message;
     GPH_007 = "GPH-007", "body-too-large", Message;
+    GPH_008 = "GPH-008", "none", Peer;
+    GPH_009 = "GPH-009", "none", Peer;
+    GPH_010 = "GPH-010", "none", Peer;
+    GPH_011 = "GPH-011", "none", Peer;
     GPH_012 = "GPH-012", "if-match-required", Peer;
     GPH_013 = "GPH-013", "etag-mismatch", Peer;
     GPH_014 = "GPH-014", "not-authorised", Peer;
@@ -229,6 +240,8 @@ requirements! {
     GPH_016 = "GPH-016", "not-authorised", Peer;
     GPH_017 = "GPH-017", "not-authorised", Peer;
     GPH_019 = "GPH-019", "not-authorised", Peer;
+    GPH_020 = "GPH-020", "none", Peer;
+    GPH_022 = "GPH-022", "none", Peer;
     GPH_023 = "GPH-023", "already-member", Peer;
     GPH_030 = "GPH-030", "device-key-unacceptable", Peer;
     GPH_031 = "GPH-031", "device-key-in-use", Peer;
@@ -238,9 +251,11 @@ requirements! {
     GPH_035 = "GPH-035", "not-authorised", Peer;
     GPH_040 = "GPH-040", "pair-refused", Peer;
     GPH_041 = "GPH-041", "not-authorised", Peer;
+    GPH_042 = "GPH-042", "none", Peer;
     GPH_043 = "GPH-043", "not-authorised", Peer;
     GPH_050 = "GPH-050", "path-unacceptable", Peer;
     GPH_051 = "GPH-051", "entry-deleted", Peer;
+    GPH_052 = "GPH-052", "none", Peer;
     GPH_053 = "GPH-053", "none", Peer;
     GPH_060 = "GPH-060", "none", Peer;
     GPH_061 = "GPH-061", "watermark-unknown", Peer;
@@ -301,6 +316,7 @@ requirements! {
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
     STO_002 = "STO-002", "quota-exceeded", Peer;
     STO_003 = "STO-003", "folder-is-p2p", Peer;
+    STO_004 = "STO-004", "none", Peer;
     STO_005 = "STO-005", "no-such-media", Peer;
     STO_007 = "STO-007", "not-authorised", Peer;
     STO_008 = "STO-008", "none", Peer;
@@ -308,6 +324,7 @@ requirements! {
     STO_010 = "STO-010", "none", Peer;
     STO_011 = "STO-011", "none", Peer;
     STO_012 = "STO-012", "none", Peer;
+    STO_014 = "STO-014", "none", Peer;
     STO_015 = "STO-015", "upload-offset-mismatch", Peer;
     STO_016 = "STO-016", "none", Peer;
     STO_017 = "STO-017", "upload-too-long", Peer;
@@ -352,6 +369,7 @@ requirements! {
     HSK_022 = "HSK-022", "ticket-expired", Peer;
     HSK_023 = "HSK-023", "ticket", Peer;
     HSK_024 = "HSK-024", "ticket-key", Peer;
+    HSK_025 = "HSK-025", "none", Peer;
     HSK_029 = "HSK-029", "self-connection", Peer;
     HSK_030 = "HSK-030", "suite", Peer;
     HSK_031 = "HSK-031", "share", Message;
@@ -360,6 +378,7 @@ requirements! {
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
     HSK_037 = "HSK-037", "no-common-suite", Peer;
+    HSK_038 = "HSK-038", "none", Peer;
     HSK_039 = "HSK-039", "ticket", Peer;
     HSK_040 = "HSK-040", "confirm", Peer;
     HSK_041 = "HSK-041", "none", Peer;
@@ -367,6 +386,7 @@ requirements! {
     HSK_043 = "HSK-043", "share", Peer;
     HSK_044 = "HSK-044", "share", Message;
     HSK_045 = "HSK-045", "suite-remembered", Peer;
+    HSK_046 = "HSK-046", "none", Peer;
     HSK_047 = "HSK-047", "none", Peer;
     HSK_048 = "HSK-048", "unexpected-frame", Peer;
     HSK_050 = "HSK-050", "cookie-unknown", Peer;

@@ -1,8 +1,10 @@
 //! One file a command. Each returns the exit code; an error is one of usage.
 
+pub(crate) mod compare;
 pub(crate) mod coverage;
 pub(crate) mod explain;
 pub(crate) mod list;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod self_test;
 pub(crate) mod shim;
@@ -29,6 +31,7 @@ fn options(running: &Running) -> anyhow::Result<Options> {
 fn conclude(report: &RunReport, running: &Running) -> anyhow::Result<u8> {
     let written = report::write_all(report, &running.report)
         .with_context(|| format!("cannot write the report to {}", running.report.display()))?;
+    replay::leave(report, &written.evidence)?;
     print!("{}", report::summary(report));
     println!("\nreport: {}", written.html.display());
     Ok(report.conclusion().exit_code())

@@ -1,18 +1,18 @@
 //! `meshproof run`: checks an implementation that is already running.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use meshproof_kit::checks;
+use meshproof_kit::expect;
 use meshproof_kit::run::{Filter, Options, run};
-use meshproof_kit::target::Targets;
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
-use meshproof_kit::target::shim::{Outcome, ProcessShim};
+use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim};
+use meshproof_kit::target::{ShimTarget, Targets};
 
 use super::{conclude, options, runtime};
 use crate::args::Run;
@@ -30,7 +30,12 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
     let expected_failures = match &args.expect {
-        Some(file) => expectations(file, &all.iter().map(|check| check.id.as_str()).collect::<Vec<_>>())?,
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let known: Vec<&str> = all.iter().map(|check| check.id.as_str()).collect();
+            expect::parse(&text, &known).with_context(|| file.display().to_string())?
+        }
         None => BTreeMap::new(),
     };
     super::check_words(&args.running.filter, &all)?;
@@ -45,6 +50,11 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
     bar.finish();
+    if let Some(file) = &args.write_expect {
+        let text = expect::render(&report, &options.expected_failures);
+        std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("wrote the failures of this run to {}", file.display());
+    }
     conclude(&report, &args.running)
 }
 
@@ -61,7 +71,7 @@ async fn probe(targets: &Targets) -> anyhow::Result<()> {
         let reached = tokio::net::TcpStream::connect(relay.address).await;
         reached.with_context(|| format!("cannot connect to the relay {}", relay.address))?;
     }
-    if let Some(shim) = &targets.shim {
+    if let Some(shim) = targets.shim.as_ref().or(targets.caller.as_ref()) {
         let asked = shim.lock().map(|mut shim| shim.call(&serde_json::json!({"op": "meshproof-probe"})));
         let answer =
             asked.map_err(|_| anyhow::anyhow!("the shim panicked"))?.context("the shim does not answer")?;
@@ -105,28 +115,17 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
     if let Some(command) = &args.shim {
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         ensure!(!words.is_empty(), "--shim takes a command");
-        targets.shim = Some(Arc::new(Mutex::new(ProcessShim::new(&words, SHIM_TIMEOUT))));
-        named.push(format!("shim {command}"));
+        let mut shim = ProcessShim::new(&words, SHIM_TIMEOUT);
+        let claims = Claims::ask(&mut shim)?;
+        let shim: ShimTarget = Arc::new(Mutex::new(shim));
+        if claims.as_ref().is_some_and(|claims| claims.has("connect")) {
+            targets.caller = Some(shim.clone());
+        }
+        if claims.as_ref().is_none_or(|claims| claims.has("vector")) {
+            targets.shim = Some(shim);
+        }
+        named.push(claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation));
     }
     targets.description = named.join(", ");
     Ok(targets)
-}
-
-/// Lines of `check-id reason`; `#` starts a comment.
-fn expectations(file: &Path, known: &[&str]) -> anyhow::Result<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let mut expected = BTreeMap::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let at = format!("{}:{}", file.display(), number + 1);
-        let Some((id, reason)) = line.split_once(char::is_whitespace) else {
-            bail!("{at}: a check id and a reason are needed");
-        };
-        ensure!(known.contains(&id), "{at}: there is no check {id} for these targets");
-        expected.insert(id.to_owned(), reason.trim().to_owned());
-    }
-    Ok(expected)
 }

@@ -1,12 +1,17 @@
-//! `meshproof shim`: the reference behind the shim protocol.
+//! `meshproof shim`: the reference behind the shim protocol, and whether a shim speaks it.
 
 use std::io::{BufRead as _, Write as _};
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use meshproof_kit::target::manners::{self, Manner};
 use meshproof_kit::target::shim::{Answer, Shim as _};
 
+/// How long a shim that is checked has for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Answers requests until standard input ends.
-pub(crate) fn execute() -> anyhow::Result<u8> {
+pub(crate) fn serve() -> anyhow::Result<u8> {
     let mut reference = crate::shim::reference();
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {
@@ -19,4 +24,21 @@ pub(crate) fn execute() -> anyhow::Result<u8> {
         writeln!(out, "{answer}").and_then(|()| out.flush()).context("cannot write to standard output")?;
     }
     Ok(0)
+}
+
+/// Says of each rule whether the shim keeps it.
+pub(crate) fn check(command: &str) -> anyhow::Result<u8> {
+    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    ensure!(!words.is_empty(), "a command is needed");
+    let nonce = getrandom::u64().context("no random numbers")?;
+    let mut broken = 0;
+    manners::check(&words, PATIENCE, nonce, |Manner { rule, found }| match found {
+        Ok(detail) => println!("ok    {rule}{}{detail}", if detail.is_empty() { "" } else { ": " }),
+        Err(why) => {
+            broken += 1;
+            println!("FAIL  {rule}: {why}");
+        }
+    });
+    println!("\n{}", if broken == 0 { "the shim speaks protocol 1" } else { "the shim has faults" });
+    Ok(u8::from(broken > 0))
 }

@@ -2,12 +2,14 @@
 //!
 //! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
 
+mod connect;
 mod fields;
 mod handshake;
 mod record;
 mod relay;
 mod ticket;
 
+use meshproof_client::SuiteBook;
 use meshproof_kit::target::shim::{Answer, Outcome, Shim};
 use meshproof_proto::crypto::{AWS_LC, Provider, RUSTCRYPTO};
 use meshproof_proto::error::Error;
@@ -17,7 +19,22 @@ use fields::Fields;
 
 /// The reference implementation behind the kit's shim interface.
 pub(crate) fn reference() -> impl Shim {
-    |request: &Value| answer(request)
+    let suites = SuiteBook::default();
+    move |request: &Value| match request["op"].as_str() {
+        Some("hello") => hello(),
+        Some("vector") => vector(request),
+        Some("connect") => tell(connect::connect(&suites, Fields::new(request))),
+        _ => Answer::unsupported(),
+    }
+}
+
+/// What this shim can do.
+fn hello() -> Answer {
+    Answer::accept(json!({
+        "protocol": 1,
+        "implementation": concat!("mesh ", env!("CARGO_PKG_VERSION")),
+        "ops": ["hello", "vector", "connect"],
+    }))
 }
 
 /// Why a run of a request has no good end.
@@ -26,6 +43,8 @@ enum Stop {
     Rejected(Error, Value),
     /// The responder refused, as it may: no rule was broken.
     Refused(Value),
+    /// It did not work, and no rule says why.
+    Failed(String),
     /// The request makes no sense.
     BadRequest(String),
 }
@@ -38,10 +57,7 @@ impl From<Error> for Stop {
 
 type Ran = Result<Value, Stop>;
 
-fn answer(request: &Value) -> Answer {
-    if request["op"] != "vector" {
-        return Answer::unsupported();
-    }
+fn vector(request: &Value) -> Answer {
     let (group, test) = (Fields::new(&request["group"]), Fields::new(&request["test"]));
     let both = |run: &dyn Fn(&'static dyn Provider) -> Ran| {
         let (portable, fast) = (tell(run(RUSTCRYPTO)), tell(run(AWS_LC)));
@@ -74,6 +90,9 @@ fn tell(ran: Ran) -> Answer {
         Err(Stop::Refused(output)) => {
             Answer { outcome: Outcome::Reject, reason: Some("refused".to_owned()), ..Answer::accept(output) }
         }
+        Err(Stop::Failed(what)) => {
+            Answer { reason: None, requirement: None, detail: Some(what), ..Answer::reject("", "") }
+        }
         Err(Stop::BadRequest(what)) => Answer::error(what),
         Err(Stop::Rejected(error, output)) => match error.requirement() {
             Some(requirement) => Answer { output, ..Answer::reject(requirement.id, requirement.error) },
@@ -102,7 +121,7 @@ mod tests {
     fn the_reference_passes_every_vector() {
         let failures: Vec<String> = vectors::all()
             .iter()
-            .filter_map(|test| match vectors::judge(test, &answer(&vectors::request(test))) {
+            .filter_map(|test| match vectors::judge(test, &vector(&vectors::request(test))) {
                 Verdict::Pass => None,
                 Verdict::Fail(why) => Some(format!("{}: {why}", test.id)),
                 Verdict::Unsupported => Some(format!("{}: unsupported", test.id)),

@@ -71,6 +71,10 @@ mod tests {
         let text = json(&sample::report()).expect("a document");
         let document: Value = serde_json::from_str(&text).expect("what was written is JSON");
         conforms(&document, &schema, &schema, "results");
+        for check in crate::checks::all() {
+            let role = serde_json::to_value(check.role).expect("a role");
+            conforms(&role, &schema["$defs"]["result"]["properties"]["role"], &schema, &check.id);
+        }
         assert_eq!(document["conclusion"], "kit-fault");
         assert_eq!(document["exit_code"], 4);
     }

@@ -1,5 +1,6 @@
 //! What a run found, and the forms in which it is handed out.
 
+mod compare;
 mod files;
 mod html;
 mod json;
@@ -16,6 +17,7 @@ use crate::catalog::{Level, Part};
 use crate::check::{Check, Outcome, Role};
 use crate::evidence::Exhibit;
 
+pub use compare::{Results, compare};
 pub use files::{Written, write_all};
 pub use html::html;
 pub use json::json;

@@ -1,8 +1,10 @@
 //! Implementations under test, and how to talk to them.
 
+pub mod caller;
 pub mod channel;
 pub mod cloud;
 pub mod fixture;
+pub mod manners;
 pub mod peer;
 pub mod relay;
 pub mod shim;
@@ -26,6 +28,8 @@ pub struct Targets {
     pub relay: Option<relay::RelayTarget>,
     /// Something that runs vectors.
     pub shim: Option<ShimTarget>,
+    /// Something that has a device open connections.
+    pub caller: Option<ShimTarget>,
     /// How long a check waits for something the target has to do at once.
     pub patience: Patience,
 }
@@ -39,6 +43,7 @@ impl Targets {
         let present = [
             (Role::Cloud, self.cloud.is_some()),
             (Role::Peer, self.peer.is_some()),
+            (Role::Initiator, self.caller.is_some()),
             (Role::Relay, self.relay.is_some()),
             (Role::Vectors, self.shim.is_some()),
         ];

@@ -67,6 +67,9 @@ pub struct PeerConn {
     stream: TcpStream,
     context: Context,
     patience: Duration,
+    /// Its number among the connections of the check.
+    number: u16,
+    dialled: bool,
 }
 
 /// How a connection ended, or did not, with the bytes that came before.
@@ -106,9 +109,23 @@ impl PeerConn {
             .await
             .with_context(|| format!("connecting to {address} takes too long"))?
             .with_context(|| format!("cannot connect to {address}"))?;
+        Self::over(context, stream, true)
+    }
+
+    /// Talks over a connection that was accepted.
+    pub fn accepted(context: &Context, stream: TcpStream) -> Result<Self, Stop> {
+        Self::over(context, stream, false)
+    }
+
+    fn over(context: &Context, stream: TcpStream, dialled: bool) -> Result<Self, Stop> {
         // Checks decide themselves which bytes travel together.
         stream.set_nodelay(true)?;
-        Ok(PeerConn { stream, context: context.clone(), patience })
+        let (patience, number) = (context.targets().patience.0, context.connection());
+        Ok(PeerConn { stream, context: context.clone(), patience, number, dialled })
+    }
+
+    fn keep(&self, sent: bool, bytes: &[u8]) {
+        self.context.wire(self.number, self.dialled, sent, bytes);
     }
 
     /// The socket itself, for checks that send and read much at once.
@@ -124,6 +141,9 @@ impl PeerConn {
 
     /// The same without evidence, for many small pieces.
     pub async fn send_quietly(&mut self, bytes: &[u8]) -> Verdict {
+        if !bytes.is_empty() {
+            self.keep(true, bytes);
+        }
         match timeout(self.patience, self.stream.write_all(bytes)).await {
             Err(_) => Err(Stop::Blocked("the device does not read what it is sent".to_owned())),
             Ok(Err(error)) if !is_end(error.kind()) => Err(error.into()),
@@ -133,6 +153,7 @@ impl PeerConn {
 
     /// Ends the own direction with FIN and leaves the other open.
     pub async fn finish(&mut self) -> Verdict {
+        self.keep(true, &[]);
         match self.stream.shutdown().await {
             Err(error) if !is_end(error.kind()) => Err(error.into()),
             _ => Ok(()),
@@ -146,8 +167,14 @@ impl PeerConn {
         while bytes.len() < count {
             let mut buffer = vec![0; count - bytes.len()];
             match timeout_at(deadline, self.stream.read(&mut buffer)).await {
-                Ok(Ok(0)) => return Err(Ending { bytes, how: How::Closed }),
-                Ok(Ok(read)) => bytes.extend_from_slice(&buffer[..read]),
+                Ok(Ok(0)) => {
+                    self.keep(false, &[]);
+                    return Err(Ending { bytes, how: How::Closed });
+                }
+                Ok(Ok(read)) => {
+                    self.keep(false, &buffer[..read]);
+                    bytes.extend_from_slice(&buffer[..read]);
+                }
                 Ok(Err(_)) => return Err(Ending { bytes, how: How::Reset }),
                 Err(_) => return Err(Ending { bytes, how: How::Open }),
             }

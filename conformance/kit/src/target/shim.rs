@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What the implementation did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,39 @@ pub trait Shim: Send {
     fn call(&mut self, request: &Value) -> anyhow::Result<Answer>;
 }
 
+/// What a shim says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Claims {
+    /// The version of the shim protocol: 1.
+    pub protocol: u32,
+    /// What it speaks for: `mesh 0.1.0`.
+    pub implementation: String,
+    /// The requests that it answers.
+    pub ops: Vec<String>,
+}
+
+impl Claims {
+    /// Asks. `None`: the shim does not know this request, and answers vectors only.
+    pub fn ask(shim: &mut dyn Shim) -> anyhow::Result<Option<Self>> {
+        let answer = shim.call(&json!({"op": "hello"}))?;
+        match answer.outcome {
+            Outcome::Unsupported => Ok(None),
+            Outcome::Accept => {
+                let claims: Self =
+                    serde_json::from_value(answer.output).context("the shim's answer to hello")?;
+                ensure!(claims.protocol == 1, "the shim speaks protocol {}, not 1", claims.protocol);
+                Ok(Some(claims))
+            }
+            _ => bail!("the shim does not say what it is: {}", answer.detail.unwrap_or_default()),
+        }
+    }
+
+    /// Whether it answers these requests.
+    pub fn has(&self, op: &str) -> bool {
+        self.ops.iter().any(|known| known == op)
+    }
+}
+
 /// A shim in this process.
 impl<F: FnMut(&Value) -> Answer + Send> Shim for F {
     fn call(&mut self, request: &Value) -> anyhow::Result<Answer> {
@@ -107,15 +140,33 @@ pub struct ProcessShim {
 }
 
 struct Running {
-    child: Child,
+    process: Process,
     requests: Sender<String>,
     lines: Receiver<std::io::Result<String>>,
 }
+
+/// A process that ends with its owner.
+struct Process(Child);
 
 impl ProcessShim {
     /// A shim by its program and arguments; every call has this long.
     pub fn new(command: &[String], timeout: Duration) -> Self {
         Self { command: command.to_vec(), timeout, running: None }
+    }
+
+    /// Closes its standard input and waits for its end.
+    pub fn end(&mut self, patience: Duration) -> anyhow::Result<()> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        let Running { process, requests, lines } = running;
+        drop(requests);
+        // Its standard output ends with it.
+        let ended = match lines.recv_timeout(patience) {
+            Err(RecvTimeoutError::Disconnected) => Ok(()),
+            Err(RecvTimeoutError::Timeout) => Err(anyhow!("it is still there after {patience:?}")),
+            Ok(line) => Err(anyhow!("it says something: {}", short(&line.unwrap_or_default()))),
+        };
+        drop(process);
+        ended
     }
 
     fn start(&self) -> anyhow::Result<Running> {
@@ -145,13 +196,13 @@ impl ProcessShim {
                 }
             }
         });
-        Ok(Running { child, requests, lines })
+        Ok(Running { process: Process(child), requests, lines })
     }
 
     fn exchange(running: &mut Running, request: &Value, timeout: Duration) -> anyhow::Result<Answer> {
         // A line that nobody asked for would be taken for the answer to this request.
         if let Ok(Ok(line)) = running.lines.try_recv() {
-            bail!("the shim said unasked: {line:?}");
+            bail!("the shim said unasked: {}", short(&line));
         }
         let line = serde_json::to_string(request)? + "\n";
         running.requests.send(line).map_err(|_| anyhow!("the shim does not read"))?;
@@ -160,7 +211,7 @@ impl ProcessShim {
             Err(RecvTimeoutError::Timeout) => bail!("the shim did not answer within {timeout:?}"),
             Err(RecvTimeoutError::Disconnected) => bail!("the shim ended without an answer"),
         };
-        serde_json::from_str(&line).map_err(|error| anyhow!("the shim answered {line:?}: {error}"))
+        serde_json::from_str(&line).map_err(|error| anyhow!("the shim answered {}: {error}", short(&line)))
     }
 }
 
@@ -177,24 +228,26 @@ impl Shim for ProcessShim {
             }
             Err(error) => {
                 // Whatever state it is in, the next call begins with a fresh one.
-                running.stop();
+                drop(running);
                 Err(error)
             }
         }
     }
 }
 
-impl Running {
-    fn stop(&mut self) {
-        // Either may fail when the process has ended already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// The begin of a line, for a person.
+fn short(line: &str) -> String {
+    match line.char_indices().nth(120) {
+        Some((end, _)) => format!("{:?} and {} bytes more", &line[..end], line.len() - end),
+        None => format!("{line:?}"),
     }
 }
 
-impl Drop for Running {
+impl Drop for Process {
     fn drop(&mut self) {
-        self.stop();
+        // Either may fail when the process has ended already, which is what is wanted.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

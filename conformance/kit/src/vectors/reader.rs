@@ -106,6 +106,7 @@ fn handshake_m1(group: &Value, test: &Value) -> Option<Answer> {
         now: test["now"].as_u64()?,
         suites: suites(&group["suites"])?,
         rdv_token: bytes(&group["rdv_token"]),
+        cookies: Vec::new(),
     };
     Some(match responder.read_m1(&bytes(&test["frame"])?) {
         Ok(handshake::Answer::M2 { pair, suite, .. }) => {

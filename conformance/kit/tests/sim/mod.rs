@@ -68,6 +68,7 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
         now: now(),
         suites: vec![SUITE],
         rdv_token: None,
+        cookies: Vec::new(),
     };
     let (ck1, pair) = match responder.read_m1(&m1) {
         Ok(Answer::M2 { ck1, pair, .. }) => (ck1, pair),

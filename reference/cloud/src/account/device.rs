@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{Id, hex_array};
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::identity::Purpose;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::ticket::Subject;
 use serde::Deserialize;
 use serde_json::Value;
@@ -49,7 +49,8 @@ pub(crate) async fn post_challenge(
     let claimed = device.is_some_and(|device| device.state == DeviceState::Claimed);
     let challenge = match key.as_ref().filter(|_| claimed) {
         Some(key) => challenges::challenge(&app, Purpose::SignIn, id, key),
-        None => challenges::decoy(&app, Purpose::SignIn, id, key.as_ref()), // IDN-009
+        None if deviates(req::IDN_009) => return Err(req::GPH_004.into()),
+        None => challenges::decoy(&app, Purpose::SignIn, id, key.as_ref()),
     };
     let challenge = challenge.ok_or_else(|| Problem::internal("no challenge for a key"))?;
     Ok(axum::Json(challenges::hand_out(&app, Purpose::SignIn, id, challenge, source).await?))

@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::error::Error as RuleError;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::ticket::issue::encode;
 use meshproof_proto::ticket::{
     Action, Attributes, Authn, Authz, MAX_SET, Role, Subject, Ticket, device_audience,
@@ -43,6 +44,10 @@ pub(crate) async fn first_tickets(
         let mesh =
             Authz { permit: true, resource: paths::MESH.into(), actions: vec![Action::Read, Action::Write] };
         let mut tickets = vec![sign(&app, &authn)?, sign(&app, &with_authz(&app, subject, vec![mesh]))?];
+        let neglected = if subject == Subject::User(user) { req::IDN_008 } else { req::IDN_014 };
+        if deviates(neglected) {
+            tickets.truncate(1); // who it is, and nothing that it may do
+        }
         for statements in pack(statements).into_iter().take(MAX_SET - tickets.len()) {
             tickets.push(sign(&app, &with_authz(&app, subject, statements))?);
         }

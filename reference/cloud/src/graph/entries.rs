@@ -199,5 +199,6 @@ fn representation(folder: Id, entry: &Entry, content: Option<Content>) -> Value 
 
 /// GPH-052: nothing else.
 fn tombstone(entry: &Entry) -> Value {
-    json!({ "entry": entry.id.to_string(), "path": entry.path, "version": entry.version, "deleted": true })
+    let deleted = !deviates(req::GPH_052);
+    json!({ "entry": entry.id.to_string(), "path": entry.path, "version": entry.version, "deleted": deleted })
 }

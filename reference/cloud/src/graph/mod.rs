@@ -34,6 +34,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::etag;
+use meshproof_proto::requirement::{self as req, deviates};
 
 /// A response with a node's representation and its tag (GPH-011).
 fn node(status: StatusCode, tag: &str, representation: Value) -> Response {
@@ -45,6 +46,9 @@ fn node(status: StatusCode, tag: &str, representation: Value) -> Response {
 /// The same for a node that was made (GPH-022).
 fn created(path: &str, tag: &str, representation: Value) -> Response {
     let mut response = node(StatusCode::CREATED, tag, representation);
+    if deviates(req::GPH_022) {
+        return response;
+    }
     if let Ok(path) = HeaderValue::from_str(path) {
         response.headers_mut().insert(LOCATION, path);
     }
@@ -59,5 +63,6 @@ fn collection(path: &str, items: impl Iterator<Item = (String, Value)>) -> axum:
             item
         })
         .collect();
-    axum::Json(json!({ "items": items, "links": { "self": path } }))
+    let own = if deviates(req::GPH_010) { "/" } else { path };
+    axum::Json(json!({ "items": items, "links": { "self": own } }))
 }

@@ -18,7 +18,7 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use axum::extract::State;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -34,7 +34,7 @@ pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
 /// `GET /identity/providers`: how people may sign in here (IDN-035).
 pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
     let mut items = Vec::new();
-    if app.config.identity.password_sign_in {
+    if app.config.identity.password_sign_in && !deviates(req::IDN_035) {
         items.push(json!({ "name": PASSWORD.provider, "kind": "password" }));
     }
     items.extend(app.federated.items());

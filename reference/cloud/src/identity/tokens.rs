@@ -3,7 +3,7 @@
 use axum::Extension;
 use axum::extract::State;
 use meshproof_proto::codec::Id;
-use meshproof_proto::requirement::{self as req, demand, demand_some};
+use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use serde_json::Value;
 
 use super::users::Credentials;
@@ -38,6 +38,9 @@ pub(crate) async fn post(
     let right = app.passwords.verify(credentials.password, known.clone()).await?;
     demand(right, req::IDN_002)?;
     let user = demand_some(id, req::IDN_002, Id::default)?;
+    if deviates(req::IDN_001) {
+        return Err(req::IDN_002.into()); // the mutant lets nobody in
+    }
     let body = sessions::begin(&app, user, PASSWORD, source, taken).await?; // IDN-001
     // IDN-030: a password that was changed while the old one was looked at ended the sessions before this one.
     if known.is_some() && app.store.user(user).await?.and_then(|user| user.password) != known {

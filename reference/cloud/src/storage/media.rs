@@ -49,6 +49,10 @@ pub(crate) async fn get(
         Part::Whole | Part::Nothing => (StatusCode::OK, 0..size),
         Part::Some(range) => (StatusCode::PARTIAL_CONTENT, range),
     };
+    let mut range = range;
+    if deviates(req::STO_004) && range.end > range.start {
+        range.end -= 1; // the mutant keeps the last byte
+    }
     let reading = app.blobs.open(&object, range.clone()).await.map_err(Problem::internal)?;
     let reading =
         reading.ok_or_else(|| Problem::internal(format!("the bytes of media {hash} are missing")))?;

@@ -76,7 +76,9 @@ pub(crate) async fn post(
     sweep::remove(&app, garbage).await;
     let mut response = (StatusCode::CREATED, axum::Json(representation(&app, &upload))).into_response();
     describe(&mut response, upload.received, upload.length);
-    set(&mut response, "location", &path(&upload));
+    if !deviates(req::STO_014) {
+        set(&mut response, "location", &path(&upload));
+    }
     set(&mut response, "upload-limit", &format!("max-age={}", app.config.storage.upload_idle));
     Ok(response)
 }

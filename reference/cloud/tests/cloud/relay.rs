@@ -94,9 +94,15 @@ async fn bytes_go_both_ways_and_ends_one_by_one() {
     three.unwrap();
     assert!(there == sent, "what the caller sent did not arrive as it was");
     // The caller has ended its direction; the other still works.
-    to_caller.write_all(&sent[1_000_000..]).await.unwrap();
-    to_caller.shutdown().await.unwrap();
-    from_caller.read_to_end(&mut back).await.unwrap();
+    let (one, two) = tokio::join!(
+        async {
+            to_caller.write_all(&sent[1_000_000..]).await?;
+            to_caller.shutdown().await
+        },
+        from_caller.read_to_end(&mut back),
+    );
+    one.unwrap();
+    two.unwrap();
     assert!(back == sent, "what the called device sent did not arrive as it was");
 }
 

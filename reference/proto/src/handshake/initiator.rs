@@ -11,7 +11,7 @@ use super::schedule::{Chain1, Party};
 use super::share::Offer;
 use super::{Device, Established, Failure, Refusal, Suite};
 use crate::codec::{Id, Reader};
-use crate::crypto::{Entropy, Provider, Spki, draw, draw_secret, equal};
+use crate::crypto::{Entropy, Provider, Secret, Spki, draw, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
 use crate::ticket::pair::{Grounds, grounds};
@@ -72,11 +72,11 @@ pub fn start(
 ) -> Result<(AwaitM2, Vec<u8>), Error> {
     let p = device.provider;
     let responder_key = p.public_key(&target.key).map_err(|_| Error::ApiMisuse("the responder's key"))?;
-    // HSK-046
-    let suites = device.suites.above(target.floor).as_slice().to_vec();
+    let floor = if deviates(req::HSK_046) { Suite::Baseline } else { target.floor };
+    let suites = device.suites.above(floor).as_slice().to_vec();
     let strongest = *suites.first().ok_or(Error::ApiMisuse("no suite is strong enough for this target"))?;
     let nonce = draw(entropy);
-    let k_r = draw_secret(entropy);
+    let k_r = if deviates(req::HSK_038) { Secret::new([1; 32]) } else { draw_secret(entropy) };
     let ct_r = responder_key.encrypt(LABEL_R, &k_r, entropy);
     let (offer, share) = Offer::draw(p, strongest, entropy);
     let opening = Opening {

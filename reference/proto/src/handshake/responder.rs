@@ -13,7 +13,7 @@ use super::schedule::{Chain1, Confirmation, Party};
 use super::share;
 use super::{Device, Established, Failure, MAX_CLOCK_DIFFERENCE, Refusal, Suite};
 use crate::codec::Id;
-use crate::crypto::{Entropy, Spki, draw, draw_secret, equal};
+use crate::crypto::{Entropy, Secret, Spki, draw, draw_secret, equal};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some, deviates};
 use crate::ticket::pair::{Grounds, grounds};
@@ -198,7 +198,7 @@ impl AwaitM1 {
     ) -> Result<Answer, Failure> {
         let p = self.device.provider;
         let nonce = draw(entropy);
-        let k_i = draw_secret(entropy);
+        let k_i = if deviates(req::HSK_025) { Secret::new([1; 32]) } else { draw_secret(entropy) };
         let peer = p.public_key(&admitted.key).map_err(|_| Error::from(req::HSK_020))?;
         let plaintext = messages::write_box2(&peer.encrypt(LABEL_I, &k_i, entropy));
         let (share, ss_e) = share::answer(p, suite, m1.share, entropy)?;

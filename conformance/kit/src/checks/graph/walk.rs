@@ -163,8 +163,11 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) ->
         if reply.status != 200 {
             continue; // bytes that are not there
         }
+        let body = reply.json()?;
+        let own = body["links"]["self"].as_str().unwrap_or_default();
+        demand!(own == bare, "GET {path}: links.self is {own:?}");
         let mut links = BTreeSet::new();
-        collect(&reply.json()?, &mut links);
+        collect(&body, &mut links);
         next.extend(links.into_iter().filter(|link| seen.insert(link.clone())));
     }
     let described = include_str!("../../../../../spec/openapi.yaml").lines();

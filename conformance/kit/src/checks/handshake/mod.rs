@@ -1,4 +1,4 @@
-//! handshake.md, against a device that accepts connections.
+//! handshake.md, against a device that accepts connections, and in [`calls`] one that opens them.
 //!
 //! | file | section |
 //! |---|---|
@@ -6,10 +6,12 @@
 //! | [`m1`] | 4.2, steps before decryption |
 //! | [`box1`] | 4.2, steps after decryption |
 //! | [`m3`] | 4.3 to 4.5 |
+//! | [`calls`] | 4.4, the initiator |
 //! | [`renewal`] | 4.6 |
 //! | [`suites`] | 3, the suites that not everybody has |
 
 mod box1;
+pub(crate) mod calls;
 mod frames;
 mod m1;
 mod m3;
@@ -24,8 +26,16 @@ use crate::target::peer::{PeerConn, first_bytes, initiator, m1_fields};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [frames::checks(), m1::checks(), box1::checks(), m3::checks(), renewal::checks(), suites::checks()]
-        .concat()
+    [
+        frames::checks(),
+        m1::checks(),
+        box1::checks(),
+        m3::checks(),
+        calls::checks(),
+        renewal::checks(),
+        suites::checks(),
+    ]
+    .concat()
 }
 
 /// The honest M1 that the negative checks differ from in one thing.

@@ -1,13 +1,15 @@
-//! record.md, against a device that accepts connections.
+//! record.md, against a device that accepts connections, and in [`calls`] one that opens them.
 //!
 //! | file | section |
 //! |---|---|
+//! | [`calls`] | 4.2, what an initiator reads |
 //! | [`open`] | 4.2, one record at a time |
 //! | [`order`] | 4.2, records in sequence, key updates, ends |
 //!
-//! What shows that a record was accepted: after HELLOs that share a folder, a device sends its INDEX (sync.md section
+//! What shows that a device that accepts took a record, was accepted: after HELLOs that share a folder, a device sends its INDEX (sync.md section
 //! 3.1). So every check sends a HELLO, alone or behind the record in question, and looks for more than the device's HELLO.
 
+mod calls;
 mod open;
 mod order;
 
@@ -20,7 +22,7 @@ use crate::target::fixture::PeerFixture;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [open::checks(), order::checks()].concat()
+    [open::checks(), order::checks(), calls::checks()].concat()
 }
 
 /// A HELLO in one honest record, answered by INDEX.

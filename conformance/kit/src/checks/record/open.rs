@@ -2,7 +2,7 @@
 
 use super::{HONEST, accepted, hello, hello_record, refused};
 use crate::check::Check;
-use crate::oracle::record::{CLOSE_NOTIFY, DATA, Direction, KEY_UPDATE, LARGEST};
+use crate::oracle::record::{CLOSE_NOTIFY, DATA, KEY_UPDATE, LARGEST};
 
 pub(super) fn checks() -> Vec<Check> {
     [lengths(), tags(), plaintexts()].concat()
@@ -72,40 +72,40 @@ fn tags() -> Vec<Check> {
             mac,
             "a HELLO with its first byte of ciphertext changed",
             HONEST,
-            |d| changed(d, |record| record[3] ^= 1),
+            |d| changed(hello_record(d), |record| record[3] ^= 1),
         ),
         refused("rec.mac.last-byte", mac, "a HELLO with its last byte of ciphertext changed", HONEST, |d| {
-            changed(d, |record| {
+            changed(hello_record(d), |record| {
                 let at = record.len() - 33;
                 record[at] ^= 0x80;
             })
         }),
         refused("rec.mac.tag-first", mac, "a HELLO with the first bit of its tag flipped", HONEST, |d| {
-            changed(d, |record| {
+            changed(hello_record(d), |record| {
                 let at = record.len() - 32;
                 record[at] ^= 0x80;
             })
         }),
         refused("rec.mac.tag-last", mac, "a HELLO with the last bit of its tag flipped", HONEST, |d| {
-            changed(d, |record| {
+            changed(hello_record(d), |record| {
                 let at = record.len() - 1;
                 record[at] ^= 1;
             })
         }),
         refused("rec.mac.tag-half", mac, "a HELLO of whose tag only 16 bytes are right", HONEST, |d| {
-            changed(d, |record| {
+            changed(hello_record(d), |record| {
                 let at = record.len() - 16;
                 record[at..].fill(0);
             })
         }),
         refused("rec.mac.tag-zeros", mac, "a HELLO with a tag of zeros", HONEST, |d| {
-            changed(d, |record| {
+            changed(hello_record(d), |record| {
                 let at = record.len() - 32;
                 record[at..].fill(0);
             })
         }),
         refused("rec.mac.length", mac, "a HELLO whose len was made one less", HONEST, |d| {
-            changed(d, |record| record[2] -= 1)
+            changed(hello_record(d), |record| record[2] -= 1)
         }),
         refused("rec.mac.plain", mac, "a HELLO that is not encrypted", HONEST, |direction| {
             let text = [hello(), vec![DATA]].concat();
@@ -152,9 +152,8 @@ fn plaintexts() -> Vec<Check> {
     ]
 }
 
-/// A HELLO record with a change that its tag does not cover.
-fn changed(direction: &mut Direction, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
-    let mut record = hello_record(direction);
+/// A record with a change that its tag does not cover.
+pub(super) fn changed(mut record: Vec<u8>, change: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     change(&mut record);
     record
 }

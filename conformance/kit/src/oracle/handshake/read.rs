@@ -23,6 +23,8 @@ pub struct Responder {
     pub suites: Vec<u16>,
     /// The token of the relayed connection on which it listens.
     pub rdv_token: Option<Vec<u8>>,
+    /// The cookies it gave out.
+    pub cookies: Vec<Vec<u8>>,
 }
 
 /// How a responder answers an M1.
@@ -98,8 +100,8 @@ impl Responder {
             let rejection = Rejection { requirement: "HSK-015", reason: "no-common-suite" };
             return Err(Failure { rejection, ticket: None, answer: Answer::NoCommonSuite });
         };
-        // This responder never sent a RETRY.
-        require(cookie.is_empty(), "HSK-050", "cookie-unknown")?;
+        let known = cookie.is_empty() || self.cookies.iter().any(|made| made == cookie);
+        require(known, "HSK-050", "cookie-unknown")?;
         let expected = self.rdv_token.as_deref();
         require(expected.is_none_or(|token| token == rdv_token), "HSK-053", "rdv-token")?;
 

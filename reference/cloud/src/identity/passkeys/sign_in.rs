@@ -4,7 +4,7 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use meshproof_proto::crypto::DEFAULT;
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -70,5 +70,8 @@ pub(super) async fn post_token(
     let message = [&assertion.authenticator_data.0[..], &hash].concat();
     demand(key.verify(&message, &assertion.signature.0), req::IDN_054)?;
     app.store.use_passkey(passkey.id, data.counter.into(), app.now()).await?; // IDN-055
+    if deviates(req::IDN_048) {
+        return Err(req::IDN_057.into()); // the mutant lets nobody in
+    }
     Ok(axum::Json(sessions::begin(&app, passkey.user, WAY, source, taken).await?))
 }

@@ -2,6 +2,8 @@
 //!
 //! Reports are passed around, so tickets, tokens, passwords and keys are blotted out unless the run asks for them.
 
+pub mod pcap;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -20,22 +22,31 @@ pub struct Exhibit {
     /// Whether the whole of it is secret.
     #[serde(skip)]
     secret: bool,
+    /// The file itself, where the text only says what it is.
+    #[serde(skip)]
+    file: Option<Vec<u8>>,
 }
 
 impl Exhibit {
     /// Text, such as an HTTP exchange.
     pub fn text(name: &str, text: impl Into<String>) -> Self {
-        Exhibit { name: name.to_owned(), text: text.into(), secret: false }
+        Exhibit { name: name.to_owned(), text: text.into(), secret: false, file: None }
     }
 
     /// Bytes, shown as a hex dump.
     pub fn bytes(name: &str, bytes: &[u8]) -> Self {
-        Exhibit { name: name.to_owned(), text: hex_dump(bytes), secret: false }
+        Exhibit::text(name, hex_dump(bytes))
     }
 
     /// Bytes of which a report shows only length and fingerprint.
     pub fn secret(name: &str, bytes: &[u8]) -> Self {
         Exhibit { secret: true, ..Exhibit::bytes(name, bytes) }
+    }
+
+    /// All that went over the wire, for Wireshark.
+    pub fn wire(pieces: &[pcap::Piece]) -> Self {
+        let text = format!("{} pieces in wire.pcap", pieces.len());
+        Exhibit { file: Some(pcap::capture(pieces)), ..Exhibit::text("wire.pcap", text) }
     }
 
     /// The same without anything that lets its reader in somewhere.
@@ -50,13 +61,17 @@ impl Exhibit {
 pub fn write(folder: &Path, exhibits: &[Exhibit]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for (number, exhibit) in exhibits.iter().enumerate() {
-        fs::write(folder.join(format!("{:02}-{}.txt", number + 1, file_name(&exhibit.name))), &exhibit.text)?;
+        let name = file_name(&exhibit.name);
+        match &exhibit.file {
+            Some(bytes) => fs::write(folder.join(name), bytes)?,
+            None => fs::write(folder.join(format!("{:02}-{name}.txt", number + 1)), &exhibit.text)?,
+        }
     }
     Ok(())
 }
 
 /// A name that is safe as a file name: whatever is not a letter, digit, dot, hyphen becomes a hyphen.
-pub(crate) fn file_name(name: &str) -> String {
+pub fn file_name(name: &str) -> String {
     let name: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect();
     name.trim_matches('.').chars().take(120).collect()

@@ -1,0 +1,23 @@
+//! The program as a shim, and as the judge of shims.
+
+use std::process::{Command, Output};
+
+const MESHPROOF: &str = env!("CARGO_BIN_EXE_meshproof");
+
+fn check(command: &str) -> Output {
+    Command::new(MESHPROOF).args(["shim", "check", command]).output().unwrap()
+}
+
+#[test]
+fn the_reference_speaks_the_protocol() {
+    let done = check(&format!("{MESHPROOF} shim serve"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
+}
+
+#[test]
+fn whoever_repeats_what_it_hears_does_not() {
+    let done = check("cat");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.lines().all(|line| line.len() < 400), "a line of the shim is quoted whole");
+}

@@ -1,0 +1,119 @@
+//! Failures that are known, in a file: one line a check, with the reason, and `#` before what is for people only.
+//!
+//! ```text
+//! # lines of: check id, "part of the message" if only that failure is known, reason
+//! rec.call.truncated "goes on" issue 12: close is not awaited
+//! hs.call.retry      issue 31: RETRY is not implemented
+//! ```
+//!
+//! A check that fails in another way, and one that passes, are no known failures any more.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail, ensure};
+
+use crate::check::Outcome;
+use crate::report::RunReport;
+
+/// Why a check is known to fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// What the message of the failure contains. Empty: whatever it says.
+    pub message: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl Expected {
+    /// Whether it is this failure that is known.
+    pub fn covers(&self, message: &str) -> bool {
+        message.contains(&self.message)
+    }
+}
+
+/// Reads the lines; `known` are the ids of the checks that can be run.
+pub fn parse(text: &str, known: &[&str]) -> anyhow::Result<BTreeMap<String, Expected>> {
+    let mut expected = BTreeMap::new();
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if !line.is_empty() && !line.starts_with('#') {
+            let (id, known_failure) = parse_line(line).with_context(|| format!("line {}", number + 1))?;
+            ensure!(known.contains(&id), "line {}: there is no check {id} for these targets", number + 1);
+            let before = expected.insert(id.to_owned(), known_failure);
+            ensure!(before.is_none(), "line {}: {id} has a line already", number + 1);
+        }
+    }
+    Ok(expected)
+}
+
+fn parse_line(line: &str) -> anyhow::Result<(&str, Expected)> {
+    let Some((id, rest)) = line.split_once(char::is_whitespace) else {
+        bail!("a check id and a reason are needed");
+    };
+    let rest = rest.trim();
+    let (message, reason) = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"').context("the part of the message has no second quote")?,
+        None => ("", rest),
+    };
+    let reason = reason.trim();
+    ensure!(!reason.is_empty(), "{id} has no reason");
+    Ok((id, Expected { message: message.to_owned(), reason: reason.to_owned() }))
+}
+
+/// The failures of a run as such a file. Reasons that were given stay; new ones are for a person to write.
+pub fn render(report: &RunReport, before: &BTreeMap<String, Expected>) -> String {
+    let mut text = format!("# Failures of {}: check id, part of the message, reason\n", report.target);
+    let failures = report.results.iter().filter(|r| matches!(r.outcome, Outcome::Fail | Outcome::Xfail));
+    for result in failures {
+        let line = match before.get(&result.id).filter(|_| result.outcome == Outcome::Xfail) {
+            Some(Expected { message, reason }) if message.is_empty() => reason.clone(),
+            Some(Expected { message, reason }) => format!("\"{message}\" {reason}"),
+            None => format!("\"{}\" TODO: why", part_of(&result.message)),
+        };
+        writeln!(text, "{} {line}", result.id).expect("writing to a String");
+    }
+    text
+}
+
+/// The begin of a message up to where it gets particular: digits and quotes differ from run to run.
+fn part_of(message: &str) -> &str {
+    let end = message.find(|c: char| c.is_ascii_digit() || c == '"' || c == '\n').unwrap_or(message.len());
+    let end = message
+        .char_indices()
+        .map(|(at, _)| at)
+        .take_while(|at| *at <= 60)
+        .last()
+        .map_or(end, |at| end.min(at));
+    message[..end].trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn lines_are_read_and_bad_ones_are_named() {
+        let known = ["a.b", "c.d"];
+        let read = parse("# x\n\na.b because\nc.d \"goes on\"  later", &known).unwrap();
+        assert_eq!(read["a.b"], Expected { message: String::new(), reason: "because".into() });
+        assert!(read["c.d"].covers("it goes on") && !read["c.d"].covers("it stops"));
+        for wrong in ["a.b", "a.b \"x\"", "a.b \"x reason", "e.f because", "a.b one\na.b two"] {
+            assert!(parse(wrong, &known).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let report = sample::report();
+        let text = render(&report, &BTreeMap::new());
+        let ids: Vec<&str> = report.results.iter().map(|result| result.id.as_str()).collect();
+        let read = parse(&text, &ids).unwrap();
+        let failed: Vec<_> = report.results.iter().filter(|r| r.outcome == Outcome::Fail).collect();
+        assert!(!failed.is_empty());
+        for result in failed {
+            assert!(read[&result.id].covers(&result.message), "{text}");
+        }
+    }
+}
