@@ -5,7 +5,9 @@ use meshproof_benches::{X, Y};
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::entry::new_id;
-use meshproof_proto::sync::{Content, Context, Decoder, Entry, Kind, Message, Name, ROOT, Stamp, Tree, merge};
+use meshproof_proto::sync::{
+    Content, Context, Decoder, Entry, Kind, Message, Name, ROOT, Stamp, Tree, merge,
+};
 
 const ENTRIES: u64 = 1_000;
 

@@ -157,7 +157,10 @@ async fn an_index_before_hello_and_one_after_its_last() {
     refused(&node, &serving, "SYN-004").await;
 
     let (node, serving, peer) = raw(Role::Owner).await;
-    peer.send(&[Message::Hello(vec![FOLDER]), Message::Index { folder: FOLDER, last: true, entries: Vec::new() }]);
+    peer.send(&[
+        Message::Hello(vec![FOLDER]),
+        Message::Index { folder: FOLDER, last: true, entries: Vec::new() },
+    ]);
     refused(&node, &serving, "SYN-015").await;
 
     let (node, serving, peer) = raw(Role::Owner).await;

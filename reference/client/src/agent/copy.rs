@@ -71,7 +71,8 @@ impl Agent {
         }
         // What the cloud has and this device knows to be gone: as a tombstone, or because it saw all that the cloud did.
         let seen = folder.index().context(folder.id(), folder.device())?;
-        for (id, (_, known)) in known.iter().filter(|(id, (_, known))| !known.deleted && !shown.contains(*id)) {
+        for (id, (_, known)) in known.iter().filter(|(id, (_, known))| !known.deleted && !shown.contains(*id))
+        {
             if seen.covers(&known.version) {
                 deletions.push(EntryWrite { entry: *id, body: None, etag: Some(known.etag.clone()) });
             }
@@ -132,7 +133,8 @@ fn entry_id(item: &Item) -> Id {
         return item.id;
     }
     let (writer, counter) = item.stamp.dot();
-    let hash = MediaHash::of(&[b"meshproof copy", &item.id.0[..], &writer.0, &counter.to_be_bytes()].concat());
+    let hash =
+        MediaHash::of(&[b"meshproof copy", &item.id.0[..], &writer.0, &counter.to_be_bytes()].concat());
     let mut id = [0; 16];
     id.copy_from_slice(&hash.0[..16]);
     Id(id)

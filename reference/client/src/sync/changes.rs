@@ -44,7 +44,11 @@ pub(super) struct Changes<'a> {
 }
 
 impl<'a> Changes<'a> {
-    pub(super) fn new(folder: &'a Folder, records: &'a BTreeMap<String, Record>, found: Found) -> Result<Self> {
+    pub(super) fn new(
+        folder: &'a Folder,
+        records: &'a BTreeMap<String, Record>,
+        found: Found,
+    ) -> Result<Self> {
         let index = folder.index();
         let entries = index.entries(folder.id())?;
         let mut wanted = BTreeMap::new();
@@ -77,7 +81,8 @@ impl<'a> Changes<'a> {
                 !self.is_same(record) && !is_unknown(path)
             })
             .collect();
-        let moves = if deviates(req::SYN_036) { Moves::new() } else { find_moves(&self.found, self.records, &gone) };
+        let moves =
+            if deviates(req::SYN_036) { Moves::new() } else { find_moves(&self.found, self.records, &gone) };
         let found = std::mem::take(&mut self.found);
         let start = self.clock;
         let mut origins: HashSet<&str> = HashSet::new();
@@ -193,7 +198,13 @@ impl<'a> Changes<'a> {
     }
 
     /// Something new.
-    fn make(&mut self, path: &PortablePath, state: &State, parent: Id, name: &Name) -> Result<(), SkipReason> {
+    fn make(
+        &mut self,
+        path: &PortablePath,
+        state: &State,
+        parent: Id,
+        name: &Name,
+    ) -> Result<(), SkipReason> {
         let content = self.content(state)?;
         let mut attempts = (0..).map(|attempt| new_id(parent, name, attempt));
         let free = |id: &Id| self.entries.get(id).is_none_or(Entry::is_gone);
@@ -310,9 +321,7 @@ impl<'a> Changes<'a> {
     /// The directory in which a path of the last look was.
     fn parent_of(&self, path: &PortablePath) -> Id {
         let parent = path.split().0;
-        parent
-            .and_then(|parent| self.records.get(parent.as_str()))
-            .map_or(ROOT, |parent| parent.entry.id)
+        parent.and_then(|parent| self.records.get(parent.as_str())).map_or(ROOT, |parent| parent.entry.id)
     }
 
     /// The entry is what it was, or what it was made; it is here, and looks like this.
@@ -386,7 +395,9 @@ fn same_class(record: &Record, state: &State) -> bool {
 
 fn same_kind(item: &Item, state: &State) -> bool {
     match (item.kind, state) {
-        (Kind::File { size, hash: known }, State::File { hash, seen, .. }) => known == *hash && size == seen.size,
+        (Kind::File { size, hash: known }, State::File { hash, seen, .. }) => {
+            known == *hash && size == seen.size
+        }
         (Kind::Directory, State::Directory { .. }) => true,
         _ => false,
     }

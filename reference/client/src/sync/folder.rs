@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::storage::MediaHash;
 
-use super::index::Batch;
 use super::disk::{Seen, open_seen};
+use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
 use super::{Index, collect};
 use crate::error::{Error, Result};

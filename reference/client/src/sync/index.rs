@@ -248,7 +248,8 @@ impl Index {
         let transaction = connection.transaction()?;
         write_entries(&transaction, folder, batch)?;
         {
-            let mut remove = transaction.prepare_cached("DELETE FROM disk WHERE folder = ?1 AND path = ?2")?;
+            let mut remove =
+                transaction.prepare_cached("DELETE FROM disk WHERE folder = ?1 AND path = ?2")?;
             for path in batch.vacant.iter().filter(|path| !batch.records.contains_key(*path)) {
                 remove.execute(params![folder.0, path])?;
             }

@@ -10,12 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use meshproof_proto::storage::{MediaHash, MediaHasher};
 use meshproof_proto::sync::{Kind, PortablePath};
 
+use super::Folder;
 use super::changes::Changes;
 use super::disk::{Found, Seen};
 use super::index::Record;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::temp::PREFIX;
-use super::Folder;
 use crate::error::{Error, Result};
 
 const BUFFER: usize = 256 * 1024;
@@ -158,9 +158,11 @@ impl Scan<'_> {
             match *found {
                 Found::File { seen, mode } => {
                     let known = [records.get(path.as_str()), by_inode.get(&seen.inode).copied()];
-                    let hash = known.into_iter().flatten().find_map(|record| match (record.entry.kind, record.seen) {
-                        (Kind::File { hash, .. }, Some(before)) if before.still(&seen) => Some(hash),
-                        _ => None,
+                    let hash = known.into_iter().flatten().find_map(|record| {
+                        match (record.entry.kind, record.seen) {
+                            (Kind::File { hash, .. }, Some(before)) if before.still(&seen) => Some(hash),
+                            _ => None,
+                        }
                     });
                     match hash {
                         Some(hash) => states.push((path.clone(), Ok(State::File { hash, seen, mode }))),
@@ -230,7 +232,9 @@ fn check_root(folder: &Folder, empty: bool, known: &BTreeMap<String, Record>) ->
 pub(super) fn has_content(path: &Path, record: &Record, now: &Seen) -> bool {
     match (record.entry.kind, record.seen) {
         (Kind::File { .. }, Some(before)) if before.still(now) => true,
-        (Kind::File { hash, .. }, _) => hash_file(path, now, &mut |_| {}).is_ok_and(|(found, _)| found == hash),
+        (Kind::File { hash, .. }, _) => {
+            hash_file(path, now, &mut |_| {}).is_ok_and(|(found, _)| found == hash)
+        }
         _ => false,
     }
 }

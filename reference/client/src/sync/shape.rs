@@ -160,7 +160,8 @@ impl Apply<'_> {
     fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
         let root = self.folder.root();
         let Ok(portable) = PortablePath::parse(from) else { return Ok(Some(SkipReason::InTheWay)) };
-        let is_directory = self.disk.get(from).is_some_and(|(_, record)| record.entry.kind == Kind::Directory);
+        let is_directory =
+            self.disk.get(from).is_some_and(|(_, record)| record.entry.kind == Kind::Directory);
         match disk::look(root, &portable)? {
             Found::Directory { .. } if is_directory => {}
             Found::File { .. } if !is_directory => {}

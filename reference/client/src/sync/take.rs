@@ -1,10 +1,11 @@
 //! Taking over what a peer has: its entries become part of the own ones. What is on disk follows later.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
+use meshproof_proto::sync::tree::holding;
 use meshproof_proto::sync::{Digests, Entry, ROOT, State, merge};
 
 use super::Folder;
@@ -44,7 +45,9 @@ pub(super) fn check_counter(folder: &Folder, theirs: &State) -> Result<()> {
     }
     index.forget(id)?;
     folder.write(&Batch { clock: Some(Clock { counter: seen, ..clock }), ..Batch::default() })?;
-    Err(Error::usage("the index of this device was older than what others saw of it, and is made anew: sync again"))
+    Err(Error::usage(
+        "the index of this device was older than what others saw of it, and is made anew: sync again",
+    ))
 }
 
 /// Merges the entries of a peer's INDEX (SYN-020). `differing` are the buckets that it had to fill.
@@ -67,6 +70,7 @@ pub(super) fn take(
     let mut batch = Batch::default();
     let mut listed = HashSet::new();
     let mut refused = false;
+    let mut forgotten = BTreeMap::new();
     for entry in received {
         clock.lamport = clock.lamport.max(entry.lamport());
         listed.insert(entry.id);
@@ -77,7 +81,9 @@ pub(super) fn take(
         };
         match mine {
             // SYN-046: it was here, it was deleted, and all who knew of it knew that.
-            None if context.covers(&entry.version) && !deviates(req::SYN_046) => {}
+            None if context.covers(&entry.version) && !deviates(req::SYN_046) => {
+                forgotten.insert(entry.id, entry);
+            }
             None if deviates(req::SYN_040) && !is_known(&entry, &own, folder)? => {}
             None => batch.entries.push(entry),
             Some(mine) => match merge(&mine, &entry, (&context, &theirs.context)) {
@@ -93,13 +99,12 @@ pub(super) fn take(
     }
     if theirs.complete || deviates(req::SYN_048) {
         // SYN-045: what the peer saw and does not have any more was deleted, however long ago.
-        let forgotten = own.values().filter(|entry| {
-            !listed.contains(&entry.id)
-                && theirs.context.covers(&entry.version)
-                && !deviates(req::SYN_045)
+        let seen = own.values().filter(|entry| {
+            !listed.contains(&entry.id) && theirs.context.covers(&entry.version) && !deviates(req::SYN_045)
         });
-        batch.forgotten.extend(forgotten.map(|entry| entry.id));
+        forgotten.extend(seen.map(|entry| (entry.id, entry.clone())));
     }
+    forget(folder, forgotten, &mut batch)?;
     if theirs.complete && !refused {
         context.join(&theirs.context);
         batch.contexts.push((folder.device(), context));
@@ -112,10 +117,29 @@ pub(super) fn take(
     folder.write(&batch)
 }
 
+/// Forgets these entries, but for directories that living entries are in: those are taken, or stay.
+fn forget(folder: &Folder, forgotten: BTreeMap<Id, Entry>, batch: &mut Batch) -> Result<()> {
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let own = folder.index().entries(folder.id())?;
+    let mut all: BTreeMap<Id, &Entry> = own.iter().map(|entry| (entry.id, entry)).collect();
+    let is_own: BTreeSet<Id> = all.keys().copied().collect();
+    all.extend(forgotten.iter().map(|(id, entry)| (*id, entry)));
+    all.extend(batch.entries.iter().map(|entry| (entry.id, entry)));
+    let needed = holding(&all, &forgotten.keys().copied().collect());
+    for (id, entry) in forgotten {
+        match (needed.contains(&id), is_own.contains(&id)) {
+            (true, false) => batch.entries.push(entry),
+            (false, true) => batch.forgotten.push(id),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Whether the directory of an entry is known, as an implementation without SYN-040 would ask.
 fn is_known(entry: &Entry, own: &HashMap<Id, Entry>, folder: &Folder) -> Result<bool> {
     let parent = entry.place.parent;
-    Ok(parent == ROOT
-        || own.contains_key(&parent)
-        || folder.index().entry(folder.id(), parent)?.is_some())
+    Ok(parent == ROOT || own.contains_key(&parent) || folder.index().entry(folder.id(), parent)?.is_some())
 }

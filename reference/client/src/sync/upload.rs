@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::manifest::ManifestRequest;
 use meshproof_proto::sync::Entry;
+use meshproof_proto::sync::manifest::ManifestRequest;
 use meshproof_proto::sync::message::{MAX_BODY, Request};
 use meshproof_proto::sync::{Chunk, Message};
 

@@ -112,7 +112,12 @@ impl Entry {
     pub fn new(id: Id, (parent, name): (Id, Name), content: Content) -> Option<Self> {
         let stamp = content.stamp;
         let version = Version::default().with(stamp)?;
-        Some(Self { id, place: Place { stamp, parent, name, gone: false }, contents: [content].to_vec(), version })
+        Some(Self {
+            id,
+            place: Place { stamp, parent, name, gone: false },
+            contents: [content].to_vec(),
+            version,
+        })
     }
 
     /// Whether it was deleted, and no change says otherwise that the deletion did not see (SYN-022).

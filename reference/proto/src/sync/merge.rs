@@ -14,12 +14,10 @@ use crate::requirement::{self as req, deviates};
 /// again at the same place, empty if unknown.
 pub fn merge(mine: &Entry, theirs: &Entry, contexts: (&Context, &Context)) -> Option<Entry> {
     let version = mine.version.join(&theirs.version).or_else(|| full(mine))?;
-    let seen_here = |content: &Content| {
-        mine.version.has(content.stamp.dot()) || contexts.0.has(content.stamp.dot())
-    };
-    let seen_there = |content: &Content| {
-        theirs.version.has(content.stamp.dot()) || contexts.1.has(content.stamp.dot())
-    };
+    let seen_here =
+        |content: &Content| mine.version.has(content.stamp.dot()) || contexts.0.has(content.stamp.dot());
+    let seen_there =
+        |content: &Content| theirs.version.has(content.stamp.dot()) || contexts.1.has(content.stamp.dot());
     let mut contents: Vec<Content> = Vec::new();
     for content in &mine.contents {
         match theirs.contents.iter().find(|other| other.stamp == content.stamp) {

@@ -70,7 +70,8 @@ fn a_rename_and_an_edit_both_survive() {
 
 #[test]
 fn concurrent_edits_are_a_copy_unless_they_are_the_same() {
-    let (mine, theirs) = (entry(1, 0, "a.txt", file(1), stamp(1, 3)), entry(1, 0, "a.txt", file(2), stamp(2, 3)));
+    let (mine, theirs) =
+        (entry(1, 0, "a.txt", file(1), stamp(1, 3)), entry(1, 0, "a.txt", file(2), stamp(2, 3)));
     let both = joined(&mine, &theirs);
     assert_eq!(paths(&[both.clone()]), ["a (conflict 01010101 3).txt", "a.txt"]);
     assert_eq!(Tree::of(&[both]).items[1].kind, file(2));
@@ -102,19 +103,25 @@ fn the_view_of_odd_trees() {
     let tree = Tree::of(&[entry(2, 9, "f", file(1), stamp(2, 2))]);
     assert_eq!((tree.items.len(), tree.hidden), (0, [Id([2; 16])].to_vec()));
     // One name for two, as some file systems see it: the later place has it.
-    let (first, second) = (entry(1, 0, "Straße", file(1), stamp(1, 1)), entry(2, 0, "STRASSE", file(2), stamp(2, 2)));
+    let (first, second) =
+        (entry(1, 0, "Straße", file(1), stamp(1, 1)), entry(2, 0, "STRASSE", file(2), stamp(2, 2)));
     assert_eq!(paths(&[first, second]), ["STRASSE", "Straße (conflict 01010101 1)"]);
 }
 
 #[test]
 fn names_of_conflicts() {
-    let marked = |text: &str| name(text).marked(Stamp { writer: Id([0xAB; 16]), lamport: 7, counter: 9 }, 1).to_string();
+    let marked = |text: &str| {
+        name(text).marked(Stamp { writer: Id([0xAB; 16]), lamport: 7, counter: 9 }, 1).to_string()
+    };
     assert_eq!(marked("b.tar.gz"), "b.tar (conflict abababab 7).gz");
     assert_eq!(marked(".profile"), ".profile (conflict abababab 7)");
     assert_eq!(marked("Makefile"), "Makefile (conflict abababab 7)");
     assert_eq!(name("a.b").marked(stamp(1, 2), 3).as_str(), "a (conflict 01010101 2 3).b");
     let long = marked(&"é".repeat(127));
-    assert!(long.len() <= 255 && long.starts_with("éé") && long.ends_with(" (conflict abababab 7)"), "{long}");
+    assert!(
+        long.len() <= 255 && long.starts_with("éé") && long.ends_with(" (conflict abababab 7)"),
+        "{long}"
+    );
 }
 
 #[test]

@@ -136,6 +136,20 @@ impl Tree {
     }
 }
 
+/// What living entries are in, but for those in `but`: directories that have to stay, deleted or not.
+pub fn holding(entries: &BTreeMap<Id, &Entry>, but: &BTreeSet<Id>) -> BTreeSet<Id> {
+    let mut holding = BTreeSet::new();
+    let living = entries.values().filter(|entry| !entry.is_gone() && !but.contains(&entry.id));
+    for entry in living {
+        let mut parent = entry.place.parent;
+        while parent != ROOT && holding.insert(parent) {
+            let Some(next) = entries.get(&parent) else { break };
+            parent = next.place.parent;
+        }
+    }
+    holding
+}
+
 /// SYN-038: of the entries that are below each other, the one that was moved last goes to the root.
 fn break_cycles(entries: &[Entry], parents: &mut [Parent]) {
     // 0 is new, the number of a walk is seen by it.

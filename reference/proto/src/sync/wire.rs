@@ -3,7 +3,9 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use super::entry::{Content, Context, Entry, Kind, MAX_CONTENTS, MAX_COUNTER, MAX_LINK, Place, ROOT, Stamp, Version};
+use super::entry::{
+    Content, Context, Entry, Kind, MAX_CONTENTS, MAX_COUNTER, MAX_LINK, Place, ROOT, Stamp, Version,
+};
 use super::path::Name;
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;

@@ -48,7 +48,12 @@ pub(super) fn checks() -> Vec<Check> {
             |context| async move { second_wins(context, (&[(X, 1)], 5), (&[(Z, 1)], 5), 2).await },
         ),
         check("syn.merge.place", &["SYN-020"], "of two concurrent moves the later wins", later_move),
-        check("syn.merge.place-lost", &["SYN-020"], "of two concurrent moves the earlier loses", earlier_move),
+        check(
+            "syn.merge.place-lost",
+            &["SYN-020"],
+            "of two concurrent moves the earlier loses",
+            earlier_move,
+        ),
         check("syn.merge.move-and-edit", &["SYN-037"], "a move and an edit both survive", move_and_edit),
         check(
             "syn.merge.full-version",

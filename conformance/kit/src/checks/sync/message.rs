@@ -186,7 +186,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let entries = vec![Entry::directory("a"), Entry::file("a/b", b"content"), Entry::directory("c").deleted(&[([1; 16], 1)])];
+        let entries = vec![
+            Entry::directory("a"),
+            Entry::file("a/b", b"content"),
+            Entry::directory("c").deleted(&[([1; 16], 1)]),
+        ];
         let bytes = index([7; 16], true, &entries);
         assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Index([7; 16], true, entries)));
         let bytes = hello(&[[1; 16], [2; 16]]);

@@ -152,7 +152,12 @@ fn states() -> Vec<Check> {
     let mut short = message::state(&State::different(FOLDER)).split_off(5);
     short.truncate(short.len() - 16);
     vec![
-        closes_before_state("syn.state.short", "SYN-003", "STATE with 255 digests", message(kind::STATE, &short)),
+        closes_before_state(
+            "syn.state.short",
+            "SYN-003",
+            "STATE with 255 digests",
+            message(kind::STATE, &short),
+        ),
         context("syn.context.falling", "SYN-028", "a context whose devices fall", vec![(z, 1), (x, 1)]),
         context("syn.context.zero", "SYN-028", "a context with a counter of 0", vec![(x, 0)]),
         context("syn.context.too-large", "SYN-028", "a context with a counter of 2^48", vec![(x, 1 << 48)]),
@@ -236,7 +241,8 @@ fn entries() -> Vec<Check> {
         }),
         entry("syn.version.empty", "SYN-008", "an empty version vector", |entry| entry.version.clear()),
         entry("syn.version.65", "SYN-008", "a version vector of 65 devices", |entry| {
-            entry.version = (1..=64).map(|number| ([number; 16], 1)).chain([(entry.place.writer, 1)]).collect();
+            entry.version =
+                (1..=64).map(|number| ([number; 16], 1)).chain([(entry.place.writer, 1)]).collect();
             entry.version.sort_unstable();
         }),
         entry("syn.version.repeated", "SYN-008", "a version vector with one device twice", |entry| {

@@ -9,34 +9,55 @@ use crate::oracle::sync::Id;
 pub(super) fn checks() -> Vec<Check> {
     vec![
         check("syn.state.nothing-differs", &["SYN-043"], "what is the same is not sent", nothing_differs),
-        check("syn.state.one-differs", &["SYN-043", "SYN-044"], "of a bucket that differs all is sent", one_differs)
-            .twin("syn.state.nothing-differs"),
+        check(
+            "syn.state.one-differs",
+            &["SYN-043", "SYN-044"],
+            "of a bucket that differs all is sent",
+            one_differs,
+        )
+        .twin("syn.state.nothing-differs"),
         check("syn.state.tombstone", &["SYN-044"], "a tombstone is sent", tombstone),
-        check("syn.forget.seen", &["SYN-045"], "what a peer saw and has no more is forgotten", |context| async move {
-            forgets(&context, 1, 5).await.map(|_| ())
-        }),
+        check(
+            "syn.forget.seen",
+            &["SYN-045"],
+            "what a peer saw and has no more is forgotten",
+            |context| async move { forgets(&context, 1, 5).await.map(|_| ()) },
+        ),
         check("syn.forget.unseen", &["SYN-045"], "what a peer did not see is kept", |context| async move {
             keeps(&context, 1, 4).await
         })
         .twin("syn.forget.seen"),
-        check("syn.forget.incomplete", &["SYN-048"], "nothing is forgotten for an incomplete STATE", |context| async move {
-            keeps(&context, 0, 5).await
-        })
+        check(
+            "syn.forget.incomplete",
+            &["SYN-048"],
+            "nothing is forgotten for an incomplete STATE",
+            |context| async move { keeps(&context, 0, 5).await },
+        )
         .twin("syn.forget.seen"),
-        check("syn.forget.again", &["SYN-046"], "what was forgotten does not come back", |context| async move {
-            let entry = forgets(&context, 1, 5).await?;
-            bring(&context, vec![entry.clone()], &[]).await?;
-            demand!(!is_there(&context, &entry).await?, "{} came back", entry.text());
-            Ok(())
-        }),
-        check("syn.forget.changed", &["SYN-046"], "what was changed since does come back", |context| async move {
-            let entry = forgets(&context, 1, 5).await?;
-            let writer = entry.place.writer;
-            let entry = entry.by(writer, 6, &[(writer, 6)]);
-            bring(&context, vec![entry.clone()], &[]).await?;
-            demand!(is_there(&context, &entry).await?, "{} did not come back", entry.text());
-            Ok(())
-        })
+        check(
+            "syn.forget.again",
+            &["SYN-046"],
+            "what was forgotten does not come back",
+            |context| async move {
+                let entry = forgets(&context, 1, 5).await?;
+                bring(&context, vec![entry.clone()], &[]).await?;
+                demand!(!is_there(&context, &entry).await?, "{} came back", entry.text());
+                Ok(())
+            },
+        ),
+        check(
+            "syn.forget.changed",
+            &["SYN-046"],
+            "what was changed since does come back",
+            |context| async move {
+                let entry = forgets(&context, 1, 5).await?;
+                let writer = entry.place.writer;
+                let entry = entry.by(writer, 6, &[(writer, 6)]);
+                bring(&context, vec![entry.clone()], &[]).await?;
+                demand!(is_there(&context, &entry).await?, "{} did not come back", entry.text());
+                Ok(())
+            },
+        )
         .twin("syn.forget.again"),
     ]
 }

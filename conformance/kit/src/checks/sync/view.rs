@@ -14,12 +14,22 @@ use crate::target::fixture::PeerFixture;
 pub(super) fn checks() -> Vec<Check> {
     vec![
         check("syn.view.cycle", &["SYN-038"], "two directories in each other are shown", cycle),
-        check("syn.view.deleted-parent", &["SYN-039"], "what is in a deleted directory is shown", deleted_parent),
+        check(
+            "syn.view.deleted-parent",
+            &["SYN-039"],
+            "what is in a deleted directory is shown",
+            deleted_parent,
+        ),
         check("syn.view.unknown-parent", &["SYN-040"], "an entry waits for its parent", unknown_parent),
         check("syn.view.same-name", &["SYN-041"], "two names that differ in case are shown apart", same_name),
         check("syn.new.identifier", &["SYN-035"], "a new file has the identifier of its place", identifier),
         check("syn.new.rename", &["SYN-036"], "a renamed file keeps its identifier", rename),
-        check("syn.new.rename-directory", &["SYN-036"], "what is in a renamed directory stays", rename_directory),
+        check(
+            "syn.new.rename-directory",
+            &["SYN-036"],
+            "what is in a renamed directory stays",
+            rename_directory,
+        ),
     ]
 }
 
@@ -34,7 +44,8 @@ async fn demand_given(context: &Context, content: &[u8], what: &str) -> Verdict 
 }
 
 async fn cycle(context: Context) -> Verdict {
-    let (a, b, content) = (format!("{}-a", name(&context)), format!("{}-b", name(&context)), content(&context));
+    let (a, b, content) =
+        (format!("{}-a", name(&context)), format!("{}-b", name(&context)), content(&context));
     let into = |path: &str, parent: &str, lamport| {
         let mut entry = Entry::directory(path);
         (entry.parent, entry.place.lamport) = (id_of(parent), lamport);
@@ -107,7 +118,10 @@ async fn rename(context: Context) -> Verdict {
     std::fs::rename(folder.join(&path), folder.join(&renamed))?;
     let entry = look(&context, &renamed).await?;
     demand!(entry.is_some(), "the index of the device does not have {renamed}");
-    demand!(entry.is_some_and(|entry| entry.id == id_of(&path)), "{renamed} has another identifier than {path}");
+    demand!(
+        entry.is_some_and(|entry| entry.id == id_of(&path)),
+        "{renamed} has another identifier than {path}"
+    );
     Ok(())
 }
 
@@ -120,7 +134,10 @@ async fn rename_directory(context: Context) -> Verdict {
     std::fs::rename(folder.join(&path), folder.join(format!("{path}-renamed")))?;
     let after = find(&context, &file).await?;
     let place = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.place);
-    demand!(place(&after).is_some() && place(&after) == place(&before), "a file moved because its directory did");
+    demand!(
+        place(&after).is_some() && place(&after) == place(&before),
+        "a file moved because its directory did"
+    );
     let directory = find(&context, &path).await?;
     let moved = directory.is_some_and(|entry| entry.text() == format!("{path}-renamed") && entry.gone == 0);
     demand!(moved, "the directory {path} did not get its new name");

@@ -28,6 +28,16 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&[(Id, u64)], &[(Id, u64)])) -> Op
             }
         }
     }
+    if contents.is_empty() {
+        contents = a
+            .contents
+            .iter()
+            .chain(&b.contents)
+            .max_by_key(|content| content.stamp)
+            .cloned()
+            .into_iter()
+            .collect();
+    }
     contents.sort_by_key(|content| content.stamp);
     (version.len() <= 64 && contents.len() <= 16).then(|| Entry {
         id: a.id,

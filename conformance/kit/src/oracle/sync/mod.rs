@@ -5,8 +5,8 @@ mod read;
 mod view;
 
 pub use merge::merge;
-pub use read::{Fields, index, name};
 pub(crate) use read::write_counters;
+pub use read::{Fields, index, name};
 pub use view::{Shown, fold, view};
 
 use crate::target::fixture::PeerFixture;
@@ -82,10 +82,22 @@ pub fn new_id(parent: Id, name: &[u8], attempt: u64) -> Id {
     id
 }
 
+/// The digest of the entries of a bucket (section 3.2).
+pub fn digest(entries: &[Entry]) -> [u8; 16] {
+    let mut bytes = b"meshproof entries".to_vec();
+    entries.iter().for_each(|entry| entry.write(&mut bytes));
+    let mut digest = [0; 16];
+    if !entries.is_empty() {
+        digest.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..16]);
+    }
+    digest
+}
+
 impl Entry {
     /// A directory that the kit's device made at a path.
     pub fn directory(path: &str) -> Self {
-        let (parent, name) = path.rsplit_once('/').map_or((ROOT, path), |(parent, name)| (id_of(parent), name));
+        let (parent, name) =
+            path.rsplit_once('/').map_or((ROOT, path), |(parent, name)| (id_of(parent), name));
         let stamp = Stamp { lamport: 1, writer: PeerFixture::DEVICE_X, counter: 1 };
         Entry {
             id: new_id(parent, name.as_bytes(), 0),
