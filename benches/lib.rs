@@ -1,11 +1,15 @@
 //! What the benchmarks share: test keys, repeatable entropy, and two devices with a ticket for each other.
 
+pub mod tls;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{AWS_LC, Entropy, Provider, RUSTCRYPTO};
-use meshproof_proto::handshake::{Device, Suites, Target};
+use meshproof_proto::handshake::frame::Frame;
+use meshproof_proto::handshake::{Answer, AwaitM1, AwaitM2, AwaitM3, Device, Heard, Suites, Target, start};
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Subject, Ticket, Verifier, device_audience,
 };
@@ -17,6 +21,15 @@ pub const NOW: UnixTime = UnixTime(1_211_000_000);
 pub const X: Id = Id([0xA; 16]);
 /// The responder.
 pub const Y: Id = Id([0xB; 16]);
+
+/// Criterion with short runs: there are many of them, and what is compared should lie close together in time. The many
+/// samples are short too, so that some of them are undisturbed on a machine that does other things.
+pub fn criterion() -> criterion::Criterion {
+    criterion::Criterion::default()
+        .sample_size(100)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_secs(1))
+}
 
 /// Both providers, by name.
 pub fn providers() -> [&'static dyn Provider; 2] {
@@ -88,5 +101,20 @@ impl World {
         let target = Target::new(Y, responder.spki().clone(), ticket);
         let (initiator, responder) = (Arc::new(initiator), Arc::new(responder));
         Self { initiator, responder, verifier: Arc::new(verifier), target }
+    }
+
+    /// A whole handshake in memory, the work of both sides.
+    pub fn handshake(&self) {
+        let frame =
+            |mut bytes, awaited| Frame::take(&mut bytes, awaited).expect("a frame").expect("a whole frame");
+        let entropy = &mut Counter(6);
+        let (await_m2, m1) = start(self.initiator.clone(), &self.target, NOW, entropy).expect("M1");
+        let responder = AwaitM1::new(self.responder.clone(), self.verifier.clone());
+        let answer = responder.handle(&frame(m1, AwaitM1::AWAITS), NOW, entropy).expect("M2");
+        let Answer::M2(await_m3, m2) = answer else { unreachable!("nobody asks for a cookie") };
+        let heard = await_m2.handle(&frame(m2, AwaitM2::AWAITS)).expect("M3");
+        let Heard::Established(mine, m3) = heard else { unreachable!("nobody asks for a cookie") };
+        let theirs = await_m3.handle(&frame(m3, AwaitM3::AWAITS)).expect("established");
+        assert_eq!(mine.transcript, theirs.established.transcript);
     }
 }

@@ -152,13 +152,13 @@ class Mesh:
             user = ["--user", "ann"] + (["--register"] if side == "left" else [])
             self.ask(side, "login", "--cloud", f"https://127.0.0.1:{port}", "--ca", ca, *user)
             self.ask(side, "device", "add", side)
-        out = self.ask("left", "folder", "add", self.left)
+        out = self.ask("left", "folder", "add", self.left, "--p2p-only")
         folder = re.search(r"[0-9a-f]{32}", out)[0]
         self.ask("right", "folder", "add", self.right, "--join", folder)
 
     def run(self, changed):
         begin = time.monotonic()
-        server = self.mesh("left", "sync", "--serve", "--listen", "127.0.0.1:0", "--interval", "3600")
+        server = self.mesh("left", "sync", "--serve", "--listen", "127.0.0.1:0", "--interval", "0")
         for line in server.stdout:
             if line.startswith("listening"):
                 break

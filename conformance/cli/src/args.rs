@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Run everything against the embedded reference implementation.
     SelfTest(SelfTest),
     /// Check an implementation that is already running.
-    Run(Run),
+    Run(Box<Run>),
     /// List the checks.
     List(List),
     /// Say what is known of a requirement or a check.
@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Coverage,
     /// Count the test vectors, or write them anew.
     Vectors(Vectors),
+    /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
+    Bench(Bench),
     /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
     #[command(subcommand)]
     Shim(Shim),
@@ -162,4 +164,20 @@ pub(crate) struct Vectors {
     /// Compare the vectors below this directory with what the generator makes
     #[arg(long, value_name = "DIR")]
     pub(crate) compare: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    /// A program that measures an implementation, with its arguments in one string [default: the embedded reference]
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) shim: Option<String>,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also draw the ratios
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// About how long to measure, in all
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
 }

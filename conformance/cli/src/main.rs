@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Replay { file } => commands::replay::execute(&file),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
+        Command::Bench(options) => commands::bench::execute(&options),
         Command::Shim(Shim::Serve) => commands::shim::serve(),
         Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };

@@ -10,10 +10,12 @@
 //! | [`checks`] | all checks, one file a section of the specification |
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
+//! | [`bench`] | how fast an implementation is, beside bare library functions |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
 
+pub mod bench;
 pub mod catalog;
 pub mod check;
 pub mod checks;

@@ -1,7 +1,9 @@
 //! The vector checks against shims inside this process.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use meshproof_kit::bench;
 use meshproof_kit::check::{Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{KillMatrix, KillVerdict, RunReport, summary};
@@ -78,7 +80,16 @@ async fn requests_and_answers_keep_the_schema() {
         assert!(requests.is_valid(request), "{request}: {:?}", requests.validate(request));
         assert!(answers.is_valid(answer), "{answer}: {:?}", answers.validate(answer));
     }
-    for wrong in [json!({}), json!({"op": "vector"}), json!({"op": "connect", "address": "127.0.0.1:1"})] {
+    for work in bench::works() {
+        let request = work.request(Duration::from_millis(80));
+        assert!(requests.is_valid(&request), "{request}");
+    }
+    for wrong in [
+        json!({}),
+        json!({"op": "vector"}),
+        json!({"op": "connect", "address": "127.0.0.1:1"}),
+        json!({"op": "bench", "work": "seal", "size": 64}),
+    ] {
         assert!(!requests.is_valid(&wrong), "{wrong}");
     }
     for wrong in [json!({}), json!({"outcome": "ok"}), json!({"outcome": "reject", "requirement": "14"})] {

@@ -4,19 +4,23 @@
 pub(crate) const INITIAL: [u32; 8] =
     [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(target_arch = "x86_64")]
 cpufeatures::new!(sha_ni, "sha", "sse2", "ssse3", "sse4.1");
 
-/// Whether this processor hashes two lanes faster than one after the other.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+/// Whether two lanes are to be used: where this processor hashes them faster than one after the other. Tests and Miri use
+/// them everywhere, so that what surrounds them is checked on the portable code too.
 pub(crate) fn available() -> bool {
+    has_instructions() || cfg!(any(test, miri))
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_instructions() -> bool {
     sha_ni::get()
 }
 
-/// Under Miri the portable code runs, so that what surrounds it is checked.
-#[cfg(not(all(target_arch = "x86_64", not(miri))))]
-pub(crate) fn available() -> bool {
-    cfg!(miri)
+#[cfg(not(target_arch = "x86_64"))]
+fn has_instructions() -> bool {
+    false
 }
 
 /// Compresses whole blocks, as many in one lane as in the other, into both states.
@@ -25,12 +29,16 @@ pub(crate) fn compress(states: &mut [[u32; 8]; 2], blocks: [&[u8]; 2]) {
         blocks[0].len() == blocks[1].len() && blocks[0].len().is_multiple_of(64),
         "whole blocks in both lanes"
     );
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    if available() {
+    #[cfg(target_arch = "x86_64")]
+    if has_instructions() {
         // SAFETY: the processor has the instructions, and both slices have the same number of whole blocks.
         #[allow(unsafe_code)]
         return unsafe { x86::compress(states, blocks) };
     }
+    portable(states, blocks);
+}
+
+fn portable(states: &mut [[u32; 8]; 2], blocks: [&[u8]; 2]) {
     for (state, blocks) in states.iter_mut().zip(blocks) {
         for block in blocks.chunks_exact(64) {
             let mut whole = [0; 64];
@@ -40,7 +48,7 @@ pub(crate) fn compress(states: &mut [[u32; 8]; 2], blocks: [&[u8]; 2]) {
     }
 }
 
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod x86 {
     use core::arch::x86_64::{
@@ -218,5 +226,43 @@ mod x86 {
             _mm_storeu_si128(state.as_mut_ptr().cast(), dcba);
             _mm_storeu_si128(state.as_mut_ptr().add(4).cast(), hgfe);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec::Vec;
+
+    use super::{INITIAL, compress, portable};
+
+    /// A processor with the instructions runs them here; any other, and Miri without them, compares the portable code
+    /// with itself.
+    #[test]
+    fn both_ways_to_compress_agree() {
+        for blocks in [0, 1, 2, 3, 17] {
+            let lane = |seed: usize| -> Vec<u8> {
+                (0..64 * blocks).map(|at| (seed + at * 31 + at / 97).to_le_bytes()[0]).collect()
+            };
+            let (x, y) = (lane(3), lane(200));
+            let mut other = INITIAL;
+            other.reverse();
+            let mut states = [[INITIAL, other]; 2];
+            compress(&mut states[0], [&x, &y]);
+            portable(&mut states[1], [&x, &y]);
+            assert_eq!(states[0], states[1], "{blocks} blocks");
+            // Input that does not start where a vector would.
+            if let Some((x, y)) = x.get(1..).zip(y.get(3..)) {
+                let whole = y.len() / 64 * 64;
+                compress(&mut states[0], [&x[..whole], &y[..whole]]);
+                portable(&mut states[1], [&x[..whole], &y[..whole]]);
+                assert_eq!(states[0], states[1], "{blocks} blocks, not aligned");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "whole blocks in both lanes")]
+    fn a_lane_that_is_longer_is_not_read() {
+        compress(&mut [INITIAL; 2], [&[0; 64][..], &[0; 128][..]]);
     }
 }

@@ -1,5 +1,6 @@
 //! One file a command. Each returns the exit code; an error is one of usage.
 
+pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod coverage;
 pub(crate) mod explain;
@@ -10,12 +11,24 @@ pub(crate) mod self_test;
 pub(crate) mod shim;
 pub(crate) mod vectors;
 
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use meshproof_kit::check::Check;
 use meshproof_kit::report::{self, RunReport};
 use meshproof_kit::run::{Filter, Options};
 
 use crate::args::Running;
+
+/// How long a shim has for one vector.
+const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The words of a shim's command.
+fn shim_command(command: &str) -> anyhow::Result<Vec<String>> {
+    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+    ensure!(!words.is_empty(), "a shim's command is needed");
+    Ok(words)
+}
 
 /// The options that all runs share.
 fn options(running: &Running) -> anyhow::Result<Options> {

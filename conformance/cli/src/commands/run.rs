@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use meshproof_kit::checks;
@@ -14,14 +13,12 @@ use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim};
 use meshproof_kit::target::{ShimTarget, Targets};
 
-use super::{conclude, options, runtime};
+use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
 use crate::args::Run;
 use crate::progress::Bar;
 
 /// Exit code for a run that could not find out anything.
 const INCOMPLETE: u8 = 3;
-/// How long a shim has for one vector.
-const SHIM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the checks for the targets that were given.
 pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
@@ -113,9 +110,7 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         named.push(format!("relay {address}"));
     }
     if let Some(command) = &args.shim {
-        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-        ensure!(!words.is_empty(), "--shim takes a command");
-        let mut shim = ProcessShim::new(&words, SHIM_TIMEOUT);
+        let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
         let claims = Claims::ask(&mut shim)?;
         let shim: ShimTarget = Arc::new(Mutex::new(shim));
         if claims.as_ref().is_some_and(|claims| claims.has("connect")) {

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use meshproof_kit::target::manners::{self, Manner};
 use meshproof_kit::target::shim::{Answer, Shim as _};
 
@@ -28,8 +28,7 @@ pub(crate) fn serve() -> anyhow::Result<u8> {
 
 /// Says of each rule whether the shim keeps it.
 pub(crate) fn check(command: &str) -> anyhow::Result<u8> {
-    let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
-    ensure!(!words.is_empty(), "a command is needed");
+    let words = super::shim_command(command)?;
     let nonce = getrandom::u64().context("no random numbers")?;
     let mut broken = 0;
     manners::check(&words, PATIENCE, nonce, |Manner { rule, found }| match found {

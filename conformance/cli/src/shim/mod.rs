@@ -1,7 +1,9 @@
-//! The reference as a vector target: feeds `meshproof-proto` and says what it did. It observes and never judges.
+//! The reference as a vector target: feeds `meshproof-proto` and says what it did, or how fast. It observes and never
+//! judges.
 //!
 //! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
 
+mod bench;
 mod connect;
 mod fields;
 mod handshake;
@@ -24,6 +26,7 @@ pub(crate) fn reference() -> impl Shim {
     move |request: &Value| match request["op"].as_str() {
         Some("hello") => hello(),
         Some("vector") => vector(request),
+        Some("bench") => bench::answer(request),
         Some("connect") => tell(connect::connect(&suites, Fields::new(request))),
         _ => Answer::unsupported(),
     }
@@ -34,7 +37,7 @@ fn hello() -> Answer {
     Answer::accept(json!({
         "protocol": 1,
         "implementation": concat!("mesh ", env!("CARGO_PKG_VERSION")),
-        "ops": ["hello", "vector", "connect"],
+        "ops": ["hello", "vector", "connect", "bench"],
     }))
 }
 

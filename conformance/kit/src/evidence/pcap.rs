@@ -138,10 +138,10 @@ mod tests {
 
     #[test]
     fn packets_follow_one_another_and_their_sums_are_right() {
-        let file = capture(&[piece(true, b"one"), piece(false, &[7; 100_000]), piece(true, b"")]);
+        let file = capture(&[piece(true, b"one"), piece(false, &vec![7; 100_000]), piece(true, b"")]);
         assert_eq!(&file[..4], [0xa1, 0xb2, 0xc3, 0xd4]);
         let mut rest = &file[24..];
-        let (mut flags, mut received) = (Vec::new(), Vec::new());
+        let (mut flags, mut received) = (Vec::new(), Vec::<u8>::new());
         while !rest.is_empty() {
             assert_eq!(&rest[..8], [0, 0, 0, 1, 0, 7, 0xa1, 0x20]);
             let size = u32::from_be_bytes(rest[8..12].try_into().unwrap()) as usize;
@@ -157,6 +157,6 @@ mod tests {
             rest = &rest[16 + size..];
         }
         assert_eq!(flags, [SYN, SYN | ACK, ACK, ACK, ACK, ACK, FIN | ACK]);
-        assert_eq!(received, [7; 100_000]);
+        assert_eq!(received, vec![7; 100_000]);
     }
 }

@@ -15,7 +15,8 @@ pub struct Results {
     spec_version: String,
     kit_version: String,
     conclusion: String,
-    results: Vec<Row>,
+    #[serde(rename = "results")]
+    rows: Vec<Row>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,12 +35,12 @@ impl Results {
     }
 
     fn outcomes(&self) -> BTreeMap<&str, &str> {
-        self.results.iter().map(|row| (row.id.as_str(), row.outcome.as_str())).collect()
+        self.rows.iter().map(|row| (row.id.as_str(), row.outcome.as_str())).collect()
     }
 
     /// `passed/ran` of a part.
     fn of_part(&self, part: &str) -> String {
-        let of_part = || self.results.iter().filter(|row| row.part == part);
+        let of_part = || self.rows.iter().filter(|row| row.part == part);
         let passed = of_part().filter(|row| row.outcome == "pass").count();
         let ran = of_part().filter(|row| row.outcome != "not-applicable").count();
         if ran == 0 { "-".to_owned() } else { format!("{passed}/{ran}") }
@@ -59,7 +60,7 @@ pub fn compare(all: &[Results]) -> String {
         .expect("writing to a String");
     }
     let mut parts: Vec<&str> = Vec::new();
-    for row in all.iter().flat_map(|results| &results.results) {
+    for row in all.iter().flat_map(|results| &results.rows) {
         if !parts.contains(&row.part.as_str()) {
             parts.push(&row.part);
         }
@@ -97,8 +98,11 @@ fn table(out: &mut String, first: &str, columns: usize, rows: Vec<(String, Vec<S
     let heads: Vec<String> = (0..columns).map(|number| letter(number).to_string()).collect();
     let wide = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0).max(first.len());
     let mut row = |name: &str, cells: &[String]| {
-        let cells: String = cells.iter().map(|cell| format!(" {cell:>14} |")).collect();
-        writeln!(out, "| {name:wide$} |{cells}").expect("writing to a String");
+        write!(out, "| {name:wide$} |").expect("writing to a String");
+        for cell in cells {
+            write!(out, " {cell:>14} |").expect("writing to a String");
+        }
+        out.push('\n');
     };
     row(first, &heads);
     row(&"-".repeat(wide), &vec!["-".repeat(14); columns]);

@@ -77,9 +77,14 @@ impl Key {
         json!(base64(&self.spki()))
     }
 
+    /// PKCS#8 DER.
+    pub fn pkcs8(&self) -> Vec<u8> {
+        private_key_to_der(&self.private)
+    }
+
     /// PKCS#8 in base64.
     pub fn pkcs8_text(&self) -> Value {
-        json!(base64(&private_key_to_der(&self.private)))
+        json!(base64(&self.pkcs8()))
     }
 
     /// The fingerprint in hexadecimal.

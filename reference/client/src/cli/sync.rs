@@ -9,6 +9,7 @@ use super::output::{self, Bars};
 use crate::Agent;
 use crate::agent::{Outcome, Round, ServeOptions};
 use crate::error::Result;
+use crate::sync::Limited;
 
 #[derive(clap::Args)]
 pub(super) struct Sync {
@@ -24,13 +25,20 @@ pub(super) struct Sync {
     /// Seconds between two rounds of scanning and dialling; 0: only answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "serve")]
     interval: u64,
+    /// Send at most so much content a second, as 500K or 2M; over all peers together.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    limit_up: Option<u64>,
+    /// Receive at most so much content a second.
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    limit_down: Option<u64>,
 }
 
 impl Sync {
     pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
         let bars = Arc::new(Bars::new());
+        let progress = Arc::new(Limited::new(bars.clone(), self.limit_up, self.limit_down));
         if !self.serve {
-            let round = agent.sync_once(bars.clone()).await?;
+            let round = agent.sync_once(progress).await?;
             bars.finish();
             return Ok(tell(&round));
         }
@@ -44,9 +52,21 @@ impl Sync {
             Ok(round) => drop(tell(&round)),
             Err(error) => output::complain(&error.to_string()),
         };
-        agent.serve(options, bars, online, on_round, interrupted()).await?;
+        agent.serve(options, progress, online, on_round, interrupted()).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Bytes a second: a number, with K, M or G for thousands, millions or thousands of millions.
+fn rate(text: &str) -> std::result::Result<u64, String> {
+    let (number, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
+        Some((at, 'm' | 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'g' | 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let rate = number.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    rate.filter(|rate| *rate > 0).ok_or_else(|| "not a number of bytes a second, such as 500K".into())
 }
 
 /// Says what happened. The code is a failure if a peer or the cloud failed.
@@ -107,4 +127,20 @@ async fn interrupted() {
         }
     }
     let _ = tokio::signal::ctrl_c().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn rates() {
+        assert_eq!(
+            ["1", "500K", "2m", "3G"].map(rate),
+            [Ok(1), Ok(500_000), Ok(2_000_000), Ok(3_000_000_000)]
+        );
+        for bad in ["", "K", "0", "0M", "-1", "1.5M", "1T", "99999999999G"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
@@ -24,9 +24,11 @@ use super::scan::has_content;
 use super::temp::{PREFIX, Ready};
 use crate::error::{Error, Result};
 
-/// A batch is applied when it has so many files or bytes.
-const BATCH_FILES: usize = 2_000;
+/// A batch is applied when it has so many files or bytes, or is so old: flushing is what a batch costs, and what is not
+/// applied comes again after a crash.
+const BATCH_FILES: usize = 16_384;
 const BATCH_BYTES: u64 = 256 * 1024 * 1024;
+const BATCH_AGE: Duration = Duration::from_secs(3);
 
 /// Brings one folder to its view.
 pub(super) struct Apply<'a> {
@@ -46,6 +48,8 @@ pub(super) struct Apply<'a> {
     writes: u64,
     staged: Vec<(Item, Ready)>,
     staged_bytes: u64,
+    /// When the first of them was staged.
+    staged_since: Instant,
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
 }
@@ -64,6 +68,7 @@ impl<'a> Apply<'a> {
             writes: 0,
             staged: Vec::new(),
             staged_bytes: 0,
+            staged_since: Instant::now(),
             left: HashSet::new(),
         }
     }
@@ -83,9 +88,13 @@ impl<'a> Apply<'a> {
 
     /// Takes content that is complete and verified. It gets its name with the next batch.
     pub(super) fn stage(&mut self, item: Item, content: Ready, report: &mut Report) -> Result<()> {
+        if self.staged.is_empty() {
+            self.staged_since = Instant::now();
+        }
         self.staged_bytes += content.seen.size;
         self.staged.push((item, content));
-        if self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES {
+        let full = self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES;
+        if full || self.staged_since.elapsed() > BATCH_AGE {
             self.commit(report)?;
         }
         Ok(())

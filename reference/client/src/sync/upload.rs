@@ -24,6 +24,9 @@ use crate::transport::Outgoing;
 
 /// Messages are put together up to this size.
 const PIECE: usize = 256 * 1024;
+/// What a message has before its body, and a BLOCK before its bytes.
+const HEADER: usize = 5;
+const BLOCK_HEADER: usize = HEADER + 5;
 
 /// Keeps what the session has to say behind the indexes: requests and DONE come after INDEX (section 3.3).
 pub(super) struct Gate {
@@ -167,27 +170,35 @@ impl Upload<'_> {
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
-        let content = self.read(number, request)?;
-        let sent = content.as_ref().map_or(0, Vec::len) as u64;
-        // SYN-032: `None` is status 1.
-        Message::Block { request: request.request, content }.write(piece);
-        self.progress.sent(self.peer, sent);
-        Ok(sent)
+        let (start, content) = (piece.len(), piece.len() + BLOCK_HEADER);
+        Message::Block { request: request.request, content: Some(Vec::new()) }.write(piece);
+        // The bytes go from the file to their place in the message.
+        if !self.read(number, request, piece)? {
+            // SYN-032
+            piece.truncate(start);
+            Message::Block { request: request.request, content: None }.write(piece);
+            return Ok(0);
+        }
+        let sent = piece.len() - content;
+        let body = u32::try_from(piece.len() - start - HEADER).unwrap_or(u32::MAX);
+        piece[start + 1..start + HEADER].copy_from_slice(&body.to_be_bytes());
+        self.progress.sent(self.peer, sent as u64);
+        Ok(sent as u64)
     }
 
-    /// The bytes, if some file of the folder has the content (SYN-034) and did not change since it was hashed (SYN-032).
-    fn read(&mut self, number: usize, request: &Request) -> Result<Option<Vec<u8>>> {
+    /// Appends the bytes, if some file of the folder has the content (SYN-034) and did not change since it was hashed
+    /// (SYN-032). `false`: whatever was appended is of no use.
+    fn read(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<bool> {
         let is_open = matches!(&self.open, Some((n, hash, ..)) if (*n, *hash) == (number, request.hash));
         if !is_open && !self.find(number, &request.hash)? {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some((_, _, file, seen)) = &mut self.open else { return Ok(None) };
-        let content = read_part(file, seen.size, request);
-        let content = content.filter(|_| is_seen(file, seen));
-        if content.is_none() {
+        let Some((_, _, file, seen)) = &mut self.open else { return Ok(false) };
+        let good = read_part(file, seen.size, request, piece).is_some() && is_seen(file, seen);
+        if !good {
             self.open = None;
         }
-        Ok(content)
+        Ok(good)
     }
 
     fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {
@@ -222,12 +233,12 @@ impl Upload<'_> {
     }
 }
 
-fn read_part(file: &mut File, size: u64, request: &Request) -> Option<Vec<u8>> {
+fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>) -> Option<()> {
     let length = size.checked_sub(request.offset)?.min(u64::from(request.length));
-    let mut content = vec![0; usize::try_from(length).ok()?];
     file.seek(SeekFrom::Start(request.offset)).ok()?;
-    file.read_exact(&mut content).ok()?;
-    Some(content)
+    piece.reserve(usize::try_from(length).ok()?);
+    let read = file.take(length).read_to_end(piece).ok()?;
+    (read as u64 == length).then_some(())
 }
 
 /// Not less than what the entry takes in an INDEX.

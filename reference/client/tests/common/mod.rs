@@ -87,7 +87,22 @@ pub struct Node {
     pub device: Arc<Device>,
     pub folder: Arc<Folder>,
     pub root: PathBuf,
-    home: tempfile::TempDir,
+    home: Home,
+}
+
+/// Where a device has its index and its folder.
+enum Home {
+    Own(tempfile::TempDir),
+    Given(PathBuf),
+}
+
+impl Home {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Own(directory) => directory.path(),
+            Self::Given(path) => path,
+        }
+    }
 }
 
 impl Node {
@@ -96,9 +111,17 @@ impl Node {
     }
 
     pub fn with(provider: &'static dyn Provider, id: Id, direction: Direction) -> Self {
-        let home = tempfile::tempdir().unwrap();
+        Self::open(provider, id, direction, Home::Own(tempfile::tempdir().unwrap()))
+    }
+
+    /// The device that has its home there, new or from before.
+    pub fn at(provider: &'static dyn Provider, id: Id, home: &Path) -> Self {
+        Self::open(provider, id, Direction::Both, Home::Given(home.to_owned()))
+    }
+
+    fn open(provider: &'static dyn Provider, id: Id, direction: Direction, home: Home) -> Self {
         let root = home.path().join("folder");
-        std::fs::create_dir(&root).unwrap();
+        std::fs::create_dir_all(&root).unwrap();
         let root = root.canonicalize().unwrap();
         let device = Arc::new(Device::load(provider, id, &pkcs8(key_of(id)), &mut os_entropy).unwrap());
         let index = Arc::new(Index::open(&home.path().join("index.db")).unwrap());

@@ -74,7 +74,7 @@ pub(crate) fn representation(device: &Device) -> Value {
         "user": device.user.to_string(),
         "links": { // GPH-010
             "endpoints": format!("{path}/endpoints"),
-            "pair": format!("{path}/pair"),
+            "pair": paths::pair(device.id),
             "rendezvous": format!("{path}/rendezvous"),
             "proof": format!("{path}/proof"),
             "self": path,

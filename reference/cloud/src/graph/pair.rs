@@ -29,7 +29,7 @@ pub(crate) async fn post(
     throttle::tickets(&app, x.user).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
     let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
-    let path = format!("{}/pair", paths::device(y.id));
+    let path = paths::pair(y.id);
     let endpoint = endpoints::current(&app, y.id).await?;
     let mut device = devices::representation(&y);
     device["addresses"] = endpoint.map(|endpoint| endpoint.addresses).unwrap_or_default().into();

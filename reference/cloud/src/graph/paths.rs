@@ -27,6 +27,10 @@ pub(crate) fn endpoints(device: Id) -> String {
     format!("{DEVICES}/{device}/endpoints")
 }
 
+pub(crate) fn pair(device: Id) -> String {
+    format!("{DEVICES}/{device}/pair")
+}
+
 pub(crate) fn rendezvous(device: Id) -> String {
     format!("{DEVICES}/{device}/rendezvous")
 }

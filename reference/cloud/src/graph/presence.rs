@@ -20,6 +20,8 @@ pub(crate) async fn get(
             item["name"] = one.name.into();
             item["user"] = one.user.to_string().into();
             item["online"] = endpoint.is_some().into();
+            item["links"]["pair"] = paths::pair(one.device).into();
+            item["links"]["rendezvous"] = paths::rendezvous(one.device).into();
             item
         })
         .collect();

@@ -50,6 +50,9 @@ impl Sealer {
         if self.closed {
             return Err(Error::ApiMisuse("the direction is closed"));
         }
+        // Room for all at once, rather than growing step by step; a key update is rare.
+        let records = content.len().div_ceil(self.most).max(1);
+        out.reserve(content.len() + records * (HEADER + 1 + TAG));
         // Two records of one length at a time: their MACs are computed together.
         let mut pairs = content.chunks_exact(2 * self.most);
         for pair in &mut pairs {
@@ -110,7 +113,6 @@ impl Sealer {
     }
 
     fn write(&mut self, kind: RecordType, content: &[u8], out: &mut Vec<u8>) {
-        out.reserve(HEADER + content.len() + 1 + TAG);
         let start = out.len();
         put_plaintext(kind, content, out);
         self.epoch.apply(self.epoch.seq(), &mut out[start + HEADER..]);
@@ -123,7 +125,6 @@ impl Sealer {
     /// Two data records of one length.
     fn write_pair(&mut self, (first, second): (&[u8], &[u8]), out: &mut Vec<u8>) {
         let whole = HEADER + first.len() + 1 + TAG;
-        out.reserve(2 * whole);
         let start = out.len();
         for content in [first, second] {
             put_plaintext(RecordType::Data, content, out);

@@ -19,6 +19,10 @@ pub mod kind {
     pub const BYE: u8 = 6;
     /// What a device has of a folder.
     pub const STATE: u8 = 16;
+    /// Asks for the chunks of a content.
+    pub const MANIFEST_REQUEST: u8 = 7;
+    /// Gives the chunks.
+    pub const MANIFEST: u8 = 8;
 }
 
 /// `type u8 | len u32 | body`.
@@ -73,6 +77,44 @@ pub fn bye() -> Vec<u8> {
     message(kind::BYE, &[])
 }
 
+/// MANIFEST-REQUEST.
+pub fn manifest_request(request: u32, folder: [u8; 16], hash: [u8; 32]) -> Vec<u8> {
+    message(kind::MANIFEST_REQUEST, &[&request.to_be_bytes()[..], &folder, &hash].concat())
+}
+
+/// MANIFEST.
+pub fn manifest(request: u32, status: u8, chunks: &[Chunk]) -> Vec<u8> {
+    let mut body = request.to_be_bytes().to_vec();
+    body.push(status);
+    for chunk in chunks {
+        body.extend(chunk.hash);
+        body.extend(chunk.length.to_be_bytes());
+    }
+    message(kind::MANIFEST, &body)
+}
+
+/// `chunk` of section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// BLAKE3 of its bytes.
+    pub hash: [u8; 32],
+    /// How many bytes it has.
+    pub length: u32,
+}
+
+/// A content cut into chunks of these lengths, the last of which is what is left.
+pub fn cut(content: &[u8], lengths: &[usize]) -> Vec<Chunk> {
+    let mut rest = content;
+    let mut chunks = Vec::new();
+    for length in lengths.iter().copied().chain([usize::MAX]) {
+        let (chunk, more) = rest.split_at(length.min(rest.len()));
+        let length = u32::try_from(chunk.len()).expect("the kit sends small contents");
+        chunks.push(Chunk { hash: *blake3::hash(chunk).as_bytes(), length });
+        rest = more;
+    }
+    chunks
+}
+
 /// A message that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -90,6 +132,10 @@ pub enum Message {
     Bye,
     /// What the device has.
     State(State),
+    /// Number, folder, hash.
+    ManifestRequest(u32, [u8; 16], [u8; 32]),
+    /// Number, status, chunks.
+    Manifest(u32, u8, Vec<Chunk>),
 }
 
 /// What a STATE says.
@@ -171,6 +217,15 @@ impl Fields<'_> {
                 context: self.counters()?,
                 digests: (0..256).map(|_| self.array()).collect::<Option<_>>()?,
             }),
+            kind::MANIFEST_REQUEST => Message::ManifestRequest(self.u32()?, self.array()?, self.array()?),
+            kind::MANIFEST => {
+                let (number, status) = (self.u32()?, self.array::<1>()?[0]);
+                let mut chunks = Vec::new();
+                while !self.0.is_empty() {
+                    chunks.push(Chunk { hash: self.array()?, length: self.u32()? });
+                }
+                Message::Manifest(number, status, chunks)
+            }
             _ => return None,
         })
     }
@@ -195,6 +250,12 @@ mod tests {
         assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Index([7; 16], true, entries)));
         let bytes = hello(&[[1; 16], [2; 16]]);
         assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Hello(vec![[1; 16], [2; 16]])));
+        let chunks = cut(b"a content", &[2, 3]);
+        assert_eq!(chunks.iter().map(|chunk| chunk.length).collect::<Vec<_>>(), [2, 3, 4]);
+        let bytes = manifest(7, 0, &chunks);
+        assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Manifest(7, 0, chunks)));
+        let bytes = manifest_request(7, [1; 16], [2; 32]);
+        assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::ManifestRequest(7, [1; 16], [2; 32])));
         assert!(Message::read(kind::BYE, &[0]).is_err());
         assert!(Message::read(kind::DONE, &[0; 15]).is_err());
     }

@@ -7,10 +7,12 @@
 //! | [`view`] | 4.4 and 4.5, paths of entries and entries of paths |
 //! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
 //! | [`transfer`] | 4.7, contents |
+//! | [`chunks`] | 4.7, contents in chunks |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
 //! own in the one folder of the fixture, and they take turns, so that a device that talks to one peer at a time passes.
 
+mod chunks;
 mod merge;
 pub mod message;
 mod read;
@@ -25,7 +27,8 @@ use crate::oracle::crypto::hex;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()].concat()
+    let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
+    [parts.concat(), chunks::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.

@@ -75,7 +75,7 @@ fn closes(
 fn messages() -> Vec<Check> {
     vec![
         closes("syn.type.0", &["SYN-001"], "a message of type 0", |_| message(0, &[])),
-        closes("syn.type.7", &["SYN-001"], "a message of type 7", |_| message(7, &[])),
+        closes("syn.type.9", &["SYN-001"], "a message of type 9", |_| message(9, &[])),
         closes("syn.type.255", &["SYN-001"], "a message of type 255", |_| message(255, &[])),
         closes("syn.length.too-large", &["SYN-002"], "the header of a message of 1,048,577 bytes", |_| {
             vec![kind::INDEX, 0, 0x10, 0, 1]

@@ -104,6 +104,10 @@ impl Session {
             match self.read().await? {
                 Message::Index(_, _, more) => index.extend(more),
                 Message::Request(request) => self.serve(request).await?,
+                // Not here: so the device has to ask for all of it.
+                Message::ManifestRequest(number, ..) => {
+                    self.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+                }
                 Message::Done(_) | Message::State(_) => {}
                 Message::Bye => return Ok(index),
                 other => return Err(Stop::Fail(format!("the device sent {other:?} out of turn"))),

@@ -157,7 +157,7 @@ fn invalid() -> Vec<Test> {
             "601 s",
             with(json!({"not_on_or_after": NOW + 601})),
         ),
-        ("lifetime-0", "lifetime-1", "TKT-001", "no lifetime", with(json!({"not_on_or_after": NOW}))),
+        ("lifetime-0", "lifetime-1", "TKT-002", "no lifetime", with(json!({"not_on_or_after": NOW}))),
         ("no-statement", "user-authentication", "TKT-001", "nothing to say", fields(json!({}))),
         (
             "id-uppercase",

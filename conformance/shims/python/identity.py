@@ -1,0 +1,77 @@
+"""Signing in: spec/identity.md. People by name and password, devices by the key that they hold."""
+
+import base64
+
+import ticket as tickets
+from crypto import HMAC, Failure, oaep_decrypt
+
+LABEL = b"meshproof/1 device challenge"
+SIGN_IN, CLAIM = b"sign-in", b"claim"
+
+
+def answer_challenge(key, purpose, challenge, ciphertext, device, audience):
+    """The answer of section 3, in hexadecimal. `challenge` and `device` in hexadecimal, `ciphertext` as bytes; `audience` is
+    the one that the device keeps from its claim, so that another cloud cannot pass a challenge on (IDN-015)."""
+    k = oaep_decrypt(key, LABEL, ciphertext)
+    if k is None or len(k) != 32:
+        raise Failure("device-proof-failed", "IDN-009", "the challenge is for nobody")
+    audience = audience.encode()
+    return HMAC(k, b"meshproof/1 device answer", bytes([len(purpose)]), purpose, bytes.fromhex(challenge),
+                bytes.fromhex(device), len(audience).to_bytes(2, "big"), audience).hex()
+
+
+class Grant:
+    """What `POST /tickets` answers: the root of the mesh, the issuer with its keys, the audience and a set of tickets."""
+
+    def __init__(self, document, renew):
+        self.root, self.audience, self.tickets = document["root"], document["audience"], list(document["tickets"])
+        self.issuer = document["issuer"]["name"]
+        self.keys = [base64.b64decode(k) for k in document["issuer"]["keys"]]
+        self.renew = renew              # gives a new Grant: by the token or by the device's key, never by tickets (IDN-064)
+
+    def issuers(self):
+        """For ticket.verify: exactly the keys of this sign-in (TKT-061)."""
+        return {self.issuer: self.keys}
+
+    def ends(self):
+        """When the first of the tickets ends (IDN-065)."""
+        return min(tickets.parse(tickets.from_base64url(t)).not_on_or_after for t in self.tickets)
+
+    def authorization(self, resource=None):
+        """At most sixteen tickets (TKT-027): the authentication ticket and those that are needed for `resource`, if more."""
+        chosen = self.tickets
+        if len(chosen) > 16:
+            parsed = [(t, tickets.parse(tickets.from_base64url(t))) for t in chosen]
+            chosen = [t for t, p in parsed if p.authn or any(r == resource for _, r, _ in p.authz)][:16]
+        return "MeshTicket " + ",".join(chosen)
+
+
+def register(cloud, name, password):
+    """The identifier of the new user."""
+    return cloud.request("POST", cloud.link("users"), {"name": name, "password": password}).json()["user"]
+
+
+def sign_in(cloud, name, password):
+    """IDN-001, IDN-008: a token, and the tickets for it."""
+    token = cloud.request("POST", cloud.link("token"), {"name": name, "password": password}).json()["token"]
+    return trade(cloud, token)
+
+
+def trade(cloud, token):
+    answer = cloud.request("POST", cloud.link("tickets"), authorization="Bearer " + token)
+    grant = Grant(answer.json(), lambda: trade(cloud, token))
+    grant.token = token
+    return grant
+
+
+def sign_out(cloud, token):
+    cloud.request("DELETE", cloud.link("token"), authorization="Bearer " + token)
+
+
+def sign_device_in(cloud, key, device, audience):
+    """IDN-014: the tickets of a device, for the proof of its key."""
+    c = cloud.request("POST", cloud.link("challenge"), {"device": device}).json()
+    answer = answer_challenge(key, SIGN_IN, c["challenge"], base64.b64decode(c["ciphertext"]), device, audience)
+    document = cloud.request("POST", cloud.link("device"),
+                             {"device": device, "challenge": c["challenge"], "answer": answer}).json()
+    return Grant(document, lambda: sign_device_in(cloud, key, device, audience))

@@ -1,0 +1,272 @@
+"""Answers the test vectors, one JSON object a line: the end of vectors/README.md.
+
+    meshproof run --shim "python3 conformance/shims/python/shim.py"
+"""
+
+import base64
+import functools
+import json
+import socket
+import sys
+import time
+
+import channel
+import relay
+import ticket as tickets
+from crypto import Failure, load_private_der
+from guard import Memory
+from handshake import HYBRID, M1, SUITES, Initiator, take_frame
+from issue import issue
+from record import DATA, Opener, Sealer
+from responder import Responder, read_m3
+
+load_key = functools.lru_cache(None)(lambda text: load_private_der(base64.b64decode(text)))
+
+
+class Unsupported(Exception):
+    pass
+
+
+def issuers_of(group):
+    return {i["name"]: [base64.b64decode(k) for k in i["keys"]] for i in group["issuers"]}
+
+
+def from_hex(test, name):
+    return bytes.fromhex(test[name])
+
+
+# ---- ticket.md ---------------------------------------------------------------------------------------------------
+
+def ticket_verify(group, test):
+    proved = None if test["presenter"] == "none" else base64.b64decode(test["presenter"]["spki"])
+    data = tickets.from_base64url(test["ticket"])
+    tickets.verify(data, test["now"], group["audience"], issuers_of(group), proved, test["revoked"])
+    return {}
+
+
+def ticket_issue(group, test):
+    f = dict(test["fields"])
+    f["confirmation"] = f["confirmation"] and base64.b64decode(f["confirmation"])
+    return {"ticket": issue(f, load_key(group["issuer_key"])).decode()}
+
+
+def ticket_set(group, test):
+    return {"principal": tickets.decide(test["header"], test["resource"], test["action"], test["now"], group["audience"],
+                                        issuers_of(group), test["revoked"])}
+
+
+def ticket_pair(group, test):
+    data = tickets.from_base64url(test["ticket"])
+    t = tickets.verify(data, test["now"], tickets.DEVICE + test["responder"], issuers_of(group), possession=False)
+    g = tickets.relate(t, test["responder"], base64.b64decode(test["responder_spki"]))
+    return {"initiator": g.initiator, "initiator_fingerprint": g.fingerprint, "user": g.user,
+            "folders": [{"folder": f, "initiator_role": i, "responder_role": r} for f, (i, r) in g.folders.items()]}
+
+
+# ---- handshake.md ------------------------------------------------------------------------------------------------
+
+def responder_of(group, entropy=None):
+    token = group.get("rdv_token")
+    more = {"entropy": entropy} if entropy else {}
+    if not set(group["suites"]) <= set(SUITES):
+        raise Unsupported()
+    return Responder(load_key(group["responder_key"]), bytes.fromhex(group["responder"]), issuers_of(group),
+                     Memory(limited=False), group["suites"], token and bytes.fromhex(token), **more)
+
+
+def handshake_m1(group, test):
+    responder = responder_of(group)
+    try:
+        taken = take_frame(from_hex(test, "frame"), (M1,))
+        if taken is None:
+            raise Failure("malformed", "HSK-003", "not complete")
+        responder.read_m1(taken[0], test["now"])
+    except Failure as failure:
+        failure.output = {"answer": failure.answer}
+        raise
+    return {"answer": "m2", "suite": responder.suite, "initiator": responder.grounds.initiator}
+
+
+def drawing_from(data):
+    """An entropy function that gives out `data`."""
+    rest = bytearray(data)
+
+    def entropy(n):
+        taken, rest[:n] = bytes(rest[:n]), b""
+        if len(taken) != n:
+            raise ValueError("too little entropy")
+        return taken
+    return entropy
+
+
+def initiator_of(group, test):
+    if not set(group["suites"]) <= set(SUITES):
+        raise Unsupported()
+    initiator = Initiator(load_key(group["initiator_key"]), bytes.fromhex(group["initiator"]), bytes.fromhex(group["responder"]),
+                          base64.b64decode(group["responder_spki"]), base64.b64decode(group["ticket"]), test["now"],
+                          group["suites"], entropy=drawing_from(from_hex(test, "entropy")))
+    if initiator.m1.hex() != test["m1"]:
+        raise ValueError("another M1 comes from this entropy")
+    return initiator
+
+
+def read_frames(initiator, frames):
+    for data in frames:
+        taken = take_frame(data, initiator.awaited())
+        if taken is None or taken[1]:
+            raise Failure("malformed", "HSK-003", "not one frame")
+        kind, answer = initiator.read(taken[0])
+    return kind, answer
+
+
+def handshake_m2(group, test):
+    initiator = initiator_of(group, test)
+    try:
+        _, m3 = read_frames(initiator, [from_hex(test, "frame")])
+    except Failure as failure:
+        if hasattr(failure, "code"):
+            failure.output = {"refused": failure.code}
+        raise
+    return {"m3": m3.hex(), "traffic_i": initiator.traffic_i.hex(), "traffic_r": initiator.traffic_r.hex()}
+
+
+def handshake_retry(group, test):
+    _, m1 = read_frames(initiator_of(group, test), [bytes.fromhex(f) for f in test["frames"]])
+    return {"m1": m1.hex()}
+
+
+def handshake_m3(group, test):
+    """`cryptography` cannot be given the randomness of an ML-KEM encapsulation: where the suite has one, `state` is taken; in
+    the other suites the M2 is written from the entropy and has to be that of the test."""
+    state = tuple(bytes.fromhex(test["state"][name]) for name in ("ck3", "th2"))
+    m2 = from_hex(test, "m2")
+    if int.from_bytes(m2[4:6], "big") != HYBRID:
+        responder = responder_of(group, drawing_from(from_hex(test, "entropy")))
+        if responder.read_m1(from_hex(test, "m1"), test["now"]) != m2 or responder.state != state:
+            raise ValueError("another M2 comes from this entropy")
+    taken = take_frame(from_hex(test, "frame"), (3,))
+    if taken is None or taken[1]:
+        raise Failure("malformed", "HSK-003")
+    i, r = read_m3(taken[0], *state)
+    return {"traffic_i": i.hex(), "traffic_r": r.hex()}
+
+
+# ---- record.md and relay.md --------------------------------------------------------------------------------------
+
+def record_open(_, test):
+    opener = Opener(from_hex(test, "traffic"))
+    contents = [content.hex() for kind, content in opener.feed(from_hex(test, "stream")) if kind == DATA]
+    if test["fin"]:
+        opener.end()
+    return {"contents": contents, "closed": opener.closed}
+
+
+def record_seal(_, test):
+    sealer = Sealer(from_hex(test, "traffic"))
+    out = b""
+    for action in test["actions"]:
+        if "data" in action:
+            out += sealer.data(bytes.fromhex(action["data"]))
+        else:
+            out += sealer.key_update() if "key_update" in action else sealer.close()
+    return {"stream": out.hex()}
+
+
+def relay_pass(group, test):
+    token = relay.make_pass(from_hex(group, "key"), test["address"], from_hex(test, "circuit"), test["side"], test["expires"],
+                            test["user"])
+    return {"pass": token.hex()}
+
+
+def relay_join(group, test):
+    state, answer = relay.Relay([from_hex(group, "key")], group["address"]), None
+    for number, data in enumerate(test["connections"], 1):
+        try:
+            answer = state.answer(bytes.fromhex(data), test["now"])
+        except Failure as failure:
+            if number == len(test["connections"]):
+                failure.output = {"answer": failure.answer}
+                raise
+    return {"answer": answer}
+
+
+TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet": ticket_set, "TicketPair": ticket_pair,
+         "HandshakeM1": handshake_m1, "HandshakeM2": handshake_m2, "HandshakeM3": handshake_m3,
+         "HandshakeRetry": handshake_retry, "RecordOpen": record_open, "RecordSeal": record_seal,
+         "RelayPass": relay_pass, "RelayJoin": relay_join}
+
+
+# ---- a live initiator --------------------------------------------------------------------------------------------
+
+ESTABLISHED = {}                        # responder -> the strongest suite with it so far (HSK-046), while this program runs
+
+
+def hello(_):
+    return {"implementation": "python peer 0.1", "protocol": 1, "ops": ["hello", "vector", "connect"]}
+
+
+def connect(request):
+    """Dial a responder, send data records, end the direction, and collect what comes until the other end has ended, too."""
+    if not set(request["suites"]) <= set(SUITES):
+        raise Unsupported()
+    responder = request["responder"]
+    if request.get("forget"):
+        ESTABLISHED.pop(responder, None)
+    initiator = Initiator(load_key(request["initiator_key"]), bytes.fromhex(request["initiator"]), bytes.fromhex(responder),
+                          base64.b64decode(request["responder_spki"]), ticket_bytes(request["ticket"]), int(time.time()),
+                          request["suites"], bytes.fromhex(request["rdv_token"]), least=ESTABLISHED.get(responder, 0),
+                          issuers=issuers_of(request))
+    host, port = request["address"].rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 10) as sock:
+        try:
+            open_channel = channel.connect(sock, initiator)
+        except Failure as failure:
+            if hasattr(failure, "code"):
+                failure.output = {"refused": failure.code}
+            raise
+        ESTABLISHED[responder] = max(initiator.suite, ESTABLISHED.get(responder, 0))
+        for data in request.get("send", ()):
+            open_channel.send(bytes.fromhex(data))
+        open_channel.finish()
+        contents = []
+        while (content := open_channel.receive()) is not None:
+            contents.append(content.hex())
+        open_channel.close()
+        return {"suite": initiator.suite, "contents": contents}
+
+
+def ticket_bytes(text):
+    """Base64, as in a HandshakeM2 group, or base64url, as in an HTTP header field: the two differ in their alphabets alone."""
+    text = text.replace("+", "-").replace("/", "_").rstrip("=")
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+OPS = {"hello": hello, "connect": connect}
+
+
+def answer(request):
+    """The answer to one request; an unknown op or type is `unsupported`."""
+    if request.get("op") == "vector" and request.get("type") in TYPES:
+        handler = lambda r: TYPES[r["type"]](r["group"], r["test"])
+    else:
+        handler = OPS.get(request.get("op"))
+    if handler is None:
+        return {"outcome": "unsupported"}
+    try:
+        return {"outcome": "accept", "output": handler(request)}
+    except Failure as failure:
+        reply = {"outcome": "reject", "reason": failure.reason, "requirement": failure.requirement}
+        if failure.detail:
+            reply["detail"] = failure.detail
+        if hasattr(failure, "output"):
+            reply["output"] = failure.output
+        return reply
+    except Unsupported:
+        return {"outcome": "unsupported"}
+    except Exception as error:
+        return {"outcome": "error", "detail": f"{type(error).__name__}: {error}"}
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)

@@ -1,0 +1,269 @@
+"""The clients against a cloud, and the two roles through it. Skipped unless MESHD names a cloud's program that takes
+`--listen` and `--data` and prints its URL, as the README at the root of the repository has it.
+
+    MESHD=.../meshd python3 -m unittest test_cloud
+"""
+
+import base64
+import os
+import re
+import shlex
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import graph as graphs
+import identity
+import peer
+import relay
+import session
+import storage
+from blake3 import blake3
+from cloud import Cloud, Problem
+from crypto import Failure, draw, load_private_pem
+from handshake import SUITES
+from ticket import from_base64url, verify
+
+KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors/keys")
+PASSWORD = "correct-horse"
+
+
+@unittest.skipUnless(os.environ.get("MESHD"), "MESHD names no cloud")
+class CloudTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        peer.log = lambda *words: None
+        cls.data = tempfile.TemporaryDirectory()
+        command = shlex.split(os.environ["MESHD"]) + ["--listen", "127.0.0.1:0", "--data", cls.data.name]
+        command += shlex.split(os.environ.get("MESHD_MORE", ""))
+        cls.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in cls.process.stdout:
+            found = re.search(r"https://\S+:\d+", line)
+            if found:
+                break
+        threading.Thread(target=cls.process.stdout.read, daemon=True).start()
+        cls.root, cls.ca = found.group(0), os.path.join(cls.data.name, "ca.pem")
+        cls.user = identity.register(cls.cloud(), "ann", PASSWORD)
+        cls.ann = graphs.Graph(cls.cloud(), identity.sign_in(cls.cloud(), "ann", PASSWORD))
+        cls.keys = {name: load_private_pem(os.path.join(KEYS, f"device-{name}.pem")) for name in "xy"}
+        cls.devices = {name: cls.ann.claim("device " + name, key) for name, key in cls.keys.items()}
+        cls.graphs = {name: graphs.Graph(cls.cloud(), cls.device_grant(name)) for name in "xy"}
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.process.terminate()
+        cls.process.wait()
+        cls.process.stdout.close()
+        cls.data.cleanup()
+
+    @classmethod
+    def cloud(cls):
+        return Cloud(cls.root, cls.ca)
+
+    @classmethod
+    def device_grant(cls, name):
+        return identity.sign_device_in(cls.cloud(), cls.keys[name], cls.devices[name]["device"], cls.ann.grant.audience)
+
+    def refused(self, status, requirement, call, *arguments):
+        with self.assertRaises(Problem) as caught:
+            call(*arguments)
+        self.assertEqual((caught.exception.status, caught.exception.requirement), (status, requirement))
+
+    # identity
+
+    def test_tickets_of_the_cloud_verify_here(self):
+        grant = self.ann.grant
+        for text in grant.tickets + self.graphs["x"].grant.tickets:
+            t = verify(from_base64url(text), int(time.time()), grant.audience, grant.issuers())
+            self.assertIn(t.subject, ("urn:meshproof:user:" + self.user, "urn:meshproof:device:" + self.devices["x"]["device"]))
+
+    def test_sign_in_is_refused(self):
+        self.refused(401, "IDN-002", identity.sign_in, self.cloud(), "ann", "another-horse")
+        self.refused(409, "IDN-005", identity.register, self.cloud(), "ann", PASSWORD)
+        self.refused(401, "IDN-007", identity.trade, self.cloud(), "AAAA")
+
+    def test_device_proof_for_another_audience_or_device(self):
+        x = self.devices["x"]["device"]
+        with self.assertRaises(Problem) as caught:                  # IDN-015, which a service that keeps H(answer) cannot name
+            identity.sign_device_in(self.cloud(), self.keys["x"], x, "urn:another:cloud")
+        self.assertEqual((caught.exception.status, caught.exception.error), (401, "device-proof-failed"))
+        with self.assertRaises(Failure):                            # IDN-009: a ciphertext that nobody can use
+            identity.sign_device_in(self.cloud(), self.keys["x"], graphs.new_identifier(), self.ann.grant.audience)
+
+    # graph
+
+    def test_devices_and_mesh(self):
+        states = {d["device"]: d["state"] for d in self.ann.devices()}
+        self.assertEqual({states[d["device"]] for d in self.devices.values()}, {"claimed"})
+        self.assertEqual(self.ann.mesh()["name"], "ann")
+        self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", load_private_pem(os.path.join(KEYS, "device-z.pem")))
+
+    def test_entries_and_delta(self):
+        folder = self.ann.add_folder("Entries")
+        self.assertIn(folder["folder"], [f["folder"] for f in self.ann.folders()])
+        x = self.devices["x"]["device"]
+        items, watermark = self.ann.delta(folder)
+        self.assertEqual(items, [])
+        digest = blake3(b"hello").hex()
+        entry = self.ann.put_entry(folder, {"path": "a/hello.txt", "kind": "file", "size": 5, "hash": digest, "version": {x: 1}})
+        self.ann.put_entry(folder, {"path": "a", "kind": "directory", "version": {x: 1}})
+        items, watermark = self.ann.delta(folder, watermark, 1)
+        self.assertEqual([i["path"] for i in items], ["a/hello.txt", "a"])
+        self.assertEqual(items[0]["cloud"], "wanted")
+        self.assertEqual([w["hash"] for w in storage.wanted(self.ann, folder)], [digest])
+        storage.put(self.ann, folder, b"hello")
+        self.assertEqual(next(e for e in self.ann.entries(folder) if e["kind"] == "file")["cloud"], "stored")
+        self.ann.delete_entry(next(e for e in self.ann.entries(folder) if e["entry"] == entry["entry"]))
+        items, _ = self.ann.delta(folder, watermark)
+        gone = next(i for i in items if i["entry"] == entry["entry"])
+        self.assertTrue(gone["deleted"])
+        self.assertEqual(gone["version"], {x: 1, self.user: 1})     # GPH-053
+        self.assertEqual(len(self.ann.delta(folder, "nobody-gave-this")[0]), 2)          # GPH-061
+        self.refused(422, "GPH-050", self.ann.put_entry, folder, {"path": "../up", "kind": "directory", "version": {x: 1}})
+
+    # storage
+
+    def test_media(self):
+        folder, data = self.ann.add_folder("Media"), draw(30000)
+        digest, new = storage.put(self.ann, folder, data)
+        self.assertTrue(new)
+        self.assertEqual(storage.get(self.ann, folder, digest), data)
+        self.assertEqual(storage.get_part(self.ann, folder, digest, 10, 19), (data[10:20], len(data)))
+        self.refused(422, "STO-001", self.ann.request, "PUT", storage.media_path(folder, blake3(b"").hex()), b"x")
+        self.refused(404, "STO-005", storage.get, self.ann, folder, blake3(b"unknown").hex())
+        storage.delete(self.ann, folder, digest)
+        self.refused(404, "STO-005", storage.get, self.ann, folder, digest)
+
+    def test_upload(self):
+        folder, data = self.ann.add_folder("Uploads"), draw(20000)
+        upload = storage.Upload(self.ann, folder, data)
+        self.assertFalse(upload.send(8000))
+        self.assertEqual(upload.resume(), 8000)
+        upload.offset = 0
+        self.refused(409, "STO-015", upload.send)
+        upload.resume()
+        self.assertTrue(upload.send())
+        self.assertEqual(storage.get(self.ann, folder, upload.digest), data)
+
+    # devices that meet
+
+    def listener(self, application=peer.echo):
+        y = self.devices["y"]["device"]
+        found = peer.Listener(self.keys["y"], bytes.fromhex(y), self.graphs["y"].grant.issuers(), application)
+        self.addCleanup(found.sock.close)
+        return found.start()
+
+    def initiator_arguments(self, responder=None):
+        ticket, y = self.graphs["x"].pair(responder or self.devices["y"])
+        return (self.keys["x"], bytes.fromhex(self.devices["x"]["device"]), bytes.fromhex(y["device"]),
+                base64.b64decode(y["spki"]), ticket), y
+
+    def test_pair_and_meet(self):
+        listener, y = self.listener(), self.devices["y"]
+        self.graphs["y"].publish(y, ["%s:%d" % listener.address[:2]])
+        arguments, found = self.initiator_arguments()
+        host, port = found["addresses"][0].rsplit(":", 1)
+        c = peer.dial(host, int(port), *arguments)
+        c.send(b"hello")
+        self.assertEqual(c.receive(), b"hello")
+        c.renew(self.graphs["x"].pair(y)[0])
+        c.send(b"again")
+        self.assertEqual(c.receive(), b"again")
+        c.close()
+        self.graphs["y"].go_offline(y)
+        self.assertEqual(self.graphs["x"].pair(y)[1]["addresses"], [])
+
+    def test_rendezvous(self):
+        gx, gy, y = self.graphs["x"], self.graphs["y"], self.devices["y"]
+        if not gx.relays():
+            self.skipTest("this cloud has no relay")
+        queue = gy.queue(y["links"]["rendezvous"])                  # GPH-122: who is called hears of it
+        called = gx.ask_rendezvous(y)
+        items, _ = gy.poll(queue, queue["watermark"], wait=10)
+        self.assertEqual([i["resource"] for i in items], [y["links"]["rendezvous"]])
+        listener, invitation = self.listener(), gy.rendezvous(y)[0]
+        self.assertEqual(invitation["device"], self.devices["x"]["device"])
+        self.assertEqual(invitation["circuit"], called["circuit"])
+
+        def answer():
+            sock = relay.join(relay.dial(invitation["relay"]), bytes.fromhex(invitation["pass"]))
+            listener.serve(sock, "relay " + invitation["circuit"], bytes.fromhex(invitation["token"]))
+
+        sock = relay.dial(called["relay"])
+        self.assertTrue(relay.ping(sock))
+        threading.Thread(target=answer, daemon=True).start()
+        relay.join(sock, bytes.fromhex(called["pass"]))
+        arguments, _ = self.initiator_arguments()
+        c = peer.meet(sock, peer.prepare(*arguments, rdv_token=bytes.fromhex(called["token"])))
+        c.send(b"through the relay")
+        self.assertEqual(c.receive(), b"through the relay")
+        c.close()
+        with self.assertRaises(Failure) as caught:                  # RLY-004
+            relay.join(relay.dial(called["relay"]), bytes.fromhex(called["pass"]))
+        self.assertEqual(caught.exception.reason, "join-taken")
+
+    # a device of another implementation
+
+    @unittest.skipUnless(os.environ.get("MESH"), "MESH names no device agent")
+    def test_another_implementation(self):
+        """MESH as responder, then as initiator: handshake, records, the empty session, close_notify, by tickets of the cloud."""
+        with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as tree:
+            def mesh(*words, **more):
+                environment = {**os.environ, "MESH_PASSWORD": PASSWORD}
+                return subprocess.run([os.environ["MESH"], "--home", home, *words], env=environment, capture_output=True,
+                                      text=True, timeout=60, **more)
+            for words in (["login", "--cloud", self.root, "--ca", self.ca, "--user", "ann"], ["device", "add", "theirs"],
+                          ["folder", "add", tree]):
+                done = mesh(*words)
+                self.assertEqual(done.returncode, 0, done.stderr)
+            theirs = next(d for d in self.ann.devices() if d["name"] == "theirs")
+            folder = next(f for f in self.ann.folders() if f["name"] == os.path.basename(tree))
+            self.ann.folder_ticket(folder)                          # it was not there yet at the sign-in
+            for name in "xy":
+                self.ann.map(folder, self.devices[name])
+            self.they_answer(theirs, folder, home)
+            self.they_call(theirs, folder, mesh)
+
+    def they_answer(self, theirs, folder, home):
+        serving = subprocess.Popen([os.environ["MESH"], "--home", home, "sync", "--serve", "--listen", "127.0.0.1:0",
+                                    "--interval", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(50):
+                arguments, found = self.initiator_arguments(theirs)
+                if found["addresses"]:
+                    break
+                time.sleep(0.2)
+            host, port = found["addresses"][0].rsplit(":", 1)
+            for suite in SUITES[::-1]:                              # the strongest last: weaker ones are refused after it
+                arguments, _ = self.initiator_arguments(theirs)
+                c = peer.dial(host, int(port), *arguments, suites=[suite])
+                self.assertEqual(c.suite, suite)
+                c.pad_to = 512
+                c.key_update()
+                c.renew(self.graphs["x"].pair(theirs)[0])
+                one = session.Session(c, [folder["folder"]], [folder["folder"]])
+                one.run()
+                self.assertEqual([f.hex() for f in one.common], [folder["folder"]])
+            with self.assertRaises(Failure) as caught:              # HSK-045
+                peer.dial(host, int(port), *self.initiator_arguments(theirs)[0], suites=[SUITES[-1]])
+            self.assertEqual(caught.exception.code, 1)
+        finally:
+            serving.terminate()
+            serving.wait()
+
+    def they_call(self, theirs, folder, mesh):
+        seen = []
+
+        def application(open_channel, responder):
+            one = session.Session(open_channel, [folder["folder"]], responder.grounds.folders)
+            one.run()
+            seen.append((responder.grounds.initiator, responder.suite, one.bye))
+
+        listener = self.listener(application)
+        listener.memory.always_retry = True
+        self.graphs["y"].publish(self.devices["y"], ["%s:%d" % listener.address[:2]])
+        done = mesh("sync")
+        self.graphs["y"].go_offline(self.devices["y"])
+        self.assertEqual(seen, [(theirs["device"], SUITES[0], True)], done.stdout + done.stderr)
