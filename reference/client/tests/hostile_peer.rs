@@ -374,3 +374,21 @@ async fn a_counter_beyond_its_end_is_refused() {
     assert_eq!(node.entry("mine").unwrap().version.counters().len(), 1);
     assert_eq!(seen_by_another(&node).await.read("mine").as_deref(), Some("content of mine"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_told_what_was_not_sent() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    y.write("theirs", "1");
+    x.write("mine", "2");
+    let serving = serve(&y).await;
+    let connection =
+        connect(&x.device, &y.device, &serving.address, (Role::Reader, Role::Owner)).await.unwrap();
+    let progress = std::sync::Arc::new(NoProgress);
+    let report =
+        meshproof_client::responder::sync(connection, vec![x.folder.clone()], progress).await.unwrap();
+    serving.ended().await.unwrap();
+    let skipped: Vec<_> = report.skipped.into_iter().map(|(_, skipped)| skipped).collect();
+    assert!(matches!(&reasons(&skipped)[..], [("mine", why)] if why.contains("only read")), "{skipped:?}");
+    assert_eq!(x.tree().len(), 2);
+    assert_eq!(y.tree().keys().collect::<Vec<_>>(), ["theirs"]);
+}

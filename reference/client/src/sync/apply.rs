@@ -269,6 +269,17 @@ impl<'a> Apply<'a> {
         }
     }
 
+    /// SYN-023: notes what a reader changed, which stays here.
+    pub(super) fn tell_unsent(&mut self, report: &mut Report) -> Result<()> {
+        let own = self.folder.device();
+        for record in self.folder.index().records(self.folder.id())?.values() {
+            if [record.entry.stamp.writer, record.entry.place.writer].contains(&own) {
+                self.leave(&record.entry.path, SkipReason::ReadOnly, report);
+            }
+        }
+        Ok(())
+    }
+
     /// Notes a conflict, if the item is part of one.
     pub(super) fn note(&self, item: &Item, report: &mut Report) {
         if item.copy || item.renamed {

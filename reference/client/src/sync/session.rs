@@ -1,4 +1,4 @@
-//! One session over one channel (`spec/sync.md`, section 3.1). Both roles are the same.
+//! One session over one channel (`spec/sync.md`, section 3.3). Both roles are the same.
 //!
 //! ```text
 //!  HELLO both ways --> STATE of each common folder --> INDEX of what differs --> REQUEST / BLOCK --> DONE of each
@@ -114,6 +114,8 @@ struct Shared<'a> {
     takes: bool,
     /// Whether own entries are given.
     gives: bool,
+    /// Whether they may not be.
+    reads_only: bool,
     /// What this device said of the folder.
     mine: Option<State>,
     /// What the peer did, and where that differs.
@@ -139,6 +141,7 @@ impl<'a> Shared<'a> {
             agreed: false,
             takes: may_write && folder.direction() != Direction::SendOnly,
             gives: own != Role::Reader && folder.direction() != Direction::ReceiveOnly,
+            reads_only: own == Role::Reader,
             mine: None,
             theirs: None,
             received: Vec::new(),
@@ -329,6 +332,9 @@ impl Session<'_> {
         for shared in self.shared.iter_mut().filter(|shared| shared.agreed && !shared.done) {
             if shared.index_read && shared.wanted == 0 {
                 shared.apply.finish(&mut self.report)?;
+                if shared.reads_only {
+                    shared.apply.tell_unsent(&mut self.report)?;
+                }
                 shared.done = true;
                 Message::Done(shared.apply.folder_id()).write(&mut out);
             }

@@ -1,4 +1,4 @@
-//! Content cut into chunks (`spec/sync.md`, section 4.4).
+//! Content cut into chunks (`spec/sync.md`, section 4.7).
 
 use alloc::vec::Vec;
 

@@ -1,4 +1,4 @@
-//! Entries as bytes (`spec/sync.md`, section 3.1).
+//! Entries as bytes (`spec/sync.md`, section 3).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
