@@ -184,14 +184,20 @@ impl Index {
                 (digests.0[bucket], known[bucket]) = (row.get(1)?, true);
             }
         }
+        let mut found = Vec::new();
         for (number, digest) in (0..=u8::MAX).zip(&mut digests.0) {
-            if known[usize::from(number)] {
-                continue;
+            if !known[usize::from(number)] {
+                *digest = digest::digest(&self.bucket(folder, number)?);
+                found.push((number, *digest));
             }
-            *digest = digest::digest(&self.bucket(folder, number)?);
-            let sql = "INSERT OR REPLACE INTO digests VALUES (?1, ?2, ?3)";
-            self.lock().prepare_cached(sql)?.execute(params![folder.0, number, *digest])?;
         }
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for (number, digest) in found {
+            let sql = "INSERT OR REPLACE INTO digests VALUES (?1, ?2, ?3)";
+            transaction.prepare_cached(sql)?.execute(params![folder.0, number, digest])?;
+        }
+        transaction.commit()?;
         Ok(digests)
     }
 

@@ -100,10 +100,21 @@ async fn roundtrip(context: Context, length: usize) -> Verdict {
 
 /// The first REQUEST for a content that the kit's index offers.
 async fn first_request(session: &mut Session, entry: Entry) -> Result<Request, Stop> {
+    let hash = entry.contents[0].hash;
     session.send("INDEX", &message::index(FOLDER, true, &[entry])).await?;
+    next_request(session, hash).await
+}
+
+/// The next REQUEST for this content. What an earlier check did not give may be asked for again.
+async fn next_request(session: &mut Session, hash: [u8; 32]) -> Result<Request, Stop> {
     loop {
-        if let Message::Request(request) = session.read().await? {
-            return Ok(request);
+        match session.read().await? {
+            Message::Request(request) if request.hash == hash => return Ok(request),
+            Message::Request(other) => session.serve(other).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
+            _ => {}
         }
     }
 }
@@ -172,11 +183,7 @@ async fn partial(context: Context) -> Verdict {
     let request = first_request(&mut session, Entry::file(&path, &content)).await?;
     session.serve(request).await?;
     // 300,000 bytes are more than one REQUEST may ask for, so the device has to ask again and is given nothing yet.
-    let second = loop {
-        if let Message::Request(request) = session.read().await? {
-            break request;
-        }
-    };
+    let second = next_request(&mut session, request.hash).await?;
     demand!(!folder.join(&path).exists(), "{path} is visible before its second half has arrived");
     session.serve(second).await?;
     session.send("DONE and BYE", &[message::done(FOLDER), message::bye()].concat()).await?;
