@@ -13,8 +13,8 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{oneshot, watch};
 
 /// Nobody listens there.
 const NOWHERE: &str = "127.0.0.1:1";
@@ -25,6 +25,15 @@ struct Recorder {
     seen: Arc<Mutex<Vec<Vec<u8>>>>,
     /// The relay itself.
     behind: Arc<Mutex<Option<SocketAddr>>>,
+    /// Behind this many bytes in one direction all stops, until somebody opens it again.
+    gate: Arc<Mutex<Option<Gate>>>,
+}
+
+struct Gate {
+    at: usize,
+    /// Is told when it is reached.
+    reached: Option<oneshot::Sender<()>>,
+    opened: watch::Receiver<bool>,
 }
 
 impl Recorder {
@@ -52,12 +61,24 @@ impl Recorder {
         let mut piece = vec![0; 64 * 1_024];
         while let Ok(count @ 1..) = from.read(&mut piece).await {
             all.extend_from_slice(&piece[..count]);
+            self.wait_at_gate(all.len()).await;
             if to.write_all(&piece[..count]).await.is_err() {
                 break;
             }
         }
         drop(to.shutdown().await);
         self.seen.lock().unwrap().push(all);
+    }
+
+    async fn wait_at_gate(&self, passed: usize) {
+        let opened = {
+            let mut gate = self.gate.lock().unwrap();
+            let Some(gate) = gate.as_mut().filter(|gate| passed >= gate.at) else { return };
+            gate.reached.take().map(|reached| reached.send(()));
+            gate.opened.clone()
+        };
+        let mut opened = opened;
+        let _ = opened.wait_for(|opened| *opened).await; // never, if nobody is left to open it
     }
 
     fn bytes(&self) -> Vec<Vec<u8>> {
@@ -113,6 +134,7 @@ async fn sync(one: &Agent, other: &Agent, advertise: &[&str]) -> Round {
         listen: ([127, 0, 0, 1], 0).into(),
         advertise: advertise.iter().map(ToString::to_string).collect(),
         interval: None,
+        lan: false,
     };
     let serving =
         other.serve(options, Arc::new(NoProgress), |address| online.send(address).unwrap(), |_| {}, async {
@@ -185,6 +207,207 @@ async fn devices_that_can_connect_leave_the_relay_alone() {
     assert!(synced(&round), "{round:?}");
     assert_eq!(read(&phone_root, "file"), "direct");
     assert!(world.recorder.bytes().is_empty(), "the relay was used");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// The address that a device announces leads to it in the middle of a relayed transfer: the session goes on there, and what
+/// came through the relay is not sent again (RLY-030, RLY-031).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_leaves_the_relay_as_soon_as_there_is_a_direct_way() {
+    const FILES: usize = 120;
+    const SIZE: usize = 200_000;
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    for number in 0..FILES {
+        let line = format!("file {number} ").repeat(SIZE / 6);
+        std::fs::write(phone_root.join(number.to_string()), &line.as_bytes()[..SIZE]).unwrap();
+        // The other way, too, so that both ends have something to lose.
+        std::fs::write(laptop_root.join(format!("back-{number}")), &line.as_bytes()[..SIZE / 10]).unwrap();
+    }
+    // The address is announced, and nobody listens there yet.
+    let announced = TcpSocket::new_v4().unwrap();
+    announced.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = announced.local_addr().unwrap().to_string();
+    let (reached, is_reached) = oneshot::channel();
+    let (open, opened) = watch::channel(false);
+    let gate = Gate { at: 3_000_000, reached: Some(reached), opened };
+    *world.recorder.gate.lock().unwrap() = Some(gate);
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (online, is_online) = oneshot::channel();
+    let options = ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        advertise: vec![address],
+        interval: None,
+        lan: false,
+    };
+    let online = |address: SocketAddr| online.send(address).unwrap();
+    let serving = phone.serve(options, Arc::new(NoProgress), online, |_| {}, async {
+        let _ = stopped.await;
+    });
+    let (phone_at, phones) = watch::channel(None);
+    let network = tokio::spawn(async move {
+        is_reached.await.unwrap();
+        let announced = announced.listen(1).unwrap();
+        let phone: SocketAddr = phones.borrow().unwrap();
+        let (mut device, _) = announced.accept().await.unwrap();
+        let mut to_phone = TcpStream::connect(phone).await.unwrap();
+        // The handshake goes to and fro before the relay goes on, so that the session cannot end there by itself.
+        let mut first = vec![0; 64 * 1_024];
+        let mut moved = 0;
+        for towards_phone in [true, false, true] {
+            let (from, to) =
+                if towards_phone { (&mut device, &mut to_phone) } else { (&mut to_phone, &mut device) };
+            let count = from.read(&mut first).await.unwrap();
+            to.write_all(&first[..count]).await.unwrap();
+            moved += count as u64;
+        }
+        open.send(true).unwrap();
+        let (up, down) = tokio::io::copy_bidirectional(&mut device, &mut to_phone).await.unwrap();
+        moved + up + down
+    });
+    let dialling = async {
+        phone_at.send(Some(is_online.await.unwrap())).unwrap();
+        let round = laptop.sync_once(Arc::new(NoProgress)).await;
+        drop(stop);
+        round
+    };
+    let (served, round) = tokio::join!(serving, dialling);
+    served.unwrap();
+    let round = round.unwrap();
+    assert!(synced(&round), "{round:?}");
+    let Outcome::Synced(report) = &round.peers[0].outcome else { unreachable!() };
+    assert_eq!(report.files_received, FILES as u64);
+    assert_eq!(report.bytes_received, (FILES * SIZE) as u64, "nothing is sent twice");
+    assert_eq!(report.bytes_sent, (FILES * (SIZE / 10)) as u64, "nothing is sent twice");
+    for number in 0..FILES {
+        let (there, back) = (number.to_string(), format!("back-{number}"));
+        assert_eq!(read(&laptop_root, &there), read(&phone_root, &there));
+        assert_eq!(read(&laptop_root, &back), read(&phone_root, &back));
+        assert_eq!((read(&laptop_root, &there).len(), read(&phone_root, &back).len()), (SIZE, SIZE / 10));
+    }
+    let relayed: usize = world.recorder.bytes().iter().map(Vec::len).sum();
+    let direct = network.await.unwrap();
+    assert!(relayed > 3_000_000, "only {relayed} bytes went through the relay");
+    assert!(direct > 1_000_000, "only {direct} bytes went directly");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// A device that was not there and announces itself is tried long before the next round, and the graph tells of it at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_online_is_tried_before_the_next_round() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "at once").unwrap();
+    let options = |interval: Option<u64>| ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        advertise: Vec::new(),
+        interval: interval.map(Duration::from_secs),
+        lan: false,
+    };
+    let (cloud, own) = (laptop.cloud().unwrap().clone(), phone.device().unwrap().id());
+    let mut news = cloud.listen(laptop.device().unwrap().id()).await.unwrap();
+    cloud.listen_for(&mut news, [own]).await.unwrap();
+    let (rounds, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let (stop, stopped) = watch::channel(false);
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let on_round = move |round: Result<Round, _>| rounds.send(round.unwrap()).unwrap();
+    // The next round of all is an hour away.
+    let laptop =
+        laptop.serve(options(Some(3_600)), Arc::new(NoProgress), |_| {}, on_round, until(stopped.clone()));
+    let rest = async {
+        let first = seen.recv().await.unwrap();
+        assert!(
+            matches!(first.peers[..], [ref peer] if matches!(peer.outcome, Outcome::Offline)),
+            "{first:?}"
+        );
+        let phone = phone.serve(options(None), Arc::new(NoProgress), |_| {}, |_| {}, until(stopped));
+        let laptop_comes = async {
+            let second = seen.recv().await.unwrap();
+            assert!(synced(&second), "{second:?}");
+            stop.send(true).unwrap();
+        };
+        tokio::join!(phone, laptop_comes).0.unwrap();
+    };
+    tokio::join!(laptop, rest).0.unwrap();
+    let told = cloud.wait_for_news(&mut news).await.unwrap();
+    assert!(told.announced == [own] && !told.called, "{told:?}");
+    assert_eq!(read(&phone_root, "file"), "at once");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// Whoever answers at an address is not the peer because of that: the devices meet elsewhere (HSK-064).
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_at_an_address_keep_nobody_from_the_relay() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "past strangers").unwrap();
+    let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = stranger.local_addr().unwrap().to_string();
+    let hanging_up = tokio::spawn(async move {
+        let (mut met, mut noise) = (0, vec![0x42; 100]);
+        while let Ok((mut stream, _)) = stranger.accept().await {
+            met += 1;
+            let _ = stream.write_all(&noise).await;
+            noise.clear(); // the next hears nothing at all
+            if met == 2 {
+                break;
+            }
+        }
+        met
+    });
+    let round = sync(&laptop, &phone, &[&address, &address]).await;
+    assert!(synced(&round), "{round:?}");
+    assert_eq!(read(&phone_root, "file"), "past strangers");
+    assert_eq!(hanging_up.await.unwrap(), 2);
+    assert!(!world.recorder.bytes().is_empty(), "the relay was not used");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// Devices that announce what leads nowhere, with a relay that does not answer, find each other on the local network. By hand:
+/// `cargo test -p meshproof --test relayed local_network -- --ignored`, on a machine whose network takes multicast.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a network that takes multicast"]
+async fn devices_find_each_other_on_the_local_network() {
+    let world = World::new().await;
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    let (_open, opened) = watch::channel(false);
+    *world.recorder.gate.lock().unwrap() = Some(Gate { at: 1, reached: None, opened });
+    std::fs::write(laptop_root.join("file"), "over the local network").unwrap();
+    let options = || ServeOptions {
+        listen: ([0, 0, 0, 0], 0).into(),
+        advertise: vec![NOWHERE.into()],
+        interval: Some(Duration::from_hours(1)),
+        lan: true,
+    };
+    let (stop, stopped) = watch::channel(false);
+    let until = |mut stopped: watch::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let (stop, began) = (Arc::new(stop), std::time::Instant::now());
+    let on_round = |name: &'static str| {
+        let stop = stop.clone();
+        move |round: Result<Round, _>| {
+            let round: Round = round.unwrap();
+            println!("{:?}: {name}: {:?}", began.elapsed(), round.peers);
+            if synced(&round) {
+                stop.send_replace(true);
+            }
+        }
+    };
+    let quiet = || Arc::new(NoProgress);
+    let laptop = laptop.serve(options(), quiet(), |_| {}, on_round("laptop"), until(stopped.clone()));
+    let phone = phone.serve(options(), quiet(), |_| {}, on_round("phone"), until(stopped));
+    let (laptop, phone) = tokio::join!(laptop, phone);
+    laptop.unwrap();
+    phone.unwrap();
+    assert_eq!(read(&phone_root, "file"), "over the local network");
     world.cloud.shutdown().await.unwrap();
 }
 

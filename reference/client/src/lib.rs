@@ -8,6 +8,9 @@
 //!         responder --> transport a channel over TCP, direct or through a relay
 //!            |
 //!            v
+//!         sessions                one at a time with each device, whoever opened the channel
+//!            |
+//!            v
 //!          sync                   folders, their index, sessions; knows neither cloud nor TCP
 //! ```
 //!
@@ -21,8 +24,10 @@ pub mod cli;
 pub mod cloud;
 pub mod error;
 pub mod home;
+pub mod lan;
 pub mod relay;
 pub mod responder;
+pub mod sessions;
 mod suites;
 pub mod sync;
 pub mod transport;
@@ -31,6 +36,7 @@ pub use admission::Limits;
 pub use agent::Agent;
 pub use error::Error;
 pub use responder::Responder;
+pub use sessions::Sessions;
 pub use suites::SuiteBook;
 
 /// Random bytes of the operating system, as the protocol crate takes them.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use meshproof_proto::relay::{PASS, Refusal, Reply, Request};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
+use crate::transport::Stream;
 
 /// How long a relay may take to be reached and to answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -35,8 +36,13 @@ pub async fn nearest(relays: &[String]) -> Option<String> {
 
 /// Joins with a pass. What is read and written afterwards is the other device's.
 pub async fn join(relay: &str, pass: &[u8; PASS]) -> Result<TcpStream> {
-    let mut stream = within(ANSWER, relay, TcpStream::connect(relay)).await?;
+    let stream = within(ANSWER, relay, TcpStream::connect(relay)).await?;
     let _ = stream.set_nodelay(true);
+    join_over(stream, relay, pass).await
+}
+
+/// The same over a stream to the relay that is there.
+pub async fn join_over<S: Stream>(mut stream: S, relay: &str, pass: &[u8; PASS]) -> Result<S> {
     within(ANSWER, relay, stream.write_all(&Request::Join(*pass).encode())).await?;
     let mut reply = read_reply(relay, &mut stream, ANSWER).await?;
     if reply == Reply::Waiting {
@@ -61,7 +67,7 @@ async fn ping(relay: &str) -> Result<()> {
 }
 
 /// Reads a reply and not one byte more.
-async fn read_reply(relay: &str, stream: &mut TcpStream, patience: Duration) -> Result<Reply> {
+async fn read_reply(relay: &str, stream: &mut (impl AsyncRead + Unpin), patience: Duration) -> Result<Reply> {
     let reading = async {
         let mut bytes = Vec::new();
         loop {

@@ -16,8 +16,9 @@ use tokio::task::JoinSet;
 use crate::SuiteBook;
 use crate::admission::{Admission, Guarded, Limits, Place, source};
 use crate::error::{Error, Result};
+use crate::sessions::Sessions;
 use crate::sync::{Folder, Progress, Report, run_session, scan};
-use crate::transport::{self, Connection};
+use crate::transport::{self, Connection, Outside, Stream};
 
 /// How long to leave the system alone when it could not accept: it is out of file descriptors, most likely.
 const RECOVERY: Duration = Duration::from_millis(100);
@@ -27,6 +28,7 @@ pub type OnSession = dyn Fn(Option<Id>, &Result<Report>) + Send + Sync;
 
 /// Answers other devices.
 pub struct Responder {
+    outside: Outside,
     device: Arc<Device>,
     verifier: Mutex<Arc<Verifier>>,
     folders: Mutex<Vec<Arc<Folder>>>,
@@ -35,6 +37,7 @@ pub struct Responder {
     admission: Admission,
     guard: Arc<dyn SharedGuard>,
     suites: Arc<SuiteBook>,
+    sessions: Arc<Sessions>,
 }
 
 /// A verifier for pair tickets to `device`, by this issuer with its one or two keys.
@@ -48,9 +51,12 @@ impl Responder {
     /// A responder for these folders. `verifier` has the device as audience: see [`pair_verifier`].
     pub fn new(device: Arc<Device>, verifier: Verifier, folders: Vec<Arc<Folder>>) -> Self {
         let limits = Limits::default();
+        let outside = Outside::default();
         Self {
-            guard: guard(&device, &limits),
+            outside,
+            guard: guard(&device, &limits, outside),
             suites: Arc::default(),
+            sessions: Sessions::new(device.id()),
             device,
             verifier: Mutex::new(Arc::new(verifier)),
             folders: Mutex::new(folders),
@@ -78,13 +84,26 @@ impl Responder {
     /// Serves so many connections at once, instead of [`Limits::default`].
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { admission: Admission::new(limits), guard: guard(&self.device, &limits), ..self }
+        let guard = guard(&self.device, &limits, self.outside);
+        Self { admission: Admission::new(limits), guard, ..self }
+    }
+
+    /// Takes clock and random numbers from elsewhere. To be said before [`with_limits`](Self::with_limits).
+    #[must_use]
+    pub fn with_outside(self, outside: Outside) -> Self {
+        Self { outside, guard: guard(&self.device, &Limits::default(), outside), ..self }
     }
 
     /// Remembers suites here, and not in this object alone.
     #[must_use]
     pub fn with_suites(self, suites: Arc<SuiteBook>) -> Self {
         Self { suites, ..self }
+    }
+
+    /// Shares sessions with whoever opens channels for the same device (HSK-058).
+    #[must_use]
+    pub fn with_sessions(self, sessions: Arc<Sessions>) -> Self {
+        Self { sessions, ..self }
     }
 
     /// Trusts other issuer keys from now on.
@@ -109,19 +128,29 @@ impl Responder {
                 Some(_) = sessions.join_next(), if !sessions.is_empty() => continue,
                 accepted = accept(&listener) => accepted,
             };
-            let Some(place) = self.admission.half_open(from.ip()) else {
-                tracing::debug!(%from, "closed: too many connections that are not authenticated");
-                continue;
-            };
             let responder = self.clone();
-            let start = self.start(source(from.ip()).to_string().into_bytes());
-            sessions.spawn(async move { responder.answer(stream, from, place, start).await });
+            sessions.spawn(async move { responder.answer_direct(stream, from).await });
         }
     }
 
-    /// Answers a device that is at the other end of a relay, where the graph gave out `rdv_token` for `circuit`.
-    pub async fn answer_relayed(&self, stream: TcpStream, circuit: Id, rdv_token: [u8; 16]) {
-        let Ok(relay) = stream.peer_addr() else { return };
+    /// Answers a connection from this address, if there is a place for it.
+    pub async fn answer_direct(&self, stream: impl Stream, from: SocketAddr) {
+        let Some(place) = self.admission.half_open(from.ip()) else {
+            tracing::debug!(%from, "closed: too many connections that are not authenticated");
+            return;
+        };
+        let start = self.start(source(from.ip()).to_string().into_bytes());
+        self.answer(stream, from, place, start).await;
+    }
+
+    /// Answers a device that is at the other end of `relay`, where the graph gave out `rdv_token` for `circuit`.
+    pub async fn answer_relayed(
+        &self,
+        stream: impl Stream,
+        relay: SocketAddr,
+        circuit: Id,
+        rdv_token: [u8; 16],
+    ) {
         // All that come through a relay share its places, but each circuit is a source of its own.
         if let Some(place) = self.admission.half_open(relay.ip()) {
             let start = self.start(circuit.0.to_vec()).relayed(rdv_token);
@@ -130,8 +159,8 @@ impl Responder {
     }
 
     /// One connection from accept to close.
-    async fn answer(&self, stream: TcpStream, from: SocketAddr, half_open: Place<IpAddr>, start: AwaitM1) {
-        let connection = transport::accept(stream, start).await;
+    async fn answer(&self, stream: impl Stream, from: SocketAddr, half_open: Place<IpAddr>, start: AwaitM1) {
+        let connection = transport::accept(stream, start, self.outside).await;
         drop(half_open);
         if let Ok(connection) = &connection {
             self.suites.established(connection.peer.device, connection.peer.suite);
@@ -161,12 +190,12 @@ impl Responder {
             return Err(Error::usage("too many sessions at once; the peer has to come again"));
         };
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        sync(connection, folders, self.progress.clone()).await
+        self.sessions.run(connection, folders, self.progress.clone()).await
     }
 }
 
-fn guard(device: &Device, limits: &Limits) -> Arc<dyn SharedGuard> {
-    let guard = Guard::new(device.provider(), limits.allowance, &mut crate::os_entropy);
+fn guard(device: &Device, limits: &Limits, mut outside: Outside) -> Arc<dyn SharedGuard> {
+    let guard = Guard::new(device.provider(), limits.allowance, &mut outside.entropy);
     Arc::new(Guarded(Mutex::new(guard)))
 }
 

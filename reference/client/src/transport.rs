@@ -1,4 +1,4 @@
-//! A proto [`Channel`] over a TCP connection: one task a connection, bounded memory both ways.
+//! A proto [`Channel`] over a stream, which is TCP or a simulated network: one task a connection, bounded memory both ways.
 //!
 //! ```text
 //!  socket --read--> Channel --Incoming--> queue of a fixed length --> session
@@ -10,20 +10,21 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
 use meshproof_proto::handshake::{AwaitM1, Device, Target, Vouched};
 use meshproof_proto::requirement as req;
 use meshproof_proto::ticket::Verifier;
 use meshproof_proto::time::UnixTime;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::{now, os_entropy};
+use crate::os_entropy;
 
 /// How much is read from a socket at once, in bytes.
 const READ: usize = 256 * 1024;
@@ -44,6 +45,35 @@ const LINGER: Duration = Duration::from_secs(10);
 /// How long a channel may be silent both ways before the peer counts as gone.
 const IDLE: Duration = Duration::from_mins(5);
 
+/// What channels run over: bytes both ways, in order.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
+
+/// What a channel takes from outside: the clock and random numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Outside {
+    /// The time since 1970. It has to go as fast as the clock of tokio.
+    pub clock: fn() -> Duration,
+    /// Fills the slice with random bytes.
+    pub entropy: fn(&mut [u8]),
+}
+
+impl Outside {
+    /// The clock reading, as the protocol crate takes it.
+    pub fn now(&self) -> UnixTime {
+        UnixTime((self.clock)().as_secs())
+    }
+}
+
+impl Default for Outside {
+    /// Those of the system.
+    fn default() -> Self {
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { clock, entropy: os_entropy }
+    }
+}
+
 /// An established channel. Dropping it closes the channel.
 pub struct Connection {
     /// Who is at the other end, and why it may be.
@@ -63,6 +93,8 @@ pub enum Incoming {
     Data(Vec<u8>),
     /// The peer sends nothing more.
     Closed,
+    /// This device wants to go on elsewhere: the session is to end at the next message. The peer sends on.
+    Finish,
     /// The channel failed; this is the last that comes.
     Failed(Error),
 }
@@ -77,6 +109,7 @@ pub struct Outgoing {
 enum Command {
     Send { content: Vec<u8>, cost: usize },
     Renew { ticket: Vec<u8>, vouched: Vouched },
+    Finish,
     Close,
     Abort,
 }
@@ -98,6 +131,11 @@ impl Outgoing {
         let _ = self.commands.send(Command::Renew { ticket, vouched });
     }
 
+    /// Asks the session to end in order, for it goes on elsewhere.
+    pub fn finish(&self) {
+        let _ = self.commands.send(Command::Finish);
+    }
+
     /// Says, after all that was sent, that nothing more comes.
     pub fn close(&self) {
         let _ = self.commands.send(Command::Close);
@@ -111,7 +149,7 @@ impl Outgoing {
 
 /// What the own pair ticket gives the initiator (HSK-039).
 pub fn grounds_of(verifier: &Verifier, device: &Device, target: &Target) -> Result<Vouched> {
-    Ok(target.verify(device, verifier, now())?)
+    Ok(target.verify(device, verifier, crate::now())?)
 }
 
 /// Opens a channel to the device `target` at `address` (`host:port`). `vouched` is from [`grounds_of`].
@@ -121,26 +159,29 @@ pub async fn dial(
     target: &Target,
     vouched: Vouched,
 ) -> Result<Connection> {
-    initiate(connect(address).await?, device, target, vouched).await
+    initiate(connect(address).await?, device, target, vouched, Outside::default()).await
 }
 
 /// Opens a channel to the device `target` at the other end of a stream.
 pub async fn initiate(
-    stream: TcpStream,
+    stream: impl Stream,
     device: Arc<Device>,
     target: &Target,
     vouched: Vouched,
+    outside: Outside,
 ) -> Result<Connection> {
-    let channel = Channel::initiate(device, target, vouched, now(), Box::new(os_entropy))?;
-    establish(stream, channel, true).await
+    let channel = Channel::initiate(device, target, vouched, outside.now(), Box::new(outside.entropy))?;
+    establish(stream, channel, true, outside).await
 }
 
 async fn connect(address: &str) -> Result<TcpStream> {
     let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
-    tokio::time::timeout(CONNECT, TcpStream::connect(address))
+    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
         .await
         .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
-        .map_err(failed)
+        .map_err(failed)?;
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
 }
 
 /// Connects to several addresses of one device, each a little later than the one before; who answers first comes first.
@@ -176,24 +217,31 @@ impl Race {
 }
 
 /// Does the responder's part of the handshake on an accepted connection.
-pub async fn accept(stream: TcpStream, start: AwaitM1) -> Result<Connection> {
+pub async fn accept(mut stream: impl Stream, start: AwaitM1, outside: Outside) -> Result<Connection> {
     // The deadline of HSK-005 runs from here.
-    let channel = Channel::accept(start, now(), Box::new(os_entropy));
-    // End and failure of the connection are left for the channel to find.
-    if tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await.is_err() {
-        return Err(Error::Peer("it connected and said nothing"));
+    let mut channel = Channel::accept(start, outside.now(), Box::new(outside.entropy));
+    let mut first = Vec::new();
+    match tokio::time::timeout(FIRST_BYTE, stream.read_buf(&mut first)).await {
+        Ok(Ok(1..)) => channel.handle_input(outside.now(), &first),
+        Ok(Ok(0) | Err(_)) => channel.handle_fin(),
+        Err(_) => return Err(Error::Peer("it connected and said nothing")),
     }
-    establish(stream, channel, false).await
+    establish(stream, channel, false, outside).await
 }
 
-async fn establish(stream: TcpStream, channel: Channel, initiator: bool) -> Result<Connection> {
-    let _ = stream.set_nodelay(true);
+async fn establish(
+    stream: impl Stream,
+    channel: Channel,
+    initiator: bool,
+    outside: Outside,
+) -> Result<Connection> {
     let (established, done) = oneshot::channel();
     let (to_session, incoming) = mpsc::channel(INCOMING);
     let (commands, from_session) = mpsc::unbounded_channel();
     let budget = Arc::new(Budget::new(BUDGET));
     let driver = Driver {
         channel,
+        outside,
         established: Some(established),
         sealed: VecDeque::new(),
         sealed_bytes: 0,
@@ -223,6 +271,7 @@ async fn establish(stream: TcpStream, channel: Channel, initiator: bool) -> Resu
 /// The task of one connection.
 struct Driver {
     channel: Channel,
+    outside: Outside,
     established: Option<oneshot::Sender<Result<Peer>>>,
     /// What waits for the socket, and how much of the first piece is written.
     sealed: VecDeque<Vec<u8>>,
@@ -238,11 +287,11 @@ struct Driver {
 impl Driver {
     async fn run(
         mut self,
-        mut stream: TcpStream,
+        stream: impl Stream,
         to_session: mpsc::Sender<Incoming>,
         mut from_session: mpsc::UnboundedReceiver<Command>,
     ) {
-        let (mut reader, mut writer) = stream.split();
+        let (mut reader, mut writer) = tokio::io::split(stream);
         let mut input = Vec::with_capacity(READ);
         let mut last_activity = Instant::now();
         let (mut readable, mut writable, mut session_gone) = (true, true, false);
@@ -273,7 +322,7 @@ impl Driver {
                 result = reader.read_buf(&mut input), if readable && !ended && (self.ready.is_empty() || session_gone) => {
                     last_activity = Instant::now();
                     match result {
-                        Ok(count) if count > 0 => self.channel.handle_input(now(), &input),
+                        Ok(count) if count > 0 => self.channel.handle_input(self.outside.now(), &input),
                         _ => {
                             readable = false;
                             self.channel.handle_fin();
@@ -287,12 +336,12 @@ impl Driver {
                 command = from_session.recv(), if self.takes_commands(ended) => {
                     self.obey(command, &mut from_session);
                 }
-                () = tokio::time::sleep_until(wake.into()) => {
+                () = tokio::time::sleep_until(wake) => {
                     if !self.ready.is_empty() {
                         // Nothing was read, so nothing could be heard.
-                        self.channel.was_deaf(now());
+                        self.channel.was_deaf(self.outside.now());
                     }
-                    self.channel.handle_timeout(now());
+                    self.channel.handle_timeout(self.outside.now());
                     if self.is_dead(last_activity) {
                         self.channel.handle_fin();
                         writable = false;
@@ -409,6 +458,7 @@ impl Driver {
                         tracing::warn!("renewing the ticket: {error}");
                     }
                 }
+                Command::Finish => self.ready.push_back(Incoming::Finish),
                 Command::Close | Command::Abort => {
                     self.aborted = matches!(command, Command::Abort);
                     let _ = self.channel.send(&small);
@@ -434,8 +484,8 @@ impl Driver {
             wake = wake.min(since + LINGER);
         }
         if let Some(UnixTime(seconds)) = deadline {
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-            wake = wake.min(Instant::now() + at.duration_since(SystemTime::now()).unwrap_or_default());
+            let left = Duration::from_secs(seconds).saturating_sub((self.outside.clock)());
+            wake = wake.min(Instant::now() + left);
         }
         wake
     }

@@ -8,7 +8,7 @@
 mod common;
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ async fn a_receiver_that_is_killed_at_any_moment() {
         history.write(&x, "large", &large);
 
         let mut process = child(home.path(), &serving.address, "").spawn().unwrap();
-        let mut told = process.stdout.take().unwrap().bytes();
+        let mut told = BufReader::new(process.stdout.take().unwrap()).bytes();
         // After a hundred small files, or not at all, or between these.
         let moment = random.below(if turn % 2 == 0 { 60 } else { files * 3 });
         let mut seen = 0;

@@ -41,7 +41,7 @@ pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
     Operations, ParseUnitError, PasswordCost, Relay, Service, SignInLimits, Storage, bytes, duration,
 };
-pub use relay::{RunningRelay, start_relay};
+pub use relay::{Listener, RunningRelay, Stream, start_relay, start_relay_on};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use meshproof_proto::codec::{Id, hex};
-use meshproof_proto::crypto::{Entropy, draw, draw_secret};
+use meshproof_proto::crypto::{Entropy, Secret, draw, draw_secret};
 use meshproof_proto::relay::RelayKey;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::time::UnixTime;
@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     /// For devices that do not exist (IDN-009).
     pub(crate) decoys: Decoys,
     pub(crate) keys: Keys,
+    /// What the keys of pairs on local networks are made of (GPH-140).
+    pub(crate) lan: Secret,
     /// What makes passes; none if no relay is offered.
     pub(crate) relay_keys: Vec<RelayKey>,
     pub(crate) issuer_name: String,
@@ -84,6 +86,7 @@ impl App {
         Ok(Self(Arc::new(Inner {
             decoys: Decoys::new(store.secret_here("decoys", &draw_secret(&mut OsEntropy))?),
             keys: Keys::open(config, &store)?,
+            lan: store.secret_here("lan", &draw_secret(&mut OsEntropy))?,
             store,
             blobs: if config.storage.objects.is_empty() {
                 Blobs::open_local(&config.data)?

@@ -311,6 +311,8 @@ requirements! {
     GPH_134 = "GPH-134", "too-many-folders", Peer;
     GPH_135 = "GPH-135", "none", Peer;
     GPH_137 = "GPH-137", "too-many-devices", Peer;
+    GPH_140 = "GPH-140", "none", Peer;
+    GPH_141 = "GPH-141", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -396,6 +398,9 @@ requirements! {
     HSK_054 = "HSK-054", "ticket", Peer;
     HSK_056 = "HSK-056", "ticket-ended", Peer;
     HSK_057 = "HSK-057", "ticket-narrowed", Peer;
+    HSK_058 = "HSK-058", "none", Peer;
+    HSK_059 = "HSK-059", "none", Peer;
+    HSK_060 = "HSK-060", "none", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;

@@ -166,7 +166,9 @@ async fn sync(alice: &Agent, bob: &Agent) -> anyhow::Result<Report> {
                 report.skipped.extend(round.skipped);
                 Ok(*report)
             }
-            Outcome::Offline => bail!("bob's device cannot be reached"),
+            Outcome::Offline | Outcome::Underway | Outcome::Waiting => {
+                bail!("bob's device cannot be reached")
+            }
             Outcome::Failed(error) => Err(error.into()),
         }
     };

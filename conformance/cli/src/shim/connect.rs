@@ -69,6 +69,7 @@ impl Call {
                 Some(Incoming::Data(content)) => contents.push(hex(&content)),
                 Some(Incoming::Failed(error)) => return Err(error),
                 Some(Incoming::Closed) => outgoing.close(),
+                Some(Incoming::Finish) => {}
                 // What follows close_notify is a failure too, so the end is waited for.
                 None => return Ok(json!({"suite": peer.suite.number(), "contents": contents})),
             }

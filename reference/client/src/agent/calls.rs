@@ -1,54 +1,43 @@
-//! Being called: other devices that cannot reach this one wait for it at a relay, and the graph tells.
+//! What the graph tells while this device is online: who waits for it at a relay, and which peer announces itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use meshproof_proto::codec::Id;
+use tokio::time::Instant;
 
 use super::Agent;
 use crate::backoff::Backoff;
-use crate::cloud::Calls;
+use crate::cloud::News;
 use crate::error::Result;
 use crate::relay;
 use crate::responder::Responder;
 
-/// How often to look whether the cloud has a relay now.
-const LOOK_AGAIN: Duration = Duration::from_mins(5);
-
 impl Agent {
-    /// Begins to listen for calls, if the cloud has relays.
-    pub(super) async fn listen_for_calls(&self) -> Result<Option<Calls>> {
-        let cloud = self.cloud()?;
-        if cloud.relays().await?.is_empty() {
-            return Ok(None);
-        }
-        cloud.listen(self.device()?.id()).await.map(Some)
+    /// Begins to listen for calls.
+    pub(super) async fn listen_for_calls(&self) -> Result<News> {
+        self.cloud()?.listen(self.device()?.id()).await
     }
 
-    /// Answers calls for ever. `calls` is what [`listen_for_calls`](Self::listen_for_calls) gave before.
-    pub(super) async fn answer_calls(&self, mut calls: Result<Option<Calls>>, responder: &Arc<Responder>) {
+    /// Answers calls for ever. `news` is what [`listen_for_calls`](Self::listen_for_calls) gave before.
+    pub(super) async fn answer_calls(&self, mut news: Result<News>, responder: &Arc<Responder>) {
         let (mut backoff, mut seen) = (Backoff::default(), BTreeSet::new());
         loop {
-            let ended = match calls {
-                Ok(Some(calls)) => self.answer_until_broken(calls, responder, &mut seen, &mut backoff).await,
-                Ok(None) => {
-                    tokio::time::sleep(LOOK_AGAIN).await;
-                    Ok(())
-                }
+            let ended = match news {
+                Ok(news) => self.answer_until_broken(news, responder, &mut seen, &mut backoff).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
                 tracing::debug!(requirement = error.requirement_id(), "listening for calls: {error}");
                 tokio::time::sleep(backoff.next(&mut crate::os_entropy)).await;
             }
-            calls = self.listen_for_calls().await;
+            news = self.listen_for_calls().await;
         }
     }
 
     async fn answer_until_broken(
         &self,
-        mut calls: Calls,
+        mut news: News,
         responder: &Arc<Responder>,
         seen: &mut BTreeSet<Id>,
         backoff: &mut Backoff,
@@ -65,12 +54,27 @@ impl Agent {
                 let responder = responder.clone();
                 tokio::spawn(async move {
                     match relay::join(&caller.relay, &caller.pass).await {
-                        Ok(stream) => responder.answer_relayed(stream, caller.circuit, caller.token).await,
+                        Ok(stream) => {
+                            let Ok(relay) = stream.peer_addr() else { return };
+                            responder.answer_relayed(stream, relay, caller.circuit, caller.token).await;
+                        }
                         Err(error) => tracing::debug!(peer = %caller.device, "answering at a relay: {error}"),
                     }
                 });
             }
-            while !cloud.wait_for_call(&mut calls).await? {}
+            loop {
+                let peers = super::lock(&self.known_peers).clone();
+                cloud.listen_for(&mut news, peers).await?;
+                let told = cloud.wait_for_news(&mut news).await?;
+                for peer in told.announced {
+                    if !cloud.addresses(peer).await?.is_empty() {
+                        self.retries.announced(peer, Instant::now());
+                    }
+                }
+                if told.called {
+                    break;
+                }
+            }
         }
     }
 }

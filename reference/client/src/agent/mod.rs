@@ -10,21 +10,23 @@ mod serve;
 mod setup;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
 
-use crate::SuiteBook;
+use crate::backoff::Retries;
 use crate::cloud::Cloud;
 use crate::error::{Error, Result};
 use crate::home::{Config, Home};
+use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index};
+use crate::{Sessions, SuiteBook};
 
 pub use copy::CloudReport;
 pub use people::Shared;
@@ -47,6 +49,14 @@ pub struct Agent {
     cloud: Option<Arc<Cloud>>,
     index: Arc<Index>,
     suites: Arc<SuiteBook>,
+    /// Those under way, whoever began them. There are some as soon as there is a device.
+    sessions: OnceLock<Arc<Sessions>>,
+    /// When peers that could not be reached are tried again.
+    retries: Arc<Retries>,
+    /// This device on its local networks, while it is online and its user says so.
+    lan: Mutex<Option<Arc<Lan>>>,
+    /// The peers of the last round.
+    known_peers: Mutex<BTreeSet<Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
     /// Held from the first sync on.
@@ -73,6 +83,10 @@ impl Agent {
             cloud: None,
             index,
             suites,
+            sessions: OnceLock::new(),
+            retries: Arc::default(),
+            lan: Mutex::default(),
+            known_peers: Mutex::default(),
             folders: Mutex::default(),
             lock: Mutex::default(),
         };
@@ -135,6 +149,12 @@ impl Agent {
         let (issuer, keys) = self.cloud()?.issuer().await?;
         pair_verifier(self.device()?, &issuer, &keys)
             .map_err(|_| Error::Cloud("the issuer's key is not acceptable".into()))
+    }
+
+    /// The sessions of this device, whoever opened their channels.
+    fn sessions(&self) -> Result<&Arc<Sessions>> {
+        let own = self.device()?.id();
+        Ok(self.sessions.get_or_init(|| Sessions::new(own)))
     }
 
     /// One program syncs with a state directory at a time.

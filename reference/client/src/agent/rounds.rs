@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::time::UnixTime;
+use tokio::time::Instant;
 
+use super::meet::Met;
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
-use crate::responder;
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
 use crate::transport::{Outgoing, ticket_ended};
 
@@ -46,6 +47,10 @@ pub struct PeerRound {
 pub enum Outcome {
     /// Both are in sync, apart from what the report lists.
     Synced(Box<Report>),
+    /// A session with it goes on over a channel that it opened, or it wants none now.
+    Underway,
+    /// It could not be reached a moment ago; it is tried again later.
+    Waiting,
     /// It cannot be reached now.
     Offline,
     /// It was reached, and it failed.
@@ -65,6 +70,11 @@ impl Round {
 impl Agent {
     /// Scans all folders, syncs with every peer that is online, and gives the cloud what it wants, once.
     pub async fn sync_once(&self, progress: Arc<dyn Progress>) -> Result<Round> {
+        self.go_round(progress, false).await
+    }
+
+    /// One round. Who is `patient` leaves out those whose time to be tried again has not come (HSK-061).
+    pub(super) async fn go_round(&self, progress: Arc<dyn Progress>, patient: bool) -> Result<Round> {
         self.lock()?;
         let folders = self.folders()?;
         let mut round = Round::default();
@@ -74,7 +84,7 @@ impl Agent {
         }
         let peers = self.peers(&folders).await?;
         for pass in 1..=PASSES {
-            let results = self.pass(&peers, &folders, &progress).await;
+            let results = self.pass(&peers, &folders, &progress, patient).await;
             let received = results.iter().any(|peer| match &peer.outcome {
                 Outcome::Synced(report) => report.files_received + report.deleted > 0,
                 _ => false,
@@ -95,20 +105,50 @@ impl Agent {
         peers: &BTreeSet<Id>,
         folders: &[Arc<Folder>],
         progress: &Arc<dyn Progress>,
+        patient: bool,
     ) -> Vec<PeerRound> {
         let mut results = Vec::new();
         for device in peers {
-            let (name, outcome) = match self.sync_with(*device, folders, progress).await {
-                Ok((name, Some(report))) => (name, Outcome::Synced(Box::new(report))),
-                Ok((name, None)) => (name, Outcome::Offline),
-                Err(error) => {
-                    tracing::warn!(peer = %device, requirement = error.requirement_id(), "{error}");
-                    (String::new(), Outcome::Failed(error))
-                }
-            };
-            results.push(PeerRound { device: *device, name, outcome });
+            results.push(if !patient || self.retries.is_due(*device, Instant::now()) {
+                self.sync_and_tell(*device, folders, progress).await
+            } else {
+                PeerRound { device: *device, name: String::new(), outcome: Outcome::Waiting }
+            });
         }
         results
+    }
+
+    /// Tries a peer again that could not be reached. `None`: still not, which nobody needs to hear again.
+    pub(super) async fn retry(&self, peer: Id, progress: &Arc<dyn Progress>) -> Result<Option<Round>> {
+        let folders = self.folders().inspect_err(|_| {
+            self.retries.failed(peer, Instant::now(), &mut crate::os_entropy);
+        })?;
+        let round = self.sync_and_tell(peer, &folders, progress).await;
+        if matches!(round.outcome, Outcome::Offline | Outcome::Underway) {
+            return Ok(None);
+        }
+        self.save_session().await?;
+        Ok(Some(Round { peers: vec![round], ..Round::default() }))
+    }
+
+    /// Syncs with one peer, and remembers whether it could be reached (HSK-061).
+    async fn sync_and_tell(
+        &self,
+        device: Id,
+        folders: &[Arc<Folder>],
+        progress: &Arc<dyn Progress>,
+    ) -> PeerRound {
+        let (name, outcome) = self.sync_with(device, folders, progress).await.unwrap_or_else(|error| {
+            tracing::warn!(peer = %device, requirement = error.requirement_id(), "{error}");
+            (String::new(), Outcome::Failed(error))
+        });
+        match &outcome {
+            Outcome::Offline | Outcome::Failed(_) => {
+                self.retries.failed(device, Instant::now(), &mut crate::os_entropy);
+            }
+            Outcome::Synced(_) | Outcome::Underway | Outcome::Waiting => self.retries.worked(device),
+        }
+        PeerRound { device, name, outcome }
     }
 
     /// The devices that have one of these folders too.
@@ -122,44 +162,72 @@ impl Agent {
             folder.set_devices(devices)?;
         }
         peers.remove(&own);
+        super::lock(&self.known_peers).clone_from(&peers);
+        self.retries.forget_others(&peers);
         Ok(peers)
     }
 
-    /// Syncs with one peer; goes on under a new ticket as long as the old one ended and it brought something. The
-    /// report is `None` if the peer is not online.
+    /// Syncs with one peer; goes on under a new ticket as long as the old one ended and it brought something, and on a
+    /// direct channel as soon as there is one beside a relayed one (RLY-030).
     async fn sync_with(
         &self,
         peer: Id,
         folders: &[Arc<Folder>],
         progress: &Arc<dyn Progress>,
-    ) -> Result<(String, Option<Report>)> {
+    ) -> Result<(String, Outcome)> {
+        let (sessions, mut sum, mut next) = (self.sessions()?, Report::default(), None);
         for attempt in 0.. {
-            let (name, connection) = self.meet(peer).await?;
-            let Some((connection, ends)) = connection else { return Ok((name, None)) };
+            if sessions.has(peer) {
+                return Ok((String::new(), Outcome::Underway));
+            }
+            let (name, met) = match next.take() {
+                Some(met) => met,
+                None => Box::pin(self.meet(peer)).await?,
+            };
+            let Some(Met { connection, ends, relayed }) = met else { return Ok((name, Outcome::Offline)) };
             let outgoing = connection.outgoing.clone();
-            let session = responder::sync(connection, folders.to_vec(), progress.clone());
-            let result = tokio::select! {
-                result = session => result,
-                never = self.keep_renewing(peer, outgoing, ends) => match never {},
+            let session = sessions.run(connection, folders.to_vec(), progress.clone());
+            let mut session = Box::pin(session);
+            let mut renewing = Box::pin(self.keep_renewing(peer, &outgoing, ends));
+            let mut probing = Box::pin(self.meet_directly(peer));
+            let result = loop {
+                tokio::select! {
+                    result = &mut session => break result,
+                    never = &mut renewing => match never {},
+                    met = &mut probing, if relayed && next.is_none() => {
+                        tracing::info!(%peer, "going on without the relay");
+                        outgoing.finish();
+                        next = Some(met);
+                    }
+                }
             };
             match result {
+                Ok(report) => {
+                    let (moved, shared) = (report.moved, report.folders.clone());
+                    sum.add(report);
+                    if next.is_some() {
+                        continue;
+                    }
+                    if moved {
+                        return Ok((name, Outcome::Underway));
+                    }
+                    for folder in folders.iter().filter(|folder| shared.contains(&folder.id())) {
+                        folder.index().set_synced(folder.id(), peer, crate::now().0)?;
+                    }
+                    return Ok((name, Outcome::Synced(Box::new(sum))));
+                }
+                Err(error) if next.is_some() => tracing::info!(%peer, "at the relay: {error}"),
                 Err(error) if ticket_ended(&error) && attempt < CONTINUATIONS => {
                     tracing::info!(%peer, "the ticket ended; going on with a new one");
                 }
                 Err(error) => return Err(error),
-                Ok(report) => {
-                    for folder in folders.iter().filter(|folder| report.folders.contains(&folder.id())) {
-                        folder.index().set_synced(folder.id(), peer, crate::now().0)?;
-                    }
-                    return Ok((name, Some(report)));
-                }
             }
         }
         Err(Error::Peer("it never comes to an end"))
     }
 
     /// Sends a new ticket in time, again and again (HSK-055). Where none is to be had, the channel ends with its ticket.
-    async fn keep_renewing(&self, peer: Id, outgoing: Outgoing, mut ends: UnixTime) -> Infallible {
+    async fn keep_renewing(&self, peer: Id, outgoing: &Outgoing, mut ends: UnixTime) -> Infallible {
         loop {
             let left = ends.0.saturating_sub(crate::now().0);
             tokio::time::sleep(Duration::from_secs(left / 2)).await;
@@ -185,6 +253,7 @@ impl Round {
                 None => self.peers.push(result),
                 Some(before) => match (&mut before.outcome, result.outcome) {
                     (Outcome::Synced(sum), Outcome::Synced(report)) => sum.add(*report),
+                    (_, Outcome::Waiting) => {}
                     (outcome, later) => *outcome = later,
                 },
             }
@@ -194,10 +263,12 @@ impl Round {
 
 impl Report {
     fn add(&mut self, later: Self) {
+        self.folders = later.folders;
         self.files_received += later.files_received;
         self.bytes_received += later.bytes_received;
         self.bytes_sent += later.bytes_sent;
         self.deleted += later.deleted;
+        self.moved = later.moved;
         self.conflicts.extend(later.conflicts);
         self.skipped = later.skipped;
     }

@@ -6,14 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Agent, Round};
 use crate::error::{Error, Result};
+use crate::lan::Lan;
 use crate::responder::Responder;
 use crate::sync::Progress;
 
 /// How long an announcement holds, in seconds. It is renewed after half of it.
 const TTL: u32 = 120;
+
+/// How often it is looked whether there is something new to announce on local networks.
+const LAN_TICK: Duration = Duration::from_secs(10);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -24,12 +30,14 @@ pub struct ServeOptions {
     pub advertise: Vec<String>,
     /// How often folders are scanned and peers dialled. `None`: only peers that come are answered.
     pub interval: Option<Duration>,
+    /// Finds peers on local networks, and is found there (HSK-065).
+    pub lan: bool,
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
         let listen = SocketAddr::from(([0, 0, 0, 0], 0));
-        Self { listen, advertise: Vec::new(), interval: Some(Duration::from_mins(1)) }
+        Self { listen, advertise: Vec::new(), interval: Some(Duration::from_mins(1)), lan: false }
     }
 }
 
@@ -50,9 +58,12 @@ impl Agent {
         let index = self.index.clone();
         let responder = responder
             .with_suites(self.suites.clone())
+            .with_sessions(self.sessions()?.clone())
             .with_progress(progress.clone())
             .on_session(move |peer, result| {
-                if let (Some(peer), Ok(report)) = (peer, result) {
+                if let (Some(peer), Ok(report)) = (peer, result)
+                    && !report.moved
+                {
                     for folder in &report.folders {
                         let _ = index.set_synced(*folder, peer, crate::now().0);
                     }
@@ -92,21 +103,28 @@ impl Agent {
                 }
             }
         };
+        let on_lan = self.on_lan(options.lan, address);
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
-            let mut tick = tokio::time::interval(interval);
-            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
-                tick.tick().await;
-                on_round(self.sync_once(progress.clone()).await);
+                on_round(self.go_round(progress.clone(), true).await);
+                let next = Instant::now() + interval;
+                // Meanwhile those that could not be reached, each when its time comes.
+                while let Ok(peer) = timeout_at(next, self.retries.next_due()).await {
+                    if let Some(round) = self.retry(peer, &progress).await.transpose() {
+                        on_round(round);
+                    }
+                }
             }
         };
         tokio::select! {
             () = stop => {}
             () = announcing => {}
+            () = on_lan => {}
             () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
         }
+        *super::lock(&self.lan) = None;
         drop(stopping);
         let _ = accepting.await;
         // So that nobody tries in vain until the announcement ends by itself.
@@ -114,6 +132,41 @@ impl Agent {
             tracing::debug!("taking the announcement back: {error}");
         }
         self.save_session().await
+    }
+
+    /// Announces the listener on local networks, and tries peers that are seen there.
+    async fn on_lan(&self, wanted: bool, listening: SocketAddr) {
+        let news = Arc::new(Notify::new());
+        let tell = news.clone();
+        let started = match self.device() {
+            Ok(device) if wanted => {
+                Lan::start(self.provider, device.id(), listening, move || tell.notify_one()).map(Arc::new)
+            }
+            _ => return std::future::pending().await,
+        };
+        let lan = match started {
+            Ok(lan) => lan,
+            Err(error) => {
+                tracing::warn!("{error}");
+                return std::future::pending().await;
+            }
+        };
+        *super::lock(&self.lan) = Some(lan.clone());
+        let mut tick = tokio::time::interval(LAN_TICK);
+        loop {
+            if let Err(error) = lan.announce() {
+                tracing::debug!("{error}");
+            }
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = news.notified() => {
+                    for peer in lan.peers() {
+                        tracing::debug!(%peer, "seen on the local network");
+                        self.retries.announced(peer, Instant::now());
+                    }
+                }
+            }
+        }
     }
 
     /// An address under which others may find a listener: the one that this device has on its way to the cloud, if it

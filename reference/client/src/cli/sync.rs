@@ -31,6 +31,9 @@ pub(super) struct Sync {
     /// Receive at most so much content a second.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit_down: Option<u64>,
+    /// Find devices on the local network, and be found there.
+    #[arg(long, requires = "serve")]
+    lan: bool,
 }
 
 impl Sync {
@@ -46,6 +49,7 @@ impl Sync {
             listen: self.listen,
             advertise: self.advertise,
             interval: (self.interval > 0).then(|| Duration::from_secs(self.interval)),
+            lan: self.lan,
         };
         let online = |address| println!("listening on {address}");
         let on_round = |round: Result<Round>| match round {
@@ -76,7 +80,9 @@ fn tell(round: &Round) -> ExitCode {
         let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
         match &peer.outcome {
             Outcome::Offline => println!("{name}: offline"),
-            Outcome::Failed(_) => {} // below, on stderr
+            Outcome::Underway => println!("{name}: a session that it began goes on"),
+            // Offline a moment ago; below, on stderr.
+            Outcome::Waiting | Outcome::Failed(_) => {}
             Outcome::Synced(report) => println!(
                 "{name}: in sync; received {} files, {}; sent {}; deleted {}; {} conflicts",
                 report.files_received,

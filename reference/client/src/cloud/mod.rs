@@ -27,7 +27,7 @@ pub use entries::{CloudEntry, EntryWrite};
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
 pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
-pub use rendezvous::{Calls, Rendezvous};
+pub use rendezvous::{News, Rendezvous, Told};
 pub use session::{IssuerKeys, Session};
 pub use sign_in::DeviceCode;
 

@@ -2,8 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use meshproof_proto::codec::Id;
+use meshproof_proto::codec::{Id, hex_array};
 use meshproof_proto::crypto::Spki;
+use meshproof_proto::handshake::nearby::LanKey;
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::identity::Purpose;
 use reqwest::Method;
@@ -62,6 +63,8 @@ pub struct Pair {
     pub name: String,
     /// Where it can be reached; empty when it is not online.
     pub addresses: Vec<String>,
+    /// By what the two know each other on a local network.
+    pub lan_key: Option<LanKey>,
 }
 
 impl Cloud {
@@ -156,7 +159,8 @@ impl Cloud {
         let key = about["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
         let key = key.and_then(|der| Spki::parse(&der).ok()).ok_or_else(|| bad("there is no key"))?;
         let target = Target::new(device, key, ticket);
-        Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]) })
+        let lan_key = answer["lan_key"].as_str().and_then(hex_array).map(LanKey::new);
+        Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]), lan_key })
     }
 
     async fn devices_path(&self) -> Result<String> {

@@ -1,5 +1,7 @@
 //! Rendezvous at a relay, and the queue that tells of them (`spec/graph.md`, sections 3.4 and 4.4).
 
+use std::collections::BTreeMap;
+
 use meshproof_proto::codec::{Id, hex_array};
 use meshproof_proto::relay::PASS;
 use reqwest::{Method, header};
@@ -29,10 +31,22 @@ pub struct Rendezvous {
     pub token: [u8; 16],
 }
 
-/// A queue that tells when another device calls.
-pub struct Calls {
+/// A queue that tells when another device calls, or announces itself.
+pub struct News {
     path: String,
     watermark: String,
+    /// The subscriptions for calls and announcements.
+    calls: String,
+    endpoints: BTreeMap<String, Id>,
+}
+
+/// What a queue told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Somebody calls.
+    pub called: bool,
+    /// These devices announce other addresses than before, or none any more.
+    pub announced: Vec<Id>,
 }
 
 impl Cloud {
@@ -58,18 +72,52 @@ impl Cloud {
     }
 
     /// Makes a queue that tells who calls this device.
-    pub async fn listen(&self, own: Id) -> Result<Calls> {
+    pub async fn listen(&self, own: Id) -> Result<News> {
         let queues = self.below_root("queues").await?;
         let answer = self.call(Method::POST, &queues, None, MESH).await?;
         let path = answer.location.ok_or_else(|| unexpected("POST of a queue", "there is no Location"))?;
-        let body = json!({ "resource": self.rendezvous_path(own).await? });
-        self.call(Method::POST, &format!("{path}/subscriptions"), Some(&body), MESH).await?;
-        Ok(Calls { path, watermark: text(&answer.body, "watermark") })
+        let calls = self.rendezvous_path(own).await?;
+        let mut news =
+            News { path, watermark: text(&answer.body, "watermark"), calls, endpoints: BTreeMap::new() };
+        self.subscribe(&mut news, None).await?;
+        Ok(news)
     }
 
-    /// Waits until the queue tells of a call, or for some time. Other requests go on meanwhile.
-    pub async fn wait_for_call(&self, calls: &mut Calls) -> Result<bool> {
-        let path = format!("{}?after={}&wait={WAIT}", calls.path, calls.watermark);
+    /// Has the queue tell when these devices announce themselves, too.
+    pub async fn listen_for(&self, news: &mut News, devices: impl IntoIterator<Item = Id>) -> Result<()> {
+        for device in devices {
+            if !news.endpoints.values().any(|known| *known == device) {
+                self.subscribe(news, Some(device)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: to the calls of this device.
+    async fn subscribe(&self, news: &mut News, endpoints_of: Option<Id>) -> Result<()> {
+        let resource = match endpoints_of {
+            None => news.calls.clone(),
+            Some(device) => format!("{}/{device}/endpoints", self.below_root("devices").await?),
+        };
+        let body = json!({ "resource": resource });
+        let subscribed =
+            self.call(Method::POST, &format!("{}/subscriptions", news.path), Some(&body), MESH).await;
+        match (endpoints_of, subscribed) {
+            // It may not be met any more, or is not there: nothing is told of it.
+            (Some(device), Err(Error::Problem(problem))) if problem.error != "queue-gone" => {
+                tracing::debug!(%device, "its announcements: {problem}");
+            }
+            (_, subscribed) => drop(subscribed?),
+        }
+        if let Some(device) = endpoints_of {
+            news.endpoints.insert(resource, device);
+        }
+        Ok(())
+    }
+
+    /// Waits until the queue tells something, or for some time. Other requests go on meanwhile.
+    pub async fn wait_for_news(&self, news: &mut News) -> Result<Told> {
+        let path = format!("{}?after={}&wait={WAIT}", news.path, news.watermark);
         let what = format!("GET {path}");
         let request = self.http.get(format!("{}{path}", self.url));
         let request = request.header(header::AUTHORIZATION, self.tickets(MESH).await?);
@@ -78,8 +126,10 @@ impl Cloud {
             return Err(problem(what, response).await);
         }
         let body: Value = response.json().await.map_err(|error| unexpected(&what, &chain(&error)))?;
-        calls.watermark = text(&body, "watermark");
-        Ok(!items(&body)?.is_empty())
+        news.watermark = text(&body, "watermark");
+        let changed: Vec<String> = items(&body)?.iter().map(|item| text(item, "resource")).collect();
+        let announced = changed.iter().filter_map(|resource| news.endpoints.get(resource).copied()).collect();
+        Ok(Told { called: changed.contains(&news.calls), announced })
     }
 
     async fn rendezvous_path(&self, device: Id) -> Result<String> {

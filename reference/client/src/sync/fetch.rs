@@ -99,6 +99,11 @@ impl Fetch {
         self.queue.is_empty() && self.files.is_empty()
     }
 
+    /// Whether all that was asked for has been answered.
+    pub(super) fn is_answered(&self) -> bool {
+        self.parts.is_empty() && self.manifests.is_empty()
+    }
+
     /// Writes as many requests as may be under way to `out`. Returns content that was here already.
     pub(super) fn ask(&mut self, folders: &[&Folder], out: &mut Vec<u8>) -> Result<Option<Fetched>> {
         while self.outstanding < WINDOW_BYTES && self.parts.len() < WINDOW_REQUESTS {

@@ -114,4 +114,6 @@ pub struct Report {
     pub conflicts: Vec<(Id, PortablePath)>,
     /// What could not be taken over.
     pub skipped: Vec<(Id, Skipped)>,
+    /// The session ended in order before all was done: it goes on over another channel.
+    pub moved: bool,
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!  HELLO both ways --> STATE of each common folder --> INDEX of what differs --> REQUEST / BLOCK --> DONE of each
 //!  --> BYE both ways --> close
+//!          \--- BYE at once: it goes on over another channel (HSK-059) ---^
 //! ```
 
 use std::sync::Arc;
@@ -126,6 +127,8 @@ struct Shared<'a> {
     /// How many files are on their way.
     wanted: usize,
     done: bool,
+    /// Whether the peer has all that it wants.
+    peer_done: bool,
 }
 
 impl<'a> Shared<'a> {
@@ -149,6 +152,7 @@ impl<'a> Shared<'a> {
             index_read: false,
             wanted: 0,
             done: false,
+            peer_done: false,
         }
     }
 }
@@ -170,11 +174,12 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn run(mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<Report> {
-        let result = self.exchange(incoming);
-        if result.is_err() {
+        let mut result = self.exchange(incoming);
+        if result.is_err() || self.report.moved {
             // What is complete and verified stays (SYN-033 is about the rest).
-            for number in 0..self.shared.len() {
-                let _ = self.shared[number].apply.commit(&mut self.report);
+            for shared in &mut self.shared {
+                let committed = shared.apply.commit(&mut self.report);
+                result = result.and(committed);
             }
         }
         result.map(|()| self.report)
@@ -186,6 +191,16 @@ impl Session<'_> {
             let content = match incoming.blocking_recv() {
                 Some(Incoming::Data(content)) => content,
                 Some(Incoming::Failed(error)) => return Err(error),
+                Some(Incoming::Finish) => {
+                    self.report.moved = true;
+                    self.go_on()?;
+                    continue;
+                }
+                Some(Incoming::Closed) if !self.started => {
+                    // It wants no session on this channel.
+                    self.report.moved = true;
+                    return Ok(());
+                }
                 Some(Incoming::Closed) => return Err(RuleError::from(req::SYN_015).into()),
                 None => return Err(Error::Peer("it ended the session early")),
             };
@@ -195,6 +210,8 @@ impl Session<'_> {
             }
             self.go_on()?;
         }
+        // Whoever has and gave all has nothing to go on with.
+        self.report.moved &= self.shared.iter().any(|s| s.agreed && !(s.done && s.peer_done));
         Ok(())
     }
 
@@ -219,9 +236,15 @@ impl Session<'_> {
                 let fetched = self.fetch.manifest(request, chunks, self.folders)?;
                 self.handle_fetched(fetched)
             }
-            Message::Done(_) => Ok(()),
+            Message::Done(folder) => {
+                let shared = self.shared.iter_mut().find(|shared| shared.apply.folder_id() == folder);
+                shared.into_iter().for_each(|shared| shared.peer_done = true);
+                Ok(())
+            }
             Message::Bye => {
                 self.heard_bye = true;
+                let early = self.shared.iter().any(|shared| shared.agreed && !shared.peer_done);
+                self.report.moved |= early && !deviates(req::HSK_059);
                 Ok(())
             }
         }
@@ -323,7 +346,10 @@ impl Session<'_> {
     /// Asks for more content; says DONE and BYE when it is time.
     fn go_on(&mut self) -> Result<()> {
         let mut out = Vec::new();
-        while let Some(fetched) = self.fetch.ask(self.folders, &mut out)? {
+        // HSK-059: whoever goes on elsewhere asks for nothing more here.
+        while !self.report.moved
+            && let Some(fetched) = self.fetch.ask(self.folders, &mut out)?
+        {
             self.handle_fetched(fetched)?;
         }
         if !out.is_empty() {
@@ -340,7 +366,9 @@ impl Session<'_> {
             }
         }
         let all_done = self.shared.iter().all(|shared| shared.done || !shared.agreed);
-        if self.started && !self.said_bye && all_done && self.fetch.is_idle() {
+        let complete = all_done && self.fetch.is_idle();
+        let moves = self.report.moved && self.fetch.is_answered() && !deviates(req::HSK_060);
+        if self.started && !self.said_bye && (complete || moves) {
             self.said_bye = true;
             Message::Bye.write(&mut out);
         }

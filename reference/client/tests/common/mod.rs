@@ -24,6 +24,7 @@ use meshproof_proto::sync::{
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Mapping, Role, Subject, Ticket, device_audience,
 };
+use meshproof_proto::time::UnixTime;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -54,17 +55,22 @@ pub fn issuer() -> Issuer {
 
 /// A pair ticket and all else that `from` needs to dial `to`.
 pub fn target(from: &Device, to: &Device, mappings: &[(Id, Role, Role)]) -> Target {
+    target_at(from, to, mappings, now())
+}
+
+/// The same by another clock.
+pub fn target_at(from: &Device, to: &Device, mappings: &[(Id, Role, Role)], now: UnixTime) -> Target {
     let mut id = [0; 16];
     os_entropy(&mut id);
     let mapping = |folder, device, role| Mapping { folder, device, role };
     let ticket = Ticket {
         id: Id(id),
-        issue_instant: now(),
+        issue_instant: now,
         issuer: ISSUER.into(),
         subject: Subject::Device(from.id()),
         confirmation: Some(from.spki().clone()),
-        not_before: now(),
-        not_on_or_after: now().plus(600),
+        not_before: now,
+        not_on_or_after: now.plus(600),
         audience: device_audience(to.id()),
         authn: None,
         authz: Vec::new(),
@@ -289,6 +295,7 @@ impl RawPeer {
             match self.connection.incoming.recv().await? {
                 Incoming::Data(content) => self.decoder.push(&content),
                 Incoming::Closed => return None,
+                Incoming::Finish => {}
                 Incoming::Failed(error) => panic!("{error}"),
             }
         }

@@ -1,7 +1,8 @@
 //! `POST /mesh/devices/{device}/pair`: a ticket with which two devices may meet.
 
-use meshproof_proto::codec::{Id, hex_array};
-use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some};
+use meshproof_proto::codec::{Id, hex, hex_array};
+use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some, deviates};
 use meshproof_proto::ticket::{Attributes, Claim, KeyBinding, Mapping};
 use serde_json::{Value, json};
 
@@ -33,7 +34,10 @@ pub(crate) async fn post(
     let endpoint = endpoints::current(&app, y.id).await?;
     let mut device = devices::representation(&y);
     device["addresses"] = endpoint.map(|endpoint| endpoint.addresses).unwrap_or_default().into();
-    Ok(axum::Json(json!({ "ticket": ticket, "device": device, "links": { "self": path } })))
+    let lan_key = hex(&lan_key(&app, x.id, y.id));
+    Ok(axum::Json(json!({
+        "ticket": ticket, "device": device, "lan_key": lan_key, "links": { "self": path },
+    })))
 }
 
 /// Two devices that may meet, and the folders that are mapped on both.
@@ -71,6 +75,18 @@ pub(super) async fn partners(
         demand(device.state != DeviceState::Revoked, req::GPH_034)?;
     }
     Ok(Partners { x, y, shared })
+}
+
+/// By what two devices know each other on a local network (GPH-140, GPH-141).
+fn lan_key(app: &App, x: Id, y: Id) -> [u8; 32] {
+    let mut pair = [x, y];
+    if !deviates(req::GPH_140) {
+        pair.sort_unstable();
+    }
+    if deviates(req::GPH_141) {
+        pair = [Id::default(); 2]; // the mutant has one key for all
+    }
+    DEFAULT.mac_key(&*app.lan).mac(&[b"meshgraph/1 lan", &pair[0].0, &pair[1].0])
 }
 
 /// All that holds for the two (GPH-040): their keys, their users, and the folders mapped on both.

@@ -8,37 +8,37 @@ use meshproof_proto::error::Error;
 use meshproof_proto::relay::{ConnectionId, Joined, PASS, REQUEST_MAX, Refused, Reply, Request};
 use meshproof_proto::requirement::{self as req, deviates};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::lobby::Place;
+use super::net::Stream;
 use super::{Shared, forward, refused};
 
 /// How long a refused device has to close its side.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A connection that waits or is joined. It leaves the switchboard when it is dropped.
-pub(super) struct Leg {
-    pub(super) stream: TcpStream,
-    pub(super) seat: Seat,
+pub(super) struct Leg<S> {
+    pub(super) stream: S,
+    pub(super) seat: Seat<S>,
 }
 
 /// The entry of a connection in the switchboard.
-pub(super) struct Seat {
-    shared: Arc<Shared>,
+pub(super) struct Seat<S> {
+    shared: Arc<Shared<S>>,
     pub(super) id: ConnectionId,
 }
 
-impl Drop for Seat {
+impl<S> Drop for Seat<S> {
     fn drop(&mut self) {
         self.shared.inner().board.leave(self.id);
     }
 }
 
 /// Serves a connection to its end, or until the task of the other side takes it over.
-pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, place: Place) {
-    let _ = stream.set_nodelay(true);
+pub(super) async fn serve<S: Stream>(shared: Arc<Shared<S>>, mut stream: S, place: Place) {
+    stream.set_nodelay();
     let pass = match timeout(shared.times.join, read_join(&mut stream)).await {
         Ok(Ok(Some(pass))) => pass,
         Ok(Ok(None)) => return, // it has gone
@@ -57,13 +57,13 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: TcpStream, place: Pla
 }
 
 /// A connection that is alone, and how it gets the other side.
-struct Waiting {
-    leg: Leg,
-    told: oneshot::Receiver<Leg>,
+struct Waiting<S> {
+    leg: Leg<S>,
+    told: oneshot::Receiver<Leg<S>>,
 }
 
 /// Reads up to the pass and not one byte more: what follows is for the other device. `None`: the connection has ended.
-async fn read_join(stream: &mut TcpStream) -> Result<Option<[u8; PASS]>, Error> {
+async fn read_join<S: Stream>(stream: &mut S) -> Result<Option<[u8; PASS]>, Error> {
     let mut buffer = [0; REQUEST_MAX];
     let mut filled = 0;
     loop {
@@ -87,11 +87,11 @@ async fn read_join(stream: &mut TcpStream) -> Result<Option<[u8; PASS]>, Error> 
 }
 
 /// Asks the switchboard. `Err(None)`: this connection is with the other side now.
-fn join(
-    shared: &Arc<Shared>,
-    stream: TcpStream,
+fn join<S: Stream>(
+    shared: &Arc<Shared<S>>,
+    stream: S,
     pass: &[u8; PASS],
-) -> Result<Waiting, Option<(TcpStream, Refused)>> {
+) -> Result<Waiting<S>, Option<(S, Refused)>> {
     let id = shared.next_id();
     let now = shared.clock.now();
     let mut inner = shared.inner();
@@ -119,7 +119,11 @@ fn join(
 }
 
 /// Waits for the other side. `None`: it did not come, and the connection has ended.
-async fn wait(shared: &Arc<Shared>, mut leg: Leg, mut told: oneshot::Receiver<Leg>) -> Option<(Leg, Leg)> {
+async fn wait<S: Stream>(
+    shared: &Arc<Shared<S>>,
+    mut leg: Leg<S>,
+    mut told: oneshot::Receiver<Leg<S>>,
+) -> Option<(Leg<S>, Leg<S>)> {
     if !deviates(req::RLY_010) {
         // That it has gone is seen below.
         let _ = leg.stream.write_all(&Reply::Waiting.encode()).await;
@@ -142,13 +146,13 @@ async fn wait(shared: &Arc<Shared>, mut leg: Leg, mut told: oneshot::Receiver<Le
 }
 
 /// Waits until the device closes. Once it has sent something for the other side this is not seen any more.
-async fn hung_up(stream: &mut TcpStream) {
+async fn hung_up<S: Stream>(stream: &mut S) {
     if matches!(stream.peek(&mut [0]).await, Ok(1..)) {
         std::future::pending::<()>().await;
     }
 }
 
-async fn refuse(stream: &mut TcpStream, Refused { refusal, error }: Refused) {
+async fn refuse<S: Stream>(stream: &mut S, Refused { refusal, error }: Refused) {
     refused(error);
     // Unread input would turn the last word into a reset.
     let saying = async {
@@ -166,6 +170,6 @@ async fn refuse(stream: &mut TcpStream, Refused { refusal, error }: Refused) {
 }
 
 /// A circuit begins.
-pub(super) async fn joined(stream: &mut TcpStream) -> io::Result<()> {
+pub(super) async fn joined<S: Stream>(stream: &mut S) -> io::Result<()> {
     stream.write_all(&Reply::Joined.encode()).await
 }

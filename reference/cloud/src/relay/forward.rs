@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use meshproof_proto::error::Error;
 use meshproof_proto::requirement::{self as req, deviates};
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::ReadBuf;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::{Leg, joined};
+use super::net::Stream;
 use super::{Shared, refused};
 use crate::metrics;
 
@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// Forwards until both directions have ended, or a rule ends the circuit.
-pub(super) async fn circuit(shared: &Arc<Shared>, legs: [Leg; 2]) {
+pub(super) async fn circuit<S: Stream>(shared: &Arc<Shared<S>>, legs: [Leg<S>; 2]) {
     let [Leg { stream: mut left, seat: left_seat }, Leg { stream: mut right, seat: right_seat }] = legs;
     if joined(&mut left).await.is_err() || joined(&mut right).await.is_err() {
         return;
@@ -133,12 +133,12 @@ impl Direction {
     }
 
     /// Moves bytes while any move. Ready: the direction has ended.
-    fn pump(
+    fn pump<S: Stream>(
         &mut self,
         cx: &mut Context<'_>,
-        shared: &Shared,
-        from: &mut TcpStream,
-        to: &mut TcpStream,
+        shared: &Shared<S>,
+        from: &mut S,
+        to: &mut S,
     ) -> Poll<Result<(), End>> {
         while !self.ended {
             let pending = self.write_held(cx, to)?.is_pending();
@@ -171,7 +171,7 @@ impl Direction {
                 }
             }
             self.moved = true;
-            self.send(to, buffer, count)?;
+            self.send(cx, to, buffer, count)?;
             self.uncharged += count as u64;
             if self.uncharged >= CHARGE {
                 let pause = self.charge(shared)?;
@@ -183,14 +183,20 @@ impl Direction {
     }
 
     /// Writes what was just read as far as it goes, and holds the rest.
-    fn send(&mut self, to: &TcpStream, mut buffer: Vec<u8>, count: usize) -> io::Result<()> {
+    fn send<S: Stream>(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut S,
+        mut buffer: Vec<u8>,
+        count: usize,
+    ) -> io::Result<()> {
         if deviates(req::RLY_003) {
             buffer[0] ^= 1; // the mutant is careless
         }
         let written = if self.held.is_empty() {
-            match to.try_write(&buffer[..count]) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                written => written?,
+            match Pin::new(to).poll_write(cx, &buffer[..count])? {
+                Poll::Ready(written) => written,
+                Poll::Pending => 0,
             }
         } else {
             0
@@ -207,19 +213,14 @@ impl Direction {
         Ok(())
     }
 
-    fn write_held(&mut self, cx: &mut Context<'_>, to: &TcpStream) -> io::Result<Poll<()>> {
+    fn write_held<S: Stream>(&mut self, cx: &mut Context<'_>, to: &mut S) -> io::Result<Poll<()>> {
         while self.taken < self.held.len() {
-            match to.try_write(&self.held[self.taken..]) {
-                Ok(count) => {
+            match Pin::new(&mut *to).poll_write(cx, &self.held[self.taken..])? {
+                Poll::Ready(count) => {
                     self.taken += count;
                     self.moved = true;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if to.poll_write_ready(cx)?.is_pending() {
-                        return Ok(Poll::Pending);
-                    }
-                }
-                Err(error) => return Err(error),
+                Poll::Pending => return Ok(Poll::Pending),
             }
         }
         if !self.held.is_empty() {
@@ -229,7 +230,7 @@ impl Direction {
         Ok(Poll::Ready(()))
     }
 
-    fn charge(&self, shared: &Shared) -> Result<Duration, Error> {
+    fn charge<S>(&self, shared: &Shared<S>) -> Result<Duration, Error> {
         metrics::relayed(self.uncharged);
         let (now, millis) = (shared.clock.now(), shared.millis());
         let pause = shared.inner().board.sent(now, millis, self.from, self.uncharged)?;

@@ -13,18 +13,20 @@ mod connection;
 mod forward;
 mod keys;
 mod lobby;
+mod net;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::relay::{ACCOUNT_CONNECTIONS, ConnectionId, Limits, Switchboard};
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::state::Clock;
@@ -32,6 +34,7 @@ use crate::{Error, metrics};
 use connection::Leg;
 pub(crate) use keys::load as load_keys;
 use lobby::Lobby;
+pub use net::{Listener, Stream};
 
 /// How long the system gets when it has no descriptors left.
 const BREATH: Duration = Duration::from_millis(50);
@@ -49,6 +52,13 @@ pub struct RunningRelay {
 
 /// Starts the relay of this configuration and nothing else. When this returns it accepts connections.
 pub async fn start_relay(config: &Config) -> Result<RunningRelay, Error> {
+    let failed = |source| Error::Listen { addr: config.relay.listen, source };
+    let listener = TcpListener::bind(config.relay.listen).await.map_err(failed)?;
+    start_relay_on(config, listener)
+}
+
+/// The same on a listener that is there, in whatever network.
+pub fn start_relay_on<L: Listener>(config: &Config, listener: L) -> Result<RunningRelay, Error> {
     if let Some((key, what)) = config.check().into_iter().next() {
         return Err(Error::Configuration(format!("{key}: {what}")));
     }
@@ -56,7 +66,6 @@ pub async fn start_relay(config: &Config) -> Result<RunningRelay, Error> {
     let keys = load_keys(config)?;
     let settings = &config.relay;
     let failed = |source| Error::Listen { addr: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     let address = if settings.address.is_empty() { addr.to_string() } else { settings.address.clone() };
     let limits = Limits {
@@ -99,8 +108,8 @@ impl Drop for RunningRelay {
 }
 
 /// What all connections share.
-struct Shared {
-    inner: Mutex<Inner>,
+struct Shared<S> {
+    inner: Mutex<Inner<S>>,
     lobby: Lobby,
     next: AtomicU64,
     began: Instant,
@@ -111,10 +120,10 @@ struct Shared {
 }
 
 /// What changes together.
-struct Inner {
+struct Inner<S> {
     board: Switchboard,
     /// Those who wait, and how their tasks get the other side.
-    waiting: HashMap<ConnectionId, oneshot::Sender<Leg>>,
+    waiting: HashMap<ConnectionId, oneshot::Sender<Leg<S>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -124,9 +133,9 @@ struct Times {
     idle: Duration,
 }
 
-impl Shared {
+impl<S> Shared<S> {
     // Who panicked while it held the lock left whole values behind.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, Inner<S>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -139,7 +148,11 @@ impl Shared {
     }
 }
 
-async fn accept(shared: Arc<Shared>, listener: TcpListener, mut drained: watch::Receiver<bool>) {
+async fn accept<L: Listener>(
+    shared: Arc<Shared<L::Stream>>,
+    listener: L,
+    mut drained: watch::Receiver<bool>,
+) {
     let mut connections = JoinSet::new();
     let mut end = None;
     loop {

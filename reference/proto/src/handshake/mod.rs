@@ -19,6 +19,7 @@ pub mod frame;
 pub mod guard;
 mod initiator;
 mod messages;
+pub mod nearby;
 mod renewal;
 mod responder;
 mod schedule;

@@ -154,7 +154,8 @@ impl Message {
                 Self::Manifest { request, chunks }
             }
             16 => Self::State(Box::new(State::read(&mut fields)?)),
-            _ => demand(false, req::SYN_001).map(|()| Self::Bye)?,
+            // What the mutant takes it for is a message without effect.
+            _ => demand(false, req::SYN_001).map(|()| Self::Done(Id::default()))?,
         };
         demand(fields.is_empty(), req::SYN_003)?;
         Ok(message)

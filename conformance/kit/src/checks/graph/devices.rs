@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Folder, check, success};
 use crate::check::{Check, Context, Stop, Verdict, demand};
-use crate::oracle::crypto::{base64, from_base64url, hex, public_key_from_spki, spki};
+use crate::oracle::crypto::{base64, from_base64url, from_hex, hex, public_key_from_spki, spki};
 use crate::oracle::ticket::{Issuer, Verification, pair, uri, verify};
 use crate::target::cloud::{Reply, call};
 use crate::target::peer::now;
@@ -107,6 +107,35 @@ fn meeting() -> Vec<Check> {
             "a pair ticket for two devices that a folder is mapped on",
             same_folder,
         ),
+        check(
+            "gph.pair.lan-key",
+            &["GPH-140"],
+            "both devices of a pair get one lan_key",
+            |context| async move {
+                let world = World::get(&context).await?;
+                let key = lan_key(&context, &world.laptop, &world.phone).await?;
+                for (x, y) in [(&world.phone, &world.laptop), (&world.laptop, &world.phone)] {
+                    let again = lan_key(&context, x, y).await?;
+                    demand!(again == key, "the lan_key of one pair is {key} and then {again}");
+                }
+                Ok(())
+            },
+        )
+        .twin(PAIR),
+        check(
+            "gph.pair.lan-key-of-others",
+            &["GPH-141"],
+            "another pair gets another lan_key",
+            |context| async move {
+                let world = World::get(&context).await?;
+                same_folder(context.clone()).await?;
+                let own = lan_key(&context, &world.phone, &world.laptop).await?;
+                let other = lan_key(&context, &world.phone, &world.tablet).await?;
+                demand!(own != other, "two pairs have the lan_key {own}");
+                Ok(())
+            },
+        )
+        .twin("gph.pair.lan-key"),
         check(
             "gph.pair.unrelated",
             &["GPH-040"],
@@ -298,6 +327,14 @@ async fn successor(context: Context) -> Verdict {
 
 async fn post_pair(context: &Context, x: &Device, y: &str) -> Result<Reply, Stop> {
     call(context, "POST", &format!("/mesh/devices/{y}/pair")).tickets(&x.grant.tickets).send().await
+}
+
+/// By what the graph says that two devices know each other on a local network.
+async fn lan_key(context: &Context, x: &Device, y: &Device) -> Result<String, Stop> {
+    let reply = post_pair(context, x, &y.id).await?.expect(200)?.json()?;
+    let key = reply["lan_key"].as_str().unwrap_or_default();
+    demand!(from_hex(key).is_some_and(|key| key.len() == 32), "lan_key is not 32 bytes but \"{key}\"");
+    Ok(key.to_owned())
 }
 
 /// Verifies a pair ticket as its responder would.
