@@ -62,6 +62,9 @@ async fn offer(context: &Context, done: bool) -> Result<usize, Stop> {
             Message::Request(request) if hashes.contains(&request.hash) => asked.push(request),
             // What an earlier check did not give is asked for again.
             Message::Request(request) => session.serve(request).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
             Message::Block(77, ..) => break,
             _ => {}
         }
@@ -80,6 +83,9 @@ async fn offer(context: &Context, done: bool) -> Result<usize, Stop> {
         match session.read().await? {
             Message::Request(request) if hashes.contains(&request.hash) => asked.push(request),
             Message::Request(request) => session.serve(request).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
             Message::Bye => break,
             _ => {}
         }
