@@ -76,16 +76,10 @@ pub fn render(report: &RunReport, before: &BTreeMap<String, Expected>) -> String
     text
 }
 
-/// The begin of a message up to where it gets particular: digits and quotes differ from run to run.
+/// The longest piece of a message that is the same in every run: without digits and quotes.
 fn part_of(message: &str) -> &str {
-    let end = message.find(|c: char| c.is_ascii_digit() || c == '"' || c == '\n').unwrap_or(message.len());
-    let end = message
-        .char_indices()
-        .map(|(at, _)| at)
-        .take_while(|at| *at <= 60)
-        .last()
-        .map_or(end, |at| end.min(at));
-    message[..end].trim()
+    let particular = |c: char| c.is_ascii_digit() || c == '"' || c == '\n';
+    message.split(particular).max_by_key(|piece| piece.trim().len()).unwrap_or_default().trim()
 }
 
 #[cfg(test)]

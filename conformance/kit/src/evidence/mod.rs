@@ -78,16 +78,12 @@ pub fn file_name(name: &str) -> String {
 }
 
 /// What comes right before a secret in a text, and the characters the secret can have.
-const SECRETS: [(&str, Inside); 8] = [
-    ("MeshTicket ", ticket_char),
-    ("mesh-ticket: ", ticket_char),
-    ("Bearer ", ticket_char),
-    ("\"token\":\"", not_quote),
-    ("\"password\":\"", not_quote),
-    ("\"answer\":\"", not_quote),
-    ("\"ticket\":\"", not_quote),
-    ("\"tickets\":[", not_bracket),
-];
+const SECRETS: [(&str, Inside); 3] =
+    [("MeshTicket ", ticket_char), ("mesh-ticket: ", ticket_char), ("Bearer ", ticket_char)];
+
+/// Members of JSON objects whose strings, or lists of strings, are secrets.
+const SECRET_MEMBERS: [&str; 9] =
+    ["token", "password", "answer", "ticket", "tickets", "initiator_key", "lan_key", "pass", "new_password"];
 
 /// Whether a character belongs to a secret.
 type Inside = fn(char) -> bool;
@@ -105,10 +101,18 @@ fn not_bracket(c: char) -> bool {
 }
 
 fn redact(text: &str) -> String {
-    SECRETS.iter().fold(text.to_owned(), |text, (before, inside)| {
+    let members = SECRET_MEMBERS.iter().flat_map(|member| {
+        // With and without the space that makes it readable.
+        ["", " "].into_iter().flat_map(move |space| {
+            let begin = format!("\"{member}\":{space}");
+            [(begin.clone() + "\"", not_quote as Inside), (begin + "[", not_bracket as Inside)]
+        })
+    });
+    let known = SECRETS.iter().map(|(before, inside)| ((*before).to_owned(), *inside));
+    known.chain(members).fold(text.to_owned(), |text, (before, inside)| {
         let mut clean = String::with_capacity(text.len());
         let mut rest = text.as_str();
-        while let Some(at) = rest.find(before) {
+        while let Some(at) = rest.find(&before) {
             let (head, tail) = rest.split_at(at + before.len());
             let end = tail.find(|c| !inside(c)).unwrap_or(tail.len());
             clean.push_str(head);
@@ -161,9 +165,10 @@ mod tests {
 
     #[test]
     fn secrets_are_blotted_and_the_rest_is_kept() {
-        let text = "GET /mesh\nauthorization: MeshTicket abc,def\nbody {\"token\":\"xyz\",\"expires_in\":5}";
+        let text = "GET /mesh\nauthorization: MeshTicket abc,def\nbody {\"token\":\"xyz\",\"expires_in\":5}\n\
+            {\n  \"ticket\": \"uvw\",\n  \"tickets\": [\n\"rst\"]}";
         let clean = Exhibit::text("request", text).redacted().text;
-        for secret in ["abc", "def", "xyz"] {
+        for secret in ["abc", "def", "xyz", "uvw", "rst"] {
             assert!(!clean.contains(secret), "{clean}");
         }
         assert!(clean.contains("GET /mesh\n") && clean.contains("\"expires_in\":5"), "{clean}");

@@ -3,7 +3,7 @@
 //! The shim feeds the implementation and reports what it did. It observes and never judges: judging is
 //! [`crate::vectors::judge`]'s work.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -12,6 +12,9 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+
+/// How long an answer may be, in bytes.
+const LONGEST_LINE: u64 = 16 << 20;
 
 /// What the implementation did with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,7 +185,18 @@ impl ProcessShim {
         // A thread for each direction, because pipes block and have no timeout. Both end with the process.
         let (sender, lines) = channel();
         thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
+            let mut stdout = BufReader::new(stdout);
+            loop {
+                let mut line = Vec::new();
+                let read = (&mut stdout).take(LONGEST_LINE).read_until(b'\n', &mut line);
+                let line = match read {
+                    Ok(0) => break,
+                    Ok(_) if line.len() as u64 >= LONGEST_LINE => {
+                        Err(std::io::Error::other("a line without end"))
+                    }
+                    Ok(_) => String::from_utf8(line).map_err(std::io::Error::other),
+                    Err(error) => Err(error),
+                };
                 if sender.send(line).is_err() {
                     break;
                 }

@@ -22,10 +22,12 @@ use super::temp::{Ready, TempFile};
 use super::{Folder, disk, part};
 use crate::error::Result;
 
-/// How many bytes are asked for and not here yet. This bounds what a session keeps in memory.
+/// How many bytes are asked for, or here and waiting for some before them. This bounds what a session keeps in memory.
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// How many requests are unanswered.
 const WINDOW_REQUESTS: usize = 2_048;
+/// How many files are under way: each is open.
+const WINDOW_FILES: usize = 128;
 /// How many MANIFEST-REQUESTs are unanswered.
 const WINDOW_MANIFESTS: usize = 4;
 
@@ -106,14 +108,15 @@ impl Fetch {
 
     /// Writes as many requests as may be under way to `out`. Returns content that was here already.
     pub(super) fn ask(&mut self, folders: &[&Folder], out: &mut Vec<u8>) -> Result<Option<Fetched>> {
-        while self.outstanding < WINDOW_BYTES && self.parts.len() < WINDOW_REQUESTS {
+        let held: u64 = self.files.values().map(Receiving::held).sum();
+        while self.outstanding + held < WINDOW_BYTES && self.parts.len() < WINDOW_REQUESTS {
             if let Some(number) = self.asking.front().copied() {
                 if !self.ask_for_part(number, folders, out) {
                     self.asking.pop_front();
                 }
                 continue;
             }
-            if self.manifests.len() >= WINDOW_MANIFESTS {
+            if self.manifests.len() >= WINDOW_MANIFESTS || self.files.len() >= WINDOW_FILES {
                 return Ok(None);
             }
             let Some(want) = self.queue.pop_front() else { return Ok(None) };
@@ -246,14 +249,29 @@ impl Receiving {
         let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
         let Gathering::Asked { had, superseded } = asked else { return Ok(()) };
         let Some(chunks) = chunks else {
-            self.file.clear()?;
+            // What was here stays for a peer that tells the chunks.
+            self.file = folder.temp_file()?;
             self.todo = VecDeque::from([0..self.size; 1]);
             return Ok(());
         };
         let plan = Plan::new(chunks, self.size)?;
-        self.todo = plan.fill(&mut self.file, had, folder, &self.want, superseded)?;
+        let filled = plan.fill(&mut self.file, had, folder, &self.want, superseded);
+        if filled.is_err() {
+            // No room, most likely: what was put together gives its own back.
+            let _ = self.file.clear();
+        }
+        self.todo = filled?;
         self.gathering = Gathering::Chunks(plan);
         Ok(())
+    }
+
+    /// How many bytes came and wait for others.
+    fn held(&self) -> u64 {
+        match &self.gathering {
+            Gathering::Asked { .. } => 0,
+            Gathering::Whole(early) => early.values().map(|content| content.len() as u64).sum(),
+            Gathering::Chunks(plan) => plan.held(),
+        }
     }
 
     fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {

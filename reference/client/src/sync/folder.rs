@@ -56,7 +56,6 @@ impl Folder {
         }
         let mut run = [0; 8];
         crate::os_entropy(&mut run);
-        super::part::sweep(&root);
         Ok(Self {
             id,
             device,

@@ -53,6 +53,9 @@ impl Index {
                     SELECT 1 FROM disk WHERE folder = ?1 AND kind = 1 AND hash = known.file))",
             [folder.0],
         )?;
+        // Of one content one cutting: of two together the sum would be wrong.
+        transaction
+            .execute("DELETE FROM chunks WHERE folder = ?1 AND file = ?2", params![folder.0, file.0])?;
         {
             let sql = "INSERT OR REPLACE INTO chunks (folder, file, start, length, chunk) VALUES (?1, ?2, ?3, ?4, ?5)";
             let mut statement = transaction.prepare_cached(sql)?;

@@ -150,6 +150,20 @@ mod tests {
     }
 
     #[test]
+    fn a_finished_part_is_nobody_elses_until_it_has_its_name() {
+        let root = tempfile::tempdir().unwrap();
+        let mut part = open(root.path(), "a", &HASH).unwrap();
+        part.file.write(b"all of it").unwrap();
+        let mut ready = part.file.finish(0o600, 0).unwrap();
+        assert!(open(root.path(), "a", &HASH).is_none());
+        let opened = open(root.path(), "a", &MediaHash([8; 32])).unwrap();
+        assert!(opened.superseded.is_empty());
+        ready.place(&root.path().join("a")).unwrap();
+        assert_eq!(open(root.path(), "a", &HASH).unwrap().had, 0);
+        assert_eq!(std::fs::read(root.path().join("a")).unwrap(), b"all of it");
+    }
+
+    #[test]
     fn other_content_for_the_place_supersedes() {
         let root = tempfile::tempdir().unwrap();
         begin(root.path(), "a", &HASH, b"begun");

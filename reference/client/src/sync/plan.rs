@@ -100,6 +100,11 @@ impl Plan {
         Ok(todo)
     }
 
+    /// How many bytes of incomplete chunks came.
+    pub(super) fn held(&self) -> u64 {
+        self.filling.values().map(|filling| (filling.bytes.len() - filling.left) as u64).sum()
+    }
+
     /// Takes bytes that came. A chunk is written when it is complete and verified.
     pub(super) fn take(&mut self, offset: u64, content: &[u8], file: &mut TempFile) -> Result<()> {
         // Chunks are asked for one by one, so what comes is of one.

@@ -41,6 +41,7 @@ pub struct ScanReport {
 /// If the root is gone, or looks like the empty mount point of a disk that is not there.
 pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let _lock = folder.lock();
+    super::part::sweep(folder.root());
     let mut scan =
         Scan { folder, report: ScanReport::default(), found: BTreeMap::new(), unknown: Vec::new() };
     scan.walk(folder.root(), "")?;

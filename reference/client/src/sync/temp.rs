@@ -35,6 +35,8 @@ pub(super) struct Ready {
     /// How it will look in its place.
     pub(super) seen: Seen,
     removes: Removes,
+    /// Of a part: its lock, held until it has its name or is gone. Else another session could take it up and change it.
+    lock: Option<File>,
 }
 
 /// Removes the file when dropped, unless it is disarmed.
@@ -152,7 +154,8 @@ impl TempFile {
         if !cfg!(target_os = "linux") {
             self.file.sync_all().map_err(failed())?;
         }
-        Ok(Ready { path: self.path, seen: Seen::of(&metadata), removes: self.removes })
+        let lock = self.stays.then_some(self.file);
+        Ok(Ready { path: self.path, seen: Seen::of(&metadata), removes: self.removes, lock })
     }
 }
 
@@ -161,6 +164,7 @@ impl Ready {
     pub(super) fn place(&mut self, target: &Path) -> std::io::Result<()> {
         std::fs::rename(&self.path, target)?;
         self.removes.0 = None;
+        self.lock = None;
         remove_if_empty(self.path.parent());
         Ok(())
     }

@@ -215,6 +215,9 @@ impl Upload<'_> {
         let folder = self.folders[number];
         let Some((file, seen)) = folder.open_any(hash)? else { return Ok(None) };
         let mut chunks = folder.index().chunks(folder.id(), hash)?;
+        if chunks.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>() != seen.size {
+            chunks.clear(); // not known, or known wrongly
+        }
         if chunks.is_empty() {
             let from_start = || {
                 (&file).seek(SeekFrom::Start(0)).ok()?;
