@@ -4,7 +4,10 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use meshproof_benches::{X, Y};
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::{Decoder, Entry, Kind, Message, PortablePath, Version, merge};
+use meshproof_proto::sync::entry::new_id;
+use meshproof_proto::sync::{
+    Content, Context, Decoder, Entry, Kind, Message, Name, ROOT, Stamp, Tree, merge,
+};
 
 const ENTRIES: u64 = 1_000;
 
@@ -23,23 +26,25 @@ fn sync(c: &mut Criterion) {
         });
     });
     group.bench_function("merge an index", |b| {
-        b.iter(|| mine.iter().zip(&theirs).map(|(mine, theirs)| merge(mine, theirs)).collect::<Vec<_>>());
+        let unknown = Context::default();
+        let pairs = || mine.iter().zip(&theirs);
+        b.iter(|| pairs().map(|(a, b)| merge(a, b, (&unknown, &unknown))).collect::<Vec<_>>());
     });
+    group.bench_function("make a view", |b| b.iter(|| Tree::of(&mine)));
     group.finish();
 }
 
 fn index(writer: Id) -> Vec<Entry> {
-    (0..ENTRIES)
-        .map(|n| Entry {
-            path: PortablePath::parse(&format!("folder/file-{n:06}.txt")).expect("a portable path"),
-            kind: Kind::File { size: n, hash: MediaHash([writer.0[0]; 32]) },
-            mode: 0o644,
-            mtime: 0,
-            lamport: n,
-            writer,
-            version: Version::default().bump(writer).expect("an empty version"),
-        })
-        .collect()
+    let entry = |n| {
+        let kind = Kind::File { size: n, hash: MediaHash([writer.0[0]; 32]) };
+        let stamp = Stamp { lamport: n, writer, counter: n + 1 };
+        let content = Content { stamp, kind, mode: 0o644, mtime: 0, gone: false };
+        let name = Name::parse(&format!("file-{n:06}.txt")).expect("a portable name");
+        Entry::new(new_id(ROOT, &name, 0), (ROOT, name), content).expect("a version of one device")
+    };
+    let mut entries: Vec<Entry> = (0..ENTRIES).map(entry).collect();
+    entries.sort_by_key(|entry| entry.id);
+    entries
 }
 
 criterion_group!(benches, sync);

@@ -65,7 +65,8 @@ fn open(data: &[u8], step: usize, provider: &'static dyn meshproof_proto::crypto
     (contents, closed, opener.fin().err())
 }
 
-/// A message that the reference reads is written back as the same bytes, and its paths stay in their folder.
+/// A message that the reference reads is written back as the same bytes, and the paths of its entries stay in
+/// their folder.
 pub fn sync(data: &[u8]) {
     let mut decoder = Decoder::default();
     decoder.push(data);
@@ -74,8 +75,8 @@ pub fn sync(data: &[u8]) {
         message.write(&mut written);
         assert_eq!(data.get(..written.len()), Some(&written[..]), "one message, one spelling");
         if let meshproof_proto::sync::Message::Index { entries, .. } = &message {
-            for entry in entries {
-                assert!(entry.path.components().all(|c| !matches!(c, "" | "." | "..")), "SYN-010");
+            for item in meshproof_proto::sync::Tree::of(entries).items {
+                assert!(item.path.components().all(|c| !matches!(c, "" | "." | "..")), "SYN-010");
             }
         }
     }

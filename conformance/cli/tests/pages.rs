@@ -65,7 +65,7 @@ async fn nothing_is_missed_behind_the_first_page() {
     assert_eq!(entries.len(), MANY as usize);
 
     // What changed since then, in whatever order it was written.
-    let etag = |n: u32| Some(entries[&format!("{n}.d")].etag.clone());
+    let etag = |n: u32| Some(entries[&id(n)].1.etag.clone());
     let changes = [
         EntryWrite { entry: id(3), body: None, etag: etag(3) },
         file(4, None), // refused: it is there
@@ -79,7 +79,7 @@ async fn nothing_is_missed_behind_the_first_page() {
     assert!(outcomes[0].is_empty() && outcomes[2].is_empty(), "{outcomes:?}");
     assert!(outcomes[1].contains("if-match-required (GPH-012)"), "{outcomes:?}");
     let now = cloud.entries(folder).await.unwrap();
-    assert!(now["3.d"].deleted && !now["4.d"].deleted);
+    assert!(now[&id(3)].1.deleted && !now[&id(4)].1.deleted);
     assert_eq!(now.len(), MANY as usize + 1);
 
     // Who reads all of it sees the same.

@@ -187,8 +187,10 @@ type Tree = std::collections::BTreeMap<String, String>;
 async fn asked_for_chunks(content: &[u8]) -> (Node, common::Serving, RawPeer, u32, Tree) {
     let (x, y) = shared(&noise(50, 2 * MIB)).await;
     let before = y.tree();
-    let mut entry = file("large", content, X, 9);
-    entry.version = x.entry("large").unwrap().version.bump(X).unwrap();
+    let known = x.entry("large").unwrap();
+    let mut new = file("large", content, X, 9).contents[0].clone();
+    new.stamp.counter = known.version.counters()[0].1 + 1;
+    let entry = known.rewritten(new, &[known.contents[0].stamp.dot()]).unwrap();
     let serving = serve(&y).await;
     let mut peer = RawPeer::connect(X, &y, &serving.address, Role::Owner).await;
     peer.offer(vec![entry]);

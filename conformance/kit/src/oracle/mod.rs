@@ -9,6 +9,7 @@ pub mod handshake;
 pub mod passkey;
 pub mod record;
 pub mod relay;
+pub mod sync;
 pub mod ticket;
 
 use std::fmt;

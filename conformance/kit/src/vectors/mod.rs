@@ -6,6 +6,7 @@ mod handshake;
 pub mod reader;
 mod record;
 mod relay;
+mod sync;
 mod ticket;
 
 use std::sync::LazyLock;
@@ -94,6 +95,11 @@ files! {
     "record" "seal",
     "relay" "pass",
     "relay" "join",
+    "sync" "name",
+    "sync" "index",
+    "sync" "merge",
+    "sync" "view",
+    "sync" "digest",
 }
 
 /// Every test of every committed file.
@@ -155,6 +161,7 @@ pub fn generate() -> Vec<(String, Vec<u8>)> {
     files.extend(handshake::files());
     files.extend(record::files());
     files.extend(relay::files());
+    files.extend(sync::files());
     files.iter().map(|file| (file.path(), file.bytes())).collect()
 }
 

@@ -10,12 +10,14 @@ use crate::oracle::crypto::{
 use crate::oracle::handshake::{self, Ephemeral, Initiator, Names, Reply, Responder, read::read_m3};
 use crate::oracle::record::{self, Direction};
 use crate::oracle::relay::{PassFields, Relay, account};
+use crate::oracle::sync;
 use crate::oracle::ticket::{
     self, ConfirmationKey, Decision, Issuer, TicketFields, Verification, decide_by_set, from_header, time,
     uri,
 };
 use crate::target::shim::{Answer, Outcome};
 use crate::vectors::relay::{answer_value, refusal_value};
+use crate::vectors::sync::paths_value;
 
 /// Answers `{"op":"vector","type":...,"group":{...},"test":{...}}`.
 pub fn answer(request: &Value) -> Answer {
@@ -36,9 +38,46 @@ pub fn answer(request: &Value) -> Answer {
         Some("RecordSeal") => record_seal(test),
         Some("RelayPass") => relay_pass(group, test),
         Some("RelayJoin") => relay_join(group, test),
+        Some("SyncName") => sync_name(test),
+        Some("SyncIndex") => sync_index(test),
+        Some("SyncMerge") => sync_merge(test),
+        Some("SyncView") => {
+            entries(&test["entries"]).map(|entries| Answer::accept(json!({"paths": paths_value(&entries)})))
+        }
+        Some("SyncDigest") => entries(&test["entries"])
+            .map(|entries| Answer::accept(json!({"digest": hex(&sync::digest(&entries))}))),
         _ => return Answer::unsupported(),
     };
     answer.unwrap_or_else(|| Answer::error("the request lacks a field or holds a wrong one"))
+}
+
+fn sync_name(test: &Value) -> Option<Answer> {
+    let bytes = bytes(&test["name"])?;
+    Some(sync::name(&bytes).map_or_else(rejected, |name| Answer::accept(json!({"folded": sync::fold(name)}))))
+}
+
+fn sync_index(test: &Value) -> Option<Answer> {
+    Some(sync::index(&bytes(&test["body"])?).map_or_else(rejected, |entries| {
+        Answer::accept(json!({"ids": entries.iter().map(|entry| hex(&entry.id)).collect::<Vec<_>>()}))
+    }))
+}
+
+fn sync_merge(test: &Value) -> Option<Answer> {
+    let entry = |name: &str| sync::Fields(&bytes(&test[name])?).entry();
+    let context = |name: &str| -> Option<Vec<(sync::Id, u64)>> {
+        let counter = |pair: &Value| Some((bytes(&pair[0])?.try_into().ok()?, pair[1].as_u64()?));
+        test[name].as_array()?.iter().map(counter).collect()
+    };
+    let contexts = (context("mine_context")?, context("theirs_context")?);
+    let merged = sync::merge(&entry("mine")?, &entry("theirs")?, (&contexts.0, &contexts.1));
+    Some(match merged {
+        Some(entry) => Answer::accept(json!({"entry": hex(&entry.bytes())})),
+        None => Answer { reason: None, ..Answer::reject("SYN-016", "none") },
+    })
+}
+
+fn entries(value: &Value) -> Option<Vec<sync::Entry>> {
+    value.as_array()?.iter().map(|entry| sync::Fields(&bytes(entry)?).entry()).collect()
 }
 
 fn ticket_verify(group: &Value, test: &Value) -> Option<Answer> {

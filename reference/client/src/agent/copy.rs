@@ -1,21 +1,18 @@
 //! What this device gives the cloud: the entries of its folders, and the bytes that the cloud wants (`spec/storage.md`,
 //! section 4.4). Changes of others come from peers.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::Kind;
-use meshproof_proto::sync::message::Entry;
+use meshproof_proto::sync::{Item, Kind, Tree, Version};
 use serde_json::{Value, json};
 
 use super::Agent;
 use crate::cloud::{CloudEntry, EntryWrite};
 use crate::error::{Error, Result};
 use crate::sync::{Direction, Folder};
-
-/// How many records are read at once.
-const PAGE: usize = 1_024;
 
 /// What the cloud got of a folder.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -56,32 +53,28 @@ impl Agent {
         }
         let mut report = CloudReport::default();
         let theirs = cloud.entries(folder.id()).await?;
+        let known: HashMap<Id, _> = theirs.values().map(|(path, known)| (known.id, (path, known))).collect();
+        let own = folder.index().entries(folder.id())?;
+        let versions: HashMap<Id, &Version> = own.iter().map(|entry| (entry.id, &entry.version)).collect();
         let (mut changes, mut deletions) = (Vec::new(), Vec::new());
-        let mut after = String::new();
-        loop {
-            let page = folder.index().page(folder.id(), &after, PAGE)?;
-            let Some(last) = page.last() else { break };
-            after = last.entry.path.as_str().into();
-            for record in page {
-                let mine = record.entry;
-                let known = theirs.get(mine.path.as_str());
-                if mine.is_deleted() {
-                    let gone = known.filter(|known| {
-                        !known.deleted
-                            && mine.version.dominates(&known.version)
-                            && mine.version != known.version
-                    });
-                    deletions.extend(gone.map(|known| EntryWrite {
-                        entry: known.id,
-                        body: None,
-                        etag: Some(known.etag.clone()),
-                    }));
-                } else if is_news(&mine, known) {
-                    let entry =
-                        known.map_or_else(|| entry_id(folder.id(), mine.path.as_str()), |known| known.id);
-                    let etag = known.map(|known| known.etag.clone());
-                    changes.push(EntryWrite { entry, body: Some(body(&mine)), etag });
-                }
+        let mut shown = HashSet::new();
+        for item in Tree::of(&own).items {
+            let Some(version) = versions.get(&item.id) else { continue };
+            let id = entry_id(&item);
+            shown.insert(id);
+            let known = known.get(&id);
+            if matches!(item.kind, Kind::Link { .. }) || !is_news(&item, version, known.copied()) {
+                continue;
+            }
+            let etag = known.map(|(_, known)| known.etag.clone());
+            changes.push(EntryWrite { entry: id, body: Some(body(&item, version)), etag });
+        }
+        // What the cloud has and this device knows to be gone: as a tombstone, or because it saw all that the cloud did.
+        let seen = folder.index().context(folder.id(), folder.device())?;
+        for (id, (_, known)) in known.iter().filter(|(id, (_, known))| !known.deleted && !shown.contains(*id))
+        {
+            if seen.covers(&known.version) {
+                deletions.push(EntryWrite { entry: *id, body: None, etag: Some(known.etag.clone()) });
             }
         }
         changes.append(&mut deletions); // last, so that the bytes of what was renamed stay
@@ -111,7 +104,8 @@ impl Agent {
         let id = self.folder_id(folder)?;
         let cloud = self.cloud()?;
         let entries = cloud.entries(id).await?;
-        let content = entries.get(path).filter(|entry| !entry.deleted).and_then(|entry| entry.content);
+        let mut entries = entries.values().filter(|(at, entry)| at == path && !entry.deleted);
+        let content = entries.find_map(|(_, entry)| entry.content);
         let (size, hash) =
             content.ok_or_else(|| Error::usage(format!("the cloud knows no file {path} in this folder")))?;
         let name = to.file_name().ok_or_else(|| Error::usage("the target is not a file name"))?;
@@ -125,30 +119,36 @@ impl Agent {
     }
 }
 
-/// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion.
-fn is_news(mine: &Entry, known: Option<&CloudEntry>) -> bool {
-    let Some(known) = known else { return true };
-    let lacks = !known.version.dominates(&mine.version);
-    lacks && (known.deleted || mine.version.dominates(&known.version))
+/// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion; and
+/// a path may change without the entry, where another entry took its name.
+fn is_news(item: &Item, version: &Version, known: Option<(&String, &CloudEntry)>) -> bool {
+    let Some((path, known)) = known else { return true };
+    let lacks = !known.version.dominates(version) || (!known.deleted && path != item.path.as_str());
+    lacks && (known.deleted || version.dominates(&known.version))
 }
 
-/// The identifier under which every device writes the entry of a path.
-fn entry_id(folder: Id, path: &str) -> Id {
-    let hash = MediaHash::of(&[b"meshproof entry", &folder.0[..], path.as_bytes()].concat());
+/// The identifier in the cloud: the entry's own, or for a content that lost one that follows from it and from the change.
+fn entry_id(item: &Item) -> Id {
+    if !item.copy {
+        return item.id;
+    }
+    let (writer, counter) = item.stamp.dot();
+    let hash =
+        MediaHash::of(&[b"meshproof copy", &item.id.0[..], &writer.0, &counter.to_be_bytes()].concat());
     let mut id = [0; 16];
     id.copy_from_slice(&hash.0[..16]);
     Id(id)
 }
 
-fn body(entry: &Entry) -> Value {
-    let counters = entry.version.counters().iter();
+fn body(item: &Item, version: &Version) -> Value {
+    let counters = version.counters().iter();
     let version: serde_json::Map<String, Value> =
         counters.map(|(device, counter)| (device.to_string(), json!(counter))).collect();
-    match entry.kind {
+    match item.kind {
         Kind::File { size, hash } => json!({
-            "path": entry.path.as_str(), "kind": "file", "size": size, "hash": hash.to_string(), "version": version,
+            "path": item.path.as_str(), "kind": "file", "size": size, "hash": hash.to_string(), "version": version,
         }),
-        _ => json!({ "path": entry.path.as_str(), "kind": "directory", "version": version }),
+        _ => json!({ "path": item.path.as_str(), "kind": "directory", "version": version }),
     }
 }
 

@@ -156,7 +156,10 @@ impl Agent {
         let (cloud, own) = (self.cloud()?, self.device()?.id());
         let mut peers = BTreeSet::new();
         for folder in folders {
-            peers.extend(cloud.mappings(folder.id()).await?.into_iter().map(|mapping| mapping.device));
+            let devices: Vec<Id> =
+                cloud.mappings(folder.id()).await?.into_iter().map(|mapping| mapping.device).collect();
+            peers.extend(&devices);
+            folder.set_devices(devices)?;
         }
         peers.remove(&own);
         super::lock(&self.known_peers).clone_from(&peers);

@@ -54,18 +54,13 @@ pub(super) struct Known {
 }
 
 impl Cloud {
-    /// The entries of a folder by path, the deleted ones too. Of several for one path the one that is not deleted. Only
-    /// what changed since the last call comes over the line.
-    pub async fn entries(&self, folder: Id) -> Result<BTreeMap<String, CloudEntry>> {
+    /// The entries of a folder with their paths, the deleted ones too. Only what changed since the last call comes over the
+    /// line.
+    pub async fn entries(&self, folder: Id) -> Result<BTreeMap<Id, (String, CloudEntry)>> {
         // Who comes meanwhile, or after an error, begins anew.
         let mut known = self.known.lock().await.remove(&folder).unwrap_or_default();
         self.catch_up(folder, &mut known).await?;
-        let mut entries = BTreeMap::new();
-        for (path, entry) in known.entries.values() {
-            if !(entry.deleted && entries.contains_key(path)) {
-                entries.insert(path.clone(), entry.clone());
-            }
-        }
+        let entries = known.entries.clone();
         self.known.lock().await.insert(folder, known);
         Ok(entries)
     }

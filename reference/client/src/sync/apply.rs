@@ -1,23 +1,26 @@
-//! Taking over what a peer has: merge, then change disk and index in batches.
+//! Bringing the disk to the view: first the structure, then contents as they come, at the end the deletions.
 //!
 //! The order in a batch makes "a crash leaves old or new, never half" true: temporary files are flushed, then renamed,
-//! then directories are flushed, then the index is written. After a crash between two steps the next scan finds files
-//! that the index does not know yet; equal content merges without a conflict.
+//! then directories are flushed, then the index is written. After a crash between two steps the next scan finds things that
+//! the index does not know yet, and knows them for what they are by their content or inode.
+//!
+//! Nothing on disk is replaced, moved over or removed unless it still is what the index says: what somebody changed since
+//! the last scan stays, and is a change of its own after the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, FileTimes};
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::sync::merge::conflict_path;
-use meshproof_proto::sync::message::Entry;
-use meshproof_proto::sync::{Kind, Merge, PortablePath, merge};
+use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
-use super::disk::{self, Directories, Seen, set_mode};
-use super::index::Record;
+use super::disk::{self, Directories, Found, Seen, set_mode};
+use super::folder::ASIDE;
+use super::index::{Batch, Record};
 use super::progress::{Progress, Report, SkipReason, Skipped};
-use super::scan::{Observed, next_lamport, observe};
+use super::scan::has_content;
 use super::temp::{PREFIX, Ready};
 use crate::error::{Error, Result};
 
@@ -27,31 +30,28 @@ const BATCH_FILES: usize = 16_384;
 const BATCH_BYTES: u64 = 256 * 1024 * 1024;
 const BATCH_AGE: Duration = Duration::from_secs(3);
 
-/// Takes over one peer's entries of one folder.
+/// Brings one folder to its view.
 pub(super) struct Apply<'a> {
-    folder: &'a Folder,
+    pub(super) folder: &'a Folder,
     progress: &'a dyn Progress,
-    /// Records that are true on disk and not in the index yet.
-    pending: BTreeMap<String, Record>,
-    lamport: u64,
-    directories: Directories,
-    staged: Vec<(Entry, Ready)>,
+    /// What should be on disk.
+    pub(super) items: BTreeMap<String, Item>,
+    /// What is, by path, with its number.
+    pub(super) disk: BTreeMap<String, (usize, Record)>,
+    /// Where what has a number is now.
+    pub(super) paths: Vec<String>,
+    /// The number of what is or becomes the item of a path.
+    pub(super) becomes: HashMap<String, usize>,
+    pub(super) batch: Batch,
+    pub(super) directories: Directories,
+    /// How often the folder was written when the above was true.
+    writes: u64,
+    staged: Vec<(Item, Ready)>,
     staged_bytes: u64,
     /// When the first of them was staged.
     staged_since: Instant,
-    /// Deletions wait for the end: until then what they delete is a source of content, and directories fill up.
-    deletions: Vec<Entry>,
-    /// What waits for a directory to get empty.
-    blocked: Vec<(Entry, Option<Ready>)>,
-}
-
-enum Resolved {
-    /// All done, or left alone with a note.
-    Done,
-    /// The content of the received entry is needed first. Nothing was changed.
-    WantsContent,
-    /// A directory that is not empty is in the way.
-    Blocked(Option<Ready>),
+    /// Paths that were given up on, so that each is reported once.
+    left: HashSet<String>,
 }
 
 impl<'a> Apply<'a> {
@@ -59,48 +59,40 @@ impl<'a> Apply<'a> {
         Self {
             folder,
             progress,
-            pending: BTreeMap::new(),
-            lamport: 0,
+            items: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            paths: Vec::new(),
+            becomes: HashMap::new(),
+            batch: Batch::default(),
             directories: Directories::default(),
+            writes: 0,
             staged: Vec::new(),
             staged_bytes: 0,
             staged_since: Instant::now(),
-            deletions: Vec::new(),
-            blocked: Vec::new(),
+            left: HashSet::new(),
         }
     }
 
-    /// Takes over received entries as far as no content is needed. Returns those whose content is.
-    pub(super) fn offer(&mut self, entries: Vec<Entry>, report: &mut Report) -> Result<Vec<Entry>> {
-        let mut wanted = Vec::new();
+    /// Makes, moves and changes all that needs no content. Returns the items whose content is needed.
+    pub(super) fn plan(&mut self, report: &mut Report) -> Result<Vec<Item>> {
         let folder = self.folder;
         let _lock = folder.lock();
-        self.lamport = folder.index().lamport(folder.id())?;
-        for theirs in entries {
-            self.lamport = self.lamport.max(theirs.lamport);
-            if theirs.path.as_str().starts_with(PREFIX) {
-                self.skip(&theirs.path, SkipReason::InTheWay, report);
-            } else if theirs.is_deleted() {
-                self.deletions.push(theirs);
-            } else {
-                match self.resolve(&theirs, None, report)? {
-                    Resolved::Done => {}
-                    Resolved::WantsContent => wanted.push(theirs),
-                    Resolved::Blocked(content) => self.blocked.push((theirs, content)),
-                }
-            }
+        if folder.index().settled(folder.id())? {
+            self.writes = folder.writes();
+            return Ok(Vec::new());
         }
+        let wanted = self.load_and_shape(report)?;
         self.write()?;
         Ok(wanted)
     }
 
     /// Takes content that is complete and verified. It gets its name with the next batch.
-    pub(super) fn stage(&mut self, theirs: Entry, content: Ready, report: &mut Report) -> Result<()> {
+    pub(super) fn stage(&mut self, item: Item, content: Ready, report: &mut Report) -> Result<()> {
         if self.staged.is_empty() {
             self.staged_since = Instant::now();
         }
         self.staged_bytes += content.seen.size;
-        self.staged.push((theirs, content));
+        self.staged.push((item, content));
         let full = self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES;
         if full || self.staged_since.elapsed() > BATCH_AGE {
             self.commit(report)?;
@@ -116,260 +108,184 @@ impl<'a> Apply<'a> {
         disk::flush(self.folder.root())?; // SYN-031: all of it is on disk before it gets its name
         let folder = self.folder;
         let _lock = folder.lock();
+        self.catch_up(report)?;
         self.staged_bytes = 0;
-        for (theirs, content) in std::mem::take(&mut self.staged) {
-            if let Resolved::Blocked(content) = self.resolve(&theirs, Some(content), report)? {
-                self.blocked.push((theirs, content));
+        for (item, content) in std::mem::take(&mut self.staged) {
+            match self.place(&item, content) {
+                Ok(None) => self.note(&item, report),
+                Ok(Some(reason)) => self.leave(&item.path, reason, report),
+                Err(error) => self.forgive(&item.path, error, report)?,
             }
         }
         self.write()
     }
 
-    /// The peer's index is known and all content is here: deletes, and places what waited for that.
+    /// All content is here: deletes, and notes whether the disk is the view now.
     pub(super) fn finish(&mut self, report: &mut Report) -> Result<()> {
         self.commit(report)?;
         let folder = self.folder;
         let _lock = folder.lock();
-        // What is below a directory goes before it.
-        let mut deletions = std::mem::take(&mut self.deletions);
-        deletions.sort_by(|a, b| b.path.cmp(&a.path));
-        for theirs in deletions {
-            self.resolve(&theirs, None, report)?;
+        if folder.index().settled(folder.id())? {
+            return super::collect::collect(folder);
         }
-        for (theirs, content) in std::mem::take(&mut self.blocked) {
-            match self.resolve(&theirs, content, report)? {
-                Resolved::Done => {}
-                Resolved::WantsContent | Resolved::Blocked(_) => {
-                    self.skip(&theirs.path, SkipReason::InTheWay, report);
-                }
+        self.catch_up(report)?;
+        let kept: HashSet<usize> = self.becomes.values().copied().collect();
+        let gone = self.disk.values().filter(|(number, _)| !kept.contains(number));
+        let gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
+        // What is below a directory goes before it.
+        for record in gone.iter().rev() {
+            match self.remove(record) {
+                Ok(None) => report.deleted += 1,
+                Ok(Some(reason)) => self.leave(&record.entry.path, reason, report),
+                Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
-        self.write()
+        let is_there = |item: &Item| {
+            is_reserved(item.path.as_str())
+                || matches!(item.kind, Kind::Link { .. })
+                || self.disk.get(item.path.as_str()).is_some_and(|(_, record)| record.entry == *item)
+        };
+        let all = self.items.values().all(is_there);
+        self.batch.settled = Some(all && self.disk.keys().all(|path| self.items.contains_key(path)));
+        self.write()?;
+        super::collect::collect(folder)
     }
 
-    /// Notes a path that is left alone.
-    pub(super) fn skip(&self, path: &PortablePath, reason: SkipReason, report: &mut Report) {
-        let skipped = Skipped { path: path.as_str().into(), reason };
-        self.progress.skipped(self.folder.id(), &skipped);
-        report.skipped.push((self.folder.id(), skipped));
+    /// Somebody else wrote meanwhile: what is known is read anew.
+    fn catch_up(&mut self, report: &mut Report) -> Result<()> {
+        if self.writes != self.folder.writes() {
+            // What this needs beyond what was asked for is for the next session.
+            self.load_and_shape(report)?;
+        }
+        Ok(())
+    }
+
+    fn load_and_shape(&mut self, report: &mut Report) -> Result<Vec<Item>> {
+        let (index, id) = (self.folder.index(), self.folder.id());
+        let tree = Tree::of(&index.entries(id)?);
+        self.items = tree.items.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
+        self.disk.clear();
+        self.paths.clear();
+        for (number, (path, record)) in index.records(id)?.into_iter().enumerate() {
+            self.paths.push(path.clone());
+            self.disk.insert(path, (number, record));
+        }
+        self.batch = Batch::default();
+        self.shape(report)
+    }
+
+    /// Gives a file its name. `Some`: why not.
+    fn place(&mut self, item: &Item, mut content: Ready) -> Result<Option<SkipReason>> {
+        let (folder, path) = (self.folder, item.path.as_str());
+        if self.items.get(path) != Some(item) {
+            return Ok(Some(SkipReason::Busy)); // the next session knows more
+        }
+        let target = folder.root().join(path);
+        let here = self.disk.get(path);
+        if here.is_some_and(|(number, _)| self.becomes.get(path) != Some(number)) {
+            return Ok(Some(SkipReason::InTheWay));
+        }
+        match (disk::look(folder.root(), &item.path)?, here) {
+            (Found::Nothing, None) => {}
+            // Deleted since the scan: so says the next one.
+            (Found::Nothing, Some(_)) => return Ok(Some(SkipReason::Busy)),
+            (Found::File { seen, .. }, Some((_, record))) if has_content(&target, record, &seen) => {}
+            (Found::File { .. }, Some(_)) => return Ok(Some(SkipReason::Busy)),
+            _ => return Ok(Some(SkipReason::InTheWay)),
+        }
+        if !self.directories.make_way(folder.root(), &item.path)? {
+            return Ok(Some(SkipReason::InTheWay));
+        }
+        content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        self.directories.changed(&target);
+        self.put(Record { entry: item.clone(), seen: Some(content.seen) });
+        Ok(None)
+    }
+
+    /// Removes what the view does not have any more. `Some`: why not.
+    fn remove(&mut self, record: &Record) -> Result<Option<SkipReason>> {
+        let (folder, path) = (self.folder, &record.entry.path);
+        let target = folder.root().join(path.as_str());
+        match (disk::look(folder.root(), path)?, record.entry.kind) {
+            (Found::Nothing, _) => {}
+            (Found::File { seen, .. }, Kind::File { .. }) if has_content(&target, record, &seen) => {
+                std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
+            }
+            (Found::Directory { .. }, Kind::Directory) => {
+                if std::fs::remove_dir(&target).is_err() {
+                    // Something in it is new, or has no portable name: the next scan tells.
+                    return Ok(Some(SkipReason::InTheWay));
+                }
+                self.directories.forget_checks();
+            }
+            _ => return Ok(Some(SkipReason::Busy)),
+        }
+        self.directories.changed(&target);
+        self.disk.remove(path.as_str());
+        self.batch.vacate(path.as_str());
+        Ok(None)
+    }
+
+    /// Something is at its path now.
+    pub(super) fn put(&mut self, record: Record) {
+        let path = record.entry.path.as_str().to_owned();
+        let number = match self.disk.get(&path) {
+            Some((number, _)) => *number,
+            None => {
+                self.paths.push(path.clone());
+                self.paths.len() - 1
+            }
+        };
+        self.becomes.insert(path.clone(), number);
+        self.disk.insert(path, (number, record.clone()));
+        self.batch.put(record);
     }
 
     /// Makes what was done on disk safe, then true in the index.
     fn write(&mut self) -> Result<()> {
         self.directories.flush(self.folder.root())?;
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() { Ok(()) } else { self.folder.index().put(self.folder.id(), pending.values()) }
+        self.folder.write(&std::mem::take(&mut self.batch))?;
+        self.writes = self.folder.writes();
+        Ok(())
     }
 
-    /// Merges one received entry (SYN-020) and does what follows. A file system that refuses one path is no reason to
-    /// give up the others.
-    fn resolve(&mut self, theirs: &Entry, content: Option<Ready>, report: &mut Report) -> Result<Resolved> {
-        match self.try_resolve(theirs, content, report) {
-            Err(Error::Io { source, .. }) => {
-                self.skip(&theirs.path, SkipReason::Unreadable(source.to_string()), report);
-                Ok(Resolved::Done)
+    /// A file system that refuses one path is no reason to give up the others.
+    pub(super) fn forgive(&mut self, path: &PortablePath, error: Error, report: &mut Report) -> Result<()> {
+        match error {
+            Error::Io { source, .. } => {
+                self.leave(path, SkipReason::Unreadable(source.to_string()), report);
+                Ok(())
             }
-            resolved => resolved,
+            error => Err(error),
         }
     }
 
-    fn try_resolve(
-        &mut self,
-        theirs: &Entry,
-        content: Option<Ready>,
-        report: &mut Report,
-    ) -> Result<Resolved> {
-        let mut own = self.get(&theirs.path)?;
-        let mut looked = false;
-        loop {
-            let merged = match &own {
-                None => Merge::Take(theirs.clone()),
-                Some(own) => merge(&own.entry, theirs), // SYN-020, SYN-022
-            };
-            if merged == Merge::Refuse {
-                self.skip(&theirs.path, SkipReason::Unmergeable, report);
-                return Ok(Resolved::Done);
-            }
-            let needs_content = match (&merged, &own) {
-                (Merge::Keep | Merge::KeepJoined(_) | Merge::Refuse, _) => false,
-                (_, Some(own)) => !theirs.is_deleted() && own.entry.kind != theirs.kind,
-                (_, None) => true,
-            };
-            if needs_content && matches!(theirs.kind, Kind::File { .. }) && content.is_none() {
-                return Ok(Resolved::WantsContent);
-            }
-            if matches!(merged, Merge::Keep) {
-                return Ok(Resolved::Done);
-            }
-            // What changed here since the last scan is a concurrent edit, and never overwritten.
-            if !looked {
-                looked = true;
-                let seen = observe(self.folder, &theirs.path, own.as_ref(), &mut self.lamport)?;
-                let now = match seen {
-                    Observed::Known(now) => now,
-                    Observed::Leave(reason) => {
-                        self.skip(&theirs.path, reason, report);
-                        return Ok(Resolved::Done);
-                    }
-                };
-                if now != own {
-                    now.iter().for_each(|record| self.put(record.clone()));
-                    own = now;
-                    continue;
-                }
-            }
-            return match merged {
-                Merge::Keep | Merge::Refuse => Ok(Resolved::Done),
-                Merge::KeepJoined(entry) => {
-                    self.put(Record { entry, seen: own.and_then(|own| own.seen) });
-                    Ok(Resolved::Done)
-                }
-                Merge::Take(entry) | Merge::TakeJoined(entry) => {
-                    self.take(entry, own.as_ref(), None, content, report)
-                }
-                Merge::Conflict { winner, loser, theirs: true } => {
-                    self.take(winner, own.as_ref(), Some(&loser), content, report)
-                }
-                Merge::Conflict { winner, loser, theirs: false } => {
-                    self.keep_their_copy(winner, &loser, own, content, report)
-                }
-            };
+    /// Notes a path that is left alone.
+    pub(super) fn leave(&mut self, path: &PortablePath, reason: SkipReason, report: &mut Report) {
+        if self.left.insert(path.as_str().to_owned()) {
+            let skipped = Skipped { path: path.as_str().into(), reason };
+            self.progress.skipped(self.folder.id(), &skipped);
+            report.skipped.push((self.folder.id(), skipped));
         }
     }
 
-    /// The received entry won. `loser` is the own one, if it is more than an older version.
-    fn take(
-        &mut self,
-        entry: Entry,
-        own: Option<&Record>,
-        loser: Option<&Entry>,
-        content: Option<Ready>,
-        report: &mut Report,
-    ) -> Result<Resolved> {
-        let target = self.folder.root().join(entry.path.as_str());
-        let own_kind = own.map_or(Kind::Tombstone, |own| own.entry.kind);
-        if !entry.is_deleted() && !self.directories.make_way(self.folder.root(), &entry.path)? {
-            return Ok(Resolved::Blocked(content));
-        }
-        if let (Some(loser), Kind::File { .. }) = (loser, own_kind)
-            && !self.move_aside(own, loser, report)?
-        {
-            self.skip(&entry.path, SkipReason::InTheWay, report);
-            return Ok(Resolved::Done);
-        }
-        let mut seen = None;
-        match (entry.kind, own_kind) {
-            (Kind::File { .. }, Kind::File { .. }) if content.is_none() => {
-                seen = Some(update_metadata(&target, &entry)?);
-            }
-            (Kind::File { .. }, _) => {
-                let Some(mut content) = content else { return Ok(Resolved::WantsContent) };
-                if own_kind == Kind::Directory && std::fs::remove_dir(&target).is_err() {
-                    return Ok(Resolved::Blocked(Some(content)));
-                }
-                content.place(&target).map_err(Error::io("renaming a file to", &target))?;
-                self.directories.changed(&target);
-                seen = Some(content.seen);
-            }
-            (Kind::Directory, _) => {
-                if matches!(own_kind, Kind::File { .. }) && loser.is_none() {
-                    std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
-                }
-                if own_kind != Kind::Directory {
-                    std::fs::create_dir(&target).map_err(Error::io("making the directory", &target))?;
-                    self.directories.changed(&target);
-                }
-                // Without the owner's bits nothing could be put into it.
-                let opened = File::open(&target).map_err(Error::io("opening", &target))?;
-                set_mode(&opened, entry.mode | 0o700).map_err(Error::io("setting the mode of", &target))?;
-            }
-            (Kind::Tombstone, Kind::File { .. }) => {
-                std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
-                self.directories.changed(&target);
-                report.deleted += 1;
-            }
-            (Kind::Tombstone, Kind::Directory) => {
-                if std::fs::remove_dir(&target).is_err() {
-                    self.keep_directory(&entry, own, report);
-                    return Ok(Resolved::Done);
-                }
-                self.directories.changed(&target);
-                self.directories.forget_checks();
-                report.deleted += 1;
-            }
-            (Kind::Tombstone, Kind::Tombstone) => {}
-        }
-        self.put(Record { entry, seen });
-        Ok(Resolved::Done)
-    }
-
-    /// The own entry won. SYN-021: the peer's content is kept beside it, here as there, as the same entry.
-    fn keep_their_copy(
-        &mut self,
-        winner: Entry,
-        loser: &Entry,
-        own: Option<Record>,
-        content: Option<Ready>,
-        report: &mut Report,
-    ) -> Result<Resolved> {
-        if let (Kind::File { .. }, Ok(path)) = (loser.kind, conflict_path(loser)) {
-            let copy = Entry { path: path.clone(), ..loser.clone() };
-            let known = self.get(&path)?.is_some();
-            match self.resolve(&copy, content, report)? {
-                Resolved::Done if !known => self.note_conflict(path, report),
-                Resolved::Done => {}
-                unfinished => return Ok(unfinished),
+    /// SYN-023: notes what a reader changed, which stays here.
+    pub(super) fn tell_unsent(&mut self, report: &mut Report) -> Result<()> {
+        let own = self.folder.device();
+        for record in self.folder.index().records(self.folder.id())?.values() {
+            if [record.entry.stamp.writer, record.entry.place.writer].contains(&own) {
+                self.leave(&record.entry.path, SkipReason::ReadOnly, report);
             }
         }
-        self.put(Record { entry: winner, seen: own.and_then(|own| own.seen) });
-        Ok(Resolved::Done)
+        Ok(())
     }
 
-    /// SYN-021: renames the own file, which lost, to its conflict name. The copy has the loser's version on every
-    /// device that resolves the same conflict, so these copies are one entry and no new conflict. `false`: its place
-    /// is taken.
-    fn move_aside(&mut self, own: Option<&Record>, loser: &Entry, report: &mut Report) -> Result<bool> {
-        let Ok(path) = conflict_path(loser) else { return Ok(false) };
-        if disk::look(self.folder.root(), &path)? != disk::Found::Nothing {
-            return Ok(false);
+    /// Notes a conflict, if the item is part of one.
+    pub(super) fn note(&self, item: &Item, report: &mut Report) {
+        if item.copy || item.renamed {
+            self.progress.conflict(self.folder.id(), &item.path);
+            report.conflicts.push((self.folder.id(), item.path.clone()));
         }
-        let (from, to) = (loser.path.as_str(), path.as_str());
-        let to = self.folder.root().join(to);
-        let renamed = std::fs::rename(self.folder.root().join(from), &to);
-        renamed.map_err(Error::io("renaming a file to", &to))?;
-        self.directories.changed(&to);
-        let entry = Entry { path: path.clone(), ..loser.clone() };
-        self.put(Record { entry, seen: own.and_then(|own| own.seen) });
-        self.note_conflict(path, report);
-        Ok(true)
-    }
-
-    /// A directory was deleted there, and has something in it here: that is an edit, and an edit wins.
-    fn keep_directory(&mut self, deletion: &Entry, own: Option<&Record>, report: &mut Report) {
-        let Some(own) = own else { return };
-        self.lamport = next_lamport(self.lamport);
-        let (writer, lamport) = (self.folder.device(), self.lamport);
-        let joined = own.entry.version.join(&deletion.version);
-        let Some(version) = joined.and_then(|version| version.bump(writer)) else {
-            return self.skip(&deletion.path, SkipReason::Unmergeable, report);
-        };
-        self.put(Record { entry: Entry { lamport, writer, version, ..own.entry.clone() }, seen: None });
-    }
-
-    fn note_conflict(&self, path: PortablePath, report: &mut Report) {
-        self.progress.conflict(self.folder.id(), &path);
-        report.conflicts.push((self.folder.id(), path));
-    }
-
-    fn get(&self, path: &PortablePath) -> Result<Option<Record>> {
-        match self.pending.get(path.as_str()) {
-            Some(record) => Ok(Some(record.clone())),
-            None => self.folder.index().get(self.folder.id(), path.as_str()),
-        }
-    }
-
-    fn put(&mut self, record: Record) {
-        self.pending.insert(record.entry.path.as_str().into(), record);
     }
 
     /// For messages of the session.
@@ -378,12 +294,22 @@ impl<'a> Apply<'a> {
     }
 }
 
+/// Names that this program uses itself: no peer's entries are put there.
+pub(super) fn is_reserved(path: &str) -> bool {
+    path.split('/').any(|name| name.starts_with(PREFIX) || name.starts_with(ASIDE))
+}
+
 /// Same content, other mode or time.
-fn update_metadata(target: &std::path::Path, entry: &Entry) -> Result<Seen> {
+pub(super) fn update_metadata(target: &Path, item: &Item) -> Result<Seen> {
     let file = File::open(target).map_err(Error::io("opening", target))?;
-    set_mode(&file, entry.mode).map_err(Error::io("setting the mode of", target))?;
-    if let Some(time) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(entry.mtime)) {
-        let _ = file.set_times(FileTimes::new().set_modified(time));
+    if item.kind == Kind::Directory {
+        // Without the owner's bits nothing could be put into it.
+        set_mode(&file, item.mode | 0o700).map_err(Error::io("setting the mode of", target))?;
+    } else {
+        set_mode(&file, item.mode).map_err(Error::io("setting the mode of", target))?;
+        if let Some(time) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(item.mtime)) {
+            let _ = file.set_times(FileTimes::new().set_modified(time));
+        }
     }
     let metadata = file.metadata().map_err(Error::io("looking at", target))?;
     Ok(Seen::of(&metadata))

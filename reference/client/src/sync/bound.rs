@@ -1,7 +1,7 @@
 //! How much of a peer's index this device is ready to hold.
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::sync::message::Entry;
+use meshproof_proto::sync::{Content, Entry};
 
 use crate::error::{Error, Result};
 
@@ -37,25 +37,23 @@ impl Bound {
 
 /// What an entry takes in memory.
 fn size(entry: &Entry) -> usize {
-    size_of::<Entry>() + entry.path.as_str().len() + size_of_val::<[(Id, u64)]>(entry.version.counters())
+    size_of::<Entry>()
+        + entry.place.name.as_str().len()
+        + size_of_val::<[Content]>(&entry.contents)
+        + size_of_val::<[(Id, u64)]>(entry.version.counters())
 }
 
 #[cfg(test)]
 mod tests {
-    use meshproof_proto::sync::{Kind, PortablePath, Version};
+    use meshproof_proto::sync::{Kind, Name, ROOT, Stamp, Version};
 
     use super::*;
 
     fn entry(devices: u8) -> Entry {
-        Entry {
-            path: PortablePath::parse("a/path").unwrap(),
-            kind: Kind::Directory,
-            mode: 0,
-            mtime: 0,
-            lamport: 1,
-            writer: Id([1; 16]),
-            version: Version::new((1..=devices).map(|n| (Id([n; 16]), 1)).collect()).unwrap(),
-        }
+        let stamp = Stamp { lamport: 1, writer: Id([1; 16]), counter: 1 };
+        let content = Content { stamp, kind: Kind::Directory, mode: 0, mtime: 0, gone: false };
+        let entry = Entry::new(Id([1; 16]), (ROOT, Name::parse("a name").unwrap()), content).unwrap();
+        Entry { version: Version::new((1..=devices).map(|n| (Id([n; 16]), 1)).collect()).unwrap(), ..entry }
     }
 
     #[test]

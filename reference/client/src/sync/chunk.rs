@@ -1,6 +1,6 @@
 //! Cutting content into chunks by what it has (FastCDC: gear hash, normalised), so that an insertion moves the cuts with the
 //! bytes and leaves all other chunks as they were. Where to cut is the sender's choice; this is ours (`spec/sync.md`,
-//! section 4.4).
+//! section 4.7).
 
 use std::io::Read;
 use std::sync::LazyLock;

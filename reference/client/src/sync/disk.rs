@@ -62,8 +62,8 @@ pub(super) enum Found {
         mode: u16,
     },
     Directory {
+        seen: Seen,
         mode: u16,
-        mtime: u64,
     },
     /// A symbolic link, a device, ...: nothing of ours, here or on the way here.
     Foreign,
@@ -74,7 +74,7 @@ impl Found {
         let (seen, mode) = (Seen::of(metadata), mode(metadata));
         match metadata.file_type() {
             kind if kind.is_file() => Self::File { seen, mode },
-            kind if kind.is_dir() => Self::Directory { mode, mtime: seen.mtime },
+            kind if kind.is_dir() => Self::Directory { seen, mode },
             _ => Self::Foreign,
         }
     }
@@ -82,10 +82,10 @@ impl Found {
 
 /// Looks at a path without following any symbolic link.
 pub(super) fn look(root: &Path, path: &PortablePath) -> Result<Found> {
-    match parent(root, path)? {
-        Found::Directory { .. } => look_at(&root.join(path.as_str())),
-        Found::Nothing => Ok(Found::Nothing),
-        Found::File { .. } | Found::Foreign => Ok(Found::Foreign),
+    match way(root, path)? {
+        None => look_at(&root.join(path.as_str())),
+        Some(Found::Nothing) => Ok(Found::Nothing),
+        Some(_) => Ok(Found::Foreign),
     }
 }
 
@@ -99,8 +99,8 @@ fn look_at(path: &Path) -> Result<Found> {
     }
 }
 
-/// What the way to a path is: a directory if every component is one; otherwise the first that is not.
-fn parent(root: &Path, path: &PortablePath) -> Result<Found> {
+/// What is in the way to a path: the first component that is no directory.
+fn way(root: &Path, path: &PortablePath) -> Result<Option<Found>> {
     let mut at = root.to_path_buf();
     let mut components = path.components().peekable();
     while let Some(component) = components.next() {
@@ -111,10 +111,10 @@ fn parent(root: &Path, path: &PortablePath) -> Result<Found> {
         // SYN-034 for what is read, SYN-010 for what is written: a symbolic link is no way out of the folder.
         match look_at(&at)? {
             Found::Directory { .. } => {}
-            blocked => return Ok(blocked),
+            blocked => return Ok(Some(blocked)),
         }
     }
-    Ok(Found::Directory { mode: 0, mtime: 0 })
+    Ok(None)
 }
 
 /// Opens the file at `path` if it still is the one that was `seen`.

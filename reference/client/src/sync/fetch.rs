@@ -14,8 +14,8 @@ use std::ops::Range;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
-use meshproof_proto::sync::message::{Entry, MAX_REQUEST, Request};
-use meshproof_proto::sync::{Chunk, Kind, Message};
+use meshproof_proto::sync::message::{MAX_REQUEST, Request};
+use meshproof_proto::sync::{Chunk, Item, Kind, Message};
 
 use super::plan::{Plan, has_old_version};
 use super::temp::{Ready, TempFile};
@@ -31,10 +31,10 @@ const WINDOW_FILES: usize = 128;
 /// How many MANIFEST-REQUESTs are unanswered.
 const WINDOW_MANIFESTS: usize = 4;
 
-/// Content that is needed for an entry of the folder with this number in the session.
+/// Content that is needed for an item of the folder with this number in the session.
 pub(super) struct Want {
     pub(super) folder: usize,
-    pub(super) theirs: Entry,
+    pub(super) theirs: Item,
 }
 
 /// What came out of a block or a local copy.

@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::storage::MediaHash;
 
-use super::Index;
 use super::disk::{Seen, open_seen};
+use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
+use super::{Index, collect};
 use crate::error::{Error, Result};
+
+/// How the names start of what was moved out of the way and not yet to its place.
+pub(super) const ASIDE: &str = ".meshproof-aside-";
 
 /// Which way changes go, by choice of this device's user. What the user *may* do is in the tickets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -34,6 +38,10 @@ pub struct Folder {
     direction: Direction,
     index: Arc<Index>,
     lock: Mutex<()>,
+    /// Counts the writes, so that who plans in several steps notices others.
+    writes: AtomicU64,
+    /// The devices on which the folder is mapped, as far as somebody said.
+    devices: Mutex<Option<Vec<Id>>>,
     /// Tells own temporary files, which are in use, from leftovers of a run that ended early (SYN-033).
     run: String,
     temporary: AtomicU64,
@@ -48,8 +56,18 @@ impl Folder {
         }
         let mut run = [0; 8];
         crate::os_entropy(&mut run);
-        let (run, temporary) = (hex(&run), AtomicU64::new(0));
-        Ok(Self { id, device, root, direction, index, lock: Mutex::new(()), run, temporary })
+        Ok(Self {
+            id,
+            device,
+            root,
+            direction,
+            index,
+            lock: Mutex::new(()),
+            writes: AtomicU64::new(0),
+            devices: Mutex::new(None),
+            run: hex(&run),
+            temporary: AtomicU64::new(0),
+        })
     }
 
     /// The folder's identifier.
@@ -99,6 +117,32 @@ impl Folder {
         Ok(None)
     }
 
+    /// Says on which devices the folder is mapped: the tombstones that all of them have seen are forgotten (SYN-047).
+    pub fn set_devices(&self, devices: Vec<Id>) -> Result<()> {
+        *self.devices.lock().unwrap_or_else(PoisonError::into_inner) = Some(devices);
+        let _lock = self.lock();
+        collect::collect(self)
+    }
+
+    /// What [`set_devices`](Self::set_devices) said.
+    pub(super) fn devices(&self) -> Option<Vec<Id>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Writes to the index. The caller holds the lock.
+    pub(super) fn write(&self, batch: &Batch) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        self.index.write(self.id, batch)
+    }
+
+    /// How often was written.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
     /// Whoever changes files or the index of this folder holds this.
     pub(super) fn lock(&self) -> MutexGuard<'_, ()> {
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,6 +152,12 @@ impl Folder {
     pub(super) fn temp_file(&self) -> Result<TempFile> {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
         TempFile::create(self.root.join(format!("{}{number}", self.temp_prefix())))
+    }
+
+    /// A name for what has to get out of the way for a moment. A scan knows that nobody gave it.
+    pub(super) fn aside(&self) -> PathBuf {
+        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
+        PathBuf::from(format!("{ASIDE}{}-{number}", self.run))
     }
 
     /// How the names of this run's temporary files start.

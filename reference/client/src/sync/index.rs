@@ -1,42 +1,89 @@
-//! What this device knows of the paths of its folders, in SQLite: one row a path, tombstones included.
+//! What this device knows of its folders, in SQLite: the entries, which are the truth that all devices come to, and what of
+//! their view is on this disk.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::Entry;
-use meshproof_proto::sync::{Kind, PortablePath, Version};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use meshproof_proto::sync::digest::{self, Digests};
+use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::{Context, Entry, Item};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
+use super::row::{COLUMNS, read_record, write_record};
 use crate::error::{Error, Result};
 
+/// The number of this schema. An index of another one is made anew: the next scan fills it, files stay.
+const VERSION: i64 = 2;
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
     CREATE TABLE IF NOT EXISTS entries (
-        folder BLOB NOT NULL, path TEXT NOT NULL, kind INTEGER NOT NULL, mode INTEGER NOT NULL, mtime INTEGER NOT NULL,
-        size INTEGER NOT NULL, hash BLOB, lamport INTEGER NOT NULL, writer BLOB NOT NULL, version BLOB NOT NULL,
-        seen_size INTEGER, seen_mtime INTEGER, seen_inode INTEGER, seen_certain INTEGER,
+        folder BLOB NOT NULL, id BLOB NOT NULL, gone INTEGER NOT NULL, state BLOB NOT NULL,
+        PRIMARY KEY (folder, id)
+    ) WITHOUT ROWID;
+    CREATE INDEX IF NOT EXISTS entries_gone ON entries (folder, id) WHERE gone = 1;
+    CREATE TABLE IF NOT EXISTS disk (
+        folder BLOB NOT NULL, path TEXT NOT NULL, id BLOB NOT NULL, kind INTEGER NOT NULL, size INTEGER NOT NULL,
+        hash BLOB, mode INTEGER NOT NULL, mtime INTEGER NOT NULL, stamps BLOB NOT NULL, copy INTEGER NOT NULL,
+        renamed INTEGER NOT NULL, seen_size INTEGER, seen_mtime INTEGER, seen_inode INTEGER, seen_certain INTEGER,
         PRIMARY KEY (folder, path)
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS entries_by_hash ON entries (folder, hash) WHERE kind = 1;
+    CREATE INDEX IF NOT EXISTS disk_by_hash ON disk (folder, hash) WHERE kind = 1;
+    CREATE TABLE IF NOT EXISTS folders (
+        folder BLOB PRIMARY KEY, lamport INTEGER NOT NULL, counter INTEGER NOT NULL, settled INTEGER NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS contexts (
+        folder BLOB NOT NULL, device BLOB NOT NULL, context BLOB NOT NULL, PRIMARY KEY (folder, device)
+    );
+    CREATE TABLE IF NOT EXISTS digests (
+        folder BLOB NOT NULL, bucket INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (folder, bucket)
+    );
     CREATE TABLE IF NOT EXISTS roots (folder BLOB PRIMARY KEY, inode INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS syncs (
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const COLUMNS: &str = "path, kind, mode, mtime, size, hash, lamport, writer, version,
-    seen_size, seen_mtime, seen_inode, seen_certain";
+const TABLES: [&str; 8] = ["entries", "disk", "folders", "contexts", "digests", "roots", "syncs", "chunks"];
 
-/// One path: what the protocol says of it, and how the file looked when that was true.
+/// One path on this disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The entry as peers get it.
-    pub entry: Entry,
-    /// The file on disk that has the entry's content. `None` for all but files.
+    /// What of the view is there.
+    pub entry: Item,
+    /// How it looked when it was put there or read. `None` for what cannot be looked at so.
     pub seen: Option<Seen>,
+}
+
+/// Where this device's counting stands in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock {
+    /// The largest Lamport counter that was seen.
+    pub lamport: u64,
+    /// How far this device's changes are counted.
+    pub counter: u64,
+}
+
+/// Changes that are written together or not at all.
+#[derive(Default)]
+pub struct Batch {
+    /// Entries that are new or changed.
+    pub entries: Vec<Entry>,
+    /// Entries that are forgotten.
+    pub forgotten: Vec<Id>,
+    /// Paths where something else is now.
+    pub records: BTreeMap<String, Record>,
+    /// Paths where nothing is any more, unless they are in `records` too.
+    pub vacant: Vec<String>,
+    /// Where the counting stands, if it went on.
+    pub clock: Option<Clock>,
+    /// What devices have seen.
+    pub contexts: Vec<(Id, Context)>,
+    /// Whether what is on disk is the view.
+    pub settled: Option<bool>,
 }
 
 /// The index of one device. All folders share one file.
@@ -49,102 +96,185 @@ impl Index {
     pub fn open(path: &Path) -> Result<Self> {
         let connection = Connection::open(path)?;
         connection.set_prepared_statement_cache_capacity(32);
+        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if version != VERSION {
+            for table in TABLES {
+                connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+            }
+        }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
         Ok(Self { connection: Mutex::new(connection) })
     }
 
-    /// What is known of one path.
+    /// What is on disk at one path.
     pub fn get(&self, folder: Id, path: &str) -> Result<Option<Record>> {
         let connection = self.lock();
-        let sql = format!("SELECT {COLUMNS} FROM entries WHERE folder = ?1 AND path = ?2");
-        let row = connection.prepare_cached(&sql)?.query_row(params![folder.0, path], read_row).optional()?;
+        let sql = format!("SELECT {COLUMNS} FROM disk WHERE folder = ?1 AND path = ?2");
+        let row =
+            connection.prepare_cached(&sql)?.query_row(params![folder.0, path], read_record).optional()?;
         row.transpose()
     }
 
-    /// Up to `limit` records, in the order of the protocol, after the path `after` (`""` to start).
-    pub fn page(&self, folder: Id, after: &str, limit: usize) -> Result<Vec<Record>> {
+    /// All that is on disk, by path.
+    pub fn records(&self, folder: Id) -> Result<BTreeMap<String, Record>> {
         let connection = self.lock();
-        let sql =
-            format!("SELECT {COLUMNS} FROM entries WHERE folder = ?1 AND path > ?2 ORDER BY path LIMIT ?3");
+        let sql = format!("SELECT {COLUMNS} FROM disk WHERE folder = ?1 ORDER BY path");
         let mut statement = connection.prepare_cached(&sql)?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![folder.0, after, limit], read_row)?;
-        rows.map(|row| row?).collect()
+        let rows = statement.query_map([folder.0], read_record)?;
+        rows.map(|row| row?.map(|record| (record.entry.path.as_str().to_owned(), record))).collect()
     }
 
-    /// Files of the folder with this content.
+    /// Files on disk with this content.
     pub fn find(&self, folder: Id, hash: &MediaHash) -> Result<Vec<Record>> {
         let connection = self.lock();
         let sql = format!(
-            "SELECT {COLUMNS} FROM entries INDEXED BY entries_by_hash
+            "SELECT {COLUMNS} FROM disk INDEXED BY disk_by_hash
              WHERE folder = ?1 AND hash = ?2 AND kind = 1 LIMIT 8"
         );
         let mut statement = connection.prepare_cached(&sql)?;
-        let rows = statement.query_map(params![folder.0, hash.0], read_row)?;
+        let rows = statement.query_map(params![folder.0, hash.0], read_record)?;
         rows.map(|row| row?).collect()
     }
 
-    /// The largest Lamport counter of the folder.
-    pub fn lamport(&self, folder: Id) -> Result<u64> {
-        // Counters are compared as unsigned numbers, and SQLite's are signed: hence the offset in `bits`.
-        let sql = "SELECT max(lamport) FROM entries WHERE folder = ?1";
-        let largest: Option<i64> = self.lock().query_row(sql, [folder.0], |row| row.get(0))?;
-        Ok(largest.map_or(0, unsigned))
+    /// All entries, ascending by identifier.
+    pub fn entries(&self, folder: Id) -> Result<Vec<Entry>> {
+        self.query_entries("SELECT state FROM entries WHERE folder = ?1 ORDER BY id", params![folder.0])
     }
 
-    /// How many files and directories, tombstones apart, and how many bytes the folder has.
+    /// The entries of one bucket, ascending by identifier.
+    pub fn bucket(&self, folder: Id, bucket: u8) -> Result<Vec<Entry>> {
+        let (mut first, mut last) = ([0; 16], [0xFF; 16]);
+        (first[0], last[0]) = (bucket, bucket);
+        let sql = "SELECT state FROM entries WHERE folder = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id";
+        self.query_entries(sql, params![folder.0, first, last])
+    }
+
+    /// The entries that are deleted.
+    pub fn gone(&self, folder: Id) -> Result<Vec<Entry>> {
+        let sql = "SELECT state FROM entries INDEXED BY entries_gone WHERE folder = ?1 AND gone = 1";
+        self.query_entries(sql, params![folder.0])
+    }
+
+    /// One entry.
+    pub fn entry(&self, folder: Id, id: Id) -> Result<Option<Entry>> {
+        let sql = "SELECT state FROM entries WHERE folder = ?1 AND id = ?2";
+        Ok(self.query_entries(sql, params![folder.0, id.0])?.pop())
+    }
+
+    fn query_entries(&self, sql: &str, values: impl rusqlite::Params) -> Result<Vec<Entry>> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement.query_map(values, |row| row.get::<_, Vec<u8>>(0))?;
+        rows.map(|row| Entry::from_bytes(&row?).map_err(|_| damaged("an entry"))).collect()
+    }
+
+    /// The digests of the folder's entries. Only buckets that changed since the last time are read.
+    pub fn digests(&self, folder: Id) -> Result<Digests> {
+        let mut digests = Digests::default();
+        let mut known = [false; digest::BUCKETS];
+        {
+            let connection = self.lock();
+            let mut statement =
+                connection.prepare_cached("SELECT bucket, digest FROM digests WHERE folder = ?1")?;
+            let mut rows = statement.query([folder.0])?;
+            while let Some(row) = rows.next()? {
+                let bucket = usize::from(row.get::<_, u8>(0)?);
+                (digests.0[bucket], known[bucket]) = (row.get(1)?, true);
+            }
+        }
+        let mut found = Vec::new();
+        for (number, digest) in (0..=u8::MAX).zip(&mut digests.0) {
+            if !known[usize::from(number)] {
+                *digest = digest::digest(&self.bucket(folder, number)?);
+                found.push((number, *digest));
+            }
+        }
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for (number, digest) in found {
+            let sql = "INSERT OR REPLACE INTO digests VALUES (?1, ?2, ?3)";
+            transaction.prepare_cached(sql)?.execute(params![folder.0, number, digest])?;
+        }
+        transaction.commit()?;
+        Ok(digests)
+    }
+
+    /// Where the counting stands. A new index begins beyond what an earlier one of the same device can have used: no two
+    /// changes may have one counter.
+    pub fn clock(&self, folder: Id) -> Result<Clock> {
+        let sql = "SELECT lamport, counter FROM folders WHERE folder = ?1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let stored = self.lock().query_row(sql, [folder.0], read).optional()?;
+        Ok(match stored {
+            Some((lamport, counter)) => {
+                Clock { lamport: lamport.cast_unsigned(), counter: counter.cast_unsigned() }
+            }
+            None => Clock { lamport: 0, counter: (crate::now().0 << 16).min(MAX_COUNTER / 2) },
+        })
+    }
+
+    /// Whether what is on disk is the view of the entries.
+    pub fn settled(&self, folder: Id) -> Result<bool> {
+        let sql = "SELECT settled FROM folders WHERE folder = ?1";
+        Ok(self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?.unwrap_or(false))
+    }
+
+    /// Which changes `device` has seen, this one or another.
+    pub fn context(&self, folder: Id, device: Id) -> Result<Context> {
+        let sql = "SELECT context FROM contexts WHERE folder = ?1 AND device = ?2";
+        let bytes: Option<Vec<u8>> =
+            self.lock().query_row(sql, params![folder.0, device.0], |row| row.get(0)).optional()?;
+        let Some(bytes) = bytes else { return Ok(Context::default()) };
+        Context::from_bytes(&bytes).map_err(|_| damaged("a context"))
+    }
+
+    /// How many files and directories, and how many bytes, of the folder are on this disk.
     pub fn totals(&self, folder: Id) -> Result<(u64, u64)> {
-        let sql = "SELECT count(*), coalesce(sum(seen_size), 0) FROM entries WHERE folder = ?1 AND kind > 0";
+        let sql = "SELECT count(*), coalesce(sum(size), 0) FROM disk WHERE folder = ?1";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (count, bytes) = self.lock().query_row(sql, [folder.0], read)?;
         Ok((count.unsigned_abs(), bytes.unsigned_abs()))
     }
 
-    /// The names under which losing content is kept (SYN-021).
+    /// The names under which losing content is kept (SYN-021), or an entry whose name is taken (SYN-041).
     pub fn conflicts(&self, folder: Id) -> Result<Vec<String>> {
         let connection = self.lock();
-        let sql =
-            "SELECT path FROM entries WHERE folder = ?1 AND kind = 1 AND path LIKE '% (conflict ________ %)%'
-            ORDER BY path";
+        let sql = "SELECT path FROM disk WHERE folder = ?1 AND renamed = 1
+                   OR folder = ?1 AND kind = 1 AND path LIKE '% (conflict ________ %)%' ORDER BY path";
         let mut statement = connection.prepare_cached(sql)?;
         let rows = statement.query_map([folder.0], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Writes all records or none.
-    pub fn put<'a>(&self, folder: Id, records: impl IntoIterator<Item = &'a Record>) -> Result<()> {
+    /// Writes all or nothing.
+    pub fn write(&self, folder: Id, batch: &Batch) -> Result<()> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
+        write_entries(&transaction, folder, batch)?;
         {
-            let sql = format!(
-                "INSERT OR REPLACE INTO entries (folder, {COLUMNS})
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)"
-            );
-            let mut statement = transaction.prepare_cached(&sql)?;
-            for record in records {
-                let (entry, seen) = (&record.entry, record.seen);
-                let (kind, size, hash) = match entry.kind {
-                    Kind::Tombstone => (0, 0, None),
-                    Kind::File { size, hash } => (1, size, Some(hash.0)),
-                    Kind::Directory => (2, 0, None),
-                };
-                statement.execute(params![
-                    folder.0,
-                    entry.path.as_str(),
-                    kind,
-                    entry.mode,
-                    entry.mtime.cast_signed(),
-                    size.cast_signed(),
-                    hash,
-                    signed(entry.lamport),
-                    entry.writer.0,
-                    write_version(&entry.version),
-                    seen.map(|seen| seen.size.cast_signed()),
-                    seen.map(|seen| seen.mtime.cast_signed()),
-                    seen.map(|seen| seen.inode.cast_signed()),
-                    seen.map(|seen| seen.certain),
-                ])?;
+            let mut remove =
+                transaction.prepare_cached("DELETE FROM disk WHERE folder = ?1 AND path = ?2")?;
+            for path in batch.vacant.iter().filter(|path| !batch.records.contains_key(*path)) {
+                remove.execute(params![folder.0, path])?;
+            }
+            for record in batch.records.values() {
+                write_record(&transaction, folder, record)?;
+            }
+            for (device, context) in &batch.contexts {
+                let sql = "INSERT OR REPLACE INTO contexts VALUES (?1, ?2, ?3)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, device.0, context.to_bytes()])?;
+            }
+            if let Some(clock) = batch.clock {
+                let sql = "INSERT INTO folders VALUES (?1, ?2, ?3, 0)
+                           ON CONFLICT (folder) DO UPDATE SET lamport = ?2, counter = ?3";
+                let values = params![folder.0, clock.lamport.cast_signed(), clock.counter.cast_signed()];
+                transaction.prepare_cached(sql)?.execute(values)?;
+            }
+            if let Some(settled) = batch.settled {
+                let sql = "UPDATE folders SET settled = ?2 WHERE folder = ?1";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, settled])?;
             }
         }
         Ok(transaction.commit()?)
@@ -184,7 +314,7 @@ impl Index {
     /// Forgets the folder. Its files stay.
     pub fn forget(&self, folder: Id) -> Result<()> {
         let connection = self.lock();
-        for table in ["entries", "roots", "syncs", "chunks"] {
+        for table in TABLES {
             connection.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
         }
         Ok(())
@@ -196,59 +326,52 @@ impl Index {
     }
 }
 
-/// A number in SQLite whose order is that of the unsigned number.
-fn signed(n: u64) -> i64 {
-    (n ^ (1 << 63)).cast_signed()
+impl Batch {
+    /// What was at a path is not there any more.
+    pub(super) fn vacate(&mut self, path: &str) {
+        self.records.remove(path);
+        self.vacant.push(path.into());
+    }
+
+    /// This is at its path now.
+    pub(super) fn put(&mut self, record: Record) {
+        self.records.insert(record.entry.path.as_str().into(), record);
+    }
+
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.forgotten.is_empty()
+            && self.records.is_empty()
+            && self.vacant.is_empty()
+            && self.clock.is_none()
+            && self.contexts.is_empty()
+            && self.settled.is_none()
+    }
 }
 
-fn unsigned(n: i64) -> u64 {
-    n.cast_unsigned() ^ (1 << 63)
+/// Entries, and with them the digests of their buckets, which have to be found out again.
+fn write_entries(transaction: &Transaction<'_>, folder: Id, batch: &Batch) -> Result<()> {
+    let mut changed = [false; digest::BUCKETS];
+    {
+        let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)")?;
+        for entry in &batch.entries {
+            changed[usize::from(digest::bucket(entry.id))] = true;
+            put.execute(params![folder.0, entry.id.0, entry.is_gone(), entry.to_bytes()])?;
+        }
+        let mut remove = transaction.prepare_cached("DELETE FROM entries WHERE folder = ?1 AND id = ?2")?;
+        for id in &batch.forgotten {
+            changed[usize::from(digest::bucket(*id))] = true;
+            remove.execute(params![folder.0, id.0])?;
+        }
+    }
+    let mut forget = transaction.prepare_cached("DELETE FROM digests WHERE folder = ?1 AND bucket = ?2")?;
+    for (number, _) in (0..=u8::MAX).zip(changed).filter(|(_, changed)| *changed) {
+        forget.execute(params![folder.0, number])?;
+    }
+    Ok(())
 }
 
-fn write_version(version: &Version) -> Vec<u8> {
-    version.counters().iter().flat_map(|(device, n)| [&device.0[..], &n.to_be_bytes()].concat()).collect()
-}
-
-fn read_version(bytes: &[u8]) -> Option<Version> {
-    let counter = |pair: &[u8]| {
-        let (device, n) = pair.split_at_checked(16)?;
-        Some((Id(device.try_into().ok()?), u64::from_be_bytes(n.try_into().ok()?)))
-    };
-    Version::new(bytes.chunks(24).map(counter).collect::<Option<_>>()?).ok()
-}
-
-/// The outer result is SQLite's, the inner one says whether the row makes sense.
-fn read_row(row: &Row<'_>) -> rusqlite::Result<Result<Record>> {
-    let path: String = row.get(0)?;
-    let size = row.get::<_, i64>(4)?.cast_unsigned();
-    let kind = match (row.get::<_, i64>(1)?, row.get::<_, Option<[u8; 32]>>(5)?) {
-        (1, Some(hash)) => Kind::File { size, hash: MediaHash(hash) },
-        (2, _) => Kind::Directory,
-        _ => Kind::Tombstone,
-    };
-    let seen = match row.get::<_, Option<i64>>(9)? {
-        None => None,
-        Some(size) => Some(Seen {
-            size: size.cast_unsigned(),
-            mtime: row.get::<_, i64>(10)?.cast_unsigned(),
-            inode: row.get::<_, i64>(11)?.cast_unsigned(),
-            certain: row.get(12)?,
-        }),
-    };
-    let version: Vec<u8> = row.get(8)?;
-    let (Ok(path), Some(version)) = (PortablePath::parse(&path), read_version(&version)) else {
-        return Ok(Err(Error::usage(format!(
-            "the index of this device is damaged at {path}: remove index.db and sync again"
-        ))));
-    };
-    let entry = Entry {
-        path,
-        kind,
-        mode: row.get(2)?,
-        mtime: row.get::<_, i64>(3)?.cast_unsigned(),
-        lamport: unsigned(row.get(6)?),
-        writer: Id(row.get(7)?),
-        version,
-    };
-    Ok(Ok(Record { entry, seen }))
+pub(super) fn damaged(what: &str) -> Error {
+    Error::usage(format!("the index of this device is damaged at {what}: remove index.db and sync again"))
 }

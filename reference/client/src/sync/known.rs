@@ -50,7 +50,7 @@ impl Index {
         transaction.execute(
             "DELETE FROM chunks WHERE folder = ?1 AND file IN (
                 SELECT DISTINCT file FROM chunks AS known WHERE folder = ?1 AND NOT EXISTS (
-                    SELECT 1 FROM entries WHERE folder = ?1 AND kind = 1 AND hash = known.file))",
+                    SELECT 1 FROM disk WHERE folder = ?1 AND kind = 1 AND hash = known.file))",
             [folder.0],
         )?;
         // Of one content one cutting: of two together the sum would be wrong.

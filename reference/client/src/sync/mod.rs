@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  scan --------> Index <-------- apply <---- fetch <--\
-//!  (own changes)    |    (received changes)             session <--> peer
+//!  (own changes)    |    (what changed on disk)         session <--> peer
 //!                   \------> upload -------------------/
 //! ```
 //!
@@ -11,24 +11,30 @@
 
 mod apply;
 mod bound;
+mod changes;
 mod chunk;
+mod collect;
 mod disk;
 mod fetch;
 mod folder;
 mod index;
 mod known;
 mod limit;
+mod moves;
 mod part;
 mod plan;
 mod progress;
+mod row;
 mod scan;
 mod session;
+mod shape;
+mod take;
 mod temp;
 mod upload;
 
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
-pub use index::{Index, Record};
+pub use index::{Batch, Clock, Index, Record};
 pub use limit::{Bucket, Limited};
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use scan::{ScanReport, scan};

@@ -1,6 +1,6 @@
 //! Finding out what changed on disk since the last look, and writing it to the index as this device's changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -8,17 +8,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::storage::{MediaHash, MediaHasher};
-use meshproof_proto::sync::message::{Entry, MAX_COUNTER};
-use meshproof_proto::sync::{Kind, PortablePath, Version};
+use meshproof_proto::sync::{Kind, PortablePath};
 
+use super::Folder;
+use super::changes::Changes;
 use super::disk::{Found, Seen};
 use super::index::Record;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::temp::PREFIX;
-use super::{Folder, disk};
 use crate::error::{Error, Result};
 
-const PAGE: usize = 4_096;
 const BUFFER: usize = 256 * 1024;
 
 /// What a scan found.
@@ -46,129 +45,33 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let mut scan =
         Scan { folder, report: ScanReport::default(), found: BTreeMap::new(), unknown: Vec::new() };
     scan.walk(folder.root(), "")?;
-    let mut known = load(folder)?;
-    check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &known)?;
+    let records = folder.index().records(folder.id())?;
+    check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &records)?;
 
-    let changes = scan.hash_what_changed(&known, progress);
-    let mut lamport = folder.index().lamport(folder.id())?;
-    let mut records = Vec::new();
-    for (path, state) in changes {
+    let mut found = BTreeMap::new();
+    for (path, state) in scan.hash_what_changed(&records, progress) {
         match state {
-            Ok(state) => {
-                let own = known.get(path.as_str());
-                match record_change(folder, path.clone(), &state, own, &mut lamport) {
-                    Ok(Some(record)) => {
-                        scan.report.changed += u64::from(own.is_none_or(|own| own.entry != record.entry));
-                        records.push(record);
-                    }
-                    Ok(None) => {}
-                    Err(reason) => scan.leave(path.as_str(), reason),
-                }
-            }
+            Ok(state) => drop(found.insert(path.as_str().to_owned(), (path, state))),
             Err(reason) => scan.skip(path.as_str(), reason),
         }
     }
-    for path in scan.found.keys() {
-        known.remove(path.as_str());
-    }
-    for (path, own) in &known {
-        if !own.entry.is_deleted() && !scan.is_unknown(path) {
-            match record_change(folder, own.entry.path.clone(), &State::Gone, Some(own), &mut lamport) {
-                Ok(record) => {
-                    records.extend(record);
-                    scan.report.deleted += 1;
-                }
-                Err(reason) => scan.leave(path, reason),
-            }
-        }
-    }
-    folder.index().put(folder.id(), &records)?;
+    let mut changes = Changes::new(folder, &records, found)?;
+    changes.find(|path| scan.is_unknown(path))?;
+    folder.write(&changes.batch)?;
+    scan.report.changed = changes.changed;
+    scan.report.deleted = changes.deleted;
+    scan.report.skipped.append(&mut changes.skipped);
     for skipped in &scan.report.skipped {
         progress.skipped(folder.id(), skipped);
     }
     Ok(scan.report)
 }
 
-/// What is at a path just before it would be replaced.
-pub(super) enum Observed {
-    /// What this record says, or nothing that ever was.
-    Known(Option<Record>),
-    /// What has to stay as it is, and why: it is not ours, cannot be read, or is a change that no version can say.
-    Leave(SkipReason),
-}
-
-/// Looks at one path again. Nothing is written.
-pub(super) fn observe(
-    folder: &Folder,
-    path: &PortablePath,
-    own: Option<&Record>,
-    lamport: &mut u64,
-) -> Result<Observed> {
-    let state = match disk::look(folder.root(), path)? {
-        Found::Foreign => return Ok(Observed::Leave(SkipReason::InTheWay)),
-        Found::Nothing => State::Gone,
-        Found::Directory { mode, mtime } => State::Directory { mode, mtime },
-        Found::File { seen, mode } => match own.and_then(|own| own.seen) {
-            Some(before) if before.still(&seen) => return Ok(Observed::Known(own.cloned())),
-            _ => match hash_file(&folder.root().join(path.as_str()), &seen, &mut |_| {}) {
-                Ok((hash, seen)) => State::File { hash, seen, mode },
-                Err(_) => return Ok(Observed::Leave(SkipReason::InTheWay)),
-            },
-        },
-    };
-    Ok(match record_change(folder, path.clone(), &state, own, lamport) {
-        Ok(changed) => Observed::Known(changed.or_else(|| own.cloned())),
-        Err(reason) => Observed::Leave(reason),
-    })
-}
-
 /// What is at a path now.
-enum State {
-    Gone,
+#[derive(Clone, Copy, Debug)]
+pub(super) enum State {
     File { hash: MediaHash, seen: Seen, mode: u16 },
-    Directory { mode: u16, mtime: u64 },
-}
-
-/// The record that takes the place of `own`, if it has to be another one: a change is one more of this device.
-///
-/// # Errors
-/// If no version can say so (SYN-016). `own` is to stay then: a record without the change would make the edit look
-/// like the old version, which a peer may replace.
-fn record_change(
-    folder: &Folder,
-    path: PortablePath,
-    state: &State,
-    own: Option<&Record>,
-    lamport: &mut u64,
-) -> std::result::Result<Option<Record>, SkipReason> {
-    let (kind, mode, mtime, seen) = match *state {
-        State::Gone => (Kind::Tombstone, 0, 0, None),
-        State::File { hash, seen, mode } => {
-            (Kind::File { size: seen.size, hash }, mode, seen.mtime, Some(seen))
-        }
-        State::Directory { mode, mtime } => (Kind::Directory, mode, mtime, None),
-    };
-    if let Some(own) = own {
-        let same_mode = kind == Kind::Tombstone || (own.entry.mode & 0o777) == mode;
-        if own.entry.kind == kind && same_mode {
-            // Not a change of the entry; at most it looks different on disk.
-            let as_before =
-                own.seen == seen && own.seen.map(|seen| seen.certain) == seen.map(|seen| seen.certain);
-            return Ok((!as_before).then(|| Record { entry: own.entry.clone(), seen }));
-        }
-    } else if kind == Kind::Tombstone {
-        return Ok(None);
-    }
-    let before = own.map_or_else(Version::default, |own| own.entry.version.clone());
-    let version = before.bump(folder.device()).ok_or(SkipReason::Uncountable)?;
-    *lamport = next_lamport(*lamport);
-    let entry = Entry { path, kind, mode, mtime, lamport: *lamport, writer: folder.device(), version };
-    Ok(Some(Record { entry, seen }))
-}
-
-/// The Lamport counter of a change after `lamport`. At its end it stays there: peers close on a larger one (SYN-016).
-pub(super) fn next_lamport(lamport: u64) -> u64 {
-    lamport.saturating_add(1).min(MAX_COUNTER)
+    Directory { seen: Seen, mode: u16 },
 }
 
 struct Scan<'a> {
@@ -179,7 +82,7 @@ struct Scan<'a> {
     unknown: Vec<String>,
 }
 
-type Changes = Vec<(PortablePath, std::result::Result<State, SkipReason>)>;
+type Looked = Vec<(PortablePath, std::result::Result<State, SkipReason>)>;
 
 impl Scan<'_> {
     fn walk(&mut self, directory: &Path, prefix: &str) -> Result<()> {
@@ -246,33 +149,35 @@ impl Scan<'_> {
     }
 
     /// Compares what was found with what is known, and reads what differs, on all processors.
-    fn hash_what_changed(&self, known: &BTreeMap<String, Record>, progress: &dyn Progress) -> Changes {
-        let mut changes = Changes::new();
+    fn hash_what_changed(&self, records: &BTreeMap<String, Record>, progress: &dyn Progress) -> Looked {
+        let mut states = Looked::new();
         let mut unhashed = Vec::new();
+        // What was renamed is not read again.
+        let by_inode: HashMap<u64, &Record> =
+            records.values().filter_map(|record| Some((record.seen?.inode, record))).collect();
         for (path, found) in &self.found {
-            let own = known.get(path.as_str());
             match *found {
                 Found::File { seen, mode } => {
-                    let hash = match own {
-                        Some(Record {
-                            entry: Entry { kind: Kind::File { hash, .. }, .. },
-                            seen: Some(before),
-                        }) if before.still(&seen) => Some(*hash),
-                        _ => None,
-                    };
+                    let known = [records.get(path.as_str()), by_inode.get(&seen.inode).copied()];
+                    let hash = known.into_iter().flatten().find_map(|record| {
+                        match (record.entry.kind, record.seen) {
+                            (Kind::File { hash, .. }, Some(before)) if before.still(&seen) => Some(hash),
+                            _ => None,
+                        }
+                    });
                     match hash {
-                        Some(hash) => changes.push((path.clone(), Ok(State::File { hash, seen, mode }))),
+                        Some(hash) => states.push((path.clone(), Ok(State::File { hash, seen, mode }))),
                         None => unhashed.push((path, seen, mode)),
                     }
                 }
-                Found::Directory { mode, mtime } => {
-                    changes.push((path.clone(), Ok(State::Directory { mode, mtime })));
+                Found::Directory { seen, mode } => {
+                    states.push((path.clone(), Ok(State::Directory { seen, mode })));
                 }
                 Found::Nothing | Found::Foreign => {}
             }
         }
         let next = AtomicUsize::new(0);
-        let hashed = Mutex::new(Changes::new());
+        let hashed = Mutex::new(Looked::new());
         let work = || {
             while let Some((path, seen, mode)) = unhashed.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let told = &mut |bytes| progress.hashed(self.folder.id(), bytes);
@@ -286,10 +191,8 @@ impl Scan<'_> {
             (1..threads).for_each(|_| drop(scope.spawn(work)));
             work();
         });
-        changes.extend(hashed.into_inner().unwrap_or_else(PoisonError::into_inner));
-        // In path order, so that Lamport counters do not depend on which thread was first.
-        changes.sort_by(|a, b| a.0.cmp(&b.0));
-        changes
+        states.extend(hashed.into_inner().unwrap_or_else(PoisonError::into_inner));
+        states
     }
 
     /// Leaves out a path and all below it.
@@ -311,35 +214,30 @@ impl Scan<'_> {
     }
 }
 
-fn load(folder: &Folder) -> Result<BTreeMap<String, Record>> {
-    let mut known = BTreeMap::new();
-    let mut after = String::new();
-    loop {
-        let page = folder.index().page(folder.id(), &after, PAGE)?;
-        let full = page.len() == PAGE;
-        for record in page {
-            after = record.entry.path.as_str().into();
-            known.insert(after.clone(), record);
-        }
-        if !full {
-            return Ok(known);
-        }
-    }
-}
-
 /// An empty root that is not the directory of the last scan is more likely an unmounted disk than a wish to delete all.
 fn check_root(folder: &Folder, empty: bool, known: &BTreeMap<String, Record>) -> Result<()> {
     let metadata =
         std::fs::metadata(folder.root()).map_err(Error::io("reading the folder", folder.root()))?;
     let inode = Seen::of(&metadata).inode;
     let moved = folder.index().root(folder.id())?.is_some_and(|before| before != inode);
-    if moved && empty && known.values().any(|record| !record.entry.is_deleted()) {
+    if moved && empty && !known.is_empty() {
         return Err(Error::usage(format!(
             "{} is empty and not the directory it was: is a disk not mounted? To start anew run `mesh folder add` again",
             folder.root().display()
         )));
     }
     folder.index().set_root(folder.id(), inode)
+}
+
+/// Whether the file at `path` has the content that `record` says, however it looks.
+pub(super) fn has_content(path: &Path, record: &Record, now: &Seen) -> bool {
+    match (record.entry.kind, record.seen) {
+        (Kind::File { .. }, Some(before)) if before.still(now) => true,
+        (Kind::File { hash, .. }, _) => {
+            hash_file(path, now, &mut |_| {}).is_ok_and(|(found, _)| found == hash)
+        }
+        _ => false,
+    }
 }
 
 /// Hashes the file at `path` if it is the one that was `seen`, and did not change meanwhile.

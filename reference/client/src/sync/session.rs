@@ -1,8 +1,9 @@
-//! One session over one channel (`spec/sync.md`, section 3.1). Both roles are the same.
+//! One session over one channel (`spec/sync.md`, section 3.3). Both roles are the same.
 //!
 //! ```text
-//!  HELLO both ways --> INDEX of each common folder --> REQUEST / BLOCK --> DONE of each --> BYE both ways --> close
-//!                      \--- BYE at once: it goes on over another channel (HSK-059) ------^
+//!  HELLO both ways --> STATE of each common folder --> INDEX of what differs --> REQUEST / BLOCK --> DONE of each
+//!  --> BYE both ways --> close
+//!          \--- BYE at once: it goes on over another channel (HSK-059) ---^
 //! ```
 
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
-use meshproof_proto::sync::message::{Entry, Request};
-use meshproof_proto::sync::{Decoder, Kind, Message, PortablePath};
+use meshproof_proto::sync::message::Request;
+use meshproof_proto::sync::{Decoder, Entry, Kind, Message, State};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::ticket::pair::SharedFolder;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use super::apply::Apply;
 use super::bound::Bound;
 use super::fetch::{Fetch, Fetched, Want};
 use super::progress::{Progress, Report, SkipReason};
+use super::take::{Differing, check_counter, differing, state, take};
 use super::upload::{Gate, Job, Upload};
 use super::{Direction, Folder};
 use crate::error::{Error, Result};
@@ -113,7 +115,13 @@ struct Shared<'a> {
     takes: bool,
     /// Whether own entries are given.
     gives: bool,
-    last_path: Option<PortablePath>,
+    /// Whether they may not be.
+    reads_only: bool,
+    /// What this device said of the folder.
+    mine: Option<State>,
+    /// What the peer did, and where that differs.
+    theirs: Option<(Box<State>, Differing)>,
+    received: Vec<Entry>,
     bound: Bound,
     index_read: bool,
     /// How many files are on their way.
@@ -136,7 +144,10 @@ impl<'a> Shared<'a> {
             agreed: false,
             takes: may_write && folder.direction() != Direction::SendOnly,
             gives: own != Role::Reader && folder.direction() != Direction::ReceiveOnly,
-            last_path: None,
+            reads_only: own == Role::Reader,
+            mine: None,
+            theirs: None,
+            received: Vec::new(),
             bound: Bound::default(),
             index_read: false,
             wanted: 0,
@@ -207,6 +218,7 @@ impl Session<'_> {
     fn handle(&mut self, message: Message) -> Result<()> {
         match message {
             Message::Hello(theirs) => self.handle_hello(&theirs),
+            Message::State(theirs) => self.handle_state(theirs),
             Message::Index { folder, last, entries } => self.handle_index(folder, last, entries),
             Message::Request(request) => self.handle_request(request),
             Message::Block { request, content } => {
@@ -241,15 +253,35 @@ impl Session<'_> {
     fn handle_hello(&mut self, theirs: &[Id]) -> Result<()> {
         demand(!self.started, req::SYN_015)?;
         self.started = true;
-        let mut indexes = Vec::new();
-        for (number, shared) in self.shared.iter_mut().enumerate() {
+        let mut states = Vec::new();
+        let mut indexes = 0;
+        for shared in &mut self.shared {
             shared.agreed = theirs.contains(&shared.apply.folder_id());
             if shared.agreed {
                 self.report.folders.push(shared.apply.folder_id());
-                indexes.push((number, shared.gives));
+                let mine = state(shared.apply.folder, shared.gives)?;
+                Message::State(Box::new(mine.clone())).write(&mut states);
+                shared.mine = Some(mine);
+                indexes += 1;
             }
         }
-        self.job(Job::Indexes(indexes))
+        self.gate.opens_after(indexes);
+        self.gate.send_at_once(states);
+        Ok(())
+    }
+
+    fn handle_state(&mut self, theirs: Box<State>) -> Result<()> {
+        let Some(number) = self.agreed(theirs.folder)? else { return Ok(()) };
+        let shared = &mut self.shared[number];
+        demand(shared.theirs.is_none(), req::SYN_015)?;
+        let Some(mine) = &shared.mine else { return Ok(()) };
+        if shared.takes {
+            check_counter(shared.apply.folder, &theirs)?;
+        }
+        let differing = differing(&mine.digests, &theirs.digests);
+        shared.theirs = Some((theirs, differing));
+        let gives = shared.gives;
+        self.job(Job::Index(number, Box::new(if gives { differing } else { [false; 256] })))
     }
 
     /// SYN-004: the number of a folder of this session.
@@ -262,18 +294,22 @@ impl Session<'_> {
     fn handle_index(&mut self, folder: Id, last: bool, entries: Vec<Entry>) -> Result<()> {
         let Some(number) = self.agreed(folder)? else { return Ok(()) };
         let shared = &mut self.shared[number];
-        demand(!shared.index_read, req::SYN_015)?;
+        demand(!shared.index_read && shared.theirs.is_some(), req::SYN_015)?;
         // SYN-006 also when messages for two folders take turns.
-        let first = entries.first().map(|entry| &entry.path);
-        let ascends = shared.last_path.is_none() || first.is_none() || first > shared.last_path.as_ref();
-        demand(ascends, req::SYN_006)?;
-        shared.last_path = entries.last().map(|entry| entry.path.clone()).or(shared.last_path.take());
-        shared.index_read = last;
+        let before = shared.received.last().map(|entry| entry.id);
+        let first = entries.first().map(|entry| entry.id);
+        demand(before.is_none() || first.is_none() || first > before, req::SYN_006)?;
         shared.bound.take(&entries)?;
-        if !shared.takes {
-            return Ok(()); // SYN-023, or this device's own choice
+        shared.received.extend(entries);
+        shared.index_read = last;
+        if !last {
+            return Ok(());
         }
-        for theirs in shared.apply.offer(entries, &mut self.report)? {
+        let received = std::mem::take(&mut shared.received);
+        if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
+            take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
+        } // else SYN-023, or this device's own choice
+        for theirs in shared.apply.plan(&mut self.report)? {
             if let Kind::File { size, .. } = theirs.kind {
                 self.progress.expected(self.peer, 1, size);
             }
@@ -299,7 +335,7 @@ impl Session<'_> {
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
         let Some(ready) = ready else {
-            shared.apply.skip(&want.theirs.path, SkipReason::Gone, &mut self.report);
+            shared.apply.leave(&want.theirs.path, SkipReason::Gone, &mut self.report);
             return Ok(());
         };
         self.report.files_received += 1;
@@ -322,6 +358,9 @@ impl Session<'_> {
         for shared in self.shared.iter_mut().filter(|shared| shared.agreed && !shared.done) {
             if shared.index_read && shared.wanted == 0 {
                 shared.apply.finish(&mut self.report)?;
+                if shared.reads_only {
+                    shared.apply.tell_unsent(&mut self.report)?;
+                }
                 shared.done = true;
                 Message::Done(shared.apply.folder_id()).write(&mut out);
             }

@@ -9,58 +9,87 @@ use std::sync::{Mutex, PoisonError};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::Entry;
 use meshproof_proto::sync::manifest::ManifestRequest;
-use meshproof_proto::sync::message::{Entry, MAX_BODY, Request};
+use meshproof_proto::sync::message::{MAX_BODY, Request};
 use meshproof_proto::sync::{Chunk, Message};
 
 use super::Folder;
 use super::chunk::cut;
 use super::disk::{Seen, is_seen};
 use super::progress::Progress;
+use super::take::Differing;
 use crate::error::Result;
 use crate::transport::Outgoing;
 
-/// How many entries are read from the index at once.
-const PAGE: usize = 1_024;
 /// Messages are put together up to this size.
 const PIECE: usize = 256 * 1024;
 /// What a message has before its body, and a BLOCK before its bytes.
 const HEADER: usize = 5;
 const BLOCK_HEADER: usize = HEADER + 5;
 
-/// Keeps what the session has to say behind the indexes: requests and DONE come after INDEX (section 3.1).
+/// Keeps what the session has to say behind the indexes: requests and DONE come after INDEX (section 3.3).
 pub(super) struct Gate {
     outgoing: Outgoing,
-    /// `None`: the indexes are out.
-    held: Mutex<Option<Vec<u8>>>,
+    held: Mutex<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    /// How many indexes are not out yet. `None`: not known yet.
+    indexes: Option<usize>,
+    bytes: Vec<u8>,
 }
 
 impl Gate {
     pub(super) fn new(outgoing: Outgoing) -> Self {
-        Self { outgoing, held: Mutex::new(Some(Vec::new())) }
+        Self { outgoing, held: Mutex::default() }
+    }
+
+    /// Sends what comes before the indexes. Does not wait.
+    pub(super) fn send_at_once(&self, bytes: Vec<u8>) {
+        if !bytes.is_empty() {
+            self.outgoing.send(bytes);
+        }
     }
 
     /// Sends, as soon as the indexes are out. Does not wait.
     pub(super) fn send(&self, bytes: Vec<u8>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *held {
-            Some(held) => held.extend_from_slice(&bytes),
-            None => self.outgoing.send(bytes),
+        if held.indexes == Some(0) {
+            self.outgoing.send(bytes);
+        } else {
+            held.bytes.extend_from_slice(&bytes);
         }
     }
 
-    fn open(&self) {
+    /// So many indexes will be sent.
+    pub(super) fn opens_after(&self, indexes: usize) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).indexes = Some(indexes);
+        self.release();
+    }
+
+    /// An index is out.
+    fn index_is_out(&self) {
+        {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.indexes = held.indexes.map(|indexes| indexes.saturating_sub(1));
+        }
+        self.release();
+    }
+
+    fn release(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(held) = held.take().filter(|held| !held.is_empty()) {
-            self.outgoing.send(held);
+        if held.indexes == Some(0) && !held.bytes.is_empty() {
+            self.outgoing.send(std::mem::take(&mut held.bytes));
         }
     }
 }
 
 /// What the thread is told to do.
 pub(super) enum Job {
-    /// Send the indexes of these folders. `false`: an empty one, for this device keeps its changes to itself.
-    Indexes(Vec<(usize, bool)>),
+    /// Send the entries in these buckets of the folder with this number.
+    Index(usize, Box<Differing>),
     /// Answer a request for a file of the folder with this number.
     Answer(usize, Request),
     /// Say how a content of the folder with this number is cut into chunks.
@@ -86,12 +115,10 @@ impl Upload<'_> {
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
-                    Job::Indexes(folders) => {
-                        for (number, publish) in folders {
-                            self.write_index(number, publish, &mut piece)?;
-                        }
+                    Job::Index(number, differing) => {
+                        self.write_index(number, &differing, &mut piece)?;
                         self.flush(&mut piece);
-                        self.gate.open();
+                        self.gate.index_is_out();
                     }
                     Job::Manifest(number, asked) => {
                         let chunks = self.chunks(number, &asked.hash)?;
@@ -115,37 +142,31 @@ impl Upload<'_> {
         piece.is_empty() || self.outgoing.send_bulk(std::mem::take(piece))
     }
 
-    fn write_index(&self, number: usize, publish: bool, piece: &mut Vec<u8>) -> Result<()> {
+    /// SYN-043, SYN-044: all entries of the buckets that differ, and no others.
+    fn write_index(&self, number: usize, differing: &Differing, piece: &mut Vec<u8>) -> Result<()> {
         let folder = self.folders[number];
-        let mut after = String::new();
-        loop {
-            let limit = if publish { PAGE } else { 0 };
-            let page = folder.index().page(folder.id(), &after, limit)?;
-            let last = page.len() < PAGE;
-            if let Some(record) = page.last() {
-                after = record.entry.path.as_str().into();
-            }
-            let mut entries = page.into_iter().map(|record| record.entry).peekable();
-            loop {
-                // Paths may be long: a message is cut by bytes.
-                let (mut some, mut size) = (Vec::new(), 0);
-                while let Some(entry) = entries.next_if(|entry| size + size_of(entry) <= MAX_BODY - 64) {
-                    size += size_of(&entry);
-                    some.push(entry);
+        let (mut some, mut size) = (Vec::new(), 0);
+        for (bucket, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
+            for entry in folder.index().bucket(folder.id(), bucket)? {
+                if deviates(req::SYN_044) && entry.is_gone() {
+                    continue;
                 }
-                let last = last && entries.peek().is_none();
-                Message::Index { folder: folder.id(), last, entries: some }.write(piece);
+                // Names may be long and contents many: a message is cut by bytes.
+                let bytes = size_of(&entry);
+                if size + bytes > MAX_BODY - 64 {
+                    let entries = std::mem::take(&mut some);
+                    Message::Index { folder: folder.id(), last: false, entries }.write(piece);
+                    size = 0;
+                }
                 if piece.len() >= PIECE {
                     self.flush(piece);
                 }
-                if entries.peek().is_none() {
-                    break;
-                }
-            }
-            if last {
-                return Ok(());
+                size += bytes;
+                some.push(entry);
             }
         }
+        Message::Index { folder: folder.id(), last: true, entries: some }.write(piece);
+        Ok(())
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
@@ -225,5 +246,5 @@ fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>)
 
 /// Not less than what the entry takes in an INDEX.
 fn size_of(entry: &Entry) -> usize {
-    96 + entry.path.as_str().len() + 24 * entry.version.counters().len()
+    96 + entry.place.name.as_str().len() + 96 * entry.contents.len() + 24 * entry.version.counters().len()
 }

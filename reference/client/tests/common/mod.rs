@@ -17,8 +17,10 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider};
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::{Entry, Version};
-use meshproof_proto::sync::{Decoder, Kind, Message, PortablePath};
+use meshproof_proto::sync::entry::new_id;
+use meshproof_proto::sync::{
+    Content, Context, Decoder, Digests, Entry, Kind, Message, Name, ROOT, Stamp, State, Version,
+};
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Mapping, Role, Subject, Ticket, device_audience,
 };
@@ -156,7 +158,8 @@ impl Node {
     }
 
     pub fn entry(&self, path: &str) -> Option<Entry> {
-        self.folder.index().get(FOLDER, path).unwrap().map(|record| record.entry)
+        let record = self.folder.index().get(FOLDER, path).unwrap()?;
+        self.folder.index().entry(FOLDER, record.entry.id).unwrap()
     }
 
     /// Every path below the root with what it is, hidden and temporary ones too.
@@ -274,9 +277,13 @@ impl RawPeer {
         self.connection.outgoing.send(bytes);
     }
 
-    /// HELLO and an INDEX with these entries.
+    /// HELLO, a STATE that differs everywhere, and an INDEX with these entries.
     pub fn offer(&self, entries: Vec<Entry>) {
-        self.send(&[Message::Hello(vec![FOLDER]), Message::Index { folder: FOLDER, last: true, entries }]);
+        self.send(&[
+            Message::Hello(vec![FOLDER]),
+            state(),
+            Message::Index { folder: FOLDER, last: true, entries },
+        ]);
     }
 
     /// The next message, or `None` when the peer closed.
@@ -305,15 +312,33 @@ impl RawPeer {
     }
 }
 
-/// A file that `writer` wrote as its first change.
-pub fn file(path: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
-    Entry {
-        path: PortablePath::parse(path).unwrap(),
-        kind: Kind::File { size: content.len() as u64, hash: MediaHash::of(content) },
-        mode: 0o644,
-        mtime: 1_600_000_000_000_000_000,
-        lamport,
-        writer,
-        version: Version::default().bump(writer).unwrap(),
-    }
+/// The STATE of a peer that saw nothing and has something else in every bucket.
+pub fn state() -> Message {
+    let digests = Digests([[0xFF; 16]; 256]);
+    Message::State(Box::new(State { folder: FOLDER, complete: true, context: Context::default(), digests }))
+}
+
+/// A file in the root that `writer` wrote as its first change.
+pub fn file(name: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
+    let stamp = Stamp { lamport, writer, counter: 1 };
+    let kind = Kind::File { size: content.len() as u64, hash: MediaHash::of(content) };
+    let content = Content { stamp, kind, mode: 0o644, mtime: 1_600_000_000_000_000_000, gone: false };
+    let name = Name::parse(name).unwrap();
+    Entry::new(new_id(ROOT, &name, 0), (ROOT, name), content).unwrap()
+}
+
+/// The entry as the first device of this version wrote it.
+pub fn versioned(mut entry: Entry, version: Version) -> Entry {
+    let (writer, counter) = version.counters()[0];
+    let stamp = Stamp { writer, counter, ..entry.place.stamp };
+    entry.place.stamp = stamp;
+    entry.contents[0].stamp = stamp;
+    Entry { version, ..entry }
+}
+
+/// The entry, deleted.
+pub fn gone(mut entry: Entry) -> Entry {
+    entry.place.gone = true;
+    entry.contents.iter_mut().for_each(|content| content.gone = true);
+    entry
 }

@@ -1,8 +1,8 @@
-//! Content cut into chunks (`spec/sync.md`, section 4.4).
+//! Content cut into chunks (`spec/sync.md`, section 4.7).
 
 use alloc::vec::Vec;
 
-use super::message::malformed;
+use super::wire::malformed;
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;
 use crate::requirement::{self as req, demand};

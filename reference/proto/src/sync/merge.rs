@@ -1,73 +1,68 @@
-//! Operation *Merge* (`spec/sync.md`, section 4.3): which of two entries for one path wins. No clock takes part.
+//! Operation *Merge* (`spec/sync.md`, section 4.3): one entry out of two of one identifier. No clock takes part.
+//!
+//! It is the least upper bound in a lattice: commutative, associative and idempotent, so devices that saw the same
+//! changes have the same entry, in whatever order they met.
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
-use super::{Entry, PortablePath};
-use crate::error::Error;
+use super::entry::{Content, Context, Entry, MAX_CONTENTS, Place};
 use crate::requirement::{self as req, deviates};
 
-/// What to do with a received entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Merge {
-    /// Nothing: what is here is as new.
-    Keep,
-    /// The received entry replaces what is here.
-    Take(Entry),
-    /// Both sides changed it. The entry, with the version of both, is the result; the own content won.
-    KeepJoined(Entry),
-    /// Both sides changed it, the received content won, and the own content was the same or a deletion.
-    TakeJoined(Entry),
-    /// No version can say what both sides did: the received entry is to be ignored (SYN-016).
-    Refuse,
-    /// Both sides changed it differently.
-    Conflict {
-        /// The result, with the version of both.
-        winner: Entry,
-        /// The losing side's entry, which is kept under [`conflict_path`].
-        loser: Entry,
-        /// Whether the received content won.
-        theirs: bool,
-    },
-}
-
-/// Merges the received entry `theirs` into `mine`, which is for the same path.
-pub fn merge(mine: &Entry, theirs: &Entry) -> Merge {
-    if mine.version.dominates(&theirs.version) {
-        return Merge::Keep;
-    }
-    if theirs.version.dominates(&mine.version) {
-        return Merge::Take(theirs.clone());
-    }
-    let Some(version) = mine.version.join(&theirs.version) else { return Merge::Refuse };
-    let joined = |entry: &Entry| Entry { version: version.clone(), ..entry.clone() };
-    let they_win = wins(theirs, mine);
-    let (winner, loser) = if they_win { (theirs, mine) } else { (mine, theirs) };
-    if loser.is_deleted() || mine.same_content(theirs) {
-        return if they_win { Merge::TakeJoined(joined(winner)) } else { Merge::KeepJoined(joined(winner)) };
-    }
-    Merge::Conflict { winner: joined(winner), loser: loser.clone(), theirs: they_win }
-}
-
-/// Whether `a` wins over `b`, when neither saw the other: SYN-022, then SYN-020.
-fn wins(a: &Entry, b: &Entry) -> bool {
-    let edit_first = a.is_deleted() != b.is_deleted() && !deviates(req::SYN_022);
-    if edit_first { b.is_deleted() } else { (a.lamport, a.writer) > (b.lamport, b.writer) }
-}
-
-/// Where the content of a losing file is kept (SYN-021).
+/// What `mine` and `theirs`, of one identifier, are together. `None` if no entry can say it (SYN-016).
 ///
-/// # Errors
-/// If the name gets too long to be portable.
-pub fn conflict_path(loser: &Entry) -> Result<PortablePath, Error> {
-    let path = loser.path.as_str();
-    let (directory, name) = path.rsplit_once('/').map_or(("", path), |(directory, name)| (directory, name));
-    let writer: String = loser.writer.to_string().chars().take(8).collect();
-    let mark = format!(" (conflict {writer} {})", loser.lamport);
-    let marked = match name.rsplit_once('.') {
-        Some((stem, extension)) if !stem.is_empty() => format!("{stem}{mark}.{extension}"),
-        _ => format!("{name}{mark}"),
-    };
-    let path = if directory.is_empty() { marked } else { format!("{directory}/{marked}") };
-    PortablePath::parse(&path)
+/// The contexts are what each side has seen of the whole folder: of use where one side collected a deletion and wrote
+/// again at the same place, empty if unknown.
+pub fn merge(mine: &Entry, theirs: &Entry, contexts: (&Context, &Context)) -> Option<Entry> {
+    let version = mine.version.join(&theirs.version).or_else(|| full(mine))?;
+    let seen_here =
+        |content: &Content| mine.version.has(content.stamp.dot()) || contexts.0.has(content.stamp.dot());
+    let seen_there =
+        |content: &Content| theirs.version.has(content.stamp.dot()) || contexts.1.has(content.stamp.dot());
+    let mut contents: Vec<Content> = Vec::new();
+    for content in &mine.contents {
+        match theirs.contents.iter().find(|other| other.stamp == content.stamp) {
+            Some(other) => contents.push(both(content, other)),
+            None if !seen_there(content) => contents.push(content.clone()),
+            None => {}
+        }
+    }
+    for content in &theirs.contents {
+        let is_here = mine.contents.iter().any(|other| other.stamp == content.stamp);
+        if !is_here && !seen_here(content) {
+            contents.push(content.clone());
+        }
+    }
+    if contents.is_empty() {
+        // Only if a peer says that it saw a content which it neither has nor replaced.
+        contents = mine.contents.iter().chain(&theirs.contents).max().cloned().into_iter().collect();
+    }
+    if deviates(req::SYN_037) && contents.len() > 1 {
+        contents.drain(..contents.len() - 1); // the last that came, whatever else was written
+    }
+    contents.sort();
+    (contents.len() <= MAX_CONTENTS).then(|| Entry {
+        id: mine.id,
+        place: place(&mine.place, &theirs.place),
+        contents,
+        version,
+    })
+}
+
+/// The later place (SYN-020); deleted from there if either side says so.
+fn place(mine: &Place, theirs: &Place) -> Place {
+    if mine.stamp == theirs.stamp {
+        let gone = mine.gone || theirs.gone;
+        return Place { gone, ..mine.max(theirs).clone() };
+    }
+    if deviates(req::SYN_020) { mine.min(theirs).clone() } else { mine.max(theirs).clone() }
+}
+
+/// One content on both sides; deleted if either says so.
+fn both(mine: &Content, theirs: &Content) -> Content {
+    Content { gone: mine.gone || theirs.gone, ..mine.max(theirs).clone() }
+}
+
+/// Without SYN-016, the version stays what it was.
+fn full(mine: &Entry) -> Option<super::Version> {
+    deviates(req::SYN_016).then(|| mine.version.clone())
 }

@@ -1,13 +1,15 @@
 //! The messages (`spec/sync.md`, section 3).
 
-use alloc::string::String;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::PortablePath;
+use super::digest::{BUCKETS, Digests};
+use super::entry::{Context, Entry};
 use super::manifest::{self, Chunk, ManifestRequest};
+use super::wire::{malformed, read_flag};
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;
-use crate::requirement::{self as req, demand, demand_some};
+use crate::requirement::{self as req, demand};
 use crate::storage::MediaHash;
 
 /// The longest body of a message, in bytes (SYN-002).
@@ -15,16 +17,15 @@ pub const MAX_BODY: usize = 1_048_576;
 /// The most bytes that one REQUEST may ask for (SYN-009).
 pub const MAX_REQUEST: u32 = 262_144;
 const HEADER: usize = 5;
-const MAX_VERSION: usize = 64;
-/// The largest counter of a version and the largest Lamport counter (SYN-007, SYN-008).
-pub const MAX_COUNTER: u64 = (1 << 48) - 1;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// The folders that this device wants to sync, ascending.
     Hello(Vec<Id>),
-    /// Entries of one folder, ascending by path over all messages for it.
+    /// What this device has of one folder, in short.
+    State(Box<State>),
+    /// Entries of one folder, ascending by identifier over all messages for it.
     Index {
         /// The folder.
         folder: Id,
@@ -57,6 +58,19 @@ pub enum Message {
     },
 }
 
+/// What a device has of a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The folder.
+    pub folder: Id,
+    /// Whether the INDEX will have all that this device has in the buckets that differ.
+    pub complete: bool,
+    /// The changes that it has seen.
+    pub context: Context,
+    /// The digests of its entries.
+    pub digests: Digests,
+}
+
 /// Asks for `length` bytes at `offset` of the content with this hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -70,93 +84,6 @@ pub struct Request {
     pub offset: u64,
     /// How much, at most [`MAX_REQUEST`].
     pub length: u32,
-}
-
-/// The state of one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// Where.
-    pub path: PortablePath,
-    /// What.
-    pub kind: Kind,
-    /// POSIX permission bits.
-    pub mode: u16,
-    /// When the content was modified, in nanoseconds since 1970. Decides nothing.
-    pub mtime: u64,
-    /// The Lamport counter of the last change.
-    pub lamport: u64,
-    /// The device of the last change.
-    pub writer: Id,
-    /// All changes.
-    pub version: Version,
-}
-
-/// What a path is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// It was deleted.
-    Tombstone,
-    /// A file.
-    File {
-        /// In bytes.
-        size: u64,
-        /// Of its bytes.
-        hash: MediaHash,
-    },
-    /// A directory.
-    Directory,
-}
-
-/// A version vector: ascending devices, each with the number of its changes; 1 to 64 of them (SYN-008).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Version(Vec<(Id, u64)>);
-
-impl Version {
-    /// Checks the rule.
-    pub fn new(counters: Vec<(Id, u64)>) -> Result<Self, Error> {
-        let ascending = counters.windows(2).all(|pair| pair[0].0 < pair[1].0);
-        let counted = counters.iter().all(|(_, counter)| (1..=MAX_COUNTER).contains(counter));
-        demand((1..=MAX_VERSION).contains(&counters.len()) && ascending && counted, req::SYN_008)?;
-        Ok(Self(counters))
-    }
-
-    /// The counters.
-    pub fn counters(&self) -> &[(Id, u64)] {
-        &self.0
-    }
-
-    /// This version and one more change by `device`. `None` if no version can say so: it is full, or the counter is.
-    #[must_use]
-    pub fn bump(&self, device: Id) -> Option<Self> {
-        let mut counters = self.0.clone();
-        match counters.binary_search_by_key(&device, |(id, _)| *id) {
-            Ok(at) => counters[at].1 += 1,
-            Err(at) => counters.insert(at, (device, 1)),
-        }
-        Self::new(counters).ok()
-    }
-
-    /// Whether every change of `other` is in this version.
-    pub fn dominates(&self, other: &Self) -> bool {
-        other.0.iter().all(|(device, counter)| self.counter(*device) >= *counter)
-    }
-
-    /// The least version that dominates both. `None` if it would be of more than 64 devices.
-    #[must_use]
-    pub fn join(&self, other: &Self) -> Option<Self> {
-        let mut joined = self.0.clone();
-        for (device, counter) in &other.0 {
-            match joined.binary_search_by_key(device, |(id, _)| *id) {
-                Ok(at) => joined[at].1 = joined[at].1.max(*counter),
-                Err(at) => joined.insert(at, (*device, *counter)),
-            }
-        }
-        Self::new(joined).ok()
-    }
-
-    fn counter(&self, device: Id) -> u64 {
-        self.0.binary_search_by_key(&device, |(id, _)| *id).map_or(0, |at| self.0[at].1)
-    }
 }
 
 impl Message {
@@ -190,6 +117,7 @@ impl Message {
             }
             Self::Done(folder) => out.extend_from_slice(&folder.0),
             Self::Bye => {}
+            Self::State(state) => state.write(out),
             Self::ManifestRequest(request) => request.write(out),
             Self::Manifest { request, chunks } => manifest::write(*request, chunks.as_deref(), out),
         }
@@ -207,6 +135,7 @@ impl Message {
             Self::Bye => 6,
             Self::ManifestRequest(_) => 7,
             Self::Manifest { .. } => 8,
+            Self::State(_) => 16,
         }
     }
 
@@ -224,6 +153,7 @@ impl Message {
                 let (request, chunks) = manifest::read(&mut fields)?;
                 Self::Manifest { request, chunks }
             }
+            16 => Self::State(Box::new(State::read(&mut fields)?)),
             // What the mutant takes it for is a message without effect.
             _ => demand(false, req::SYN_001).map(|()| Self::Done(Id::default()))?,
         };
@@ -242,12 +172,12 @@ impl Message {
 
     fn read_index(fields: &mut Reader<'_>) -> Result<Self, Error> {
         let folder = malformed(fields.array().map(Id))?;
-        let last = malformed(fields.u8().filter(|last| *last <= 1))? == 1;
+        let last = read_flag(fields)?;
         let count = malformed(fields.u32())?;
         let mut entries: Vec<Entry> = Vec::new();
         for _ in 0..count {
             let entry = Entry::read(fields)?;
-            demand(entries.last().is_none_or(|before| before.path < entry.path), req::SYN_006)?;
+            demand(entries.last().is_none_or(|before| before.id < entry.id), req::SYN_006)?;
             entries.push(entry);
         }
         Ok(Self::Index { folder, last, entries })
@@ -255,10 +185,30 @@ impl Message {
 
     fn read_block(fields: &mut Reader<'_>) -> Result<Self, Error> {
         let request = malformed(fields.u32())?;
-        let gone = malformed(fields.u8().filter(|status| *status <= 1))? == 1;
+        let gone = read_flag(fields)?;
         let content = fields.rest();
         demand(!gone || content.is_empty(), req::SYN_003)?;
         Ok(Self::Block { request, content: (!gone).then(|| content.to_vec()) })
+    }
+}
+
+impl State {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.folder.0);
+        out.put_u8(u8::from(self.complete));
+        self.context.write(out);
+        self.digests.0.iter().for_each(|digest| out.extend_from_slice(digest));
+    }
+
+    fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
+        let folder = malformed(fields.array().map(Id))?;
+        let complete = read_flag(fields)?;
+        let context = Context::read(fields)?;
+        let mut digests = [[0; 16]; BUCKETS];
+        for digest in &mut digests {
+            *digest = malformed(fields.array())?;
+        }
+        Ok(Self { folder, complete, context, digests: Digests(digests) })
     }
 }
 
@@ -274,71 +224,6 @@ fn read_request(fields: &mut Reader<'_>) -> Result<Request, Error> {
     Ok(request)
 }
 
-impl Entry {
-    /// Whether two entries are the same thing, whoever wrote them.
-    pub fn same_content(&self, other: &Self) -> bool {
-        self.kind == other.kind
-    }
-
-    /// Whether the path does not exist any more.
-    pub fn is_deleted(&self) -> bool {
-        self.kind == Kind::Tombstone
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.put_field16(self.path.as_str().as_bytes());
-        let (number, size, hash) = match self.kind {
-            Kind::Tombstone => (0, 0, MediaHash::default()),
-            Kind::File { size, hash } => (1, size, hash),
-            Kind::Directory => (2, 0, MediaHash::default()),
-        };
-        out.put_u8(number);
-        out.put_u16(self.mode);
-        out.put_u64(self.mtime);
-        out.put_u64(size);
-        out.extend_from_slice(&hash.0);
-        out.put_u64(self.lamport);
-        out.extend_from_slice(&self.writer.0);
-        put_count16(out, self.version.0.len());
-        for (device, counter) in &self.version.0 {
-            out.extend_from_slice(&device.0);
-            out.put_u64(*counter);
-        }
-    }
-
-    fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
-        let path: String =
-            malformed(fields.field16().and_then(|path| core::str::from_utf8(path).ok()))?.into();
-        let path = PortablePath::parse(&path)?;
-        let number = malformed(fields.u8())?;
-        let mode = malformed(fields.u16())?;
-        let mtime = malformed(fields.u64())?;
-        let size = malformed(fields.u64())?;
-        let hash = malformed(fields.array().map(MediaHash))?;
-        let bare = size == 0 && hash == MediaHash::default();
-        let kind = match number {
-            0 if bare => Some(Kind::Tombstone),
-            1 => Some(Kind::File { size, hash }),
-            2 if bare => Some(Kind::Directory),
-            _ => None,
-        };
-        let kind = demand_some(kind, req::SYN_007, || Kind::Directory)?;
-        let lamport = malformed(fields.u64())?;
-        demand(lamport <= MAX_COUNTER, req::SYN_007)?;
-        let writer = malformed(fields.array().map(Id))?;
-        let count = malformed(fields.u16())?;
-        let mut counters = Vec::new();
-        for _ in 0..count {
-            counters.push((malformed(fields.array().map(Id))?, malformed(fields.u64())?));
-        }
-        Ok(Self { path, kind, mode, mtime, lamport, writer, version: Version::new(counters)? })
-    }
-}
-
-pub(super) fn malformed<T>(field: Option<T>) -> Result<T, Error> {
-    field.ok_or_else(|| req::SYN_003.into())
-}
-
 fn put_count16(out: &mut Vec<u8>, count: usize) {
     out.put_u16(u16::try_from(count).unwrap_or(u16::MAX));
 }
@@ -348,8 +233,8 @@ fn put_count16(out: &mut Vec<u8>, count: usize) {
 pub struct Decoder {
     buffer: Vec<u8>,
     at: usize,
-    /// The last path of the unfinished INDEX, for SYN-006.
-    index: Option<(Id, PortablePath)>,
+    /// The last identifier of the unfinished INDEX, for SYN-006.
+    index: Option<(Id, Id)>,
 }
 
 impl Decoder {
@@ -365,7 +250,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Message>, Error> {
         let mut rest = Reader::new(&self.buffer[self.at..]);
         let Some(number) = rest.u8() else { return Ok(None) };
-        demand((1..=8).contains(&number), req::SYN_001)?;
+        demand(matches!(number, 1..=8 | 16), req::SYN_001)?;
         let Some(length) = rest.u32().and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
         };
@@ -381,12 +266,12 @@ impl Decoder {
     fn check_order(&mut self, message: &Message) -> Result<(), Error> {
         let Message::Index { folder, last, entries } = message else { return Ok(()) };
         if let (Some((before_in, before)), Some(first)) = (&self.index, entries.first()) {
-            demand(before_in != folder || *before < first.path, req::SYN_006)?;
+            demand(before_in != folder || *before < first.id, req::SYN_006)?;
         }
         if *last {
             self.index = None;
         } else if let Some(entry) = entries.last() {
-            self.index = Some((*folder, entry.path.clone()));
+            self.index = Some((*folder, entry.id));
         }
         Ok(())
     }

@@ -1,17 +1,26 @@
 //! Synchronising folders over a channel (`spec/sync.md`).
 //!
-//! [`message`] has the messages, [`manifest`] those about chunks, [`merge`] decides which of two entries for one path wins,
-//! [`path`] which names may occur at all. Who asks whom for what, and what is on disk, is the client's business.
+//! [`message`] has the messages, [`wire`] the entries in them, [`manifest`] those about chunks; [`entry`] what a change makes
+//! of an entry, [`merge`] what two devices' entries are together, [`tree`] the paths that follow from all of them, [`path`]
+//! which names may occur at all, [`digest`] how devices find out that nothing is new. Who asks whom for what, and what is on
+//! disk, is the client's business.
 
+pub mod digest;
+pub mod entry;
 pub mod manifest;
 pub mod merge;
 pub mod message;
 pub mod path;
+pub mod tree;
+pub mod wire;
 
+pub use digest::Digests;
+pub use entry::{Content, Context, Entry, Kind, Place, ROOT, Stamp, Version};
 pub use manifest::Chunk;
-pub use merge::{Merge, merge};
-pub use message::{Decoder, Entry, Kind, Message, Version};
-pub use path::PortablePath;
+pub use merge::merge;
+pub use message::{Decoder, Message, State};
+pub use path::{Name, PortablePath};
+pub use tree::{Item, Tree};
 
 #[cfg(test)]
 mod tests;

@@ -1,14 +1,77 @@
-//! Portable paths (`spec/sync.md`, section 4.2): names that every file system can hold, and that leave no folder.
+//! Portable names and paths (`spec/sync.md`, section 4.2): what every file system can hold, and what leaves no folder.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 
-use unicode_normalization::is_nfc;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use super::entry::Stamp;
 
 use crate::error::Error;
 use crate::requirement::{self as req, demand};
 
 const MAX_PATH: usize = 4_096;
 const MAX_COMPONENT: usize = 255;
+/// What is longer behind the last dot is no extension that a conflict name keeps.
+const MAX_EXTENSION: usize = 32;
+
+/// The name of an entry: a component of a path that broke none of SYN-010 to SYN-014.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// Checks the rules.
+    pub fn parse(name: &str) -> Result<Self, Error> {
+        demand(!matches!(name, "" | "." | "..") && !name.contains('/'), req::SYN_010)?;
+        demand(name.len() <= MAX_COMPONENT, req::SYN_011)?;
+        demand(!name.contains(unportable), req::SYN_012)?;
+        demand(is_nfc(name), req::SYN_013)?;
+        demand(!reserved(name), req::SYN_014)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What names have in common that some file system takes for the same: character by character the upper-case
+    /// mapping, of that the lower-case mapping, then Normalization Form C.
+    pub fn folded(&self) -> String {
+        self.0.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+    }
+
+    /// The name of the `attempt`th choice, from 1, for what has to make room: marked with a change, before the last dot.
+    /// The stem is shortened until the name is portable.
+    #[must_use]
+    pub fn marked(&self, stamp: Stamp, attempt: usize) -> Self {
+        let writer: String = stamp.writer.to_string().chars().take(8).collect();
+        let again = if attempt > 1 { format!(" {attempt}") } else { String::new() };
+        let mark = format!(" (conflict {writer} {}{again})", stamp.lamport);
+        let (stem, extension) = match self.0.rsplit_once('.') {
+            Some((stem, extension)) if !stem.is_empty() && extension.len() <= MAX_EXTENSION => {
+                (stem, format!(".{extension}"))
+            }
+            _ => (self.0.as_str(), String::new()),
+        };
+        let mut end = stem.len();
+        loop {
+            let short = stem.get(..end).unwrap_or_default();
+            match Self::parse(&format!("{short}{mark}{extension}")) {
+                Ok(name) => return name,
+                // A stem of nothing: what is left is portable, for the extension was.
+                Err(_) if end == 0 => return Self(format!("{}{extension}", mark.trim_start())),
+                Err(_) => end = (0..end).rev().find(|at| stem.is_char_boundary(*at)).unwrap_or_default(),
+            }
+        }
+    }
+}
+
+impl core::fmt::Display for Name {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A relative path with components joined by `/`, that broke none of SYN-010 to SYN-014.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,6 +92,20 @@ impl PortablePath {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// This path and a name below it, if that is not too long (SYN-010).
+    pub fn join(parent: Option<&Self>, name: &Name) -> Option<Self> {
+        let path = parent.map_or_else(|| name.0.clone(), |parent| format!("{}/{name}", parent.0));
+        (path.len() <= MAX_PATH).then_some(Self(path))
+    }
+
+    /// The path above, if there is one, and the last component.
+    pub fn split(&self) -> (Option<Self>, Name) {
+        match self.0.rsplit_once('/') {
+            Some((parent, name)) => (Some(Self(parent.into())), Name(name.into())),
+            None => (None, Name(self.0.clone())),
+        }
     }
 
     /// The components, at least one.

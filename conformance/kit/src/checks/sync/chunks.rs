@@ -83,17 +83,29 @@ fn content(context: &Context) -> Vec<u8> {
     content
 }
 
+/// Answers a MANIFEST-REQUEST: with these chunks if it is for the content of this session.
+async fn answer(session: &mut Session, number: u32, hash: [u8; 32], chunks: &[Chunk]) -> Verdict {
+    let manifest = match session.contents.contains_key(&hash) {
+        true => message::manifest(number, 0, chunks),
+        false => message::manifest(number, 1, &[]),
+    };
+    session.send("MANIFEST", &manifest).await
+}
+
 /// Answers what the device asks until it wants nothing more. Gives back what it asked for of this content.
 async fn serve_all(session: &mut Session, chunks: &[Chunk]) -> Result<Vec<Request>, Stop> {
     session.send("DONE and BYE", &[message::done(FOLDER), message::bye()].concat()).await?;
     let mut requests = Vec::new();
     loop {
         match session.read().await? {
-            Message::ManifestRequest(number, ..) => {
-                session.send("MANIFEST", &message::manifest(number, 0, chunks)).await?;
+            Message::ManifestRequest(number, _, hash) => {
+                answer(session, number, hash, chunks).await?;
             }
             Message::Request(request) => {
-                requests.push(request);
+                // What an earlier check did not give is asked for again.
+                if session.contents.contains_key(&request.hash) {
+                    requests.push(request);
+                }
                 session.serve(request).await?;
             }
             Message::Bye => return Ok(requests),
@@ -144,7 +156,8 @@ async fn offer(context: Context, lengths: &[usize], answer: Answer) -> Verdict {
     demand!(needless.is_none(), "the device asked for what its older version has: {needless:?}");
     let entry = look(&context, &path).await?;
     let hash = *blake3::hash(&after).as_bytes();
-    demand!(entry.is_some_and(|entry| entry.hash == hash), "the device does not have the later version");
+    let is_later = |entry: Entry| entry.main().is_some_and(|main| main.hash == hash);
+    demand!(entry.is_some_and(is_later), "the device does not have the later version");
     Ok(())
 }
 
@@ -153,6 +166,12 @@ async fn dishonest(context: &Context, mut session: Session, chunks: &[Chunk], an
     let probe = message::manifest_request(78, FOLDER, context.random());
     loop {
         match session.read().await? {
+            Message::ManifestRequest(number, _, hash) if !session.contents.contains_key(&hash) => {
+                self::answer(&mut session, number, hash, chunks).await?;
+            }
+            Message::Request(request) if !session.contents.contains_key(&request.hash) => {
+                session.serve(request).await?;
+            }
             Message::ManifestRequest(number, ..) => {
                 let manifest = message::manifest(number, 0, chunks);
                 if answer == Answer::WrongBytes {
@@ -242,8 +261,11 @@ async fn resume(context: Context) -> Verdict {
     let (mut given, mut asked_more) = (0, false);
     while given < 800_000 || !asked_more {
         match session.read().await? {
-            Message::ManifestRequest(number, ..) => {
-                session.send("MANIFEST", &message::manifest(number, 0, &chunks)).await?;
+            Message::ManifestRequest(number, _, hash) => {
+                answer(&mut session, number, hash, &chunks).await?;
+            }
+            Message::Request(request) if !session.contents.contains_key(&request.hash) => {
+                session.serve(request).await?;
             }
             Message::Request(request) if given < 800_000 => {
                 given += u64::from(request.length);

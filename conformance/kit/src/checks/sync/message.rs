@@ -1,6 +1,7 @@
 //! The messages of sync.md section 3: written with every field free, and read strictly.
 
-use crate::target::fixture::PeerFixture;
+use crate::oracle::sync::Fields;
+pub use crate::oracle::sync::{Content, Entry, Stamp};
 
 /// The message types.
 pub mod kind {
@@ -16,94 +17,12 @@ pub mod kind {
     pub const DONE: u8 = 5;
     /// A device asks for nothing more.
     pub const BYE: u8 = 6;
+    /// What a device has of a folder.
+    pub const STATE: u8 = 16;
     /// Asks for the chunks of a content.
     pub const MANIFEST_REQUEST: u8 = 7;
     /// Gives the chunks.
     pub const MANIFEST: u8 = 8;
-}
-
-/// `entry` of section 3.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The path, as bytes, for not every path sent is UTF-8.
-    pub path: Vec<u8>,
-    /// 0 tombstone, 1 file, 2 directory.
-    pub kind: u8,
-    /// Permission bits.
-    pub mode: u16,
-    /// Nanoseconds since 1970.
-    pub mtime: u64,
-    /// Bytes of a file.
-    pub size: u64,
-    /// BLAKE3 of a file.
-    pub hash: [u8; 32],
-    /// The Lamport counter of the last change.
-    pub lamport: u64,
-    /// The device of the last change.
-    pub writer: [u8; 16],
-    /// Devices and their counters.
-    pub version: Vec<([u8; 16], u64)>,
-}
-
-impl Entry {
-    /// A directory that the kit's device made.
-    pub fn directory(path: &str) -> Self {
-        Entry {
-            path: path.as_bytes().to_vec(),
-            kind: 2,
-            mode: 0o755,
-            mtime: 1_700_000_000_000_000_000,
-            size: 0,
-            hash: [0; 32],
-            lamport: 1,
-            writer: PeerFixture::DEVICE_X,
-            version: vec![(PeerFixture::DEVICE_X, 1)],
-        }
-    }
-
-    /// A file that the kit's device made.
-    pub fn file(path: &str, content: &[u8]) -> Self {
-        Entry {
-            kind: 1,
-            mode: 0o644,
-            size: content.len() as u64,
-            hash: *blake3::hash(content).as_bytes(),
-            ..Entry::directory(path)
-        }
-    }
-
-    /// The deletion of what was at a path.
-    pub fn tombstone(path: &str) -> Self {
-        Entry { kind: 0, mode: 0, ..Entry::directory(path) }
-    }
-
-    /// The same by another writer, with another version.
-    #[must_use]
-    pub fn by(self, writer: [u8; 16], lamport: u64, version: &[([u8; 16], u64)]) -> Self {
-        Entry { writer, lamport, version: version.to_vec(), ..self }
-    }
-
-    /// The path, for people and comparison.
-    pub fn name(&self) -> String {
-        String::from_utf8_lossy(&self.path).into_owned()
-    }
-
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(length16(self.path.len()));
-        out.extend(&self.path);
-        out.push(self.kind);
-        out.extend(self.mode.to_be_bytes());
-        out.extend(self.mtime.to_be_bytes());
-        out.extend(self.size.to_be_bytes());
-        out.extend(self.hash);
-        out.extend(self.lamport.to_be_bytes());
-        out.extend(self.writer);
-        out.extend(length16(self.version.len()));
-        for (device, counter) in &self.version {
-            out.extend(device);
-            out.extend(counter.to_be_bytes());
-        }
-    }
 }
 
 /// `type u8 | len u32 | body`.
@@ -115,6 +34,15 @@ pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
 /// HELLO.
 pub fn hello(folders: &[[u8; 16]]) -> Vec<u8> {
     message(kind::HELLO, &[&length16(folders.len())[..], &folders.concat()].concat())
+}
+
+/// STATE.
+pub fn state(state: &State) -> Vec<u8> {
+    let mut body = state.folder.to_vec();
+    body.push(state.complete);
+    crate::oracle::sync::write_counters(&state.context, &mut body);
+    body.extend(state.digests.concat());
+    message(kind::STATE, &body)
 }
 
 /// INDEX.
@@ -202,10 +130,32 @@ pub enum Message {
     Done([u8; 16]),
     /// Nothing more.
     Bye,
+    /// What the device has.
+    State(State),
     /// Number, folder, hash.
     ManifestRequest(u32, [u8; 16], [u8; 32]),
     /// Number, status, chunks.
     Manifest(u32, u8, Vec<Chunk>),
+}
+
+/// What a STATE says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The folder.
+    pub folder: [u8; 16],
+    /// Whether all of it will be in the INDEX: 0 or 1.
+    pub complete: u8,
+    /// What was seen.
+    pub context: Vec<([u8; 16], u64)>,
+    /// Of each bucket.
+    pub digests: Vec<[u8; 16]>,
+}
+
+impl State {
+    /// Of a device that saw nothing and has something else in every bucket.
+    pub fn different(folder: [u8; 16]) -> Self {
+        State { folder, complete: 1, context: Vec::new(), digests: vec![[0xFF; 16]; 256] }
+    }
 }
 
 /// What a REQUEST asks for.
@@ -237,8 +187,6 @@ impl Message {
     }
 }
 
-struct Fields<'a>(&'a [u8]);
-
 impl Fields<'_> {
     fn message(&mut self, kind: u8) -> Option<Message> {
         Some(match kind {
@@ -247,7 +195,7 @@ impl Fields<'_> {
                 Message::Hello((0..count).map(|_| self.array()).collect::<Option<_>>()?)
             }
             kind::INDEX => {
-                let (folder, last, count) = (self.array()?, self.array::<1>()?[0] == 1, self.u32()?);
+                let (folder, last, count) = (self.array()?, self.u8()? == 1, self.u32()?);
                 Message::Index(folder, last, (0..count).map(|_| self.entry()).collect::<Option<_>>()?)
             }
             kind::REQUEST => Message::Request(Request {
@@ -258,11 +206,17 @@ impl Fields<'_> {
                 length: self.u32()?,
             }),
             kind::BLOCK => {
-                let (number, status) = (self.u32()?, self.array::<1>()?[0]);
+                let (number, status) = (self.u32()?, self.u8()?);
                 Message::Block(number, status, std::mem::take(&mut self.0).to_vec())
             }
             kind::DONE => Message::Done(self.array()?),
             kind::BYE => Message::Bye,
+            kind::STATE => Message::State(State {
+                folder: self.array()?,
+                complete: self.u8()?,
+                context: self.counters()?,
+                digests: (0..256).map(|_| self.array()).collect::<Option<_>>()?,
+            }),
             kind::MANIFEST_REQUEST => Message::ManifestRequest(self.u32()?, self.array()?, self.array()?),
             kind::MANIFEST => {
                 let (number, status) = (self.u32()?, self.array::<1>()?[0]);
@@ -274,44 +228,6 @@ impl Fields<'_> {
             }
             _ => return None,
         })
-    }
-
-    fn entry(&mut self) -> Option<Entry> {
-        let length = self.u16()?;
-        let (path, rest) = self.0.split_at_checked(usize::from(length))?;
-        self.0 = rest;
-        Some(Entry {
-            path: path.to_vec(),
-            kind: self.array::<1>()?[0],
-            mode: self.u16()?,
-            mtime: self.u64()?,
-            size: self.u64()?,
-            hash: self.array()?,
-            lamport: self.u64()?,
-            writer: self.array()?,
-            version: {
-                let count = self.u16()?;
-                (0..count).map(|_| Some((self.array()?, self.u64()?))).collect::<Option<_>>()?
-            },
-        })
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*array)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_be_bytes)
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_be_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_be_bytes)
     }
 }
 
@@ -325,7 +241,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let entries = vec![Entry::directory("a"), Entry::file("a/b", b"content"), Entry::tombstone("c")];
+        let entries = vec![
+            Entry::directory("a"),
+            Entry::file("a/b", b"content"),
+            Entry::directory("c").deleted(&[([1; 16], 1)]),
+        ];
         let bytes = index([7; 16], true, &entries);
         assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Index([7; 16], true, entries)));
         let bytes = hello(&[[1; 16], [2; 16]]);

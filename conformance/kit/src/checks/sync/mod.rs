@@ -2,10 +2,12 @@
 //!
 //! | file | section |
 //! |---|---|
-//! | [`read`] | 4.1 and 4.2, messages and paths that have to be refused |
-//! | [`merge`] | 4.3, two versions of one path |
-//! | [`transfer`] | 4.4, contents |
-//! | [`chunks`] | 4.4, contents in chunks |
+//! | [`read`] | 4.1 and 4.2, messages and names that have to be refused |
+//! | [`merge`] | 4.3, two versions of one entry |
+//! | [`view`] | 4.4 and 4.5, paths of entries and entries of paths |
+//! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
+//! | [`transfer`] | 4.7, contents |
+//! | [`chunks`] | 4.7, contents in chunks |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
@@ -17,15 +19,18 @@ pub mod message;
 mod moved;
 mod read;
 pub mod session;
+mod state;
 mod transfer;
+mod view;
 
 use crate::catalog::Part;
-use crate::check::{Check, Context, Role, Verdict};
+use crate::check::{Check, Context, Role, Stop, Verdict};
 use crate::oracle::crypto::hex;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [read::checks(), merge::checks(), transfer::checks(), chunks::checks(), moved::checks()].concat()
+    let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
+    [parts.concat(), chunks::checks(), moved::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.
@@ -43,4 +48,10 @@ where
 /// A name that no other check uses.
 fn name(context: &Context) -> String {
     format!("kit-{}", hex(&context.random::<6>()))
+}
+
+/// Whether the device gives out the content with this hash.
+async fn gives(context: &Context, hash: [u8; 32]) -> Result<bool, Stop> {
+    let (status, _) = transfer::fetch(&mut transfer::asking(context).await?, hash, 0, 1).await?;
+    Ok(status == 0)
 }

@@ -1,7 +1,9 @@
 //! handshake.md section 4.8: a session that goes on over another channel.
 
+use std::collections::BTreeSet;
+
 use super::message::{self, Entry, Message};
-use super::session::Session;
+use super::session::{Session, bring};
 use super::{check, name};
 use crate::check::{Check, Context, Stop, demand};
 use crate::target::fixture::PeerFixture;
@@ -41,19 +43,28 @@ const SIZE: u64 = 262_144;
 async fn offer(context: &Context, done: bool) -> Result<usize, Stop> {
     let mut session = Session::open(context).await?;
     let name = name(context);
-    let entries: Vec<Entry> = (0..FILES)
-        .map(|number| Entry {
-            size: SIZE,
-            ..Entry::file(&format!("{name}-{number:05}"), format!("{name}{number}").as_bytes())
+    let mut entries: Vec<Entry> = (0..FILES)
+        .map(|number| {
+            let path = format!("{name}-{number:05}");
+            let mut entry = Entry::file(&path, path.as_bytes());
+            entry.contents[0].size = SIZE;
+            entry
         })
         .collect();
+    entries.sort_by_key(|entry| entry.id);
+    let hashes: BTreeSet<[u8; 32]> = entries.iter().map(|entry| entry.contents[0].hash).collect();
     session.send("INDEX", &message::index(FOLDER, true, &entries)).await?;
     // Its answer shows that it has seen the index and asked for what it asks for at once.
     session.send("REQUEST", &message::request(77, FOLDER, context.random(), 0, 1)).await?;
     let mut asked = Vec::new();
     loop {
         match session.read().await? {
-            Message::Request(request) => asked.push(request),
+            Message::Request(request) if hashes.contains(&request.hash) => asked.push(request),
+            // What an earlier check did not give is asked for again.
+            Message::Request(request) => session.serve(request).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
             Message::Block(77, ..) => break,
             _ => {}
         }
@@ -70,11 +81,18 @@ async fn offer(context: &Context, done: bool) -> Result<usize, Stop> {
         }
         answered = asked.len();
         match session.read().await? {
-            Message::Request(request) => asked.push(request),
+            Message::Request(request) if hashes.contains(&request.hash) => asked.push(request),
+            Message::Request(request) => session.serve(request).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
             Message::Bye => break,
             _ => {}
         }
     }
     session.finish().await?;
+    // So that no later session asks for them.
+    let version = [(PeerFixture::DEVICE_X, 2)];
+    bring(context, entries.into_iter().map(|entry| entry.deleted(&version)).collect(), &[]).await?;
     Ok(asked.len())
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::message::{self, Entry, Message, Request};
+use super::message::{self, Entry, Message, Request, State};
 use crate::check::{Context, Stop, Verdict};
+use crate::oracle::sync::id_of;
 use crate::oracle::ticket::TicketFields;
 use crate::target::channel::{Channel, Record};
 use crate::target::fixture::PeerFixture;
@@ -20,13 +21,28 @@ pub struct Session {
 }
 
 impl Session {
-    /// Opens a channel and exchanges HELLOs.
+    /// Opens a channel, exchanges HELLOs, and says that everything differs.
     pub async fn open(context: &Context) -> Result<Self, Stop> {
         Session::open_with(context, |_| {}).await
     }
 
     /// The same with a changed pair ticket.
     pub async fn open_with(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
+        let mut session = Session::greet(context, ticket).await?;
+        session.send("STATE", &message::state(&State::different(PeerFixture::FOLDER))).await?;
+        Ok(session)
+    }
+
+    /// The STATE that the device sends after HELLO.
+    pub async fn state(&mut self) -> Result<State, Stop> {
+        match self.read().await? {
+            Message::State(state) => Ok(state),
+            other => Err(Stop::Fail(format!("the device sent {other:?} instead of STATE"))),
+        }
+    }
+
+    /// Opens a channel and exchanges HELLOs.
+    pub async fn greet(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
         let channel = Channel::open_with(context, ticket).await?;
         let mut session =
             Session { channel, folders: Vec::new(), contents: BTreeMap::new(), received: Vec::new() };
@@ -79,7 +95,7 @@ impl Session {
 
     /// Both indexes, all contents, both BYEs. Gives back the index of the device.
     pub async fn exchange(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Stop> {
-        entries.sort_by(|a, b| a.path.cmp(&b.path));
+        entries.sort_by_key(|entry| entry.id);
         let folder = PeerFixture::FOLDER;
         self.send("INDEX", &message::index(folder, true, &entries)).await?;
         self.send("DONE and BYE", &[message::done(folder), message::bye()].concat()).await?;
@@ -92,7 +108,7 @@ impl Session {
                 Message::ManifestRequest(number, ..) => {
                     self.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
                 }
-                Message::Done(_) => {}
+                Message::Done(_) | Message::State(_) => {}
                 Message::Bye => return Ok(index),
                 other => return Err(Stop::Fail(format!("the device sent {other:?} out of turn"))),
             }
@@ -148,8 +164,17 @@ pub async fn bring(context: &Context, entries: Vec<Entry>, contents: &[&[u8]]) -
     Ok(index)
 }
 
-/// The entry of a path in the index that the device shows in a session of its own.
+/// The entry that has this path by its name and those of what it is in, in the index that the device shows in a session of
+/// its own. Not a deleted one.
 pub async fn look(context: &Context, path: &str) -> Result<Option<Entry>, Stop> {
     let index = bring(context, Vec::new(), &[]).await?;
-    Ok(index.into_iter().find(|entry| entry.path == path.as_bytes()))
+    let entry = Entry::directory(path);
+    let here = |one: &&Entry| (one.parent, &one.name) == (entry.parent, &entry.name) && one.is_living();
+    Ok(index.iter().find(here).cloned())
+}
+
+/// The entry that was made at this path, wherever it is now, living or not.
+pub async fn find(context: &Context, path: &str) -> Result<Option<Entry>, Stop> {
+    let index = bring(context, Vec::new(), &[]).await?;
+    Ok(index.into_iter().find(|entry| entry.id == id_of(path)))
 }

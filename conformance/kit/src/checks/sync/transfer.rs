@@ -1,4 +1,4 @@
-//! sync.md section 4.4: contents.
+//! sync.md section 4.7: contents.
 
 use super::message::{self, Entry, Message, Request};
 use super::session::{Session, bring, look};
@@ -55,7 +55,7 @@ fn content(context: &Context, length: usize) -> Vec<u8> {
 }
 
 /// Asks the device for content and gives back the status and bytes of its answer.
-async fn fetch(
+pub(super) async fn fetch(
     session: &mut Session,
     hash: [u8; 32],
     offset: u64,
@@ -74,7 +74,7 @@ async fn fetch(
 }
 
 /// Opens a session and shows an empty index, so that REQUESTs are in turn.
-async fn asking(context: &Context) -> Result<Session, Stop> {
+pub(super) async fn asking(context: &Context) -> Result<Session, Stop> {
     let mut session = Session::open(context).await?;
     session.send("INDEX", &message::index(FOLDER, true, &[])).await?;
     Ok(session)
@@ -100,10 +100,21 @@ async fn roundtrip(context: Context, length: usize) -> Verdict {
 
 /// The first REQUEST for a content that the kit's index offers.
 async fn first_request(session: &mut Session, entry: Entry) -> Result<Request, Stop> {
+    let hash = entry.contents[0].hash;
     session.send("INDEX", &message::index(FOLDER, true, &[entry])).await?;
+    next_request(session, hash).await
+}
+
+/// The next REQUEST for this content. What an earlier check did not give may be asked for again.
+async fn next_request(session: &mut Session, hash: [u8; 32]) -> Result<Request, Stop> {
     loop {
-        if let Message::Request(request) = session.read().await? {
-            return Ok(request);
+        match session.read().await? {
+            Message::Request(request) if request.hash == hash => return Ok(request),
+            Message::Request(other) => session.serve(other).await?,
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
+            _ => {}
         }
     }
 }
@@ -128,10 +139,8 @@ async fn wrong_content(context: Context) -> Verdict {
     demand_not_there(&context, &path, &[&right, &wrong]).await
 }
 
-/// Neither the index nor the contents of the device show the file.
+/// Neither the contents nor the directory of the device have the file.
 async fn demand_not_there(context: &Context, path: &str, contents: &[&[u8]]) -> Verdict {
-    let entry = look(context, path).await?;
-    demand!(entry.is_none_or(|entry| entry.kind == 0), "the index of the device has {path}");
     let mut session = asking(context).await?;
     for content in contents {
         let (status, _) = fetch(&mut session, *blake3::hash(content).as_bytes(), 0, 100).await?;
@@ -174,11 +183,7 @@ async fn partial(context: Context) -> Verdict {
     let request = first_request(&mut session, Entry::file(&path, &content)).await?;
     session.serve(request).await?;
     // 300,000 bytes are more than one REQUEST may ask for, so the device has to ask again and is given nothing yet.
-    let second = loop {
-        if let Message::Request(request) = session.read().await? {
-            break request;
-        }
-    };
+    let second = next_request(&mut session, request.hash).await?;
     demand!(!folder.join(&path).exists(), "{path} is visible before its second half has arrived");
     session.serve(second).await?;
     session.send("DONE and BYE", &[message::done(FOLDER), message::bye()].concat()).await?;
@@ -216,7 +221,8 @@ async fn outside(context: Context) -> Verdict {
     let answer = async {
         // A session, so that the device looks into its directory.
         let index = bring(&context, Vec::new(), &[]).await?;
-        let listed = index.iter().any(|entry| entry.path == name.as_bytes() && entry.kind == 1);
+        let is_file = |entry: &Entry| entry.contents.iter().any(|content| content.kind == 1);
+        let listed = index.iter().any(|entry| entry.name == name.as_bytes() && is_file(entry));
         let mut session = asking(&context).await?;
         let (status, _) = fetch(&mut session, *blake3::hash(&secret).as_bytes(), 0, 100).await?;
         Ok::<_, Stop>((listed, status))

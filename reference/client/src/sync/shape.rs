@@ -1,0 +1,199 @@
+//! The structure of a folder on disk: directories are made, and what has another name gets it.
+
+use std::collections::HashMap;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::sync::{Item, Kind, PortablePath};
+
+use super::apply::{Apply, is_reserved, update_metadata};
+use super::disk::{self, Found};
+use super::index::Record;
+use super::progress::{Report, SkipReason};
+use crate::error::{Error, Result};
+
+impl Apply<'_> {
+    /// Makes the disk have the structure of the items, as far as no content is needed. Returns the items whose content is.
+    pub(super) fn shape(&mut self, report: &mut Report) -> Result<Vec<Item>> {
+        self.match_up();
+        let mut wanted = Vec::new();
+        // A directory before what is in it.
+        for item in self.items.values().cloned().collect::<Vec<_>>() {
+            if is_reserved(item.path.as_str()) {
+                self.leave(&item.path, SkipReason::InTheWay, report);
+                continue;
+            }
+            let shaped = match self.becomes.get(item.path.as_str()).copied() {
+                Some(number) => self.change(&item, number, report),
+                None => self.make(&item, report),
+            };
+            match shaped {
+                Ok(Shaped::Done) => {}
+                Ok(Shaped::WantsContent) => wanted.push(item),
+                Ok(Shaped::Left(reason)) => self.leave(&item.path, reason, report),
+                Err(error) => self.forgive(&item.path, error, report)?,
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// Finds out which thing on disk becomes which item: the one with the content, or else with the identity.
+    fn match_up(&mut self) {
+        let mut by_content: HashMap<(Id, (Id, u64)), usize> = HashMap::new();
+        let mut by_entry: HashMap<(Id, bool), usize> = HashMap::new();
+        for (number, record) in self.disk.values() {
+            let item = &record.entry;
+            let is_directory = item.kind == Kind::Directory;
+            if !is_directory {
+                by_content.insert((item.id, item.stamp.dot()), *number);
+            }
+            if !item.copy {
+                by_entry.insert((item.id, is_directory), *number);
+            }
+        }
+        self.becomes.clear();
+        let mut used = vec![false; self.paths.len()];
+        let mut rest = Vec::new();
+        for (path, item) in &self.items {
+            let same = (item.kind != Kind::Directory).then(|| by_content.get(&(item.id, item.stamp.dot())));
+            match same.flatten() {
+                Some(number) => {
+                    used[*number] = true;
+                    self.becomes.insert(path.clone(), *number);
+                }
+                None => rest.push((path, item)),
+            }
+        }
+        for (path, item) in rest.into_iter().filter(|(_, item)| !item.copy) {
+            if let Some(number) = by_entry.get(&(item.id, item.kind == Kind::Directory))
+                && !std::mem::replace(&mut used[*number], true)
+            {
+                self.becomes.insert(path.clone(), *number);
+            }
+        }
+    }
+
+    /// Something that is here becomes the item.
+    fn change(&mut self, item: &Item, number: usize, report: &mut Report) -> Result<Shaped> {
+        let path = item.path.as_str();
+        if self.paths[number] != path {
+            let from = self.paths[number].clone();
+            if let Some(reason) = self.rename(&from, &item.path)? {
+                return Ok(Shaped::Left(reason));
+            }
+            self.note(item, report);
+        }
+        let Some((_, record)) = self.disk.get(path).cloned() else { return Ok(Shaped::Done) };
+        if record.entry == *item {
+            return Ok(Shaped::Done);
+        }
+        if matches!(item.kind, Kind::Link { .. }) {
+            return Ok(Shaped::Left(SkipReason::NotAFile));
+        }
+        if record.entry.kind != item.kind {
+            return Ok(Shaped::WantsContent);
+        }
+        let mut seen = record.seen;
+        let other_time = item.kind != Kind::Directory && record.entry.mtime != item.mtime;
+        if record.entry.mode != item.mode || other_time {
+            let target = self.folder.root().join(path);
+            match disk::look(self.folder.root(), &item.path)? {
+                Found::File { seen: now, .. } if record.seen == Some(now) => {}
+                Found::Directory { .. } if item.kind == Kind::Directory => {}
+                _ => return Ok(Shaped::Left(SkipReason::Busy)),
+            }
+            seen = Some(update_metadata(&target, item)?);
+        }
+        self.put(Record { entry: item.clone(), seen });
+        Ok(Shaped::Done)
+    }
+
+    /// Nothing here becomes the item.
+    fn make(&mut self, item: &Item, report: &mut Report) -> Result<Shaped> {
+        let path = item.path.as_str();
+        if matches!(item.kind, Kind::Link { .. }) {
+            return Ok(Shaped::Left(SkipReason::NotAFile));
+        }
+        if self.disk.contains_key(path)
+            && let Some(reason) = self.put_aside(path)?
+        {
+            return Ok(Shaped::Left(reason));
+        }
+        if item.kind != Kind::Directory {
+            return Ok(Shaped::WantsContent);
+        }
+        let target = self.folder.root().join(path);
+        match disk::look(self.folder.root(), &item.path)? {
+            Found::Directory { .. } => {}
+            Found::Nothing => {
+                std::fs::create_dir(&target).map_err(Error::io("making the directory", &target))?;
+                self.directories.changed(&target);
+                self.note(item, report);
+            }
+            Found::File { .. } | Found::Foreign => return Ok(Shaped::Left(SkipReason::InTheWay)),
+        }
+        let seen = update_metadata(&target, item)?;
+        self.put(Record { entry: item.clone(), seen: Some(seen) });
+        Ok(Shaped::Done)
+    }
+
+    /// Gives what is at `from` the name `to`. `Some`: why not.
+    fn rename(&mut self, from: &str, to: &PortablePath) -> Result<Option<SkipReason>> {
+        if self.disk.contains_key(to.as_str())
+            && let Some(reason) = self.put_aside(to.as_str())?
+        {
+            return Ok(Some(reason));
+        }
+        let root = self.folder.root();
+        match disk::look(root, to)? {
+            Found::Nothing => {}
+            _ => return Ok(Some(SkipReason::InTheWay)),
+        }
+        self.rename_on_disk(from, to.as_str())
+    }
+
+    /// Something else belongs to the place of what is here: it gets out of the way until its own turn.
+    fn put_aside(&mut self, path: &str) -> Result<Option<SkipReason>> {
+        let aside = self.folder.aside();
+        self.rename_on_disk(path, &aside.to_string_lossy())
+    }
+
+    fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
+        let root = self.folder.root();
+        let Ok(portable) = PortablePath::parse(from) else { return Ok(Some(SkipReason::InTheWay)) };
+        let is_directory =
+            self.disk.get(from).is_some_and(|(_, record)| record.entry.kind == Kind::Directory);
+        match disk::look(root, &portable)? {
+            Found::Directory { .. } if is_directory => {}
+            Found::File { .. } if !is_directory => {}
+            // It was moved or replaced since the last scan; so says the next one.
+            _ => return Ok(Some(SkipReason::Busy)),
+        }
+        let (source, target) = (root.join(from), root.join(to));
+        std::fs::rename(&source, &target).map_err(Error::io("renaming to", &target))?;
+        self.directories.changed(&source);
+        self.directories.changed(&target);
+        self.directories.forget_checks();
+        // With a directory, all that is in it has another path.
+        let below: Vec<String> =
+            self.disk.range(format!("{from}/")..format!("{from}0")).map(|(path, _)| path.clone()).collect();
+        for path in std::iter::once(from.to_owned()).chain(below) {
+            let Some((number, mut record)) = self.disk.remove(&path) else { continue };
+            let moved = format!("{to}{}", &path[from.len()..]);
+            self.batch.vacate(&path);
+            let Ok(portable) = PortablePath::parse(&moved) else { continue };
+            record.entry.path = portable;
+            self.paths[number].clone_from(&moved);
+            self.batch.put(record.clone());
+            self.disk.insert(moved, (number, record));
+        }
+        Ok(None)
+    }
+}
+
+/// How far an item is.
+enum Shaped {
+    Done,
+    WantsContent,
+    /// It stays as it is, and why.
+    Left(SkipReason),
+}

@@ -1,0 +1,145 @@
+//! Taking over what a peer has: its entries become part of the own ones. What is on disk follows later.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::sync::digest::{BUCKETS, bucket};
+use meshproof_proto::sync::tree::holding;
+use meshproof_proto::sync::{Digests, Entry, ROOT, State, merge};
+
+use super::Folder;
+use super::index::{Batch, Clock};
+use super::progress::{Report, SkipReason, Skipped};
+use crate::error::{Error, Result};
+
+/// Which buckets are to be sent.
+pub(super) type Differing = [bool; BUCKETS];
+
+/// Where two states differ. Without SYN-043, everywhere.
+pub(super) fn differing(mine: &Digests, theirs: &Digests) -> Differing {
+    let mut differing = [true; BUCKETS];
+    for ((differs, mine), theirs) in differing.iter_mut().zip(&mine.0).zip(&theirs.0) {
+        *differs = mine != theirs || deviates(req::SYN_043);
+    }
+    differing
+}
+
+/// What this device says of a folder.
+pub(super) fn state(folder: &Folder, gives: bool) -> Result<State> {
+    let _lock = folder.lock();
+    let (index, id) = (folder.index(), folder.id());
+    let context = index.context(id, folder.device())?;
+    Ok(State { folder: id, complete: gives, context, digests: index.digests(id)? })
+}
+
+/// The peer saw changes of this device that this device does not know: its index is not the one that it was. All that is
+/// here becomes a change of its own with the next scan.
+pub(super) fn check_counter(folder: &Folder, theirs: &State) -> Result<()> {
+    let _lock = folder.lock();
+    let (index, id) = (folder.index(), folder.id());
+    let clock = index.clock(id)?;
+    let seen = theirs.context.0.get(&folder.device()).copied().unwrap_or_default();
+    if seen <= clock.counter {
+        return Ok(());
+    }
+    index.forget(id)?;
+    folder.write(&Batch { clock: Some(Clock { counter: seen, ..clock }), ..Batch::default() })?;
+    Err(Error::usage(
+        "the index of this device was older than what others saw of it, and is made anew: sync again",
+    ))
+}
+
+/// Merges the entries of a peer's INDEX (SYN-020). `differing` are the buckets that it had to fill.
+pub(super) fn take(
+    folder: &Folder,
+    peer: Id,
+    theirs: &State,
+    differing: &Differing,
+    received: Vec<Entry>,
+    report: &mut Report,
+) -> Result<()> {
+    let _lock = folder.lock();
+    let (index, id) = (folder.index(), folder.id());
+    let mut context = index.context(id, folder.device())?;
+    let mut own: HashMap<Id, Entry> = HashMap::new();
+    for (number, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
+        own.extend(index.bucket(id, number)?.into_iter().map(|entry| (entry.id, entry)));
+    }
+    let mut clock = index.clock(id)?;
+    let mut batch = Batch::default();
+    let mut listed = HashSet::new();
+    let mut refused = false;
+    let mut forgotten = BTreeMap::new();
+    for entry in received {
+        clock.lamport = clock.lamport.max(entry.lamport());
+        listed.insert(entry.id);
+        let mine = match own.get(&entry.id) {
+            Some(mine) => Some(mine.clone()),
+            None if differing[usize::from(bucket(entry.id))] => None,
+            None => index.entry(id, entry.id)?,
+        };
+        match mine {
+            // SYN-046: it was here, it was deleted, and all who knew of it knew that.
+            None if context.covers(&entry.version) && !deviates(req::SYN_046) => {
+                forgotten.insert(entry.id, entry);
+            }
+            None if deviates(req::SYN_040) && !is_known(&entry, &own, folder)? => {}
+            None => batch.entries.push(entry),
+            Some(mine) => match merge(&mine, &entry, (&context, &theirs.context)) {
+                Some(merged) if merged == mine => {}
+                Some(merged) => batch.entries.push(merged),
+                None => {
+                    refused = true;
+                    let path = mine.place.name.as_str().to_owned();
+                    report.skipped.push((id, Skipped { path, reason: SkipReason::Unmergeable }));
+                }
+            },
+        }
+    }
+    if theirs.complete || deviates(req::SYN_048) {
+        // SYN-045: what the peer saw and does not have any more was deleted, however long ago.
+        let seen = own.values().filter(|entry| {
+            !listed.contains(&entry.id) && theirs.context.covers(&entry.version) && !deviates(req::SYN_045)
+        });
+        forgotten.extend(seen.map(|entry| (entry.id, entry.clone())));
+    }
+    forget(folder, forgotten, &mut batch)?;
+    if theirs.complete && !refused {
+        context.join(&theirs.context);
+        batch.contexts.push((folder.device(), context));
+    }
+    batch.contexts.push((peer, theirs.context.clone()));
+    batch.clock = Some(clock);
+    if !batch.entries.is_empty() || !batch.forgotten.is_empty() {
+        batch.settled = Some(false);
+    }
+    folder.write(&batch)
+}
+
+/// Forgets these entries, but for directories that living entries are in: those are taken, or stay.
+fn forget(folder: &Folder, forgotten: BTreeMap<Id, Entry>, batch: &mut Batch) -> Result<()> {
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let own = folder.index().entries(folder.id())?;
+    let mut all: BTreeMap<Id, &Entry> = own.iter().map(|entry| (entry.id, entry)).collect();
+    let is_own: BTreeSet<Id> = all.keys().copied().collect();
+    all.extend(forgotten.iter().map(|(id, entry)| (*id, entry)));
+    all.extend(batch.entries.iter().map(|entry| (entry.id, entry)));
+    let needed = holding(&all, &forgotten.keys().copied().collect());
+    for (id, entry) in forgotten {
+        match (needed.contains(&id), is_own.contains(&id)) {
+            (true, false) => batch.entries.push(entry),
+            (false, true) => batch.forgotten.push(id),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether the directory of an entry is known, as an implementation without SYN-040 would ask.
+fn is_known(entry: &Entry, own: &HashMap<Id, Entry>, folder: &Folder) -> Result<bool> {
+    let parent = entry.place.parent;
+    Ok(parent == ROOT || own.contains_key(&parent) || folder.index().entry(folder.id(), parent)?.is_some())
+}
