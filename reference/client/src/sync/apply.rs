@@ -13,11 +13,13 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
 use super::disk::{self, Directories, Found, Seen, set_mode};
 use super::folder::ASIDE;
+use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
@@ -52,6 +54,21 @@ pub(super) struct Apply<'a> {
     staged_since: Instant,
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
+    /// What is ignored: neither in `items`, nor touched on disk.
+    rules: Rules,
+    /// How far the rules are that came from others.
+    rules_first: RulesFirst,
+}
+
+/// SYN-083: new rules are in force before anything that they may be about is put on disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RulesFirst {
+    /// Nobody looked whether there are new ones.
+    Unknown,
+    /// They are on their way, and nothing else is.
+    Asked,
+    /// They are on disk, or cannot be had.
+    Here,
 }
 
 impl<'a> Apply<'a> {
@@ -70,6 +87,8 @@ impl<'a> Apply<'a> {
             staged_bytes: 0,
             staged_since: Instant::now(),
             left: HashSet::new(),
+            rules: Rules::default(),
+            rules_first: RulesFirst::Unknown,
         }
     }
 
@@ -98,6 +117,16 @@ impl<'a> Apply<'a> {
             self.commit(report)?;
         }
         Ok(())
+    }
+
+    /// The content of this path is here or nowhere: `true` if all else waited for it. Then it is time to plan.
+    pub(super) fn waited_for(&mut self, path: &PortablePath, report: &mut Report) -> Result<bool> {
+        if self.rules_first != RulesFirst::Asked || path.as_str() != IGNORE {
+            return Ok(false);
+        }
+        self.rules_first = RulesFirst::Here;
+        self.commit(report)?;
+        Ok(true)
     }
 
     /// Gives all staged files their names.
@@ -130,7 +159,10 @@ impl<'a> Apply<'a> {
         }
         self.catch_up(report)?;
         let kept: HashSet<usize> = self.becomes.values().copied().collect();
-        let gone = self.disk.values().filter(|(number, _)| !kept.contains(number));
+        let gone = self.disk.values().filter(|(number, record)| {
+            // SYN-082: what is ignored stays.
+            !kept.contains(number) && (!self.rules.ignore_item(&record.entry) || deviates(req::SYN_082))
+        });
         let gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
         // What is below a directory goes before it.
         for record in gone.iter().rev() {
@@ -146,7 +178,13 @@ impl<'a> Apply<'a> {
                 || self.disk.get(item.path.as_str()).is_some_and(|(_, record)| record.entry == *item)
         };
         let all = self.items.values().all(is_there);
-        self.batch.settled = Some(all && self.disk.keys().all(|path| self.items.contains_key(path)));
+        let known = |record: &Record| {
+            self.items.contains_key(record.entry.path.as_str()) || self.rules.ignore_item(&record.entry)
+        };
+        let known = self.disk.values().all(|(_, record)| known(record));
+        // Rules that were deleted, or edited meanwhile, may have hidden something.
+        let same_rules = self.rules.are(&Rules::read(self.folder.root())?);
+        self.batch.settled = Some(all && known && same_rules);
         self.write()?;
         super::collect::collect(folder)
     }
@@ -171,7 +209,22 @@ impl<'a> Apply<'a> {
             self.disk.insert(path, (number, record));
         }
         self.batch = Batch::default();
-        self.shape(report)
+        self.rules = Rules::read(self.folder.root())?;
+        if self.rules_first != RulesFirst::Here && !deviates(req::SYN_083) {
+            let rules =
+                self.items.range(IGNORE.to_owned()..).take_while(|(path, _)| path.starts_with(IGNORE));
+            let wanted = self.shape(rules.map(|(_, item)| item.clone()).collect(), report)?;
+            if wanted.iter().any(|item| item.path.as_str() == IGNORE) {
+                self.rules_first = RulesFirst::Asked;
+                return Ok(wanted.into_iter().filter(|item| item.path.as_str() == IGNORE).collect());
+            }
+            self.rules_first = RulesFirst::Here;
+        }
+        if !deviates(req::SYN_081) {
+            let rules = &self.rules;
+            self.items.retain(|_, item| !rules.ignore_item(item));
+        }
+        self.shape(self.items.values().cloned().collect(), report)
     }
 
     /// Gives a file its name. `Some`: why not.
@@ -278,6 +331,11 @@ impl<'a> Apply<'a> {
             }
         }
         Ok(())
+    }
+
+    /// SYN-082: whether something ignored is here, which nothing may take the place of.
+    pub(super) fn is_protected(&self, path: &str) -> bool {
+        self.disk.get(path).is_some_and(|(_, record)| self.rules.ignore_item(&record.entry))
     }
 
     /// Notes a conflict, if the item is part of one.

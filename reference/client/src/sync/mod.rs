@@ -17,6 +17,7 @@ mod collect;
 mod disk;
 mod fetch;
 mod folder;
+pub mod ignore;
 mod index;
 mod known;
 mod limit;

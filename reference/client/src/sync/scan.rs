@@ -7,12 +7,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::{MediaHash, MediaHasher};
 use meshproof_proto::sync::{Kind, PortablePath};
 
 use super::Folder;
 use super::changes::Changes;
 use super::disk::{Found, Seen};
+use super::ignore::Rules;
 use super::index::Record;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::temp::PREFIX;
@@ -42,8 +44,7 @@ pub struct ScanReport {
 pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let _lock = folder.lock();
     super::part::sweep(folder.root());
-    let mut scan =
-        Scan { folder, report: ScanReport::default(), found: BTreeMap::new(), unknown: Vec::new() };
+    let mut scan = Scan::of(folder)?;
     scan.walk(folder.root(), "")?;
     let records = folder.index().records(folder.id())?;
     check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &records)?;
@@ -56,7 +57,7 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
         }
     }
     let mut changes = Changes::new(folder, &records, found)?;
-    changes.find(|path| scan.is_unknown(path))?;
+    changes.find(|path| scan.is_unknown(path) || scan.is_ignored(path, &records))?;
     folder.write(&changes.batch)?;
     scan.report.changed = changes.changed;
     scan.report.deleted = changes.deleted;
@@ -80,11 +81,18 @@ struct Scan<'a> {
     found: BTreeMap<PortablePath, Found>,
     /// Paths below which we do not know what there is: they are not taken for deleted.
     unknown: Vec<String>,
+    rules: Rules,
 }
 
 type Looked = Vec<(PortablePath, std::result::Result<State, SkipReason>)>;
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn of(folder: &'a Folder) -> Result<Self> {
+        let rules = Rules::read(folder.root())?;
+        let report = ScanReport::default();
+        Ok(Self { folder, report, found: BTreeMap::new(), unknown: Vec::new(), rules })
+    }
+
     fn walk(&mut self, directory: &Path, prefix: &str) -> Result<()> {
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
@@ -114,6 +122,12 @@ impl Scan<'_> {
                     continue;
                 }
             };
+            let found = Found::of(&metadata);
+            // SYN-080: no change is made of what is ignored.
+            let ignored = self.rules.matches(&path, matches!(found, Found::Directory { .. }));
+            if ignored && !deviates(req::SYN_080) {
+                continue;
+            }
             let portable = match name.to_str().map(|_| PortablePath::parse(&path)) {
                 Some(Ok(portable)) => portable,
                 // SYN-010 to SYN-014: left out of the index, and the user is told.
@@ -127,7 +141,6 @@ impl Scan<'_> {
                     continue;
                 }
             };
-            let found = Found::of(&metadata);
             if found == Found::Foreign {
                 self.skip(&path, SkipReason::NotAFile);
                 continue;
@@ -204,6 +217,12 @@ impl Scan<'_> {
     /// Leaves a path as the index has it.
     fn leave(&mut self, path: &str, reason: SkipReason) {
         self.report.skipped.push(Skipped { path: path.into(), reason });
+    }
+
+    /// Whether what was at the path is ignored: that it was not found says nothing.
+    fn is_ignored(&self, path: &str, records: &BTreeMap<String, Record>) -> bool {
+        let is_directory = records.get(path).is_some_and(|record| record.entry.kind == Kind::Directory);
+        self.rules.ignore(path, is_directory) && !deviates(req::SYN_080)
     }
 
     fn is_unknown(&self, path: &str) -> bool {

@@ -309,6 +309,12 @@ impl Session<'_> {
         if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
         } // else SYN-023, or this device's own choice
+        self.plan(number)
+    }
+
+    /// Finds out what is needed of a folder's contents.
+    fn plan(&mut self, number: usize) -> Result<()> {
+        let shared = &mut self.shared[number];
         for theirs in shared.apply.plan(&mut self.report)? {
             if let Kind::File { size, .. } = theirs.kind {
                 self.progress.expected(self.peer, 1, size);
@@ -334,13 +340,18 @@ impl Session<'_> {
         };
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
-        let Some(ready) = ready else {
-            shared.apply.leave(&want.theirs.path, SkipReason::Gone, &mut self.report);
-            return Ok(());
-        };
-        self.report.files_received += 1;
-        self.progress.received(self.peer, 1, 0);
-        shared.apply.stage(want.theirs, ready, &mut self.report)
+        let path = want.theirs.path.clone();
+        if let Some(ready) = ready {
+            self.report.files_received += 1;
+            self.progress.received(self.peer, 1, 0);
+            shared.apply.stage(want.theirs, ready, &mut self.report)?;
+        } else {
+            shared.apply.leave(&path, SkipReason::Gone, &mut self.report);
+        }
+        if shared.apply.waited_for(&path, &mut self.report)? {
+            return self.plan(want.folder);
+        }
+        Ok(())
     }
 
     /// Asks for more content; says DONE and BYE when it is time.
