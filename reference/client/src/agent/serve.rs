@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::lan::Lan;
 use crate::responder::Responder;
 use crate::sync::Progress;
+use crate::sync::journal::Link;
 
 /// How long an announcement holds, in seconds. It is renewed after half of it.
 const TTL: u32 = 120;
@@ -64,9 +65,19 @@ impl Agent {
                 if let (Some(peer), Ok(report)) = (peer, result)
                     && !report.moved
                 {
+                    let time = crate::now().0;
                     for folder in &report.folders {
-                        let _ = index.set_synced(*folder, peer, crate::now().0);
+                        let _ = index.set_synced(*folder, peer, time);
                     }
+                    let (received, sent) = (report.bytes_received, report.bytes_sent);
+                    let _ = index.set_link(&Link {
+                        peer,
+                        time,
+                        way: "incoming".into(),
+                        received,
+                        sent,
+                        millis: 0,
+                    });
                 }
             });
         let responder = Arc::new(responder);
@@ -104,13 +115,21 @@ impl Agent {
             }
         };
         let on_lan = self.on_lan(options.lan, address);
+        let changed = Notify::new();
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
             loop {
                 on_round(self.go_round(progress.clone(), true).await);
                 let next = Instant::now() + interval;
                 // Meanwhile those that could not be reached, each when its time comes.
-                while let Ok(peer) = timeout_at(next, self.retries.next_due()).await {
+                loop {
+                    let peer = tokio::select! {
+                        () = changed.notified() => break,
+                        due = timeout_at(next, self.retries.next_due()) => match due {
+                            Ok(peer) => peer,
+                            Err(_) => break,
+                        },
+                    };
                     if let Some(round) = self.retry(peer, &progress).await.transpose() {
                         on_round(round);
                     }
@@ -123,6 +142,7 @@ impl Agent {
             () = on_lan => {}
             () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
+            never = self.watch(&progress, &changed) => match never {},
         }
         *super::lock(&self.lan) = None;
         drop(stopping);

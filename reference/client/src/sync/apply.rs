@@ -18,12 +18,13 @@ use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
 use super::disk::{self, Directories, Found, Seen, set_mode};
-use super::folder::ASIDE;
+use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
-use super::temp::{PREFIX, Ready};
+use super::temp::Ready;
+use super::versions::{self, Keep};
 use crate::error::{Error, Result};
 
 /// A batch is applied when it has so many files or bytes, or is so old: flushing is what a batch costs, and what is not
@@ -58,6 +59,8 @@ pub(super) struct Apply<'a> {
     rules: Rules,
     /// How far the rules are that came from others.
     rules_first: RulesFirst,
+    /// Where what is replaced or deleted goes.
+    keep: Option<Keep>,
 }
 
 /// SYN-083: new rules are in force before anything that they may be about is put on disk.
@@ -89,6 +92,7 @@ impl<'a> Apply<'a> {
             left: HashSet::new(),
             rules: Rules::default(),
             rules_first: RulesFirst::Unknown,
+            keep: folder.versions().map(|_| Keep::new(folder.root())),
         }
     }
 
@@ -186,6 +190,9 @@ impl<'a> Apply<'a> {
         let same_rules = self.rules.are(&Rules::read(self.folder.root())?);
         self.batch.settled = Some(all && known && same_rules);
         self.write()?;
+        if let (Some(limits), true) = (folder.versions(), self.keep.as_ref().is_some_and(Keep::has_kept)) {
+            versions::prune(folder.root(), limits, crate::now());
+        }
         super::collect::collect(folder)
     }
 
@@ -249,10 +256,24 @@ impl<'a> Apply<'a> {
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
+        if here.is_some() {
+            self.keep(path);
+        }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
         self.directories.changed(&target);
         self.put(Record { entry: item.clone(), seen: Some(content.seen) });
+        self.progress.placed(folder.id(), &item.path);
         Ok(None)
+    }
+
+    /// Something else comes to this path, or nothing: what is there gets a second name among the versions.
+    fn keep(&mut self, path: &str) {
+        let Some(keep) = &mut self.keep else { return };
+        match keep.keep(path) {
+            Ok(kept) => self.directories.changed(&kept),
+            // Nobody's change waits for room for the old version.
+            Err(error) => tracing::warn!("no version is kept of {path}: {error}"),
+        }
     }
 
     /// Removes what the view does not have any more. `Some`: why not.
@@ -262,6 +283,7 @@ impl<'a> Apply<'a> {
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
             (Found::File { seen, .. }, Kind::File { .. }) if has_content(&target, record, &seen) => {
+                self.keep(path.as_str());
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
             }
             (Found::Directory { .. }, Kind::Directory) => {
@@ -274,6 +296,7 @@ impl<'a> Apply<'a> {
             _ => return Ok(Some(SkipReason::Busy)),
         }
         self.directories.changed(&target);
+        self.progress.removed(folder.id(), path);
         self.disk.remove(path.as_str());
         self.batch.vacate(path.as_str());
         Ok(None)
@@ -354,7 +377,7 @@ impl<'a> Apply<'a> {
 
 /// Names that this program uses itself: no peer's entries are put there.
 pub(super) fn is_reserved(path: &str) -> bool {
-    path.split('/').any(|name| name.starts_with(PREFIX) || name.starts_with(ASIDE))
+    path.split('/').any(is_own_name)
 }
 
 /// Same content, other mode or time.

@@ -74,7 +74,8 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         heard_bye: false,
         report: Report::default(),
     };
-    std::thread::scope(|scope| {
+    let device = peer.device;
+    let result = std::thread::scope(|scope| {
         let upload = scope.spawn(move || upload.run(&work));
         let join = |upload: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
             upload.join().unwrap_or(Err(Error::Peer("the sending thread panicked")))
@@ -93,7 +94,9 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
                 Err(error)
             }
         }
-    })
+    });
+    progress.ended(device, &result);
+    result
 }
 
 fn wait_for_close(incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
