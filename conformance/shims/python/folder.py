@@ -209,11 +209,11 @@ class Folder:
         return on_disk(view(self.replica.entries))
 
     def wanted(self):
-        """The contents that the disk lacks: hash -> (content, the hash of the file in the entry's place or None)."""
+        """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
         with self.lock:
             have = {i.content.hash for i in self.items.values() if i.kind == FILE} | {EMPTY}
             mains = {i.id: i.content.hash for i in self.items.values() if i.kind == FILE and not i.copy}
-            return {s.content.hash: (s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
+            return {s.content.hash: (s.id, s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
                     if s.kind == FILE and s.content.size and s.content.hash not in have
                     and not os.path.exists(self.incoming(s.content.hash))}
 

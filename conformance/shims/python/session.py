@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import struct
 import threading
 from dataclasses import dataclass, field
 
@@ -160,10 +161,17 @@ class Session:
             else:
                 one.folder.replica.take(self.peer, one.received, one.own_digests, complete, context, digests)
             one.folder.apply()
-            one.fetches = {Fetch(one.folder, content, old) for content, old in one.folder.wanted().values()}
+            one.fetches = {Fetch(one.folder, content, old, self._offered(one, entry, content))
+                           for entry, content, old in one.folder.wanted().values()}
         self.waiting += [(one, fetch) for fetch in one.fetches]
         self._ask()
         self._end()
+
+    def _offered(self, one, entry, content):
+        """Whether the peer, as far as it said what it has, knows of a content. It is asked for others, too."""
+        complete, _, digests = one.state
+        return (not complete or digests[entry[0]] == one.own_digests[entry[0]]
+                or any(c.hash == content.hash for e in one.received for c in e.contents))
 
     def _done(self, body):
         r = Reader(body)
@@ -210,14 +218,15 @@ class Session:
             one, fetch = self.waiting[0]
             if fetch.manifest:
                 self.waiting.pop(0)
+                if fetch.doubtful:
+                    self._request_of(REQUEST, one, fetch, (0, 0), one.id + fetch.hash + bytes(12))
+                    continue
                 self._request_of(MANIFEST_REQUEST, one, fetch, None, one.id + fetch.hash)
-            elif part := fetch.next():
-                self._request_of(REQUEST, one, fetch, part, one.id + fetch.hash + part[0].to_bytes(8, "big")
-                                 + part[1].to_bytes(4, "big"))
             else:
-                self.waiting.pop(0)
-                if not fetch.to_come:                               # all of it was here in pieces
-                    self._arrived(one, fetch)
+                offset, length = part = fetch.lacking.pop(0)
+                self._request_of(REQUEST, one, fetch, part, one.id + fetch.hash + struct.pack(">QI", offset, length))
+                if not fetch.lacking:
+                    self.waiting.pop(0)
 
     def _request_of(self, kind, one, fetch, part, rest):
         number = self.numbers.to_bytes(4, "big")
@@ -236,6 +245,9 @@ class Session:
         one, fetch, part = self._answered(number, False)
         if status:
             self._given_up(one, fetch)
+        elif fetch.doubtful:                                        # the answer to a REQUEST of no bytes: it is here
+            fetch.doubtful = False
+            self.waiting.append((one, fetch))
         elif not fetch.ended and fetch.block(*part, data):
             self._arrived(one, fetch)
         self._ask()
@@ -245,7 +257,10 @@ class Session:
         r = Reader(body)
         one, fetch, _ = self._answered(r.take(4), True)
         fetch.plan(read_manifest(r.rest(), fetch.size))
-        self.waiting.insert(0, (one, fetch))
+        if fetch.to_come:
+            self.waiting.insert(0, (one, fetch))
+        else:                                                       # all of it was here in pieces
+            self._arrived(one, fetch)
         self._ask()
         self._end()
 

@@ -10,9 +10,10 @@ from crypto import Failure, draw
 
 class Fetch:
     """Bytes go to a file beside the folder until all of them are here and verified (SYN-031). `old` is the hash of the file in the
-    entry's place, or None."""
+    entry's place, or None; `offered` says that the peer has told of this content. Of one that has not, no manifest is asked for before
+    it says that it has the content."""
 
-    def __init__(self, folder, content, old):
+    def __init__(self, folder, content, old, offered=True):
         self.folder, self.size, self.hash = folder, content.size, content.hash
         self.kept = folder.partial(self.hash)
         self.path = f"{self.kept}.{draw(4).hex()}"
@@ -23,8 +24,9 @@ class Fetch:
         self.file = open(self.path, "r+b" if self.resumed else "w+b")
         self.old = folder.whole(old) if old and self.size > LARGE else None
         self.manifest = self.size > LARGE and (self.resumed or self.old is not None)        # whether to ask for one
+        self.doubtful = self.manifest and not offered
         self.open_chunks = {}                                       # chunk -> bytes still to come
-        self.lacking, self.arrived = [(o, min(PIECE, self.size - o)) for o in range(0, self.size, PIECE)], 0
+        self.lacking = [(o, min(PIECE, self.size - o)) for o in range(0, self.size, PIECE)]         # of the REQUESTs to come
         self.to_come = self.size
         self.ended = False
 
@@ -47,10 +49,6 @@ class Fetch:
     def _put(self, offset, data):
         self.file.seek(offset)
         self.file.write(data)
-
-    def next(self):
-        """(offset, length) of the next REQUEST, or None."""
-        return self.lacking.pop(0) if self.lacking else None
 
     def block(self, offset, length, data):
         """True once all is here."""
