@@ -14,7 +14,7 @@ from changes import Changes
 from disk import EMPTY, Item, by_depth, seen_of, split
 from entries import DIRECTORY, FILE, Content, Stamp
 from placing import Placing
-from replica import Replica, first_counter
+from replica import Replica
 from view import on_disk, view
 
 
@@ -69,12 +69,13 @@ class Folder:
         os.replace(path + ".new", path)
 
     def lost_past(self, context):
-        """Section 4.6: whether a peer has seen more changes by this device than it made. Then all of its files become new ones."""
+        """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then all of its files become new."""
         with self.lock:
-            if context.get(self.device, 0) <= self.replica.counter:
+            if not self.replica.lost_past(context):
                 return False
             self.tell("this device has lost what it knew of", self.root, "and begins anew")
-            self.replica, self.items = Replica(self.device, max(context[self.device], first_counter())), {}
+            self.replica.begin_anew(context)
+            self.items = {}
             self.scan()
             return True
 

@@ -32,6 +32,28 @@ class Replica:
     def __init__(self, device, counter=None):
         self.device, self.counter, self.lamport = device, first_counter() if counter is None else counter, 0
         self.entries, self.context, self.contexts = {}, {}, {}
+        # (after, to): counters that this device does not know to have used. A device without a past may have had one.
+        self.gaps = [(0, self.counter)] if counter is None else []
+        self.claims = True                                          # whether its own counter is in its context
+
+    def begin_anew(self, context):
+        """What this device made and does not know of, it must not claim to have seen, or the others would forget it: its own
+        counter stays out of its context (see DISAGREEMENTS.md, D-60)."""
+        self.__init__(self.device, max(self.counter, context[self.device], first_counter()))
+        self.claims = False
+
+    def start(self):
+        """After this program was away: whatever it had counted that it does not know of, from here on it counts higher."""
+        now = first_counter()
+        if now > self.counter:
+            after = self.gaps.pop()[0] if self.gaps and self.gaps[-1][1] == self.counter else self.counter
+            self.gaps.append((after, now))
+            self.counter = now
+
+    def lost_past(self, context):
+        """Section 4.6: whether somebody has seen a change by this device that it does not know of."""
+        seen = context.get(self.device, 0)
+        return seen > self.counter or any(after < seen <= to for after, to in self.gaps)
 
     # ---- changes (section 3.1) ----
 
@@ -43,7 +65,8 @@ class Replica:
         if stamp.seen_in(before) or stamp.counter >= LIMIT or len(entry.version) > MOST_DEVICES or len(entry.contents) > MOST_CONTENTS:
             raise Uncountable(entry.name)
         self.counter, self.lamport = stamp.counter, stamp.lamport
-        self.context[self.device] = stamp.counter
+        if self.claims:
+            self.context[self.device] = stamp.counter
         self.entries[entry.id] = entry
         return entry
 
@@ -152,15 +175,17 @@ class Replica:
 
     def to_json(self):
         return {"counter": self.counter, "lamport": self.lamport, "context": _hex(self.context),
-                "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
+                "gaps": self.gaps, "claims": self.claims, "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
                 "entries": [e.encode().hex() for e in self.entries.values()]}
 
     @classmethod
     def from_json(cls, device, data):
         self = cls(device, data["counter"])
-        self.lamport, self.context = data["lamport"], _unhex(data["context"])
+        self.lamport, self.context, self.gaps = data["lamport"], _unhex(data["context"]), [tuple(g) for g in data["gaps"]]
         self.contexts = {bytes.fromhex(d): _unhex(c) for d, c in data["contexts"].items()}
+        self.claims = data["claims"]
         self.entries = {e.id: e for e in (entry_of(bytes.fromhex(text)) for text in data["entries"])}
+        self.start()
         return self
 
 
