@@ -273,10 +273,11 @@ class CloudTest(unittest.TestCase):
         listener = self.listener(application)
         listener.memory.always_retry = True
         self.graphs["y"].publish(self.devices["y"], ["%s:%d" % listener.address[:2]])
-        for step in range(12):
+        for _ in range(12):
             scribble(draws, tree)
             scribble(draws, mine.root)
+            seen.clear()
             done = mesh("sync")
-            self.assertEqual(seen, [(theirs["device"], SUITES[0])] * (step + 1), done.stdout + done.stderr)
+            self.assertEqual(set(seen), {(theirs["device"], SUITES[0])}, done.stdout + done.stderr)     # one session or more
             self.assertEqual(contents(tree), contents(mine.root), done.stdout + done.stderr)
         self.graphs["y"].go_offline(self.devices["y"])
