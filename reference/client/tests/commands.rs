@@ -198,7 +198,7 @@ fn completions_and_manual_pages() {
         assert!(script.contains("versions") && script.contains("doctor"), "{shell}");
     }
     let page = text(&home.mesh(&["man"]).stdout);
-    assert!(page.contains(".TH mesh 1") && page.contains("MESH_HOME"), "{page}");
+    assert!(page.contains(".TH mesh 1") && page.contains("SYNOPSIS"), "{page}");
     let pages = home.directory.path().join("man");
     assert!(home.mesh(&["man", "--to", pages.to_str().unwrap()]).status.success());
     for name in ["mesh.1", "mesh-folder-add.1", "mesh-doctor.1"] {

@@ -105,7 +105,7 @@ impl Agent {
     }
 
     #[cfg(unix)]
-    fn permissions(&self) -> Option<Finding> {
+    fn permissions(&self) -> Vec<Finding> {
         use std::os::unix::fs::PermissionsExt as _;
         let readable = |name: &&str| {
             let found = std::fs::metadata(self.home.path(name));
@@ -114,20 +114,20 @@ impl Agent {
         let open: Vec<String> =
             [KEY, SESSION].iter().filter(|name| readable(name)).map(|name| self.quoted(name)).collect();
         if open.is_empty() {
-            return Some(Finding::good("permissions", "the key is readable by its user alone"));
+            return vec![Finding::good("permissions", "the key is readable by its user alone")];
         }
         let text = "others on this computer may read the key or the tickets of this device";
         let advice = format!(
             "chmod 600 {}; if somebody may have read it, revoke the device and add it anew",
             open.join(" ")
         );
-        Some(Finding::bad("permissions", text, advice))
+        vec![Finding::bad("permissions", text, advice)]
     }
 
     #[cfg(not(unix))]
-    fn permissions(&self) -> Option<Finding> {
+    fn permissions(&self) -> Vec<Finding> {
         let _ = (KEY, SESSION, &self.home);
-        None
+        Vec::new()
     }
 
     #[cfg(unix)]

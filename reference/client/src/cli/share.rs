@@ -49,7 +49,7 @@ impl Unshare {
     pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         agent.unshare(&self.folder, &self.user).await?;
         output::tell(json, &json!({ "result": "unshared" }), || {
-            println!("{} takes no part any more", self.user)
+            println!("{} takes no part any more", self.user);
         })
     }
 }

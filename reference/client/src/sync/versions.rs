@@ -165,7 +165,8 @@ fn walk(directory: &Path, prefix: &str, found: &mut dyn FnMut(String, u64)) {
 fn time_of(stamp: &str) -> Option<UnixTime> {
     let (time, _) = stamp.split_once('-')?;
     let part = |range| time.get(range);
-    let (date, clock) = ((part(0..4)?, part(4..6)?, part(6..8)?), (part(9..11)?, part(11..13)?, part(13..16)?));
+    let (date, clock) =
+        ((part(0..4)?, part(4..6)?, part(6..8)?), (part(9..11)?, part(11..13)?, part(13..16)?));
     UnixTime::parse(&format!("{}-{}-{}T{}:{}:{}", date.0, date.1, date.2, clock.0, clock.1, clock.2))
 }
 
