@@ -404,7 +404,8 @@ async fn way<T: Send + Sync + 'static>(
             if seen.wait_for(when.clone()).await.is_err() {
                 return;
             }
-            let mut behind = TcpStream::connect(behind.borrow().unwrap()).await.unwrap();
+            let behind = behind.borrow().unwrap();
+            let mut behind = TcpStream::connect(behind).await.unwrap();
             tokio::spawn(async move { tokio::io::copy_bidirectional(&mut device, &mut behind).await });
         }
     });
@@ -474,7 +475,7 @@ async fn a_round_visits_its_peers_beside_each_other() {
         let address = way(behind, count.clone(), |dialled| *dialled >= 2, came).await;
         let mut stopped = stopped.clone();
         let until = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
-        let (ready, own) = (|address| drop(at.send_replace(Some(address))), Arc::new(NoProgress));
+        let (ready, own) = (|address| at.send_modify(|at| *at = Some(address)), Arc::new(NoProgress));
         agent.serve(online_at(vec![address]), own, ready, |_| {}, until).await.unwrap();
     };
     let online = async |agent: &Agent| {
