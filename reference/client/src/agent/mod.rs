@@ -11,6 +11,7 @@ mod rounds;
 mod serve;
 mod setup;
 mod status;
+mod visits;
 mod watching;
 
 use std::collections::{BTreeSet, HashMap};
