@@ -190,6 +190,29 @@ fn what_cannot_be_done_says_what_to_do() {
     assert!(text(&home.mesh(&["--help"]).stdout).contains("Exit codes: 0"));
 }
 
+/// Every command is in the table of the documentation, and nothing else is.
+#[test]
+fn commands_are_documented() {
+    let home = Home::new();
+    let table = include_str!("../COMMANDS.md");
+    let pages = home.directory.path().join("man");
+    assert!(home.mesh(&["man", "--to", pages.to_str().unwrap()]).status.success());
+    for entry in std::fs::read_dir(pages).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let command =
+            name.trim_start_matches("mesh").trim_start_matches('-').trim_end_matches(".1").to_owned();
+        let command = match command.split_once('-') {
+            Some((group @ ("device" | "folder"), rest)) => format!("{group} {rest}"),
+            _ => command,
+        };
+        let is_group = ["", "device", "folder"].contains(&command.as_str());
+        assert!(
+            is_group || table.contains(&format!("`{command}")) || table.contains(&format!("`mesh {command}")),
+            "{command}"
+        );
+    }
+}
+
 #[test]
 fn completions_and_manual_pages() {
     let home = Home::new();

@@ -27,20 +27,26 @@ impl Agent {
         for folder in &folders {
             let tell = stirring.clone();
             if let Err(error) = folder.watch(move || tell.notify_one()) {
-                tracing::warn!("{error}");
+                tracing::error!("{error}");
             }
         }
         loop {
             stirring.notified().await;
             let begin = Instant::now();
             while begin.elapsed() < PATIENCE && timeout(QUIET, stirring.notified()).await.is_ok() {}
-            if !look(&folders, progress).await {
-                sleep(RECOVERY).await;
-                stirring.notify_one();
-            }
+            let looking = Instant::now();
+            let looked = look(&folders, progress).await;
+            let took = looking.elapsed();
             // A session may have looked first.
             if folders.iter().filter(|folder| folder.take_news()).count() > 0 {
                 changed.notify_one();
+            }
+            if looked {
+                // What a session writes stirs, too: looking is not to keep it from its work.
+                sleep(took * 4).await;
+            } else {
+                sleep(RECOVERY).await;
+                stirring.notify_one();
             }
         }
     }

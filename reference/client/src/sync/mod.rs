@@ -1,7 +1,7 @@
 //! Synchronising folders (`spec/sync.md`): what is on disk, what is known of it, and sessions with peers.
 //!
 //! ```text
-//!  scan --------> Index <-------- apply <---- fetch <--\
+//!  watch, scan -> Index <-------- apply <---- fetch <--\
 //!  (own changes)    |    (what changed on disk)         session <--> peer
 //!                   \------> upload -------------------/
 //! ```
