@@ -472,6 +472,7 @@ requirements! {
     SYN_026 = "SYN-026", "sync-contents", Message;
     SYN_028 = "SYN-028", "sync-context", Message;
     SYN_030 = "SYN-030", "content-hash", Peer;
+    SYN_031 = "SYN-031", "none", Peer;
     SYN_035 = "SYN-035", "none", Peer;
     SYN_036 = "SYN-036", "none", Peer;
     SYN_037 = "SYN-037", "none", Peer;

@@ -33,7 +33,7 @@ pub enum Act {
     WrongConfirmation,
     /// It gives other bytes than those of its index.
     WrongBytes,
-    /// It ends the connection behind the first block of a content, without a word.
+    /// It ends the connection in the second block of a content, without a word.
     Cut,
     /// Somebody on the way changes a bit of the name of the file in its index.
     Altered,
@@ -224,6 +224,12 @@ impl Call {
     }
 }
 
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.shared.open.send_modify(|open| *open -= 1);
+    }
+}
+
 /// Asks for the content of a file that fits into a block. Gives back the number of the request.
 async fn ask(session: &mut Session, entry: &message::Entry) -> Result<Option<(u32, [u8; 32])>, Stop> {
     let file = entry
@@ -240,7 +246,8 @@ async fn ask(session: &mut Session, entry: &message::Entry) -> Result<Option<(u3
 
 /// Answers a REQUEST. `false`: the connection is to end.
 async fn give(session: &mut Session, request: Request, act: Act) -> Result<bool, Stop> {
-    if !matches!(act, Act::WrongBytes | Act::Cut) {
+    let begins = request.offset == 0;
+    if !matches!((act, begins), (Act::WrongBytes, _) | (Act::Cut, false)) {
         session.serve(request).await?;
         return Ok(true);
     }

@@ -222,9 +222,11 @@ impl Double {
         lock(&self.shared.world).welcome.clone()
     }
 
-    /// Offers in its place what cannot be.
-    pub fn offer_instead(&self, entry: Entry) {
-        lock(&self.shared.world).entries = vec![entry];
+    /// Offers something else in its place, be it what cannot be.
+    pub fn offer_instead(&self, entry: Entry, content: &[u8]) {
+        let mut world = lock(&self.shared.world);
+        world.entries = vec![entry];
+        world.contents.insert(*blake3::hash(content).as_bytes(), content.to_vec());
     }
 
     /// Has the cloud hold the bytes of the folder, which it does not at first.

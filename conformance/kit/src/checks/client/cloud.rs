@@ -13,7 +13,6 @@ use crate::double::http::{Manner, Reply};
 use crate::double::{Double, Place};
 use crate::oracle::crypto::hex;
 use crate::oracle::ticket::{TicketFields, time, uri};
-use crate::target::caller::rename;
 use crate::target::client::{Client, accepted, rejected};
 use crate::target::fixture::PeerFixture;
 use crate::target::peer::now;
@@ -54,7 +53,8 @@ fn tickets() -> Vec<Check> {
             &["HSK-039", "TKT-024"],
             "the pair ticket is for another device",
             |double| {
-                ticket(double, |ticket| rename(ticket, PeerFixture::DEVICE_X, PeerFixture::DEVICE_Z));
+                let other = format!("{}{}", uri::DEVICE, hex(&PeerFixture::DEVICE_Z));
+                double.plan(|plan| plan.ticket = Arc::new(move |ticket| ticket.audience.clone_from(&other)));
             },
         ),
         wrong("other-initiator", &["HSK-039"], "the pair ticket is another device's", |double| {

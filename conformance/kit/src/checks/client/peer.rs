@@ -13,23 +13,12 @@ use crate::target::client::{Client, rejected};
 use crate::target::fixture::PeerFixture;
 
 pub(super) fn checks() -> Vec<Check> {
-    let act = |part: Part, id: &str, reqs: &'static [&'static str], title: &str, act: Act| {
-        check(part, &format!("client.peer.{id}"), reqs, title, move |context| async move {
-            let (double, client) = enrolled(&context).await?;
-            double.plan(|plan| plan.act = act);
-            let answer = client.sync().await?;
-            demand_nothing_came(&client)?;
-            demand_met(&double).await?;
-            rejected("sync", &answer)
-        })
-        .twin(DIRECT)
-    };
     let names = |id: &str, reqs: &'static [&'static str], title: &str, name: &'static [u8]| {
         check(Part::Sync, &format!("client.peer.{id}"), reqs, title, move |context| async move {
             let (double, client) = enrolled(&context).await?;
             let mut entry = Entry::file(WELCOME, &double.welcome());
             entry.name = name.to_vec();
-            double.offer_instead(entry);
+            double.offer_instead(entry, &[]);
             double.plan(|plan| plan.act = Act::Refused);
             client.sync().await?;
             demand_nothing_came(&client)?;
@@ -38,27 +27,51 @@ pub(super) fn checks() -> Vec<Check> {
         .twin(DIRECT)
     };
     vec![
-        act(
+        check(
             Part::Handshake,
-            "confirmation",
+            "client.peer.confirmation",
             &["HSK-034"],
             "the device does not confirm the handshake",
-            Act::WrongConfirmation,
-        ),
-        act(
+            |context| async move {
+                let (double, client) = enrolled(&context).await?;
+                double.plan(|plan| plan.act = Act::WrongConfirmation);
+                let answer = client.sync().await?;
+                demand_closed(&double, &client).await?;
+                rejected("sync", &answer)
+            },
+        )
+        .twin(DIRECT),
+        check(
             Part::Sync,
-            "wrong-bytes",
+            "client.peer.wrong-bytes",
             &["SYN-030"],
             "the device gives other bytes than its index says",
-            Act::WrongBytes,
-        ),
-        act(
+            |context| async move {
+                let (double, client) = enrolled(&context).await?;
+                double.plan(|plan| plan.act = Act::WrongBytes);
+                let answer = client.sync().await?;
+                demand_nothing_came(&client)?;
+                demand_met(&double).await?;
+                rejected("sync", &answer)
+            },
+        )
+        .twin(DIRECT),
+        check(
             Part::Sync,
-            "cut",
-            &["SYN-033", "REC-016"],
+            "client.peer.cut",
+            &["SYN-033", "SYN-031"],
             "the connection ends in the middle of a file",
-            Act::Cut,
-        ),
+            |context| async move {
+                let (double, client) = enrolled(&context).await?;
+                let large = context.random::<4_096>().repeat(100); // more than one block
+                double.offer_instead(Entry::file(WELCOME, &large), &large);
+                double.plan(|plan| plan.act = Act::Cut);
+                let answer = client.sync().await?;
+                demand_closed(&double, &client).await?;
+                rejected("sync", &answer)
+            },
+        )
+        .twin(DIRECT),
         names("traversal", &["SYN-010"], "a file that is to be beside the folder", b"../escaped"),
         names("absolute", &["SYN-010"], "a file that is to be somewhere else", b"/tmp/escaped"),
         names("reserved", &["SYN-014"], "a file that some systems take for a device", b"NUL.txt"),
