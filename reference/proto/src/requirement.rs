@@ -322,6 +322,7 @@ requirements! {
     GPH_176 = "GPH-176", "none", Peer;
     GPH_177 = "GPH-177", "none", Peer;
     GPH_178 = "GPH-178", "none", Peer;
+    GPH_179 = "GPH-179", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;

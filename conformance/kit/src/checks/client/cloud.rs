@@ -198,6 +198,9 @@ fn answers() -> Vec<Check> {
             },
         )
         .twin(DIRECT),
+        unreadable("html", "a list is a page for people", 200, "<html>Please sign in to the network</html>"),
+        unreadable("no-items", "a list has no items", 200, "{}"),
+        unreadable("server-error", "a list cannot be had now", 500, "<html>Internal Server Error</html>"),
         check(
             Part::Graph,
             "client.answer.pages",
@@ -253,6 +256,22 @@ fn answers() -> Vec<Check> {
         )
         .twin(STORED),
     ]
+}
+
+/// GPH-179: the list of the devices that have the folder cannot be read.
+fn unreadable(id: &str, title: &str, status: u16, body: &'static str) -> Check {
+    check(Part::Graph, &format!("client.answer.{id}"), &["GPH-179"], title, move |context| async move {
+        let (double, client) = enrolled(&context).await?;
+        double.edit(move |request, reply| {
+            if request.path.ends_with("/mappings") {
+                *reply = Reply { status, body: body.as_bytes().to_vec(), ..Reply::empty() };
+            }
+        });
+        let answer = client.sync().await?;
+        demand!(double.seen().await.calls == 0, "the client goes by what it cannot read");
+        rejected("sync", &answer)
+    })
+    .twin(DIRECT)
 }
 
 /// Leaves the mapping of the double's device for the second page.
