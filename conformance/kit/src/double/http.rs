@@ -241,11 +241,10 @@ async fn exactly(
     Ok(buffer.drain(..length).collect())
 }
 
+/// Reads what has come. `false`: nothing more comes.
 async fn more(stream: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> Result<bool> {
-    let mut piece = [0; 16 << 10];
-    let read = stream.read(&mut piece).await?;
-    buffer.extend_from_slice(&piece[..read]);
-    Ok(read > 0)
+    buffer.reserve(16 << 10);
+    Ok(stream.read_buf(buffer).await? > 0)
 }
 
 /// Sends an answer. `false`: the connection is to end.
@@ -256,15 +255,12 @@ async fn write(stream: &mut (impl AsyncWrite + Unpin), request: &Request, reply:
         Manner::Endless => 1 << 40,
         Manner::Whole | Manner::Bytewise => reply.body.len(),
     };
-    let mut head = format!("HTTP/1.1 {} Status\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
-    }
+    let mut head = vec![format!("HTTP/1.1 {} Status", reply.status)];
+    head.extend(reply.headers.iter().map(|(name, value)| format!("{name}: {value}")));
     if reply.status != 204 {
-        head.push_str(&format!("content-length: {length}\r\n"));
+        head.push(format!("content-length: {length}"));
     }
-    head.push_str("\r\n");
-    let mut bytes = head.into_bytes();
+    let mut bytes = (head.join("\r\n") + "\r\n\r\n").into_bytes();
     if request.method != "HEAD" {
         bytes.extend_from_slice(&reply.body);
     }
