@@ -340,14 +340,18 @@ impl Session<'_> {
     fn handle_fetched(&mut self, fetched: Fetched) -> Result<()> {
         let (want, ready) = match fetched {
             Fetched::Part => return Ok(()),
-            Fetched::Complete(want, ready) => (want, Some(ready)),
-            Fetched::Gone(want) => (want, None),
+            Fetched::Complete(want, ready) => (want, Ok(ready)),
+            Fetched::Gone(want) => (want, Err(SkipReason::Gone)),
+            Fetched::NoRoom(want, needed, free) => (want, Err(SkipReason::NoRoom(needed, free))),
         };
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
-        let Some(ready) = ready else {
-            shared.apply.leave(&want.theirs.path, SkipReason::Gone, &mut self.report);
-            return Ok(());
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(reason) => {
+                shared.apply.leave(&want.theirs.path, reason, &mut self.report);
+                return Ok(());
+            }
         };
         self.report.files_received += 1;
         self.progress.received(self.peer, 1, 0);
