@@ -13,12 +13,14 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::sync::manifest::WHOLE;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
 use super::disk::{self, Directories, Found, Seen, set_mode};
 use super::folder::ASIDE;
 use super::index::{Batch, Record};
+use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
 use super::temp::{PREFIX, Ready};
@@ -196,6 +198,9 @@ impl<'a> Apply<'a> {
             return Ok(Some(SkipReason::InTheWay));
         }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        if content.seen.size > WHOLE {
+            part::give_up(folder.root(), path);
+        }
         self.directories.changed(&target);
         self.put(Record { entry: item.clone(), seen: Some(content.seen) });
         Ok(None)

@@ -5,8 +5,8 @@
 //! when it is gone on with, so that neither a crash nor a peer that lied can make it say more than it has. Who writes a part
 //! holds its lock; whoever finds it locked makes a file of its own.
 //!
-//! A part stays for a week after somebody wrote to it, whatever else a peer offers for its place, unless its room is needed: for
-//! other parts, of which [`MOST`] bounds how much they take, or for a file that is on its way. Then the least is lost.
+//! A part stays for a week after somebody wrote to it, whatever else a peer offers for its place, unless its place got all of another
+//! large content, or its room is needed: for other parts, of which [`MOST`] bounds how much they take, or for a file that is on its way. Then the least is lost.
 
 use std::fs::{DirEntry, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -46,6 +46,7 @@ pub(super) fn open(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened>
     }
     let name = name_of(place, hash);
     let superseded = take_superseded(&directory, &prefix_of(place), &name);
+    let superseded = superseded.into_iter().map(|(_, file)| file).collect();
     let path = directory.join(name);
     make_room(&directory, &path, MOST);
     let mut options = OpenOptions::new();
@@ -74,6 +75,17 @@ pub(super) fn sweep(root: &Path) {
         }
     }
     remove_if_empty(Some(&directory));
+}
+
+/// Removes the parts for a place that has other content now.
+pub(super) fn give_up(root: &Path, place: &str) {
+    let directory = root.join(DIRECTORY);
+    if is_directory(&directory) {
+        for (path, _lock) in take_superseded(&directory, &prefix_of(place), "") {
+            let _ = std::fs::remove_file(path);
+        }
+        remove_if_empty(Some(&directory));
+    }
 }
 
 /// Removes all parts that nobody writes, but the one for `place` with the content `hash`: their room is needed. Whether there were any.
@@ -141,7 +153,8 @@ fn prefix_of(place: &str) -> String {
     hex(&MediaHash::of(place.as_bytes()).0[..8])
 }
 
-fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<File> {
+/// The parts of other content that nobody writes, each with its lock.
+fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<(PathBuf, File)> {
     let mut superseded = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -150,7 +163,7 @@ fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<File> {
             && name != but
             && let Some(file) = take(&entry.path())
         {
-            superseded.push(file);
+            superseded.push((entry.path(), file));
         }
     }
     superseded
@@ -242,6 +255,9 @@ mod tests {
         assert_eq!(opened.superseded.len(), 1);
         drop(opened);
         assert_eq!(open(root.path(), "a", &HASH).unwrap().had, 5);
+        assert_eq!(open(root.path(), "b", &HASH).unwrap().had, 5);
+        give_up(root.path(), "a");
+        assert_eq!(open(root.path(), "a", &HASH).unwrap().had, 0);
         assert_eq!(open(root.path(), "b", &HASH).unwrap().had, 5);
     }
 
