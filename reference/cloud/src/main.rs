@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use meshproof_cloud::{
     Config, ConfigError, DEFAULT_FILE, Error, IssuerKeyInfo, KeyStep, Log, LogFormat, ParseUnitError,
-    Service, add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start, start_relay,
+    Service, add_user, backup, bytes, change_issuer_key, issuer_keys, raise_descriptor_limit, restore, start,
+    start_relay,
 };
 use meshproof_proto::time::UnixTime;
 use tracing_subscriber::Layer as _;
@@ -221,10 +222,12 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    raise_descriptor_limit(&config);
     if config.is_only_a_relay() {
         let running = start_relay(&config).await?;
         println!("{}", running.address);
-        tracing::info!(listening = %running.addr, address = running.address, "relaying");
+        let operations = running.operations.map(tracing::field::display);
+        tracing::info!(listening = %running.addr, address = running.address, operations, "relaying");
         stop_signal().await?;
         tracing::info!("draining");
         running.shutdown().await;

@@ -126,6 +126,7 @@ macro_rules! requirements {
 
 requirements! {
     // spec/ticket.md
+    TKT_001 = "TKT-001", "none", Peer;
     TKT_002 = "TKT-002", "none", Peer;
     TKT_003 = "TKT-003", "ticket-encoding", Message;
     TKT_004 = "TKT-004", "ticket-too-large", Message;
@@ -296,6 +297,7 @@ requirements! {
     GPH_102 = "GPH-102", "none", Peer;
     GPH_103 = "GPH-103", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
+    GPH_105 = "GPH-105", "none", Peer;
     GPH_120 = "GPH-120", "pair-refused", Peer;
     GPH_121 = "GPH-121", "none", Peer;
     GPH_122 = "GPH-122", "none", Peer;
@@ -313,6 +315,7 @@ requirements! {
     GPH_137 = "GPH-137", "too-many-devices", Peer;
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
+    GPH_142 = "GPH-142", "too-many-attempts", Peer;
     GPH_170 = "GPH-170", "none", Peer;
     GPH_171 = "GPH-171", "none", Peer;
     GPH_172 = "GPH-172", "none", Peer;
@@ -341,6 +344,7 @@ requirements! {
     STO_016 = "STO-016", "none", Peer;
     STO_017 = "STO-017", "upload-too-long", Peer;
     STO_018 = "STO-018", "media-hash-mismatch", Peer;
+    STO_019 = "STO-019", "none", Peer;
     STO_020 = "STO-020", "quota-exceeded", Peer;
     STO_021 = "STO-021", "quota-exceeded", Peer;
     STO_022 = "STO-022", "too-many-uploads", Peer;
@@ -390,6 +394,7 @@ requirements! {
     HSK_033 = "HSK-033", "confirm", Peer;
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
+    HSK_036 = "HSK-036", "none", Peer;
     HSK_037 = "HSK-037", "no-common-suite", Peer;
     HSK_038 = "HSK-038", "none", Peer;
     HSK_039 = "HSK-039", "ticket", Peer;

@@ -25,6 +25,9 @@ const HEAD_START: Duration = Duration::from_secs(2);
 const NEAR: Duration = Duration::from_secs(5);
 const FAR: Duration = Duration::from_mins(1);
 
+/// How many addresses of the graph are tried.
+const MOST: usize = 16;
+
 /// A channel to a peer.
 pub(super) struct Met {
     pub(super) connection: Connection,
@@ -201,7 +204,7 @@ impl Agent {
     /// Where a peer may be: as it announces to the graph, and then as seen on local networks, where anybody may say anything.
     fn with_seen(&self, peer: Id, announced: &[String]) -> Vec<Candidate> {
         let candidate = |seen| move |address| Candidate { address, seen };
-        let mut candidates: Vec<_> = announced.iter().cloned().map(candidate(false)).collect();
+        let mut candidates: Vec<_> = announced.iter().take(MOST).cloned().map(candidate(false)).collect();
         let seen = super::lock(&self.lan).as_ref().map(|lan| lan.addresses(peer)).unwrap_or_default();
         let seen = seen.into_iter().filter(|address| !announced.contains(address));
         candidates.extend(seen.map(candidate(true)));

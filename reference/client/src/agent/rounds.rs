@@ -234,6 +234,9 @@ impl Agent {
         peers.remove(&own);
         super::lock(&self.known_peers).clone_from(&peers);
         self.retries.forget_others(&peers);
+        if let Some(lan) = &*super::lock(&self.lan) {
+            lan.forget_others(&peers);
+        }
         Ok(peers)
     }
 

@@ -25,6 +25,9 @@ const BUSY: Duration = Duration::from_secs(1);
 /// How often it is looked whether there is something new to announce on local networks.
 const LAN_TICK: Duration = Duration::from_secs(10);
 
+/// How long what is new on local networks is not looked at after it was.
+const LAN_NEWS: Duration = Duration::from_secs(5);
+
 /// How to serve.
 #[derive(Clone, Debug)]
 pub struct ServeOptions {
@@ -201,6 +204,8 @@ impl Agent {
                         tracing::debug!(%peer, "seen on the local network");
                         self.retries.announced(peer, Instant::now());
                     }
+                    // Anybody can make news there: what comes meanwhile is one.
+                    tokio::time::sleep(LAN_NEWS).await;
                 }
             }
         }

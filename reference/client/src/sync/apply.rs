@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::sync::manifest::WHOLE;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
@@ -21,6 +22,7 @@ use super::disk::{self, Directories, Found, Seen, set_mode};
 use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
+use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
 use super::temp::Ready;
@@ -259,6 +261,9 @@ impl<'a> Apply<'a> {
             self.keep(path);
         }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        if content.seen.size > WHOLE {
+            part::give_up(folder.root(), path);
+        }
         self.directories.changed(&target);
         self.put(Record { entry: item.clone(), seen: Some(content.seen) });
         self.progress.placed(folder.id(), &item.path);

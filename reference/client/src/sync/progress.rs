@@ -91,6 +91,8 @@ pub enum SkipReason {
     Unmergeable,
     /// It changed here, and this device's user may only read the folder (SYN-023).
     ReadOnly,
+    /// So many bytes are needed for it, and so many are free.
+    NoRoom(u64, u64),
     /// It changed here, and its version is too full to say so (SYN-016).
     Uncountable,
 }
@@ -112,6 +114,12 @@ impl std::fmt::Display for SkipReason {
             Self::ReadOnly => f.write_str(
                 "changed here, and you may only read this folder; the change stays on this device",
             ),
+            Self::NoRoom(needed, free) => {
+                write!(
+                    f,
+                    "it needs {needed} bytes and {free} are free on this disk; make room and sync again"
+                )
+            }
             Self::Uncountable => f.write_str(
                 "changed here, and no further change of it can be counted (SYN-016); give it another name",
             ),

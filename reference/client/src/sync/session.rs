@@ -349,18 +349,20 @@ impl Session<'_> {
     fn handle_fetched(&mut self, fetched: Fetched) -> Result<()> {
         let (want, ready) = match fetched {
             Fetched::Part => return Ok(()),
-            Fetched::Complete(want, ready) => (want, Some(ready)),
-            Fetched::Gone(want) => (want, None),
+            Fetched::Complete(want, ready) => (want, Ok(ready)),
+            Fetched::Gone(want) => (want, Err(SkipReason::Gone)),
+            Fetched::NoRoom(want, needed, free) => (want, Err(SkipReason::NoRoom(needed, free))),
         };
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
         let path = want.theirs.path.clone();
-        if let Some(ready) = ready {
-            self.report.files_received += 1;
-            self.progress.received(self.peer, 1, 0);
-            shared.apply.stage(want.theirs, ready, &mut self.report)?;
-        } else {
-            shared.apply.leave(&path, SkipReason::Gone, &mut self.report);
+        match ready {
+            Ok(ready) => {
+                self.report.files_received += 1;
+                self.progress.received(self.peer, 1, 0);
+                shared.apply.stage(want.theirs, ready, &mut self.report)?;
+            }
+            Err(reason) => shared.apply.leave(&path, reason, &mut self.report),
         }
         if shared.apply.waited_for(&path, &mut self.report)? {
             return self.plan(want.folder);
