@@ -38,6 +38,19 @@ pub(crate) enum Command {
         /// The `replay.json` in the check's evidence
         file: PathBuf,
     },
+    /// Make the input of a failed vector smaller, as long as it fails in the same way; writes minimal.json beside it.
+    Minimise {
+        /// The `replay.json` in the check's evidence
+        file: PathBuf,
+    },
+    /// Write down what there is, as the set of a version that is released: `run --set` scores nothing else.
+    Freeze {
+        /// The version: 0.1
+        version: String,
+        /// Where the sets are
+        #[arg(default_value = "spec/sets")]
+        directory: PathBuf,
+    },
     /// Show which vectors and checks test each requirement.
     Coverage,
     /// Count the test vectors, or write them anew.
@@ -65,12 +78,16 @@ pub(crate) struct SelfTest {
     /// A directory tree to sync in the demonstration; may be given several times [default: the project's spec and vectors]
     #[arg(long, value_name = "PATH")]
     pub(crate) dir: Vec<PathBuf>,
-    /// Make the reference ignore one requirement, and see which checks notice: exit code 1 is success here
-    #[arg(long, value_name = "ID")]
+    /// Make the reference ignore one requirement (`TKT-014`), those of a part (`TKT`) or all (`all`), or refuse what keeps
+    /// them (`against:TKT-014`), and see which checks notice: exit code 1 is success here
+    #[arg(long, value_name = "MUTANT")]
     pub(crate) mutant: Option<String>,
     /// Leave out the kill matrix
     #[arg(long)]
     pub(crate) no_matrix: bool,
+    /// Write the kill matrix as spec/kills.txt has it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["mutant", "no_matrix", "filter"])]
+    pub(crate) write_kills: Option<PathBuf>,
     /// Leave out the demonstration
     #[arg(long)]
     pub(crate) no_mission: bool,
@@ -111,6 +128,9 @@ pub(crate) struct Run {
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,
+    /// Score only what was there when this version of the specification was released: 0.1
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) set: Option<String>,
     /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
