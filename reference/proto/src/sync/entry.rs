@@ -181,7 +181,7 @@ impl Entry {
 
     /// Put where it was, anew, with a new content: what somebody makes at the place of something deleted.
     #[must_use]
-    pub fn revived(&self, place: (Id, Name), content: Content) -> Option<Self> {
+    pub fn revived(&self, place: (Id, Name), content: &Content) -> Option<Self> {
         let entry = self.rewritten(content.clone(), &[])?;
         let place = Place { stamp: content.stamp, parent: place.0, name: place.1, gone: false };
         Some(Self { place, ..entry })
