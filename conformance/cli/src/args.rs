@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Vectors(Vectors),
     /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
     Bench(Bench),
+    /// Ask whether the time of a responder's RSA decryption tells what it found; judges nothing [default: the embedded reference]
+    Timing(Timing),
     /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
     #[command(subcommand)]
     Shim(Shim),
@@ -200,4 +202,29 @@ pub(crate) struct Bench {
     /// About how long to measure, in all
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Timing {
+    /// The address of a P2P responder that is set up as the kit's fixture device and forgives many failures
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "shim")]
+    pub(crate) peer: Option<SocketAddr>,
+    /// A program that reads vectors of M1, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) shim: Option<String>,
+    /// Plant a leak in the embedded reference, to see that it is found
+    #[arg(long, conflicts_with_all = ["peer", "shim"])]
+    pub(crate) leaky: bool,
+    /// About how long to measure
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// At most so many rounds
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) rounds: usize,
+    /// The difference that is asked about, in microseconds
+    #[arg(long, value_name = "US", default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
 }

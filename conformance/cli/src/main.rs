@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Bench(options) => commands::bench::execute(&options),
+        Command::Timing(options) => commands::timing::execute(&options),
         Command::Shim(Shim::Serve) => commands::shim::serve(),
         Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };

@@ -88,7 +88,7 @@ pub fn refuses(_: Requirement) -> bool {
 }
 
 #[cfg(feature = "mutants")]
-pub use mutants::{Fault, Rules, deviates, garbles, plant, refuses};
+pub use mutants::{Fault, Rules, deviates, garbles, leaks, plant, refuses};
 
 /// The switch behind the kill matrix. It is a function call, never configuration: no service can be told to use it.
 #[cfg(feature = "mutants")]
@@ -100,6 +100,7 @@ mod mutants {
 
     const NONE: usize = usize::MAX;
     const GARBLED: usize = NONE - 1;
+    const LEAKY: usize = NONE - 2;
     const WITHOUT: usize = 0;
     const AGAINST: usize = 1;
     /// Twice the place of the rules, plus the direction.
@@ -114,6 +115,8 @@ mod mutants {
         Against(Rules),
         /// It does what it should, and gives back something else than what came out.
         Garbled,
+        /// Its RSA decryption takes longer when it fails, for `meshproof timing`; no check can see it.
+        Leaky,
     }
 
     /// The rules that a fault is about.
@@ -167,7 +170,7 @@ mod mutants {
         pub fn rules(self) -> Rules {
             match self {
                 Self::Without(rules) | Self::Against(rules) => rules,
-                Self::Garbled => Rules::All,
+                Self::Garbled | Self::Leaky => Rules::All,
             }
         }
     }
@@ -189,6 +192,7 @@ mod mutants {
                 Self::Without(rules) => rules.fmt(f),
                 Self::Against(rules) => write!(f, "against:{rules}"),
                 Self::Garbled => f.write_str("output"),
+                Self::Leaky => f.write_str("leak"),
             }
         }
     }
@@ -199,6 +203,7 @@ mod mutants {
             Fault::Without(rules) => Some(2 * rules.place()? + WITHOUT),
             Fault::Against(rules) => Some(2 * rules.place()? + AGAINST),
             Fault::Garbled => Some(GARBLED),
+            Fault::Leaky => Some(LEAKY),
         });
         PLANTED.store(code.unwrap_or(NONE), Ordering::SeqCst);
     }
@@ -220,10 +225,15 @@ mod mutants {
         PLANTED.load(Ordering::Relaxed) == GARBLED
     }
 
+    /// Whether this build was told to take longer over a decryption that fails.
+    pub fn leaks() -> bool {
+        PLANTED.load(Ordering::Relaxed) == LEAKY
+    }
+
     #[inline]
     fn is_planted(direction: usize, requirement: Requirement) -> bool {
         let code = PLANTED.load(Ordering::Relaxed);
-        code < GARBLED && code % 2 == direction && Rules::at(code / 2, requirement)
+        code < LEAKY && code % 2 == direction && Rules::at(code / 2, requirement)
     }
 
     #[cfg(test)]

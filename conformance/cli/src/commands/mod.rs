@@ -11,6 +11,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod self_test;
 pub(crate) mod shim;
+pub(crate) mod timing;
 pub(crate) mod vectors;
 
 use std::time::Duration;
