@@ -27,7 +27,7 @@ function expand(key, info, length) {
   return Buffer.concat(blocks).subarray(0, length);
 }
 
-const DATA = 1, CLOSE_NOTIFY = 2, KEY_UPDATE = 3, LARGEST = 65_536;
+const DATA = 1, CLOSE_NOTIFY = 2, KEY_UPDATE = 3, TICKET = 4, LARGEST = 65_536;
 
 /** One direction of a channel. */
 class Direction {
@@ -56,8 +56,8 @@ class Direction {
     return record;
   }
 
-  /** The type and content of a record. The stream is of a responder, which sends no tickets. */
-  open(c, tag) {
+  /** The type and content of a record. Only an initiator sends tickets. */
+  open(c, tag, ofInitiator) {
     if (!same(this.tag(c), tag)) throw new Rejected("REC-011", "record-mac");
     const plaintext = this.crypt(c);
     this.seq += 1;
@@ -65,17 +65,18 @@ class Direction {
     while (end > 0 && plaintext[end - 1] === 0) end -= 1;
     if (end === 0) throw new Rejected("REC-012", "record-padding");
     const [type, content] = [plaintext[end - 1], plaintext.subarray(0, end - 1)];
-    if (![DATA, CLOSE_NOTIFY, KEY_UPDATE].includes(type)) throw new Rejected("REC-013", "record-type");
-    if (type !== DATA && content.length > 0) throw new Rejected("REC-014", "record-content");
+    const known = [DATA, CLOSE_NOTIFY, KEY_UPDATE].includes(type) || (ofInitiator && type === TICKET);
+    if (!known) throw new Rejected("REC-013", "record-type");
+    if ([CLOSE_NOTIFY, KEY_UPDATE].includes(type) && content.length > 0) throw new Rejected("REC-014", "record-content");
     if (type === KEY_UPDATE) this.begin(expand(this.traffic, Buffer.from("upd"), 32));
     return [type, content];
   }
 }
 
-/** Opens a stream: the contents of its data records, and whether close_notify was read. */
-export function openStream(traffic, stream, fin) {
+/** Opens a stream: the contents of its data records, its tickets, and whether close_notify was read. */
+export function openStream(traffic, stream, fin, ofInitiator = false) {
   const direction = new Direction(traffic);
-  const contents = [];
+  const contents = [], tickets = [];
   let closed = false;
   for (let at = 0; ; ) {
     const left = stream.subarray(at);
@@ -84,13 +85,14 @@ export function openStream(traffic, stream, fin) {
     const length = left.readUIntBE(0, 3);
     if (length < 1 || length > LARGEST) throw new Rejected("REC-010", "record-length");
     if (left.length < 3 + length + 32) break;
-    const [type, content] = direction.open(left.subarray(3, 3 + length), left.subarray(3 + length, 35 + length));
+    const [type, content] = direction.open(left.subarray(3, 3 + length), left.subarray(3 + length, 35 + length), ofInitiator);
     if (type === DATA) contents.push(content);
+    if (type === TICKET) tickets.push(content);
     closed = type === CLOSE_NOTIFY;
     at += 35 + length;
   }
   if (fin && !closed) throw new Rejected("REC-016", "truncated");
-  return { contents, closed };
+  return { contents, tickets, closed };
 }
 
 /** Seals one record an action. */
@@ -143,8 +145,8 @@ export class Relay {
     if (side > 1 || !same(hmac(keys.subarray(16), c), tag)) throw refuse(1, "RLY-002", "join-unknown");
     const plaintext = ctr(keys.subarray(0, 16), Buffer.alloc(16), c);
     if (plaintext.readBigUInt64BE(0) <= BigInt(now)) throw refuse(2, "RLY-007", "join-expired");
-    const [place, name] = [circuit.toString("hex"), pass.toString("hex")];
-    if (this.taken.has(name) || this.waiting.get(place) === side) throw refuse(3, "RLY-004", "join-taken");
+    const place = circuit.toString("hex"), name = `${place} ${side}`;
+    if (this.taken.has(name)) throw refuse(3, "RLY-004", "join-taken");
     const account = plaintext.subarray(8).toString("hex");
     const held = this.accounts.get(account) ?? 0;
     if (held >= 64) throw refuse(4, "RLY-008", "relay-busy");

@@ -28,8 +28,9 @@ const TYPES = {
     return relate(ticket, test.responder, Buffer.from(test.responder_spki, "base64"));
   },
   RecordOpen(_, test) {
-    const { contents, closed } = openStream(hex(test.traffic), hex(test.stream), test.fin);
-    return { contents: contents.map((content) => content.toString("hex")), closed };
+    const opened = openStream(hex(test.traffic), hex(test.stream), test.fin, test.role === "responder");
+    const [contents, tickets] = [opened.contents, opened.tickets].map((list) => list.map((bytes) => bytes.toString("hex")));
+    return { contents, tickets, closed: opened.closed };
   },
   RecordSeal(_, test) {
     return { stream: sealStream(hex(test.traffic), test.actions).toString("hex") };
