@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 /// More attempts than this are not made.
-const ATTEMPTS: usize = 20_000;
+const ATTEMPTS: usize = 6_000;
 
 /// A smaller input, and how it was found.
 #[derive(Clone, Debug, PartialEq)]
