@@ -30,12 +30,16 @@ fn minimal(mutant: &str, vector: &str) -> (Value, usize) {
 }
 
 #[test]
-fn a_record_of_a_wrong_length_is_its_length_alone() {
-    let (found, before) = minimal("REC-010", "record.open.length-0");
-    assert_eq!(found["specification"]["reason"], "record-length");
-    let after = found["request"]["test"].to_string().len() + found["request"]["group"].to_string().len();
-    assert!(after < before, "{after} bytes of {before}: {found}");
-    assert_eq!(found["complete"], true);
+fn a_join_of_a_wrong_version_is_its_first_byte() {
+    let (found, before) = minimal("RLY-001", "relay.join.version-2");
+    assert_eq!(found["specification"]["reason"], "join-malformed");
+    assert_eq!(found["implementation"]["outcome"], "accept");
+    let test = &found["request"]["test"];
+    assert_eq!(test["now"], 0);
+    // 76 bytes before; one that is not 0 is enough.
+    let connections = test["connections"].as_array().expect("connections");
+    assert!(connections.len() == 1 && connections[0].as_str().is_some_and(|hex| hex.len() == 2), "{test}");
+    assert!(found["complete"] == true && found["request"].to_string().len() < before, "{found}");
 }
 
 #[test]

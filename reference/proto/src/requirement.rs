@@ -252,8 +252,8 @@ mod mutants {
             for name in ["TKT-999", "against:", "without:TKT-014", "tkt"] {
                 assert_eq!(Fault::by_name(name), None, "{name}");
             }
-            let place = |rules: Rules| rules.place().expect("a place");
-            let [digest, silent] = ["TKT-020", "TKT-002"].map(|id| by_id(id).expect("in the table"));
+            let place = |rules: Rules| rules.place().unwrap_or(NONE);
+            let (digest, silent) = (crate::requirement::TKT_020, crate::requirement::TKT_002);
             assert!(
                 Rules::at(place(Rules::One(digest)), digest) && !Rules::at(place(Rules::One(silent)), digest)
             );
