@@ -5,7 +5,7 @@
 //! | `TKT-014` | the requirement is left out | a check that cites it |
 //! | `against:TKT-014` | what keeps the requirement is refused | the valid twins of those checks |
 //! | `TKT`, `against:TKT`, `all`, `against:all` | the same for all rules of a part, and all | the checks that are left |
-//! | `output` | it gives back something else than what came out | the vectors that are left |
+//! | `output` | it gives back something else than what came out | what is left of vectors, and of what a shim does |
 //!
 //! The first shows that a check of a rule finds its absence, the second that its valid twin comes as far as the rule. The
 //! third is for checks whose input breaks several rules, and for those that no single rule decides.
@@ -128,8 +128,7 @@ pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
         }
         run_trials(broad, &all, options, &mut matrix).await?;
     }
-    let left = matrix.not_killed(&all);
-    let checks: Vec<&Check> = left.into_iter().filter(|check| !is_live(check)).collect();
+    let checks = matrix.not_killed(&all);
     if !checks.is_empty() {
         let trial = Trial::new(Fault::Garbled, ids(&checks), &checks, &all);
         run_trials(vec![trial], &all, options, &mut matrix).await?;
