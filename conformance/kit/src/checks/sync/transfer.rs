@@ -190,7 +190,7 @@ async fn partial(context: Context) -> Verdict {
     loop {
         match session.read().await? {
             Message::Request(request) => session.serve(request).await?,
-            // What an earlier check left unfinished may be asked for until the end.
+            // Of what an earlier check did not give whole: a device that is not answered waits.
             Message::ManifestRequest(number, ..) => {
                 session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
             }
