@@ -65,8 +65,10 @@ fn is_check(word: &&str) -> bool {
 /// What is wrong with the document, a line each.
 fn problems(text: &str) -> Vec<String> {
     let catalog = Catalog::embedded();
-    let checks: BTreeMap<String, BTreeSet<String>> =
-        checks::all().into_iter().map(|check| (check.id.clone(), check.reqs.iter().cloned().collect())).collect();
+    let checks: BTreeMap<String, BTreeSet<String>> = checks::all()
+        .into_iter()
+        .map(|check| (check.id.clone(), check.reqs.iter().cloned().collect()))
+        .collect();
     let mut wrong = Vec::new();
     for id in ids(text) {
         if catalog.get(id).is_none() {

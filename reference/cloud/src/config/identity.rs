@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{PasswordCost, units};
 
 /// Section `[identity]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Whether people may register and sign in with a name and a password.
@@ -67,7 +67,7 @@ pub struct Limit {
 }
 
 /// An OpenID Connect provider. Its client secret is no setting: `oidc-NAME.secret` in the data directory has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
     /// Part of paths: 1 to 32 of a-z, 0-9 and `-`. Not to be changed later, for it is in the redirect URI.
