@@ -143,6 +143,43 @@ fn what_is_absent_from_the_desktop() {
 }
 
 /// One can read each file in one go.
+/// The documents about the code name files and functions that exist: `folder/file.rs`, `folder/file.rs::function`.
+#[test]
+fn documents_name_what_exists() {
+    for (document, base) in [
+        ("reference/ARCHITECTURE.md", "reference"),
+        ("reference/HARDENING.md", ""),
+        (".github/CONTRIBUTING.md", ""),
+        (".github/SECURITY.md", ""),
+    ] {
+        let text = read(document);
+        let mut named = 0;
+        for word in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| word.contains('/') && !word.contains([' ', '<', '\n']))
+        {
+            let (path, function) = word.split_once("::").unwrap_or((word, ""));
+            let path = Path::new(base).join(path);
+            assert!(root().join(&path).exists(), "{document} names {word}");
+            if !function.is_empty() {
+                let (plain, generic) = (format!("fn {function}("), format!("fn {function}<"));
+                let source = read(&path);
+                assert!(source.contains(&plain) || source.contains(&generic), "{document} names {word}");
+            }
+            named += 1;
+        }
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let folder = Path::new(document).parent().unwrap_or(Path::new(""));
+            assert!(root().join(folder).join(link).exists(), "{document} links to {link}");
+            named += 1;
+        }
+        assert!(named > 1, "{document} was not read");
+    }
+}
+
 /// What holds keys, passwords, tokens or tickets that somebody could use has no derived `Debug`, by which it would get into a
 /// log or a message.
 #[test]

@@ -109,6 +109,32 @@ fn what_stops_an_attack_exists() {
     assert!(nodes(&text).iter().filter(|node| node.leaf).count() > 80, "the trees were not read");
 }
 
+/// The limits of `reference/HARDENING.md`: each rule and check exists, and the check that refuses one more cites the rule.
+#[test]
+fn limits_are_checked() {
+    let text = fs::read_to_string(root().join("reference/HARDENING.md")).expect("reference/HARDENING.md");
+    let table = text.split_once("| rule | limit |").map(|(_, table)| table).expect("the table of limits");
+    let checks: BTreeMap<String, BTreeSet<String>> = checks::all()
+        .into_iter()
+        .map(|check| (check.id.clone(), check.reqs.iter().cloned().collect()))
+        .collect();
+    let mut seen = 0;
+    for row in table.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.split(" |").collect();
+        let rule = cells[0].trim_start_matches('|').trim();
+        assert!(rule.is_empty() || Catalog::embedded().get(rule).is_some(), "{row}");
+        for cell in &cells[3..] {
+            for check in quoted(cell).filter(is_check) {
+                let cited = checks.get(check).unwrap_or_else(|| panic!("there is no check {check}"));
+                // What passes with the largest value need not cite anything.
+                assert!(cited.contains(rule) || cell == &cells[3], "{check} does not cite {rule}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "the table was not read");
+}
+
 /// A reader that understands nothing would find nothing wrong.
 #[test]
 fn each_mistake_is_found() {

@@ -22,6 +22,8 @@ pub(super) fn client(url: &str, ca: Option<&[u8]>) -> Result<reqwest::Client> {
         return Err(Error::usage(format!("{url} is not an https:// URL")));
     }
     let mut builder = reqwest::Client::builder().https_only(true).timeout(TIMEOUT);
+    // A cloud sends nobody elsewhere: what is sent here, passwords too, is for it alone.
+    builder = builder.redirect(reqwest::redirect::Policy::none());
     if let Some(pem) = ca {
         let bad = |_| Error::usage("the CA file has no PEM certificate");
         let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(bad)?;

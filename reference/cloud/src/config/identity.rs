@@ -12,6 +12,8 @@ use super::{PasswordCost, units};
 pub struct Identity {
     /// Whether people may register and sign in with a name and a password.
     pub password_sign_in: bool,
+    /// Whether whoever reaches the cloud may register with a name and a password.
+    pub registration: bool,
     /// Whether people may sign in with passkeys. Browsers have them for names alone: if `origin` is an
     /// address, they are for the first of `names` that is none.
     pub passkey_sign_in: bool,
@@ -171,6 +173,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             password_sign_in: true,
+            registration: true,
             passkey_sign_in: true,
             passwords: PasswordCost::default(),
             token_lifetime: 43_200,
