@@ -20,7 +20,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Exit codes: 0 after SIGTERM or when the command did its work; 1 when something failed; 2 when the command line or
 /// the configuration is not acceptable.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "meshd", version)]
 struct Arguments {
     /// The configuration. See `meshd default-config`. The options below go before it.
     #[arg(long, value_name = "FILE", global = true)]
