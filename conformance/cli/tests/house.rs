@@ -185,7 +185,7 @@ fn documents_name_what_exists() {
 #[test]
 fn secrets_are_not_shown() {
     let holders = [
-        ("reference/proto/src/handshake/mod.rs", ["Device", "Blinding", "Established"].as_slice()),
+        ("reference/proto/src/handshake/mod.rs", &["Device", "Blinding", "Established"][..]),
         (
             "reference/proto/src/handshake/schedule.rs",
             &["Traffic", "Chain1", "Chain2", "Chain3", "Confirmation"],
@@ -202,10 +202,10 @@ fn secrets_are_not_shown() {
     ];
     for (file, names) in holders {
         let text = read(file);
-        for name in names {
+        for name in names.iter().copied() {
             let found = text.lines().position(|line| {
                 let words: Vec<&str> = line.split([' ', '(', ';', '<']).collect();
-                words.windows(2).any(|pair| pair == ["struct", name])
+                words.windows(2).any(|pair| *pair == ["struct", name])
             });
             let at = found.unwrap_or_else(|| panic!("{file} has no struct {name}"));
             let above = text.lines().take(at).collect::<Vec<_>>();

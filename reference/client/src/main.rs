@@ -28,7 +28,7 @@ fn no_core_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
     {
-        tracing::warn!("core dumps cannot be switched off: {error}");
+        eprintln!("core dumps cannot be switched off: {error}");
     }
 }
 
