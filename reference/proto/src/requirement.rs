@@ -481,4 +481,8 @@ requirements! {
     SYN_073 = "SYN-073", "none", Peer;
     SYN_075 = "SYN-075", "none", Peer;
     SYN_076 = "SYN-076", "none", Peer;
+    SYN_080 = "SYN-080", "none", Peer;
+    SYN_081 = "SYN-081", "none", Peer;
+    SYN_082 = "SYN-082", "none", Peer;
+    SYN_083 = "SYN-083", "none", Peer;
 }

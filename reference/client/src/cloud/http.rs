@@ -4,6 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use meshproof_proto::requirement as req;
+use meshproof_proto::time::UnixTime;
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::Value;
 
@@ -197,4 +198,28 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         next = error.source();
     }
     text
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7)
+pub(super) fn parse_date(text: &str) -> Option<UnixTime> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut fields = text.split(' ').skip(1);
+    let (day, month, year, clock) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let month = MONTHS.iter().position(|name| *name == month)? + 1;
+    UnixTime::parse(&format!("{year}-{month:02}-{day}T{clock}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let date = parse_date("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(date, UnixTime::parse("1994-11-06T08:49:37Z"));
+        for bad in ["", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994", "1994-11-06T08:49:37Z"] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
 }

@@ -71,6 +71,15 @@ impl<'a> Changes<'a> {
         })
     }
 
+    /// What is on the way to a path was not looked at, and is what it was.
+    pub(super) fn is_below_known(&mut self, path: &str) {
+        for (at, _) in path.match_indices('/') {
+            if let Some(record) = self.records.get(&path[..at]) {
+                self.directories.insert(path[..at].to_owned(), record.entry.id);
+            }
+        }
+    }
+
     /// Fills the batch. Nothing is said of paths that are unknown.
     pub(super) fn find(&mut self, is_unknown: impl Fn(&str) -> bool) -> Result<()> {
         let gone: Vec<&Record> = self
@@ -177,6 +186,8 @@ impl<'a> Changes<'a> {
         }
         let mut entry = self.entries.get(&id).cloned().ok_or(SkipReason::Uncountable)?;
         let mut item = origin.entry.clone();
+        let forsaken = is_forsaken(&entry, &item);
+        let edited = edited || forsaken;
         if moved {
             let stamp = self.stamp()?;
             entry = entry.moved((parent, name), stamp).ok_or(SkipReason::Uncountable)?;
@@ -184,7 +195,7 @@ impl<'a> Changes<'a> {
         }
         if edited {
             let content = self.content(state)?;
-            let seen = same_as(&entry, &item);
+            let seen = if forsaken { dots(&entry) } else { same_as(&entry, &item) };
             entry = entry.rewritten(content.clone(), &seen).ok_or(SkipReason::Uncountable)?;
             (item.stamp, item.kind, item.mode, item.mtime) =
                 (content.stamp, content.kind, content.mode, content.mtime);
@@ -384,6 +395,18 @@ impl<'a> Changes<'a> {
 fn same_as(entry: &Entry, item: &Item) -> Vec<(Id, u64)> {
     let same = |content: &&Content| content.stamp == item.stamp || content.kind == item.kind;
     entry.contents.iter().filter(same).map(|content| content.stamp.dot()).collect()
+}
+
+/// Whether a move alone keeps a file whose content somebody deleted who had another one than this disk has: nobody may have
+/// that any more (SYN-022).
+fn is_forsaken(entry: &Entry, item: &Item) -> bool {
+    let is_file = matches!(item.kind, Kind::File { .. });
+    let is_lost = |content: &Content| content.gone && content.kind != item.kind;
+    is_file && !entry.is_gone() && entry.contents.iter().all(is_lost)
+}
+
+fn dots(entry: &Entry) -> Vec<(Id, u64)> {
+    entry.contents.iter().map(|content| content.stamp.dot()).collect()
 }
 
 fn same_class(record: &Record, state: &State) -> bool {
