@@ -54,6 +54,11 @@ begin meshproof meshproof
 end meshproof meshproof "conformance tests for the personal device cloud protocol"
 
 begin meshproof-client mesh
+mkdir -p "$tree/usr/share/man/man1" "$tree/usr/share/bash-completion/completions" "$tree/usr/lib/systemd/user"
+"$bin/mesh" man | gzip -9n >"$tree/usr/share/man/man1/mesh.1.gz"
+"$bin/mesh" completions bash >"$tree/usr/share/bash-completion/completions/mesh"
+sed 's:%h/.local/bin/:/usr/bin/:' reference/client/mesh.service >"$tree/usr/lib/systemd/user/mesh.service"
+chmod 644 "$tree/usr/share/man/man1/mesh.1.gz" "$tree/usr/share/bash-completion/completions/mesh" "$tree/usr/lib/systemd/user/mesh.service"
 end meshproof-client mesh "keeps folders the same on a person's devices"
 
 begin meshproof-cloud meshd
