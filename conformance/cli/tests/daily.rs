@@ -52,8 +52,8 @@ impl Online {
             let listen = "127.0.0.1:0".parse().unwrap();
             let options = ServeOptions { listen, interval, ..ServeOptions::default() };
             let progress = agent.journal(Arc::new(Arrivals(tell)));
-            let online = |_| drop(online.send(()));
-            let on_round = |_| drop(round.send(()));
+            let online = |_| _ = online.send(());
+            let on_round = |_| _ = round.send(());
             let stop = async move { drop(stopped.await) };
             agent.serve(options, progress, online, on_round, stop).await.unwrap();
         });

@@ -22,7 +22,7 @@ impl Watched {
         let node = Node::new(DEFAULT, X);
         files.iter().for_each(|path| node.write(path, path));
         let (tell, told) = channel();
-        node.folder.watch(move || drop(tell.send(()))).unwrap();
+        node.folder.watch(move || _ = tell.send(())).unwrap();
         // A watch that just began knows nothing: all is looked at once.
         let report = refresh(&node.folder, &NoProgress).unwrap();
         assert!(report.present >= files.len() as u64);
