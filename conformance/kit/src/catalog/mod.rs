@@ -30,6 +30,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("relay.md", include_str!("../../../../spec/relay.md")),
     ("sync.md", include_str!("../../../../spec/sync.md")),
     ("storage.md", include_str!("../../../../spec/storage.md")),
+    ("threats.md", include_str!("../../../../spec/threats.md")),
 ];
 
 /// A part of the protocol. Each has one document and one prefix for its requirement ids.
