@@ -36,6 +36,8 @@ pub use sign_in::DeviceCode;
 pub struct Cloud {
     http: reqwest::Client,
     url: String,
+    /// Where all requests go (GPH-171).
+    origin: String,
     /// Signs in without a password, at the cloud of this audience uri and no other.
     device: Option<(Arc<Device>, String)>,
     session: Mutex<Session>,
@@ -54,7 +56,9 @@ impl Cloud {
     ) -> Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
         let (http, session) = (http::client(&url, ca)?, Mutex::new(session));
-        Ok(Self { http, url, device, session, known: Mutex::default() })
+        let parsed = reqwest::Url::parse(&url).map_err(|_| Error::usage(format!("{url} is no URL")))?;
+        let origin = parsed.origin().ascii_serialization();
+        Ok(Self { http, url, origin, device, session, known: Mutex::default() })
     }
 
     /// What to keep for the next run.
