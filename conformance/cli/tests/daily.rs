@@ -13,6 +13,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 use meshproof_proto::sync::PortablePath;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Far more than it takes; a test that fails waits so long.
@@ -37,7 +38,8 @@ struct Online {
     home: PathBuf,
     arrivals: mpsc::UnboundedReceiver<String>,
     rounds: mpsc::UnboundedReceiver<()>,
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
 }
 
 impl Online {
@@ -46,19 +48,24 @@ impl Online {
         let (stop, stopped) = oneshot::channel::<()>();
         let (online, is_online) = oneshot::channel();
         let (round, rounds) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
+        let serving = tokio::spawn(async move {
             // No round by itself but the first: what comes later is told by the system.
             let interval = Some(Duration::from_hours(1));
             let listen = "127.0.0.1:0".parse().unwrap();
             let options = ServeOptions { listen, interval, ..ServeOptions::default() };
             let progress = agent.journal(Arc::new(Arrivals(tell)));
-            let online = |_| _ = online.send(());
-            let on_round = |_| _ = round.send(());
+            let online = |_| online.send(()).unwrap_or_default();
+            let on_round = |_| round.send(()).unwrap_or_default();
             let stop = async move { drop(stopped.await) };
             agent.serve(options, progress, online, on_round, stop).await.unwrap();
         });
         is_online.await.unwrap();
-        Self { root, home, arrivals, rounds, _stop: stop }
+        Self { root, home, arrivals, rounds, stop, serving }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        self.serving.await.unwrap();
     }
 
     /// Waits for a file of another device, or for its end.
@@ -131,6 +138,8 @@ async fn a_change_reaches_the_other_device_at_once() {
     assert!(!y.root.join("a.tmp").exists());
 
     how_they_are(&x.home, &y.home).await;
+    x.stop().await;
+    y.stop().await;
 }
 
 /// What another program with the same state directory says.

@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use common::{Node, X, Y, connect, serve_with, sync};
-use meshproof_client::sync::Progress;
+use meshproof_client::sync::{Progress, versions};
 use meshproof_client::{Limits, responder};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
@@ -48,7 +48,7 @@ fn tell() {
 async fn receiver() {
     let (Ok(home), Ok(address)) = (std::env::var(HOME), std::env::var(ADDRESS)) else { return };
     let x = Node::new(DEFAULT, X); // for its key
-    let y = Node::at(DEFAULT, Y, Path::new(&home));
+    let y = Node::at(DEFAULT, Y, Path::new(&home)).keeping(versions::Limits::default());
     let connection = connect(&y.device, &x.device, &address, (Role::Owner, Role::Owner)).await.unwrap();
     if let Err(error) = responder::sync(connection, vec![y.folder], Arc::new(Telling)).await {
         eprintln!("session: {error}");
@@ -95,9 +95,15 @@ impl History {
     /// All that is visible on `y` is something that X once had there.
     fn check(&self, y: &Node) {
         for (path, hash) in y.tree() {
-            if hash != "directory" && !path.starts_with(".meshproof-tmp-") {
-                assert!(self.0.get(&path).is_some_and(|had| had.contains(&hash)), "{path} is {hash}");
+            if hash == "directory" || path.starts_with(".meshproof-tmp-") {
+                continue;
             }
+            // Nor is a version: `.meshproof-versions/<time>/<path>`.
+            let path = match path.strip_prefix(versions::DIRECTORY) {
+                Some(kept) => kept.splitn(3, '/').last().unwrap_or_default().to_owned(),
+                None => path,
+            };
+            assert!(self.0.get(&path).is_some_and(|had| had.contains(&hash)), "{path} is {hash}");
         }
     }
 }
@@ -149,6 +155,8 @@ async fn a_receiver_that_is_killed_at_any_moment() {
     assert!(killed * 2 >= kills, "only {killed} of {kills} processes were killed before their end");
     let y = Node::at(DEFAULT, Y, home.path());
     sync(&x, &y).await;
+    assert!(versions::list(&y.root, None).len() > files / 20, "what was replaced is kept");
+    std::fs::remove_dir_all(y.root.join(versions::DIRECTORY)).unwrap();
     assert_eq!(x.tree(), y.tree(), "after {killed} kills, MESH_SEED={seed}");
 }
 
@@ -171,6 +179,7 @@ async fn a_disk_that_takes_no_more() {
     let y = Node::at(DEFAULT, Y, home.path());
     history.check(&y);
     assert!(y.read("large").is_none());
+    let _ = std::fs::remove_dir_all(y.root.join(versions::DIRECTORY));
     // There is room again: what came before the disk was full has not to come again.
     let (_, received) = sync(&x, &y).await;
     assert_eq!(x.tree(), y.tree());
