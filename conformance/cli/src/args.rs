@@ -79,7 +79,7 @@ pub(crate) struct SelfTest {
 }
 
 #[derive(Debug, ClapArgs)]
-#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim"])]
+#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim", "client"])]
 pub(crate) struct Run {
     /// The root URL of a cloud
     #[arg(long, value_name = "URL")]
@@ -111,6 +111,9 @@ pub(crate) struct Run {
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,
+    /// A program that drives a client, a device's program, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) client: Option<String>,
     /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,

@@ -36,6 +36,8 @@ pub enum Role {
     Initiator,
     /// What forwards between devices.
     Relay,
+    /// A device's program, with its cloud and its peers.
+    Client,
     /// Any implementation, through a shim that runs vectors.
     Vectors,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Role {
             Role::Peer => "peer",
             Role::Initiator => "initiator",
             Role::Relay => "relay",
+            Role::Client => "client",
             Role::Vectors => "vectors",
         })
     }

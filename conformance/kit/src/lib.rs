@@ -8,6 +8,7 @@
 //! | [`target`] | implementations under test, and how to talk to them |
 //! | [`check`] | what a check is and what it may find |
 //! | [`checks`] | all checks, one file a section of the specification |
+//! | [`double`] | all that a client talks to, played by the kit |
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
 //! | [`bench`] | how fast an implementation is, beside bare library functions |
@@ -19,6 +20,7 @@ pub mod bench;
 pub mod catalog;
 pub mod check;
 pub mod checks;
+pub mod double;
 pub mod evidence;
 pub mod expect;
 pub mod oracle;

@@ -120,18 +120,18 @@ class Folder:
         def match(items, test, candidates):
             for path in by_depth(items):
                 if path not in where:
-                    for other in candidates(path):
-                        if other in found and other not in taken and test(self.items[path], found[other], path):
+                    for other in candidates(path):              # an inode may have become one of the other kind
+                        if other in others and other not in taken and test(self.items[path], found[other]):
                             where[path] = other
                             taken.add(other)
                             break
 
-        same_inode = lambda item, s, _: s.st_ino == item.seen[0]
-        same_file = lambda item, s, _: seen_of(s) == item.seen
+        same_inode = lambda item, s: s.st_ino == item.seen[0]
+        same_file = lambda item, s: seen_of(s) == item.seen
         in_place = lambda path: [expected(path)]
         for kind, is_kind in ((DIRECTORY, stat.S_ISDIR), (FILE, stat.S_ISREG)):
             items = [p for p, i in self.items.items() if i.kind == kind]
-            others = [p for p, s in found.items() if is_kind(s.st_mode)]
+            others = {p for p, s in found.items() if is_kind(s.st_mode)}
             inodes = {}
             for p in others:
                 inodes.setdefault(found[p].st_ino, []).append(p)
@@ -140,11 +140,11 @@ class Folder:
             if kind == DIRECTORY:
                 for path in by_depth(items):                        # from the top: what is below goes with it
                     match([path], same_inode, lambda p: [*in_place(p), *of_inode(p)])
-                    match([path], lambda item, s, _: stat.S_ISDIR(s.st_mode) and s.st_ino not in known, in_place)
+                    match([path], lambda item, s: s.st_ino not in known, in_place)
             else:
                 match(items, same_inode, in_place)
                 match(items, same_file, of_inode)
-                match(items, lambda item, s, _: stat.S_ISREG(s.st_mode), in_place)
+                match(items, lambda item, s: True, in_place)
                 rest = [p for p in others if p not in taken]
                 hashes = {}
                 lost = [p for p in items if p not in where]
@@ -152,7 +152,7 @@ class Folder:
                 for p in rest:
                     if found[p].st_size in sizes and found[p].st_size:
                         hashes.setdefault(self.hash(p)[0], []).append(p)
-                match(lost, lambda item, s, _: True, lambda p: hashes.get(self.items[p].content.hash, ()))
+                match(lost, lambda item, s: True, lambda p: hashes.get(self.items[p].content.hash, ()))
         return where
 
     def hash(self, path):

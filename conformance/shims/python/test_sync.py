@@ -113,8 +113,9 @@ def meet(one, other, roles=("owner", "owner"), cut_after=None, tap=None):
     def side(device, peer, pipe, own):
         try:
             session.Session(pipe, {F: device.folder}, {F: own}, peer.id).run()
-        except Failure as failure:
+        except Exception as failure:
             failures.append(failure)
+            pipe.sock.close()
     thread = threading.Thread(target=side, args=(other, one, Pipe(pipes[1]), roles[::-1]))
     thread.start()
     pipe = Pipe(pipes[0], cut_after)

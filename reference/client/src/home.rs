@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::sync::Direction;
+use crate::sync::versions::Limits;
 
 /// `config.json`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -58,6 +59,9 @@ pub struct FolderConfig {
     /// Which way changes go.
     #[serde(default)]
     pub direction: Direction,
+    /// How much is kept of what others replace or delete.
+    #[serde(default)]
+    pub versions: Limits,
 }
 
 /// A state directory.

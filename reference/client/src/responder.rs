@@ -19,7 +19,7 @@ use crate::SuiteBook;
 use crate::admission::{Admission, Guarded, Limits, Place, source};
 use crate::error::{Error, Result};
 use crate::sessions::Sessions;
-use crate::sync::{Folder, Progress, Report, run_session, scan};
+use crate::sync::{Folder, Progress, Report, refresh, run_session};
 use crate::transport::{self, Connection, Outside, Stream};
 
 /// How long to leave the system alone when it could not accept: it is out of file descriptors, most likely.
@@ -226,7 +226,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Scans the folders that the two devices share, then runs a session over the channel, in either role.
+/// Looks at the folders that the two devices share, then runs a session over the channel, in either role.
 pub async fn sync(
     connection: Connection,
     folders: Vec<Arc<Folder>>,
@@ -237,7 +237,7 @@ pub async fn sync(
         let mut skipped = Vec::new();
         for folder in &folders {
             if connection.peer.grounds.folders.iter().any(|shared| shared.folder == folder.id()) {
-                let found = scan(folder, &*progress)?;
+                let found = refresh(folder, &*progress)?;
                 skipped.extend(found.skipped.into_iter().map(|skipped| (folder.id(), skipped)));
             }
         }

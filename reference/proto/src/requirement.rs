@@ -316,6 +316,16 @@ requirements! {
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
     GPH_142 = "GPH-142", "too-many-attempts", Peer;
+    GPH_170 = "GPH-170", "none", Peer;
+    GPH_171 = "GPH-171", "none", Peer;
+    GPH_172 = "GPH-172", "none", Peer;
+    GPH_173 = "GPH-173", "none", Peer;
+    GPH_174 = "GPH-174", "none", Peer;
+    GPH_175 = "GPH-175", "none", Peer;
+    GPH_176 = "GPH-176", "none", Peer;
+    GPH_177 = "GPH-177", "none", Peer;
+    GPH_178 = "GPH-178", "none", Peer;
+    GPH_179 = "GPH-179", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -352,6 +362,7 @@ requirements! {
     STO_038 = "STO-038", "media-in-use", Peer;
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;
+    STO_050 = "STO-050", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;
@@ -468,6 +479,7 @@ requirements! {
     SYN_026 = "SYN-026", "sync-contents", Message;
     SYN_028 = "SYN-028", "sync-context", Message;
     SYN_030 = "SYN-030", "content-hash", Peer;
+    SYN_031 = "SYN-031", "none", Peer;
     SYN_035 = "SYN-035", "none", Peer;
     SYN_036 = "SYN-036", "none", Peer;
     SYN_037 = "SYN-037", "none", Peer;
@@ -486,4 +498,8 @@ requirements! {
     SYN_073 = "SYN-073", "none", Peer;
     SYN_075 = "SYN-075", "none", Peer;
     SYN_076 = "SYN-076", "none", Peer;
+    SYN_080 = "SYN-080", "none", Peer;
+    SYN_081 = "SYN-081", "none", Peer;
+    SYN_082 = "SYN-082", "none", Peer;
+    SYN_083 = "SYN-083", "none", Peer;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use meshproof_kit::checks;
@@ -10,12 +11,15 @@ use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
-use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim};
+use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim, Shim};
 use meshproof_kit::target::{ShimTarget, Targets};
 
 use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
 use crate::args::Run;
 use crate::progress::Bar;
+
+/// How long a client has for what its user wants.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Exit code for a run that could not find out anything.
 const INCOMPLETE: u8 = 3;
@@ -120,6 +124,15 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
             targets.shim = Some(shim);
         }
         named.push(claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation));
+    }
+    if let Some(command) = &args.client {
+        let words = shim_command(command)?;
+        let claims = Claims::ask(&mut ProcessShim::new(&words, SHIM_TIMEOUT))?;
+        let claims = claims.context("the program of --client does not say what it is")?;
+        ensure!(claims.has("client"), "the program of --client does not do the op client");
+        let start = move || Box::new(ProcessShim::new(&words, CLIENT_TIMEOUT)) as Box<dyn Shim>;
+        targets.client = Some(Arc::new(start));
+        named.push(format!("client {}", claims.implementation));
     }
     targets.description = named.join(", ");
     Ok(targets)

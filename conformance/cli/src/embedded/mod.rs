@@ -17,6 +17,7 @@ use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
+use meshproof_kit::target::shim::Shim;
 use meshproof_kit::target::{Patience, Targets};
 use meshproof_kit::vectors::fixtures::{ISSUER_A, ISSUER_B, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
 use meshproof_proto::codec::{Id, hex};
@@ -68,6 +69,7 @@ impl Embedded {
             shim: Some(Arc::new(Mutex::new(crate::shim::reference()))),
             // One of its own: a call takes as long as the check, and vectors need not wait for it.
             caller: Some(Arc::new(Mutex::new(crate::shim::reference()))),
+            client: Some(Arc::new(|| Box::new(crate::shim::reference()) as Box<dyn Shim>)),
             patience: Patience(patience),
         })
     }

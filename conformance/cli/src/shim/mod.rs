@@ -4,6 +4,7 @@
 //! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
 
 mod bench;
+mod client;
 mod connect;
 mod fields;
 mod handshake;
@@ -27,6 +28,7 @@ pub(crate) fn reference() -> impl Shim {
         Some("hello") => hello(),
         Some("vector") => vector(request),
         Some("bench") => bench::answer(request),
+        Some("client") => tell(client::act(Fields::new(request))),
         Some("connect") => tell(connect::connect(&suites, Fields::new(request))),
         _ => Answer::unsupported(),
     }
@@ -37,7 +39,7 @@ fn hello() -> Answer {
     Answer::accept(json!({
         "protocol": 1,
         "implementation": concat!("mesh ", env!("CARGO_PKG_VERSION")),
-        "ops": ["hello", "vector", "connect", "bench"],
+        "ops": ["hello", "vector", "connect", "client", "bench"],
     }))
 }
 

@@ -124,6 +124,13 @@ impl PeerConn {
         Ok(PeerConn { stream, context: context.clone(), patience, number, dialled })
     }
 
+    /// The same with more patience, for who has more to do than to answer.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = self.patience.max(patience);
+        self
+    }
+
     fn keep(&self, sent: bool, bytes: &[u8]) {
         self.context.wire(self.number, self.dialled, sent, bytes);
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::handshake::{Refusal, Target, Vouched};
-use meshproof_proto::requirement as req;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use meshproof_proto::time::UnixTime;
 
@@ -175,6 +175,10 @@ impl Agent {
                     let says_less = matches!(error, Error::Io { .. } | Error::Relay(_));
                     if last.is_none() || !says_less {
                         last = Some(error);
+                    }
+                    let somebody_else = matches!(last, Some(Error::Channel { refused: None, .. }));
+                    if somebody_else && deviates(req::GPH_176) {
+                        return Ok(Reached::No(last));
                     }
                 }
             }

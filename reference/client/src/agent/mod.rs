@@ -3,6 +3,8 @@
 
 mod calls;
 mod copy;
+mod doctor;
+mod journal;
 mod meet;
 mod people;
 mod rounds;
@@ -10,6 +12,7 @@ mod serve;
 mod setup;
 mod status;
 mod visits;
+mod watching;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -30,11 +33,13 @@ use crate::sync::{Folder, Index};
 use crate::{Sessions, SuiteBook};
 
 pub use copy::CloudReport;
+pub use doctor::{Finding, Health};
+pub use journal::Journal;
 pub use people::Shared;
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;
-pub use status::{FolderStatus, PeerStatus, Status};
+pub use status::{FolderStatus, LastSession, LastSync, PeerStatus, Status};
 
 const CONFIG: &str = "config.json";
 const SESSION: &str = "session.json";
@@ -111,6 +116,11 @@ impl Agent {
             .ok_or_else(|| Error::usage("this device is not claimed yet: use `mesh device add NAME` first"))
     }
 
+    /// The fingerprint of this device's key, in hexadecimal digits.
+    pub fn fingerprint(&self) -> Result<String> {
+        Ok(meshproof_proto::codec::hex(&self.device()?.spki().fingerprint(self.provider)))
+    }
+
     /// The cloud.
     ///
     /// # Errors
@@ -137,7 +147,12 @@ impl Agent {
                 folder.clone()
             } else {
                 let index = self.index.clone();
-                Arc::new(Folder::open(id, device, &config.path, config.direction, index)?)
+                let folder = Folder::open(id, device, &config.path, config.direction, index)?;
+                Arc::new(if config.versions.days > 0 {
+                    folder.with_versions(config.versions)
+                } else {
+                    folder
+                })
             };
             open.insert(id, folder.clone());
             folders.push(folder);

@@ -11,6 +11,7 @@ use crate::cloud::{Cloud, DeviceCode, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
 use crate::sync::Direction;
+use crate::sync::versions::Limits;
 
 /// A folder that is to be added.
 #[derive(Clone, Debug)]
@@ -159,7 +160,13 @@ impl Agent {
             self.index.forget(id)?;
             super::lock(&self.folders).remove(&id);
         }
-        self.config.folders.push(FolderConfig { id: id.to_string(), name, path, direction: new.direction });
+        self.config.folders.push(FolderConfig {
+            id: id.to_string(),
+            name,
+            path,
+            direction: new.direction,
+            versions: Limits::default(),
+        });
         self.save_config()?;
         self.save_session().await?;
         Ok(id)

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{MAX_REQUEST, Request};
@@ -230,6 +230,11 @@ impl Fetch {
             Some(content) => {
                 // A part of another length cannot be of content with this hash.
                 demand(content.len() as u64 == u64::from(part.length), req::SYN_030)?;
+                if deviates(req::SYN_031) {
+                    // The mutant shows what has come of a file.
+                    let root = folders[file.want.folder].root();
+                    let _ = std::fs::write(root.join(file.want.theirs.path.as_str()), &content);
+                }
                 file.take(part.offset, content)?;
             }
         }

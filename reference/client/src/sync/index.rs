@@ -104,6 +104,7 @@ impl Index {
         }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(super::journal::SCHEMA)?;
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
         Ok(Self { connection: Mutex::new(connection) })
     }
@@ -236,6 +237,13 @@ impl Index {
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (count, bytes) = self.lock().query_row(sql, [folder.0], read)?;
         Ok((count.unsigned_abs(), bytes.unsigned_abs()))
+    }
+
+    /// How many directories of the folder are on this disk.
+    pub fn directories(&self, folder: Id) -> Result<u64> {
+        let sql = "SELECT count(*) FROM disk WHERE folder = ?1 AND kind = 2";
+        let count: i64 = self.lock().query_row(sql, [folder.0], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// The names under which losing content is kept (SYN-021), or an entry whose name is taken (SYN-041).

@@ -3,6 +3,8 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::PortablePath;
 
+use crate::error::Result;
+
 /// Told while a scan or a session goes on, from several threads. Implement what you need.
 pub trait Progress: Send + Sync {
     /// A scan read this many bytes of changed files more.
@@ -33,6 +35,21 @@ pub trait Progress: Send + Sync {
     /// A path is left out.
     fn skipped(&self, folder: Id, skipped: &Skipped) {
         let _ = (folder, skipped);
+    }
+
+    /// A file of a peer is on disk under its name.
+    fn placed(&self, folder: Id, path: &PortablePath) {
+        let _ = (folder, path);
+    }
+
+    /// What a peer deleted is not on disk any more.
+    fn removed(&self, folder: Id, path: &PortablePath) {
+        let _ = (folder, path);
+    }
+
+    /// A session is over.
+    fn ended(&self, peer: Id, result: &Result<Report>) {
+        let _ = (peer, result);
     }
 
     /// Two devices changed one file; the losing content is now under this name.
