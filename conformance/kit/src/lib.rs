@@ -12,6 +12,7 @@
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
 //! | [`bench`] | how fast an implementation is, beside bare library functions |
+//! | [`timing`] | whether the time of a decryption says what it found |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -27,4 +28,5 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod timing;
 pub mod vectors;

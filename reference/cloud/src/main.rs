@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Exit codes: 0 after SIGTERM or when the command did its work; 1 when something failed; 2 when the command line or
 /// the configuration is not acceptable.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "meshd", version)]
 struct Arguments {
     /// The configuration. See `meshd default-config`. The options below go before it.
     #[arg(long, value_name = "FILE", global = true)]
@@ -111,6 +111,7 @@ const UNACCEPTABLE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    no_core_dumps();
     let Err(error) = run(Arguments::parse()).await else { return ExitCode::SUCCESS };
     let unacceptable =
         error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(Error::Configuration(_)));
@@ -267,4 +268,24 @@ fn password() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("cannot read the password from standard input")?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// A core dump would have the keys of issuer and relay, tokens and tickets. As a side effect, who is not root cannot attach a debugger.
+fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        eprintln!("core dumps cannot be switched off: {error}");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn a_crash_leaves_no_keys_on_disk() {
+        super::no_core_dumps();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

@@ -53,10 +53,10 @@ impl From<Requirement> for Error {
 /// Rejects with `requirement` unless the condition `holds`.
 ///
 /// Every rejection that the spec demands goes through here, or through [`demand_some`]: so each one is named, and so a
-/// kit can switch off exactly one (feature `mutants`) and see that its checks notice.
+/// kit can leave out exactly one, or turn it against what is right (feature `mutants`), and see that its checks notice.
 #[inline]
 pub fn demand(holds: bool, requirement: Requirement) -> Result<(), Error> {
-    if holds || deviates(requirement) { Ok(()) } else { Err(requirement.into()) }
+    if holds && !refuses(requirement) || deviates(requirement) { Ok(()) } else { Err(requirement.into()) }
 }
 
 /// As [`demand`], for a value that has to be there. `lax` is what an implementation without the requirement would use.
@@ -66,7 +66,7 @@ pub fn demand_some<T>(
     requirement: Requirement,
     lax: impl FnOnce() -> T,
 ) -> Result<T, Error> {
-    match value {
+    match value.filter(|_| !refuses(requirement)) {
         Some(value) => Ok(value),
         None if deviates(requirement) => Ok(lax()),
         None => Err(requirement.into()),
@@ -80,30 +80,188 @@ pub fn deviates(_: Requirement) -> bool {
     false
 }
 
+/// Whether this build was told to refuse what keeps `requirement`. Always `false` without the feature `mutants`.
+#[inline]
+#[cfg(not(feature = "mutants"))]
+pub fn refuses(_: Requirement) -> bool {
+    false
+}
+
 #[cfg(feature = "mutants")]
-pub use mutants::{deviates, ignore};
+pub use mutants::{Fault, Rules, deviates, garbles, leaks, plant, refuses};
 
 /// The switch behind the kill matrix. It is a function call, never configuration: no service can be told to use it.
 #[cfg(feature = "mutants")]
 mod mutants {
+    use core::fmt;
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{ALL, Requirement};
+    use super::{ALL, Requirement, by_id};
 
     const NONE: usize = usize::MAX;
-    static IGNORED: AtomicUsize = AtomicUsize::new(NONE);
+    const GARBLED: usize = NONE - 1;
+    const LEAKY: usize = NONE - 2;
+    const WITHOUT: usize = 0;
+    const AGAINST: usize = 1;
+    /// Twice the place of the rules, plus the direction.
+    static PLANTED: AtomicUsize = AtomicUsize::new(NONE);
 
-    /// Ignores one requirement in the whole process, or none.
-    pub fn ignore(requirement: Option<Requirement>) {
-        let index = requirement.and_then(|r| ALL.iter().position(|a| *a == r)).unwrap_or(NONE);
-        IGNORED.store(index, Ordering::SeqCst);
+    /// Something wrong with an implementation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// It leaves rules out.
+        Without(Rules),
+        /// It refuses what keeps the rules, as if it broke them.
+        Against(Rules),
+        /// It does what it should, and gives back something else than what came out.
+        Garbled,
+        /// Its RSA decryption takes longer when it fails, for `meshproof timing`; no check can see it.
+        Leaky,
+    }
+
+    /// The rules that a fault is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Rules {
+        /// This one.
+        One(Requirement),
+        /// Those of a part that end in an error, by the prefix of their ids: `TKT`.
+        Part(&'static str),
+        /// All that end in an error.
+        All,
+    }
+
+    impl Rules {
+        /// The prefixes of ids, a part each.
+        pub const PARTS: [&'static str; 8] = ["TKT", "IDN", "GPH", "STO", "HSK", "REC", "RLY", "SYN"];
+
+        fn place(self) -> Option<usize> {
+            match self {
+                Self::One(requirement) => ALL.iter().position(|one| *one == requirement),
+                Self::Part(prefix) => {
+                    Self::PARTS.iter().position(|part| *part == prefix).map(|part| ALL.len() + part)
+                }
+                Self::All => Some(ALL.len() + Self::PARTS.len()),
+            }
+        }
+
+        fn at(place: usize, requirement: Requirement) -> bool {
+            if let Some(one) = ALL.get(place) {
+                return *one == requirement;
+            }
+            let part = Self::PARTS.get(place - ALL.len());
+            requirement.error != "none" && part.is_none_or(|part| requirement.id.starts_with(part))
+        }
+    }
+
+    impl Fault {
+        /// By its name: `TKT-014`, `against:TKT-014`, `TKT`, `against:all`.
+        pub fn by_name(name: &str) -> Option<Self> {
+            if name == "output" {
+                return Some(Self::Garbled);
+            }
+            let (against, rules) = name.strip_prefix("against:").map_or((false, name), |rules| (true, rules));
+            let part = || Rules::PARTS.into_iter().find(|part| *part == rules).map(Rules::Part);
+            let all = || (rules == "all").then_some(Rules::All);
+            let rules = by_id(rules).map(Rules::One).or_else(part).or_else(all)?;
+            Some(if against { Self::Against(rules) } else { Self::Without(rules) })
+        }
+
+        /// The rules that it is about.
+        pub fn rules(self) -> Rules {
+            match self {
+                Self::Without(rules) | Self::Against(rules) => rules,
+                Self::Garbled | Self::Leaky => Rules::All,
+            }
+        }
+    }
+
+    impl fmt::Display for Rules {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                Self::One(requirement) => requirement.id,
+                Self::Part(prefix) => prefix,
+                Self::All => "all",
+            })
+        }
+    }
+
+    /// The name that [`Fault::by_name`] knows.
+    impl fmt::Display for Fault {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Without(rules) => rules.fmt(f),
+                Self::Against(rules) => write!(f, "against:{rules}"),
+                Self::Garbled => f.write_str("output"),
+                Self::Leaky => f.write_str("leak"),
+            }
+        }
+    }
+
+    /// Plants a fault in the whole process, or takes it out.
+    pub fn plant(fault: Option<Fault>) {
+        let code = fault.and_then(|fault| match fault {
+            Fault::Without(rules) => Some(2 * rules.place()? + WITHOUT),
+            Fault::Against(rules) => Some(2 * rules.place()? + AGAINST),
+            Fault::Garbled => Some(GARBLED),
+            Fault::Leaky => Some(LEAKY),
+        });
+        PLANTED.store(code.unwrap_or(NONE), Ordering::SeqCst);
     }
 
     /// Whether this build was told to ignore `requirement`.
     #[inline]
     pub fn deviates(requirement: Requirement) -> bool {
-        let ignored = IGNORED.load(Ordering::Relaxed);
-        ignored != NONE && ALL.get(ignored) == Some(&requirement)
+        is_planted(WITHOUT, requirement)
+    }
+
+    /// Whether this build was told to refuse what keeps `requirement`.
+    #[inline]
+    pub fn refuses(requirement: Requirement) -> bool {
+        is_planted(AGAINST, requirement)
+    }
+
+    /// Whether this build was told to give back something else than what came out.
+    pub fn garbles() -> bool {
+        PLANTED.load(Ordering::Relaxed) == GARBLED
+    }
+
+    /// Whether this build was told to take longer over a decryption that fails.
+    pub fn leaks() -> bool {
+        PLANTED.load(Ordering::Relaxed) == LEAKY
+    }
+
+    #[inline]
+    fn is_planted(direction: usize, requirement: Requirement) -> bool {
+        let code = PLANTED.load(Ordering::Relaxed);
+        code < LEAKY && code % 2 == direction && Rules::at(code / 2, requirement)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// One test, for the switch is one for the process, and other tests of this crate run beside it: nothing is planted.
+        #[test]
+        fn faults_have_names() {
+            for name in ["TKT-014", "against:HSK-014", "SYN", "against:all", "all", "output"] {
+                assert_eq!(
+                    Fault::by_name(name).map(|fault| alloc::format!("{fault}")).as_deref(),
+                    Some(name)
+                );
+            }
+            for name in ["TKT-999", "against:", "without:TKT-014", "tkt"] {
+                assert_eq!(Fault::by_name(name), None, "{name}");
+            }
+            let place = |rules: Rules| rules.place().unwrap_or(NONE);
+            let (digest, silent) = (crate::requirement::TKT_020, crate::requirement::TKT_002);
+            assert!(
+                Rules::at(place(Rules::One(digest)), digest) && !Rules::at(place(Rules::One(silent)), digest)
+            );
+            assert!(
+                Rules::at(place(Rules::Part("TKT")), digest) && !Rules::at(place(Rules::Part("SYN")), digest)
+            );
+            assert!(Rules::at(place(Rules::All), digest) && !Rules::at(place(Rules::All), silent));
+        }
     }
 }
 

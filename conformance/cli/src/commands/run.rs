@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use meshproof_kit::catalog::FrozenSet;
 use meshproof_kit::checks;
 use meshproof_kit::expect;
 use meshproof_kit::run::{Filter, Options, run};
@@ -27,6 +28,12 @@ const INCOMPLETE: u8 = 3;
 /// Runs the checks for the targets that were given.
 pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let targets = targets(args)?;
+    let set = args.set.as_deref().map(|version| {
+        let versions: Vec<&str> = FrozenSet::versions().collect();
+        FrozenSet::of(version)
+            .with_context(|| format!("there is no set {version}, but {}", versions.join(", ")))
+    });
+    let set = set.transpose()?.map(Arc::new);
     let all = checks::for_roles(&targets.roles());
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
@@ -45,8 +52,8 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         eprintln!("meshproof: {error:#}");
         return Ok(INCOMPLETE);
     }
-    let options =
-        Options { expected_failures, left_out: all.len() - selected.len(), ..options(&args.running)? };
+    let left_out = all.len() - selected.len();
+    let options = Options { expected_failures, left_out, set, ..options(&args.running)? };
     println!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));

@@ -52,6 +52,11 @@ impl Embedded {
         Ok(Self { cloud, peer, stop_peer, _data: data })
     }
 
+    /// Where the device accepts connections.
+    pub(crate) fn peer_address(&self) -> std::net::SocketAddr {
+        self.peer.address
+    }
+
     /// The targets, with the vectors of the reference beside them.
     pub(crate) fn targets(&self, patience: Duration) -> anyhow::Result<Targets> {
         let keys = [&KEY_X, &KEY_Y, &KEY_Z, &KEY_3072].map(|key| key.private.clone()).to_vec();

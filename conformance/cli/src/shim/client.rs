@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use meshproof_client::Agent;
 use meshproof_client::agent::{NewFolder, Outcome};
 use meshproof_client::sync::{Direction, NoProgress};
-use meshproof_client::{Agent, Error};
 use meshproof_proto::crypto::KeyBits;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::connect::stop;
 use super::fields::{Fields, missing};
 use super::{Ran, Stop, none};
 
@@ -62,11 +63,4 @@ async fn sync(agent: &Agent) -> Ran {
         copied.map_err(stop)?;
     }
     Ok(json!({ "synced": synced }))
-}
-
-fn stop(error: Error) -> Stop {
-    match error.requirement() {
-        Some(requirement) => Stop::Rejected(requirement.into(), Value::Null),
-        None => Stop::Failed(error.to_string()),
-    }
 }

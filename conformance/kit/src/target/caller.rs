@@ -332,6 +332,7 @@ impl Received {
             read.map_err(|why| Stop::Fail(format!("the M3 of the device is wrong: {why}")))?;
         // Roles swapped: what the kit sends is the responder's.
         let keys = Keys {
+            m1: self.m1.clone(),
             suite: self.suite,
             k_i: Vec::new(),
             m2: m2.frame,

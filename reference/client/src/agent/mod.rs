@@ -22,6 +22,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
+use zeroize::Zeroizing;
 
 use crate::backoff::Retries;
 use crate::cloud::Cloud;
@@ -198,7 +199,7 @@ impl Agent {
         let Some(config) = &self.config.device else { return Ok(None) };
         let id = parse_id("device", &config.id)?;
         let lost = || Error::usage("device.key is missing or damaged: use `mesh device add NAME` again");
-        let key = self.home.read(KEY)?.ok_or_else(lost)?;
+        let key = self.home.read(KEY)?.map(Zeroizing::new).ok_or_else(lost)?;
         Device::load(self.provider, id, &key, &mut crate::os_entropy).map(Some).map_err(|_| lost())
     }
 

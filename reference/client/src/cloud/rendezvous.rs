@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 /// How long one poll waits, in seconds.
 const WAIT: u64 = 50;
 
-/// What one device needs to meet another at a relay.
-#[derive(Clone, Debug)]
+/// What one device needs to meet another at a relay. It has no `Debug`: the pass opens the circuit.
+#[derive(Clone)]
 pub struct Rendezvous {
     /// Names the rendezvous.
     pub circuit: Id,

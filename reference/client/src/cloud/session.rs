@@ -25,8 +25,8 @@ const MARGIN: u64 = 60;
 /// The resource that governs the mesh and its devices.
 pub(super) const MESH: &str = "/mesh";
 
-/// What a sign-in gave.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What a sign-in gave. It has no `Debug`: tickets and token are for requests and `session.json`, and for no log.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Session {
     /// The path of the mesh.

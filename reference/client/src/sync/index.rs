@@ -2,6 +2,7 @@
 //! their view is on this disk.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
 use super::row::{COLUMNS, read_record, write_record};
+use super::temp::open_private;
 use crate::error::{Error, Result};
 
 /// The number of this schema. An index of another one is made anew: the next scan fills it, files stay.
@@ -92,8 +94,10 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index, or makes one.
+    /// Opens the index, or makes one. It has the names of all files, so its user alone can read it.
     pub fn open(path: &Path) -> Result<Self> {
+        // SQLite gives the files beside it the same mode. If this fails, opening says why.
+        drop(open_private(OpenOptions::new().write(true).create_new(true), path));
         let connection = Connection::open(path)?;
         connection.set_prepared_statement_cache_capacity(32);
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
