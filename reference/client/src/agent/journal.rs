@@ -84,6 +84,10 @@ impl Progress for Journal {
         self.watch.sent(peer, bytes);
     }
 
+    fn slice(&self) -> usize {
+        self.watch.slice()
+    }
+
     fn skipped(&self, folder: Id, skipped: &Skipped) {
         let (path, why) = (Some(skipped.path.clone()), skipped.reason.to_string());
         self.note(Happened::LeftOut, (Some(folder), None), path, why);
