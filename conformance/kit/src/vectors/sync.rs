@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::envelope::{File, Group, Test};
 use crate::oracle::Rejection;
 use crate::oracle::crypto::hex;
-use crate::oracle::sync::{self, Content, Entry, Id, ROOT, Stamp, fold, id_of};
+use crate::oracle::sync::{self, Content, Deleted, Entry, Id, Proof, ROOT, Stamp, fold, id_of};
 use crate::target::fixture::PeerFixture;
 
 const X: Id = PeerFixture::DEVICE_X;
@@ -120,6 +120,28 @@ fn index_file() -> File {
     bad("version-zero", "a device with no changes", one(&|entry| entry.version.push((Z, 0))));
     bad("version-falling", "devices that fall", one(&|entry| entry.version.insert(0, (Z, 1))));
     bad("name", "a name that leads out", one(&|entry| entry.name = b"..".to_vec()));
+    let proofs = |change: &dyn Fn(&mut Vec<Proof>)| {
+        let mut entry = two_contents().deleted(&[(X, 4), (Z, 2)]);
+        change(entry.proofs.as_mut().expect("known"));
+        index_body(&[entry])
+    };
+    bad("proofs-falling", "proofs that fall", proofs(&|proofs| proofs.reverse()));
+    bad("proofs-twice", "one proof twice", proofs(&|proofs| proofs.push(proofs[2].clone())));
+    bad("proof-unneeded", "the proof of a change that left nothing", one(&|entry| {
+        let mut proofs = entry.proofs();
+        proofs[0].stamp.counter = 2;
+        let unneeded = proofs.remove(0);
+        entry.proofs = Some([entry.proofs(), vec![unneeded]].concat());
+    }));
+    bad("deleted-falling", "deletions that fall", proofs(&|proofs| proofs[1].deleted.reverse()));
+    bad("deleted-part", "a deletion of what is neither", proofs(&|proofs| proofs[1].deleted[0].part = 3));
+    bad("unproven", "a change without a proof", proofs(&|proofs| drop(proofs.remove(2))));
+    bad("unproven-all", "no proofs", proofs(&Vec::clear));
+    bad("unproven-lamport", "a stamp with another lamport", proofs(&|proofs| proofs[0].stamp.lamport += 1));
+    bad("unproven-place", "another place", proofs(&|proofs| proofs[0].place[0] ^= 1));
+    bad("unproven-content", "another content", proofs(&|proofs| proofs[2].content[31] ^= 1));
+    bad("unproven-deletion", "a place that nobody deleted", proofs(&|proofs| drop(proofs[1].deleted.remove(0))));
+    bad("unproven-deletion-of", "a content that nobody deleted", proofs(&|proofs| drop(proofs[1].deleted.pop())));
     let mut trailing = index_body(&good);
     trailing.push(0);
     bad("trailing", "a byte behind the entries", trailing);
@@ -173,7 +195,44 @@ fn some_entry(dice: &mut Dice) -> Entry {
     contents.sort_by_key(|content| content.stamp);
     let place = stamp(dice);
     let name = format!("{}-{}", place.writer[0], place.counter).into_bytes();
-    Entry { id: [9; 16], parent: ROOT, name, place, gone: u8::from(dice.roll(3) == 0), contents, version }
+    // What is gone was deleted by one of the changes that are in the version.
+    let last = version.iter().map(|(_, counter)| *counter).max().unwrap_or_default();
+    contents.iter_mut().for_each(|content| content.gone &= u8::from(content.stamp.counter < last));
+    let gone = u8::from(dice.roll(3) == 0 && place.counter < last);
+    let mut entry = Entry { id: [9; 16], parent: ROOT, name, place, gone, contents, version, proofs: None };
+    let mut dots = entry.version.clone();
+    dots.push((place.writer, place.counter));
+    dots.extend(entry.contents.iter().map(|content| (content.stamp.writer, content.stamp.counter)));
+    dots.sort_unstable();
+    dots.dedup();
+    entry.proofs = Some(dots.into_iter().map(some_proof).collect());
+    entry
+}
+
+/// What the change with this dot did, in whatever state it occurs: it put, wrote, and deleted all with a smaller counter.
+fn some_proof((writer, counter): (Id, u64)) -> Proof {
+    let mut did = some_change(writer, counter);
+    let mut proof = did.proofs().remove(0);
+    for (part, device) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)] {
+        for counter in 1..counter {
+            proof.deleted.push(Deleted { part, change: ([device; 16], counter) });
+        }
+    }
+    did.id = [9; 16];
+    proof.sign(did.id);
+    proof
+}
+
+/// An entry with nothing but the place and content of one change.
+fn some_change(writer: Id, counter: u64) -> Entry {
+    let byte = u8::try_from(counter).expect("small");
+    let mut entry = Entry::file(&format!("{}-{counter}", writer[0]), &[writer[0], byte]).by(
+        writer,
+        counter * 2 + u64::from(writer[0]) % 2,
+        &[(writer, counter)],
+    );
+    entry.parent = ROOT;
+    entry
 }
 
 fn merge_file() -> File {
@@ -202,7 +261,7 @@ fn merge_file() -> File {
     let edited = |writer, lamport, version: &[(Id, u64)], content: &[u8]| {
         let mut entry = Entry::file("f", content).by(writer, lamport, version);
         entry.place = first.place;
-        entry
+        entry.knowing(&first)
     };
     let by_x = edited(X, 2, &[(X, 2)], b"2");
     let by_z = edited(Z, 3, &[(X, 1), (Z, 1)], b"3");

@@ -31,6 +31,7 @@ mod shape;
 mod take;
 mod temp;
 mod upload;
+mod writers;
 
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
@@ -40,3 +41,4 @@ pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use scan::{ScanReport, scan};
 pub use session::run as run_session;
 pub use temp::PREFIX as TEMP_PREFIX;
+pub use writers::Signer;
