@@ -1,6 +1,6 @@
 #!/bin/sh
 # The independent peer of conformance/shims/python/ against everything: the vectors, itself, the kit in both roles, and the
-# reference's cloud and client. Needs what `install.sh` installs.
+# reference's cloud and client, with which it syncs as both. Needs what `install.sh` installs.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,8 +10,9 @@ python="${MESHPROOF_INTEROP_VENV:-$CARGO_TARGET_DIR/interop-venv}/bin/python"
 peer=conformance/shims/python
 bin="$CARGO_TARGET_DIR/debug"
 log=$(mktemp)
+folder=$(mktemp -d)
 listener=
-trap 'rm -f "$log" "$log.peer"; [ -z "$listener" ] || kill "$listener"' EXIT
+trap 'rm -rf "$log" "$log.peer" "$folder"; [ -z "$listener" ] || kill "$listener"' EXIT
 run() {
     name=$1
     shift
@@ -39,13 +40,13 @@ run "run --shim" "$bin/meshproof" run --shim "$python $peer/shim.py" --report "$
 grep 'CONFORMANT' "$log" | sed 's/^/python: vectors and initiator: /'
 
 (cd "$peer" && exec "$python" -W ignore peer.py listen --key ../../../vectors/keys/device-y.pem \
-    --device 0d00000000000000000000000000000b --folder f01de400000000000000000000000001 \
+    --device 0d00000000000000000000000000000b --folder "f01de400000000000000000000000001=$folder/files" \
     --issuer https://account.mesh.example/=../../../vectors/keys/issuer-a.pem) >"$log.peer" 2>&1 &
 listener=$!
 until address=$(sed -n 's/^listening on //p' "$log.peer") && [ -n "$address" ]; do
     kill -0 "$listener" || { cat "$log.peer"; exit 1; }
     sleep 0.1
 done
-run "run --peer" "$bin/meshproof" run --peer "$address" --filter handshake --filter record \
+run "run --peer" "$bin/meshproof" run --peer "$address" --folder "$folder/files" \
     --report "$CARGO_TARGET_DIR/python-report"
 grep 'CONFORMANT' "$log" | sed 's/^/python: responder: /'

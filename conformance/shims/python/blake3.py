@@ -1,16 +1,18 @@
-"""BLAKE3-256 in plain Python, for the names of media (spec/storage.md) and contents (spec/sync.md).
+"""BLAKE3-256 in plain Python, for the names of media (spec/storage.md) and for contents, entries and chunks (spec/sync.md).
 
-The standard library has no BLAKE3. This one is written for reading: about a second for a megabyte, which is enough to check
-an implementation and too little to live with.
+The standard library has no BLAKE3. This one is written for reading, but for one thing: chunks do not depend on each other, so many
+of them are computed at once, each in a *lane* of 64 bits of one large integer. A word has 32 bits; what an addition or a shift
+makes in the upper half of a lane is masked away. That is about ten times as fast as one chunk after the other: ten megabytes a second.
 """
 
+import array
 import struct
+import sys
 
 _IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 _PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
 _CHUNK_START, _CHUNK_END, _PARENT, _ROOT = 1, 2, 4, 8
-_MASK = 0xFFFFFFFF
-CHUNK = 1024
+CHUNK, LANES = 1024, 256
 
 
 def _schedules():
@@ -26,25 +28,32 @@ _QUARTERS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15), (0, 5
              (2, 7, 8, 13), (3, 4, 9, 14))
 
 
-def _compress(chaining, words, counter, size, flags):
-    """The compression function; of its sixteen words only the first eight are ever needed for 32 bytes of output."""
-    v = [*chaining, *_IV[:4], counter & _MASK, counter >> 32, size, flags]
+def _ones(lanes):
+    """1 in each lane: times a word, that word in each."""
+    return int.from_bytes(b"\1\0\0\0\0\0\0\0" * lanes, "little")
+
+
+def _compress(chaining, words, low, high, size, flags, ones=1):
+    """The compression function, in all lanes at once; of its sixteen words only the first eight are ever needed for 32 bytes of
+    output. `low` and `high` are the counter, as lanes; `size` and `flags` are the same in all."""
+    mask = 0xFFFFFFFF * ones
+    v = [*chaining, *(iv * ones for iv in _IV[:4]), low, high, size * ones, flags * ones]
     for order in _ROUNDS:
         for i, (a, b, c, d) in enumerate(_QUARTERS):
             x, y = words[order[2 * i]], words[order[2 * i + 1]]
             va, vb, vc, vd = v[a], v[b], v[c], v[d]
-            va = (va + vb + x) & _MASK
+            va = (va + vb + x) & mask
             vd ^= va
-            vd = (vd >> 16 | vd << 16) & _MASK
-            vc = (vc + vd) & _MASK
+            vd = (vd >> 16 | vd << 16) & mask
+            vc = (vc + vd) & mask
             vb ^= vc
-            vb = (vb >> 12 | vb << 20) & _MASK
-            va = (va + vb + y) & _MASK
+            vb = (vb >> 12 | vb << 20) & mask
+            va = (va + vb + y) & mask
             vd ^= va
-            vd = (vd >> 8 | vd << 24) & _MASK
-            vc = (vc + vd) & _MASK
+            vd = (vd >> 8 | vd << 24) & mask
+            vc = (vc + vd) & mask
             vb ^= vc
-            vb = (vb >> 7 | vb << 25) & _MASK
+            vb = (vb >> 7 | vb << 25) & mask
             v[a], v[b], v[c], v[d] = va, vb, vc, vd
     return tuple(v[i] ^ v[i + 8] for i in range(8))
 
@@ -59,12 +68,39 @@ def _chunk(data, counter, root):
         if root and i == blocks - 1:
             flags |= _ROOT
         words = struct.unpack("<16I", block.ljust(64, b"\0"))
-        chaining = _compress(chaining, words, counter, len(block), flags)
+        chaining = _compress(chaining, words, counter & 0xFFFFFFFF, counter >> 32, len(block), flags)
     return chaining
 
 
+def _little(words):
+    if sys.byteorder == "big":
+        words.byteswap()
+    return words
+
+
+def _lanes(words):
+    """Words, one for each lane, as one integer."""
+    return int.from_bytes(_little(array.array("Q", words)).tobytes(), "little")
+
+
+def _chunks(data, first):
+    """The chaining values of whole chunks, none of them the last of the input."""
+    n = len(data) // CHUNK
+    ones = _ones(n)
+    words = _little(array.array("I", bytes(data)))
+    counters = range(first, first + n)
+    low, high = _lanes(c & 0xFFFFFFFF for c in counters), _lanes(c >> 32 for c in counters)
+    chaining = [iv * ones for iv in _IV]
+    for i in range(16):
+        block = [_lanes(words[16 * i + w::256]) for w in range(16)]
+        flags = (_CHUNK_START if i == 0 else 0) | (_CHUNK_END if i == 15 else 0)
+        chaining = _compress(chaining, block, low, high, 64, flags, ones)
+    columns = [_little(array.array("Q", word.to_bytes(8 * n, "little"))) for word in chaining]
+    return list(zip(*columns))
+
+
 def _parent(left, right, root):
-    return _compress(_IV, left + right, 0, 64, _PARENT | (_ROOT if root else 0))
+    return _compress(_IV, left + right, 0, 0, 64, _PARENT | (_ROOT if root else 0))
 
 
 class Blake3:
@@ -78,8 +114,10 @@ class Blake3:
         self.buffer += data
         at = 0
         while len(self.buffer) - at > CHUNK:                        # the last chunk waits, for it may be the root's
-            self._push(_chunk(self.buffer[at:at + CHUNK], self.chunks, False))
-            at += CHUNK
+            whole = min((len(self.buffer) - at - 1) // CHUNK, LANES)
+            for chaining in _chunks(self.buffer[at:at + whole * CHUNK], self.chunks):
+                self._push(chaining)
+            at += whole * CHUNK
         self.buffer = self.buffer[at:]
         return self
 

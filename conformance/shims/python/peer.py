@@ -1,10 +1,11 @@
 """A device of this implementation, for the command line.
 
-    peer.py listen --key KEY.pem --device HEX --issuer NAME=KEY.pem [--listen HOST:PORT] [--folder ID]
-    peer.py dial HOST PORT --key KEY.pem --device HEX --peer HEX --peer-key KEY.pem --ticket FILE
+    peer.py listen --key KEY.pem --device HEX --issuer NAME=KEY.pem [--listen HOST:PORT] [--folder ID=DIRECTORY]
+    peer.py dial HOST PORT --key KEY.pem --device HEX --peer HEX --peer-key KEY.pem --ticket FILE [--folder ID=DIRECTORY]
 
-Instead of --ticket, `dial` takes --issuer NAME=KEY.pem with a private key and writes the ticket itself, for tests. Without
---folder the listener sends back what it gets. Key files may be private or public.
+With --folder both sync; what a device knows of a directory is in another beside it, `.NAME.mesh`. Without --folder the listener
+sends back what it gets. Instead of --ticket, `dial` takes --issuer NAME=KEY.pem with a private key and writes the ticket itself,
+for tests. Key files may be private or public.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import channel
 import session
 import ticket as tickets
 from crypto import Failure, H, load_private_pem, public_spki, spki_of
+from folder import Folder
 from guard import Memory
 from handshake import SUITES, Initiator
 from issue import issue
@@ -152,6 +154,20 @@ def write_pair_ticket(issuer, issuer_key, device, spki, peer, peer_spki, user="a
 
 # ---- the command line --------------------------------------------------------------------------------------------
 
+def syncing(folders):
+    """For Listener: a session of these folders, by identifier, with whoever came."""
+    def application(open_channel, responder):
+        grounds = responder.grounds
+        session.Session(open_channel, folders, session.roles_of(grounds, False), bytes.fromhex(grounds.initiator), log).run()
+    return application
+
+
+def sync(open_channel, folders, ticket, peer, peer_spki):
+    """A session of these folders with the device that was dialled."""
+    grounds = tickets.relate(tickets.parse(ticket), peer.hex(), peer_spki)
+    session.Session(open_channel, folders, session.roles_of(grounds, True), peer, log).run()
+
+
 def pair_of(text):
     name, _, value = text.rpartition("=")
     return name, value
@@ -176,7 +192,7 @@ def arguments():
         p.add_argument("--key", required=True)
         p.add_argument("--device", required=True, type=bytes.fromhex)
         p.add_argument("--issuer", action="append", default=[], type=pair_of, metavar="NAME=KEY.pem")
-        p.add_argument("--folder", action="append", default=[], metavar="ID", help="has this folder, and no files in it")
+        p.add_argument("--folder", action="append", default=[], type=pair_of, metavar="ID=DIRECTORY")
         p.add_argument("--suites", default=",".join(f"{s:04x}" for s in SUITES))
     return top.parse_args()
 
@@ -186,9 +202,8 @@ def main():
     key, suites = load_private_pem(a.key), [int(s, 16) for s in a.suites.split(",")]
     if 0x0301 not in SUITES:
         log("suite 0x0301 is not there: this `cryptography` has no ML-KEM")
-    application = echo
-    if a.folder:
-        application = session.application(a.folder)
+    folders = {bytes.fromhex(i): Folder(a.device, directory, log=log) for i, directory in a.folder}
+    application = syncing(folders) if folders else echo
     if a.command == "listen":
         host, port = a.listen.rsplit(":", 1)
         issuers = collections.defaultdict(list)
@@ -205,10 +220,10 @@ def main():
         else:
             name, path = a.issuer[0]
             ticket = write_pair_ticket(name, load_private_pem(path), a.device, public_spki(key), a.peer, peer_spki,
-                                       folders=a.folder)
+                                       folders=[f.hex() for f in folders])
         open_channel = dial(a.host, a.port, key, a.device, a.peer, peer_spki, ticket, suites)
-        if a.folder:
-            session.Session(open_channel, a.folder, a.folder).run()
+        if folders:
+            sync(open_channel, folders, ticket, a.peer, peer_spki)
         else:
             open_channel.send(a.send.encode())
             print(open_channel.receive().decode())

@@ -1,143 +1,301 @@
-"""As much of spec/sync.md, version 0.2, as a device has to say that has the folders of a channel, and no files in them.
+"""A session: spec/sync.md sections 3.3, 4.1 and 4.7, and its end by spec/handshake.md section 4.8. Both roles say the same."""
 
-It is what the kit's checks of handshake and record talk to. It merges nothing and stores nothing: whatever the other side has is
-acknowledged and forgotten, so that this is no sync.
-"""
+import contextlib
+import queue
+import struct
+import threading
+from dataclasses import dataclass, field
 
+import entries
+from chunks import PIECE, cut, read_manifest, write_manifest
 from crypto import Failure
+from entries import (BLOCK, BYE, DONE, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, Messages, Reader,
+                     message, write_index, write_state)
+from transfer import Fetch
 
-HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST = range(1, 9)
-STATE = 16
-LARGEST = 1048576                                                   # SYN-002
-READ_AT_MOST = 262144                                               # SYN-009
-
-
-def message(kind, body=b""):
-    return bytes([kind]) + len(body).to_bytes(4, "big") + body
+READER = "reader"
+IN_FLIGHT = 8                           # REQUESTs at a time
 
 
-class Messages:
-    """Messages out of a stream of bytes; a message may span records (section 3)."""
+def roles_of(grounds, initiator):
+    """identifier -> (own role, the peer's), of what a pair ticket says (ticket.Grounds)."""
+    return {bytes.fromhex(f): roles if initiator else roles[::-1] for f, roles in grounds.folders.items()}
 
-    def __init__(self):
-        self.buffer = b""
 
-    def feed(self, data):
-        self.buffer += data
-        while self.buffer:
-            if self.buffer[0] not in (*range(1, 9), STATE):
-                raise Failure("sync-type", "SYN-001")
-            if len(self.buffer) < 5:
-                return
-            size = int.from_bytes(self.buffer[1:5], "big")
-            if size > LARGEST:
-                raise Failure("sync-length", "SYN-002")
-            if len(self.buffer) < 5 + size:
-                return
-            kind, body, self.buffer = self.buffer[0], self.buffer[5:5 + size], self.buffer[5 + size:]
-            yield kind, body
+@dataclass(eq=False)
+class Shared:
+    """One folder of the session."""
+    id: bytes
+    folder: object
+    own_role: str
+    peer_role: str
+    own_digests: list = None
+    state: tuple = None                                             # (complete, context, digests) of the peer
+    received: list = field(default_factory=list)
+    index_ended: bool = False
+    fetches: set = field(default_factory=set)
+    said_done: bool = False
+    heard_done: bool = False
 
 
 class Session:
-    """Section 3.3: HELLO; for each folder of both STATE, INDEX and DONE; BYE."""
+    """`folders`: identifier -> folder.Folder; `roles`: identifier -> (own role, the peer's), of those that the pair ticket maps on
+    both devices; the others are left out (SYN-005). `peer`: the identifier of the other device."""
 
-    def __init__(self, channel, folders, permitted):
-        """`folders`: those of this device; `permitted`: those that the pair ticket maps on both (SYN-005)."""
-        self.channel = channel
-        self.own = sorted(bytes.fromhex(f) for f in folders if f in permitted)
-        self.common, self.told, self.open, self.bye = None, set(), set(), False
+    def __init__(self, channel, folders, roles, peer, log=lambda *words: None):
+        self.channel, self.peer, self.log = channel, peer, log
+        self.own = {f: Shared(f, folder, *roles[f]) for f, folder in sorted(folders.items()) if f in roles}
+        self.shared = None                                          # those of both, from HELLO on
+        self.said_bye = self.heard_bye = False
+        self.asking, self.numbers = True, 0
+        self.waiting, self.in_flight = [], {}                       # Fetches; request -> (Shared, Fetch, (offset, length))
+        self.outgoing, self.stopped, self.broken = queue.Queue(4096), False, None
 
     def run(self):
-        reader = Messages()
-        self.channel.send(message(HELLO, len(self.own).to_bytes(2, "big") + b"".join(self.own)))
+        writer = threading.Thread(target=self._write, daemon=True)
+        writer.start()
+        failure = None
         try:
-            while not self.bye:
+            self._say(message(HELLO, len(self.own).to_bytes(2, "big"), *self.own))
+            reader = Messages()
+            while not (self.said_bye and self.heard_bye):
                 data = self.channel.receive()
                 if data is None:
                     raise Failure("sync-state", "SYN-015", "close_notify before BYE")
                 for kind, body in reader.feed(data):
-                    if self.bye:
-                        raise Failure("sync-state", "SYN-015", "something after BYE")
                     self._read(kind, body)
+            self._say(None)
+            writer.join()
+        except Failure as caught:
+            failure = caught
+            raise
         finally:
-            self.channel.close()                                    # section 5: an error closes with close_notify, too
+            self.stopped = True
+            with contextlib.suppress(queue.Full):
+                self.outgoing.put_nowait(None)
+            self._leave()
+            self.channel.close(failure)                             # section 5: an error closes with close_notify, too
+
+    # ---- say ----
+
+    def _say(self, what):
+        """A message, or a function that makes one when its turn has come. Another thread sends it, for both sides may have much
+        to say before they listen."""
+        if self.broken:
+            raise self.broken
+        self.outgoing.put(what)
+
+    def _write(self):
+        try:
+            while not self.stopped and (what := self.outgoing.get()) is not None:
+                self.channel.send(what() if callable(what) else what)
+        except (Failure, OSError) as error:
+            self.broken = error if isinstance(error, Failure) else Failure("truncated", "REC-016", str(error))
+            while self.outgoing.get() is not None:                  # nobody waits for room
+                pass
+
+    # ---- hear ----
 
     def _read(self, kind, body):
-        if (kind == HELLO) != (self.common is None) or kind in (BLOCK, MANIFEST):
-            raise Failure("sync-state", "SYN-015", f"message {kind}")
-        if kind == HELLO:
-            self._hello(body)
-        elif kind == STATE:
-            self._state(body)
-        elif kind == INDEX:
-            self._index(body)
-        elif kind == MANIFEST_REQUEST:
-            if len(body) != 52:
-                raise Failure("sync-malformed", "SYN-003")
-            self.channel.send(message(MANIFEST, body[:4] + b"\1"))  # SYN-074
-        elif kind == REQUEST:
-            self._request(body)
-        elif kind == DONE:
-            if len(body) != 16:
-                raise Failure("sync-malformed", "SYN-003")
-        elif kind == BYE:
-            if body:
-                raise Failure("sync-malformed", "SYN-003")
-            self.bye = True
+        if (kind == HELLO) != (self.shared is None):
+            raise Failure("sync-state", "SYN-015", f"message {kind} and HELLO")
+        if self.heard_bye and kind not in (BLOCK, MANIFEST):
+            raise Failure("sync-state", "SYN-015", f"message {kind} after BYE")
+        {HELLO: self._hello, STATE: self._state, INDEX: self._index, REQUEST: self._request, BLOCK: self._block,
+         DONE: self._done, BYE: self._bye, MANIFEST_REQUEST: self._manifest_request, MANIFEST: self._manifest}[kind](body)
+
+    def _of(self, identifier):
+        if identifier not in self.shared:
+            raise Failure("sync-folder", "SYN-004", identifier.hex())
+        return self.shared[identifier]
 
     def _hello(self, body):
-        count = int.from_bytes(body[:2], "big")
-        theirs = [body[i:i + 16] for i in range(2, len(body), 16)]
-        if len(body) != 2 + 16 * count or theirs != sorted(set(theirs)):
-            raise Failure("sync-malformed", "SYN-003")
-        self.common = [f for f in self.own if f in theirs]
-        self.open = set(self.common)
-        for folder in self.common:
-            # Not complete: that this device has nothing is no reason for the other to forget anything.
-            self.channel.send(message(STATE, folder + b"\0" + bytes(2) + bytes(16 * 256)))
+        theirs = entries.read_hello(body)
+        self.shared = {f: s for f, s in self.own.items() if f in theirs}
+        for one in self.shared.values():
+            folder, complete = one.folder, one.own_role != READER
+            with folder.lock:
+                folder.scan()
+                folder.apply()
+                one.own_digests, context = folder.replica.digests(), dict(folder.replica.context)
+            if not complete:
+                folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
+            self._say(write_state(one.id, complete, context, one.own_digests))
         self._end()
 
     def _state(self, body):
-        count = int.from_bytes(body[17:19], "big")
-        if len(body) != 19 + 24 * count + 16 * 256 or body[16] > 1:
-            raise Failure("sync-malformed", "SYN-003")
-        counters = [(body[i:i + 16], int.from_bytes(body[i + 16:i + 24], "big")) for i in range(19, 19 + 24 * count, 24)]
-        devices = [device for device, _ in counters]
-        if devices != sorted(set(devices)) or count > 4096 or any(not 0 < n < 1 << 48 for _, n in counters):
-            raise Failure("sync-context", "SYN-028")
-        if body[:16] not in self.common:
-            raise Failure("sync-folder", "SYN-004")
-        if body[:16] in self.told:
+        identifier, complete, context, digests = entries.read_state(body)
+        one = self._of(identifier)
+        if one.state:
             raise Failure("sync-state", "SYN-015", "a second STATE")
-        self.told.add(body[:16])
-        self.channel.send(message(INDEX, body[:16] + b"\1" + bytes(4)))
+        one.state = complete and one.peer_role != READER, context, digests
+        if one.folder.lost_past(context):                           # what was said in HELLO and STATE is void: another session
+            self._stop_asking()
+            return
+        with one.folder.lock:
+            index = one.folder.replica.differing(one.own_digests, digests) if one.own_role != READER else []
+        for piece in write_index(one.id, index):
+            self._say(piece)
 
     def _index(self, body):
-        if len(body) < 21 or body[16] > 1:
-            raise Failure("sync-malformed", "SYN-003")
-        if body[:16] not in self.common:
-            raise Failure("sync-folder", "SYN-004")
-        if body[:16] not in self.open or body[:16] not in self.told:
+        identifier, last, received = entries.read_index(body, self._latest(body[:16]))
+        one = self._of(identifier)
+        if not one.state or one.index_ended:
             raise Failure("sync-state", "SYN-015", "an INDEX before the STATE or after the last")
-        if body[16] == 1:
-            self.open.discard(body[:16])
-            self.channel.send(message(DONE, body[:16]))
-            self._end()
+        one.received += received
+        if last:
+            one.index_ended = True
+            if self.asking:
+                self._take(one)
+
+    def _latest(self, identifier):
+        """The identifier that the next message of an INDEX goes on from."""
+        one = self.shared.get(identifier)
+        return one.received[-1].id if one and one.received else ROOT
+
+    def _take(self, one):
+        complete, context, digests = one.state
+        with one.folder.lock:
+            if one.peer_role == READER:                             # SYN-023
+                one.folder.replica.contexts[self.peer] = context
+            else:
+                one.folder.replica.take(self.peer, one.received, one.own_digests, complete, context, digests)
+            one.folder.apply()
+            one.fetches = {Fetch(one.folder, content, old, self._offered(one, entry, content))
+                           for entry, content, old in one.folder.wanted().values()}
+        self.waiting += [(one, fetch) for fetch in one.fetches]
+        self._ask()
+        self._end()
+
+    def _offered(self, one, entry, content):
+        """Whether the peer, as far as it said what it has, knows of a content. It is asked for others, too."""
+        complete, _, digests = one.state
+        return (not complete or digests[entry[0]] == one.own_digests[entry[0]]
+                or any(c.hash == content.hash for e in one.received for c in e.contents))
+
+    def _done(self, body):
+        r = Reader(body)
+        one = self._of(r.take(16))
+        r.end()
+        if one.heard_done:
+            raise Failure("sync-state", "SYN-015", "DONE twice")
+        one.heard_done = True
+
+    def _bye(self, body):
+        Reader(body).end()
+        self.heard_bye = True
+        if not all(one.heard_done for one in self.shared.values()):
+            self._stop_asking()
+
+    # ---- answer (section 4.7, sender) ----
 
     def _request(self, body):
-        if len(body) != 64:
-            raise Failure("sync-malformed", "SYN-003")
-        if body[4:20] not in self.common:
-            raise Failure("sync-folder", "SYN-004")
-        if int.from_bytes(body[60:], "big") > READ_AT_MOST:
+        r = Reader(body)
+        number, one, digest = r.take(4), r.take(16), r.take(32)
+        offset, length = r.number(8), r.number(4)
+        r.end()
+        one = self._of(one)
+        if length > PIECE:
             raise Failure("sync-request", "SYN-009")
-        self.channel.send(message(BLOCK, body[:4] + b"\1"))         # SYN-032
+
+        def answer():
+            data = one.folder.read(digest, offset, length)
+            return message(BLOCK, number, b"\1" if data is None else b"\0" + data)      # SYN-032
+        self._say(answer)
+
+    def _manifest_request(self, body):
+        r = Reader(body)
+        number, one, digest = r.take(4), r.take(16), r.take(32)
+        r.end()
+        one = self._of(one)
+        self._say(lambda: message(MANIFEST, number, write_manifest(cut(one.folder.whole(digest) or b""))))  # SYN-073, SYN-074
+
+    # ---- ask (section 4.7, receiver) ----
+
+    def _ask(self):
+        """As many requests as may be on their way."""
+        while self.asking and self.waiting and len(self.in_flight) < IN_FLIGHT:
+            one, fetch = self.waiting[0]
+            if fetch.manifest:
+                self.waiting.pop(0)
+                if fetch.doubtful:
+                    self._request_of(REQUEST, one, fetch, (0, 0), one.id + fetch.hash + bytes(12))
+                    continue
+                self._request_of(MANIFEST_REQUEST, one, fetch, None, one.id + fetch.hash)
+            else:
+                offset, length = part = fetch.lacking.pop(0)
+                self._request_of(REQUEST, one, fetch, part, one.id + fetch.hash + struct.pack(">QI", offset, length))
+                if not fetch.lacking:
+                    self.waiting.pop(0)
+
+    def _request_of(self, kind, one, fetch, part, rest):
+        number = self.numbers.to_bytes(4, "big")
+        self.numbers = (self.numbers + 1) % (1 << 32)
+        self.in_flight[number] = one, fetch, part
+        self._say(message(kind, number, rest))
+
+    def _answered(self, number, manifest):
+        if number not in self.in_flight or (self.in_flight[number][2] is None) != manifest:
+            raise Failure("sync-state", "SYN-015", "an answer to nothing")
+        return self.in_flight.pop(number)
+
+    def _block(self, body):
+        r = Reader(body)
+        number, status, data = r.take(4), r.flag(), r.rest()
+        one, fetch, part = self._answered(number, False)
+        if status:
+            self._given_up(one, fetch)
+        elif fetch.doubtful:                                        # the answer to a REQUEST of no bytes: it is here
+            fetch.doubtful = False
+            self.waiting.append((one, fetch))
+        elif not fetch.ended and fetch.block(*part, data):
+            self._arrived(one, fetch)
+        self._ask()
+        self._end()
+
+    def _manifest(self, body):
+        r = Reader(body)
+        one, fetch, _ = self._answered(r.take(4), True)
+        fetch.plan(read_manifest(r.rest(), fetch.size))
+        if fetch.to_come:
+            self.waiting.insert(0, (one, fetch))
+        else:                                                       # all of it was here in pieces
+            self._arrived(one, fetch)
+        self._ask()
+        self._end()
+
+    def _arrived(self, one, fetch):
+        one.fetches.discard(fetch)
+        fetch.finish()
+
+    def _given_up(self, one, fetch):
+        """The peer has it no more: all that this device wants is what there is."""
+        one.fetches.discard(fetch)
+        self.waiting = [(o, f) for o, f in self.waiting if f is not fetch]
+        fetch.abandon()
+
+    # ---- end ----
 
     def _end(self):
-        if not self.open:
-            self.channel.send(message(BYE))
+        """DONE for a folder that has all it wants, BYE after the last; after a BYE that came too early, BYE once all is answered."""
+        for one in self.shared.values():
+            if one.index_ended and not one.fetches and not one.said_done and self.asking:
+                one.folder.apply()
+                one.said_done = True
+                self._say(message(DONE, one.id))
+        finished = all(one.said_done for one in self.shared.values()) if self.asking else not self.in_flight
+        if finished and not self.said_bye:
+            self.said_bye = True
+            self._say(message(BYE))
 
+    def _stop_asking(self):
+        """HSK-059, HSK-060."""
+        self.asking, self.waiting = False, []
+        self._end()
 
-def application(folders):
-    """For peer.Listener."""
-    return lambda channel, responder: Session(channel, folders, responder.grounds.folders).run()
+    def _leave(self):
+        """Whatever ended the session: what is complete gets its place, of the rest is kept what may be."""
+        for one in (self.shared or {}).values():
+            for fetch in one.fetches:
+                fetch.abandon()
+            one.folder.apply()

@@ -11,14 +11,18 @@ import sys
 import time
 
 import channel
+import entries
+import names
 import relay
 import ticket as tickets
 from crypto import Failure, load_private_der
 from guard import Memory
 from handshake import HYBRID, M1, SUITES, Initiator, take_frame
 from issue import issue
+from merge import merge
 from record import DATA, Opener, Sealer
 from responder import Responder, read_m3
+from view import view
 
 load_key = functools.lru_cache(None)(lambda text: load_private_der(base64.b64decode(text)))
 
@@ -190,10 +194,41 @@ def relay_join(group, test):
     return {"answer": answer}
 
 
+# ---- sync.md -----------------------------------------------------------------------------------------------------
+
+def sync_name(_, test):
+    return {"folded": names.fold(names.check(from_hex(test, "name")))}
+
+
+def sync_index(_, test):
+    return {"ids": [entry.id.hex() for entry in entries.read_index(from_hex(test, "body"))[2]]}
+
+
+def sync_merge(_, test):
+    mine, theirs = (entries.entry_of(from_hex(test, side)) for side in ("mine", "theirs"))
+    contexts = ({bytes.fromhex(d): c for d, c in test[side + "_context"]} for side in ("mine", "theirs"))
+    merged = merge(mine, theirs, *contexts)
+    if merged is None:
+        raise Failure("ignored", "SYN-016")
+    return {"entry": merged.encode().hex()}
+
+
+def sync_view(_, test):
+    known = {e.id: e for e in (entries.entry_of(bytes.fromhex(data)) for data in test["entries"])}
+    return {"paths": [{"path": path, "id": item.id.hex(), "kind": item.kind, "copy": item.copy}
+                      for path, item in sorted(view(known).items(), key=lambda shown: shown[0].encode())]}
+
+
+def sync_digest(_, test):
+    return {"digest": entries.digest([entries.entry_of(bytes.fromhex(data)) for data in test["entries"]]).hex()}
+
+
 TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet": ticket_set, "TicketPair": ticket_pair,
          "HandshakeM1": handshake_m1, "HandshakeM2": handshake_m2, "HandshakeM3": handshake_m3,
          "HandshakeRetry": handshake_retry, "RecordOpen": record_open, "RecordSeal": record_seal,
-         "RelayPass": relay_pass, "RelayJoin": relay_join}
+         "RelayPass": relay_pass, "RelayJoin": relay_join,
+         "SyncName": sync_name, "SyncIndex": sync_index, "SyncMerge": sync_merge, "SyncView": sync_view,
+         "SyncDigest": sync_digest}
 
 
 # ---- a live initiator --------------------------------------------------------------------------------------------
@@ -202,7 +237,7 @@ ESTABLISHED = {}                        # responder -> the strongest suite with 
 
 
 def hello(_):
-    return {"implementation": "python peer 0.1", "protocol": 1, "ops": ["hello", "vector", "connect"]}
+    return {"implementation": "python peer 0.2", "protocol": 1, "ops": ["hello", "vector", "connect"]}
 
 
 def connect(request):

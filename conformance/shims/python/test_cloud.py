@@ -6,6 +6,7 @@
 
 import base64
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -18,12 +19,13 @@ import graph as graphs
 import identity
 import peer
 import relay
-import session
 import storage
 from blake3 import blake3
 from cloud import Cloud, Problem
 from crypto import Failure, draw, load_private_pem
+from folder import Folder
 from handshake import SUITES
+from test_sync import contents, scribble
 from ticket import from_base64url, verify
 
 KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors/keys")
@@ -208,8 +210,12 @@ class CloudTest(unittest.TestCase):
 
     @unittest.skipUnless(os.environ.get("MESH"), "MESH names no device agent")
     def test_another_implementation(self):
-        """MESH as responder, then as initiator: handshake, records, the empty session, close_notify, by tickets of the cloud."""
-        with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as tree:
+        """MESH as responder, then as initiator: handshake, records and sync, by tickets of the cloud. Each side does something in
+        its folder before every session, and both have the same after it."""
+        with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as trees:
+            tree = os.path.join(trees, "theirs")
+            os.mkdir(tree)
+
             def mesh(*words, **more):
                 environment = {**os.environ, "MESH_PASSWORD": PASSWORD}
                 return subprocess.run([os.environ["MESH"], "--home", home, *words], env=environment, capture_output=True,
@@ -223,10 +229,13 @@ class CloudTest(unittest.TestCase):
             self.ann.folder_ticket(folder)                          # it was not there yet at the sign-in
             for name in "xy":
                 self.ann.map(folder, self.devices[name])
-            self.they_answer(theirs, folder, home)
-            self.they_call(theirs, folder, mesh)
+            folders = {name: Folder(bytes.fromhex(self.devices[name]["device"]), os.path.join(trees, name)) for name in "xy"}
+            identifier = bytes.fromhex(folder["folder"])
+            self.they_answer(theirs, tree, home, identifier, folders["x"])
+            self.they_call(theirs, tree, mesh, identifier, folders["y"])
 
-    def they_answer(self, theirs, folder, home):
+    def they_answer(self, theirs, tree, home, identifier, mine):
+        draws = random.Random(1)
         serving = subprocess.Popen([os.environ["MESH"], "--home", home, "sync", "--serve", "--listen", "127.0.0.1:0",
                                     "--interval", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -243,9 +252,9 @@ class CloudTest(unittest.TestCase):
                 c.pad_to = 512
                 c.key_update()
                 c.renew(self.graphs["x"].pair(theirs)[0])
-                one = session.Session(c, [folder["folder"]], [folder["folder"]])
-                one.run()
-                self.assertEqual([f.hex() for f in one.common], [folder["folder"]])
+                scribble(draws, mine.root)
+                peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
+                self.assertEqual(contents(tree), contents(mine.root))
             with self.assertRaises(Failure) as caught:              # HSK-045
                 peer.dial(host, int(port), *self.initiator_arguments(theirs)[0], suites=[SUITES[-1]])
             self.assertEqual(caught.exception.code, 1)
@@ -253,17 +262,22 @@ class CloudTest(unittest.TestCase):
             serving.terminate()
             serving.wait()
 
-    def they_call(self, theirs, folder, mesh):
-        seen = []
+    def they_call(self, theirs, tree, mesh, identifier, mine):
+        seen, draws = [], random.Random(2)
+        sync = peer.syncing({identifier: mine})
 
         def application(open_channel, responder):
-            one = session.Session(open_channel, [folder["folder"]], responder.grounds.folders)
-            one.run()
-            seen.append((responder.grounds.initiator, responder.suite, one.bye))
+            sync(open_channel, responder)
+            seen.append((responder.grounds.initiator, responder.suite))
 
         listener = self.listener(application)
         listener.memory.always_retry = True
         self.graphs["y"].publish(self.devices["y"], ["%s:%d" % listener.address[:2]])
-        done = mesh("sync")
+        for _ in range(12):
+            scribble(draws, tree)
+            scribble(draws, mine.root)
+            seen.clear()
+            done = mesh("sync")
+            self.assertEqual(set(seen), {(theirs["device"], SUITES[0])}, done.stdout + done.stderr)     # one session or more
+            self.assertEqual(contents(tree), contents(mine.root), done.stdout + done.stderr)
         self.graphs["y"].go_offline(self.devices["y"])
-        self.assertEqual(seen, [(theirs["device"], SUITES[0], True)], done.stdout + done.stderr)

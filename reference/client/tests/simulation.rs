@@ -69,7 +69,7 @@ impl World {
                     return;
                 };
                 assert!(parent.is_dir());
-                let before = self.contents(&file);
+                let before = contents(&file);
                 // A clock that jumps: the time of the file is of any year.
                 if std::fs::write(&file, &content).is_ok() {
                     self.given_up.extend(before);
@@ -79,19 +79,19 @@ impl World {
                 }
             }
             4 => {
-                let before = self.contents(&file);
+                let before = contents(&file);
                 if std::fs::remove_file(&file).is_ok() {
                     self.given_up.extend(before);
                 }
             }
             5 => {
-                let before = self.contents(&directory);
+                let before = contents(&directory);
                 if std::fs::remove_dir_all(&directory).is_ok() {
                     self.given_up.extend(before);
                 }
             }
             6 | 7 => {
-                let before = if file == other { BTreeSet::new() } else { self.contents(&other) };
+                let before = if file == other { BTreeSet::new() } else { contents(&other) };
                 let moved = other.parent().is_some_and(|parent| std::fs::create_dir_all(parent).is_ok());
                 if moved && file.is_file() && !other.is_dir() && std::fs::rename(&file, &other).is_ok() {
                     self.given_up.extend(before);
@@ -103,18 +103,6 @@ impl World {
                 }
             }
         }
-    }
-
-    /// What is in a file, or in all below a directory.
-    fn contents(&self, path: &Path) -> BTreeSet<String> {
-        let mut contents = BTreeSet::new();
-        if path.is_file() {
-            contents.extend(std::fs::read_to_string(path));
-        }
-        for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
-            contents.extend(self.contents(&entry.path()));
-        }
-        contents
     }
 
     /// A session; with `crash` the first device forgets what it wrote to its index in it.
@@ -156,7 +144,7 @@ async fn play(seed: u64) {
     let trees: Vec<_> = (0..3).map(|number| world.node(number).tree()).collect();
     assert_eq!(trees[0], trees[1], "MESH_SEED={seed}");
     assert_eq!(trees[1], trees[2], "MESH_SEED={seed}");
-    let contents = world.contents(&world.node(0).root);
+    let contents = contents(&world.node(0).root);
     for number in 1..=world.written {
         let content = format!("content {number}");
         // What was given up may be there still: a deletion that did not know of a move does not undo it.
@@ -181,4 +169,16 @@ fn devices_come_to_the_same_and_lose_nothing() {
     for seed in seeds {
         runtime.block_on(play(seed));
     }
+}
+
+/// What is in a file, or in all below a directory.
+fn contents(path: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if path.is_file() {
+        found.extend(std::fs::read_to_string(path));
+    }
+    for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        found.extend(contents(&entry.path()));
+    }
+    found
 }

@@ -130,9 +130,9 @@ impl Replica {
     fn make(&mut self, parent: Id, name: &Name, directory: bool, history: &mut History) {
         let content = self.content(history, directory);
         let free = |id: &Id| self.entries.get(id).is_none_or(Entry::is_gone);
-        let id = (0..).map(|attempt| new_id(parent, name, attempt)).find(free).unwrap();
+        let id = (0..u64::MAX).map(|attempt| new_id(parent, name, attempt)).find(free).unwrap();
         let entry = match self.entries.get(&id) {
-            Some(gone) => gone.revived((parent, name.clone()), content),
+            Some(gone) => gone.revived((parent, name.clone()), &content),
             None => Entry::new(id, (parent, name.clone()), content),
         };
         self.put(entry.unwrap());
@@ -168,7 +168,7 @@ impl Replica {
             self.lamport = self.lamport.max(entry.lamport());
             match self.entries.get(&entry.id) {
                 None if self.context.covers(&entry.version) => {
-                    drop(forgotten.insert(entry.id, entry.clone()))
+                    forgotten.insert(entry.id, entry.clone());
                 }
                 None => self.put(entry.clone()),
                 Some(mine) => {

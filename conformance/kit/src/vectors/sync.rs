@@ -182,7 +182,7 @@ fn some_entry(dice: &mut Dice) -> Entry {
         Stamp { lamport: counter * 2 + u64::from(writer[0]) % 2, writer, counter }
     };
     let mut contents: Vec<Content> = Vec::new();
-    for _ in 0..1 + dice.roll(3) {
+    for _ in 0..=dice.roll(3) {
         let stamp = stamp(dice);
         let mut content = Entry::file("x", &[stamp.writer[0], u8::try_from(stamp.counter).expect("small")])
             .contents[0]

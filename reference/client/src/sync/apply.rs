@@ -187,10 +187,9 @@ impl<'a> Apply<'a> {
         }
         match (disk::look(folder.root(), &item.path)?, here) {
             (Found::Nothing, None) => {}
-            // Deleted since the scan: so says the next one.
-            (Found::Nothing, Some(_)) => return Ok(Some(SkipReason::Busy)),
             (Found::File { seen, .. }, Some((_, record))) if has_content(&target, record, &seen) => {}
-            (Found::File { .. }, Some(_)) => return Ok(Some(SkipReason::Busy)),
+            // Edited or deleted since the scan: so says the next one.
+            (Found::Nothing | Found::File { .. }, Some(_)) => return Ok(Some(SkipReason::Busy)),
             _ => return Ok(Some(SkipReason::InTheWay)),
         }
         if !self.directories.make_way(folder.root(), &item.path)? {
@@ -229,12 +228,11 @@ impl<'a> Apply<'a> {
     /// Something is at its path now.
     pub(super) fn put(&mut self, record: Record) {
         let path = record.entry.path.as_str().to_owned();
-        let number = match self.disk.get(&path) {
-            Some((number, _)) => *number,
-            None => {
-                self.paths.push(path.clone());
-                self.paths.len() - 1
-            }
+        let number = if let Some((number, _)) = self.disk.get(&path) {
+            *number
+        } else {
+            self.paths.push(path.clone());
+            self.paths.len() - 1
         };
         self.becomes.insert(path.clone(), number);
         self.disk.insert(path, (number, record.clone()));

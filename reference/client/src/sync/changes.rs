@@ -218,7 +218,7 @@ impl<'a> Changes<'a> {
         }
         let place = (parent, name.clone());
         let entry = match self.entries.get(&id) {
-            Some(gone) => gone.revived(place, content.clone()),
+            Some(gone) => gone.revived(place, &content),
             None => Entry::new(id, place, content.clone()),
         };
         let entry = entry.ok_or(SkipReason::Uncountable)?;

@@ -43,6 +43,9 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS heads (
         folder BLOB NOT NULL, device BLOB NOT NULL, head BLOB NOT NULL, PRIMARY KEY (folder, device)
     );
+    CREATE TABLE IF NOT EXISTS own_heads (
+        folder BLOB NOT NULL, counter INTEGER NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (folder, counter)
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS writers (
         folder BLOB NOT NULL, device BLOB NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL,
         PRIMARY KEY (folder, device)
@@ -55,8 +58,9 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 10] =
-    ["entries", "disk", "folders", "contexts", "heads", "writers", "digests", "roots", "syncs", "chunks"];
+const TABLES: [&str; 11] = [
+    "entries", "disk", "folders", "contexts", "heads", "own_heads", "writers", "digests", "roots", "syncs", "chunks",
+];
 
 /// One path on this disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -252,6 +256,16 @@ impl Index {
         rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
     }
 
+    /// Whether a head of this device, at `counter`, cannot be its own: it counted there, and came by with another chain or
+    /// never stood there. What it did before this index began to count is not known.
+    pub fn is_strange(&self, folder: Id, counter: u64, chain: &[u8; 32]) -> Result<bool> {
+        let sql = "SELECT coalesce(min(counter), 0),
+            coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0) FROM own_heads WHERE folder = ?1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
+        let (first, stood) = self.lock().query_row(sql, params![folder.0, counter.cast_signed(), chain], read)?;
+        Ok(counter > first.cast_unsigned() && !stood)
+    }
+
     /// The cards of the writers that this device knows.
     pub fn writers(&self, folder: Id) -> Result<Vec<Card>> {
         let connection = self.lock();
@@ -317,6 +331,8 @@ impl Index {
                 transaction.prepare_cached(sql)?.execute(params![folder.0, head.device.0, bytes])?;
             }
             if let Some(Clock { lamport, counter, chain }) = batch.clock {
+                let sql = "INSERT OR IGNORE INTO own_heads VALUES (?1, ?2, ?3)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, counter.cast_signed(), chain])?;
                 let sql = "INSERT INTO folders VALUES (?1, ?2, ?3, 0, ?4)
                            ON CONFLICT (folder) DO UPDATE SET lamport = ?2, counter = ?3, chain = ?4";
                 let values = params![folder.0, lamport.cast_signed(), counter.cast_signed(), chain];

@@ -118,8 +118,11 @@ pub(super) fn check_heads(folder: &Folder, theirs: Vec<Head>) -> Result<Heads> {
         let said = head.verify(folder.signer().provider(), folder.id(), key);
         blame(said, req::SYN_055, head.device)?;
         let other = before.is_some_and(|before| before.counter == head.counter && before.chain != head.chain);
-        if head.device == folder.device() && said && (other || head.counter > clock.counter) {
-            return Ok(Heads::LostPast(head.counter));
+        if head.device == folder.device() && said {
+            let strange = folder.index().is_strange(folder.id(), head.counter, &head.chain)?;
+            if strange || head.counter > clock.counter {
+                return Ok(Heads::LostPast(head.counter));
+            }
         }
         blame(!other, req::SYN_058, head.device)?;
         seen.push(head);

@@ -192,10 +192,10 @@ impl Entry {
 
     /// Put where it was, anew, with a new content: what somebody makes at the place of something deleted.
     #[must_use]
-    pub fn revived(&self, place: (Id, Name), content: Content) -> Option<Self> {
+    pub fn revived(&self, place: (Id, Name), content: &Content) -> Option<Self> {
         let mut entry = self.rewritten(content.clone(), &[])?;
         let place = Place { stamp: content.stamp, parent: place.0, name: place.1, gone: false };
-        let proof = Proof::new(content.stamp, Some(&place), Some(&content));
+        let proof = Proof::new(content.stamp, Some(&place), Some(content));
         entry.proofs.retain(|other| other.stamp != content.stamp);
         Some(Self { place, ..entry }.proved(proof))
     }

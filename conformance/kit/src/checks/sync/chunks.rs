@@ -85,9 +85,10 @@ fn content(context: &Context) -> Vec<u8> {
 
 /// Answers a MANIFEST-REQUEST: with these chunks if it is for the content of this session.
 async fn answer(session: &mut Session, number: u32, hash: [u8; 32], chunks: &[Chunk]) -> Verdict {
-    let manifest = match session.contents.contains_key(&hash) {
-        true => message::manifest(number, 0, chunks),
-        false => message::manifest(number, 1, &[]),
+    let manifest = if session.contents.contains_key(&hash) {
+        message::manifest(number, 0, chunks)
+    } else {
+        message::manifest(number, 1, &[])
     };
     session.send("MANIFEST", &manifest).await
 }

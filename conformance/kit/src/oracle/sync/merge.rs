@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Content, Entry, Id, Proof};
 
+/// Of each device a counter: a version, or a context.
+type Counters = [(Id, u64)];
+
 /// Merges two entries of one identifier. The contexts are what each side has seen. `None` where it is to be ignored.
-pub fn merge(a: &Entry, b: &Entry, contexts: (&[(Id, u64)], &[(Id, u64)])) -> Option<Entry> {
+pub fn merge(a: &Entry, b: &Entry, contexts: (&Counters, &Counters)) -> Option<Entry> {
     let mut version: BTreeMap<Id, u64> = BTreeMap::new();
     for (device, counter) in a.version.iter().chain(&b.version) {
         let joined = version.entry(*device).or_default();
@@ -62,7 +65,7 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&[(Id, u64)], &[(Id, u64)])) -> Op
     ok.then_some(entry)
 }
 
-fn has(counters: &[(Id, u64)], content: &Content) -> bool {
+fn has(counters: &Counters, content: &Content) -> bool {
     let stamp = content.stamp;
     counters.iter().any(|(device, counter)| *device == stamp.writer && stamp.counter <= *counter)
 }

@@ -1,0 +1,252 @@
+"""The files of one folder: what a person does with them becomes changes (spec/sync.md section 3.1), and what others did with theirs
+comes to the disk. Nothing is read or written through a symbolic link, and none is made (SYN-034, SYN-042).
+"""
+
+import contextlib
+import json
+import os
+import stat
+import threading
+
+import names
+from blake3 import Blake3
+from changes import Changes
+from disk import EMPTY, Item, by_depth, seen_of, split
+from entries import DIRECTORY, FILE, Content, Stamp
+from placing import Placing
+from replica import Replica
+from view import on_disk, view
+
+
+class Folder:
+    """`root`: the directory; `state`: another one of the same file system, for what this device knows and for files on their way.
+    One lock for everything, but nobody holds it while waiting for a peer."""
+
+    def __init__(self, device, root, state=None, log=lambda *words: None):
+        self.root = os.path.realpath(root)
+        self.state = state or os.path.join(os.path.dirname(self.root), f".{os.path.basename(self.root)}.mesh")
+        self.device, self.log, self.lock = device, log, threading.RLock()
+        self.replica, self.items, self.moving, self.told = Replica(device), {}, {}, set()
+        for name in ("incoming", "partial", "moving"):
+            os.makedirs(os.path.join(self.state, name), exist_ok=True)
+        os.makedirs(self.root, exist_ok=True)
+        self._load()
+
+    def at(self, path):
+        return os.path.join(self.root, path)
+
+    def tell(self, *words):
+        """To the user, once."""
+        if words not in self.told:
+            self.told.add(words)
+            self.log(*words)
+
+    # ---- kept in a file ----
+
+    def _load(self):
+        with contextlib.suppress(FileNotFoundError):
+            with open(os.path.join(self.state, "state.json")) as f:
+                data = json.load(f)
+            self.replica = Replica.from_json(self.device, data["replica"])
+            for path, (identifier, kind, place, content, copy, seen) in data["items"].items():
+                self.items[path] = Item(bytes.fromhex(identifier), kind, stamp_of(place), content and Content(
+                    stamp_of(content[0]), *content[1:-1], bytes.fromhex(content[-1])), copy, tuple(seen))
+            for number, path in data["moving"].items():             # stopped in the middle of a move: back to where it was
+                with contextlib.suppress(OSError):
+                    os.makedirs(os.path.dirname(self.at(path)), exist_ok=True)
+                    os.rename(os.path.join(self.state, "moving", number), self.at(path))
+
+    def save(self):
+        content = lambda c: c and [text_of(c.stamp), *c[1:-1], c.hash.hex()]
+        data = {"replica": self.replica.to_json(), "moving": self.moving,
+                "items": {p: [i.id.hex(), i.kind, text_of(i.place), content(i.content), i.copy, i.seen]
+                          for p, i in self.items.items()}}
+        path = os.path.join(self.state, "state.json")
+        with open(path + ".new", "w") as f:
+            json.dump(data, f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(path + ".new", path)
+
+    def lost_past(self, context):
+        """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then all of its files become new."""
+        with self.lock:
+            if not self.replica.lost_past(context):
+                return False
+            self.tell("this device has lost what it knew of", self.root, "and begins anew")
+            self.replica.begin_anew(context)
+            self.items = {}
+            self.scan()
+            return True
+
+    # ---- from the disk ----
+
+    def scan(self):
+        """Turn what happened on the disk since the last time into changes."""
+        with self.lock:
+            found = self._walk()
+            where = self._match(found)
+            Changes(self, found, where).make()
+            self.save()
+
+    def _walk(self):
+        """path -> stat, of the files and directories with names that others may be told."""
+        found, waiting = {}, [""]
+        while waiting:
+            prefix = waiting.pop()
+            for one in os.scandir(self.at(prefix)):
+                path = prefix + one.name
+                if one.is_symlink() or not (one.is_file() or one.is_dir()):
+                    self.tell(path, "is no file: it stays here")
+                elif not names.portable(one.name) or len(os.fsencode(path)) > names.LONGEST_PATH:
+                    self.tell(repr(path), "has a name that is not portable: it stays here")
+                else:
+                    found[path] = one.stat(follow_symlinks=False)
+                    if one.is_dir():
+                        waiting.append(path + "/")
+        return found
+
+    def _match(self, found):
+        """Where the items are now: path in `items` -> path in `found`. SYN-036: a directory is known by its inode, a file by inode,
+        size and time, or by its content; what has the same path and kind as before is the same if it is nothing else."""
+        where, taken = {}, set()
+
+        def expected(path):
+            parent, name = split(path)
+            if not parent:
+                return name
+            return where[parent] + "/" + name if parent in where else None
+
+        def match(items, test, candidates):
+            for path in by_depth(items):
+                if path not in where:
+                    for other in candidates(path):
+                        if other in found and other not in taken and test(self.items[path], found[other], path):
+                            where[path] = other
+                            taken.add(other)
+                            break
+
+        same_inode = lambda item, s, _: s.st_ino == item.seen[0]
+        same_file = lambda item, s, _: seen_of(s) == item.seen
+        in_place = lambda path: [expected(path)]
+        for kind, is_kind in ((DIRECTORY, stat.S_ISDIR), (FILE, stat.S_ISREG)):
+            items = [p for p, i in self.items.items() if i.kind == kind]
+            others = [p for p, s in found.items() if is_kind(s.st_mode)]
+            inodes = {}
+            for p in others:
+                inodes.setdefault(found[p].st_ino, []).append(p)
+            known = {self.items[p].seen[0] for p in items}
+            of_inode = lambda path: inodes.get(self.items[path].seen[0], ())
+            if kind == DIRECTORY:
+                for path in by_depth(items):                        # from the top: what is below goes with it
+                    match([path], same_inode, lambda p: [*in_place(p), *of_inode(p)])
+                    match([path], lambda item, s, _: stat.S_ISDIR(s.st_mode) and s.st_ino not in known, in_place)
+            else:
+                match(items, same_inode, in_place)
+                match(items, same_file, of_inode)
+                match(items, lambda item, s, _: stat.S_ISREG(s.st_mode), in_place)
+                rest = [p for p in others if p not in taken]
+                hashes = {}
+                lost = [p for p in items if p not in where]
+                sizes = {self.items[p].content.size for p in lost}
+                for p in rest:
+                    if found[p].st_size in sizes and found[p].st_size:
+                        hashes.setdefault(self.hash(p)[0], []).append(p)
+                match(lost, lambda item, s, _: True, lambda p: hashes.get(self.items[p].content.hash, ()))
+        return where
+
+    def hash(self, path):
+        """(hash, stat) of a file that keeps still while it is read, else (None, None)."""
+        whole = Blake3()
+        with contextlib.suppress(OSError), self.open(path) as f:
+            before = os.fstat(f.fileno())
+            while data := f.read(1 << 20):
+                whole.update(data)
+            if stat.S_ISREG(before.st_mode) and seen_of(before) == seen_of(os.fstat(f.fileno())):
+                return whole.digest(), before
+        return None, None
+
+    @contextlib.contextmanager
+    def open(self, path):
+        """A file of the folder, for reading; no component may be a symbolic link (SYN-034)."""
+        descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        *directories, last = path.split("/")
+        try:
+            for name, more in [*((d, os.O_DIRECTORY) for d in directories), (last, os.O_NONBLOCK)]:
+                below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | more, dir_fd=descriptor)
+                os.close(descriptor)
+                descriptor = below
+            with os.fdopen(os.dup(descriptor), "rb") as f:
+                yield f
+        finally:
+            os.close(descriptor)
+
+    # ---- for peers ----
+
+    def size_of(self, digest):
+        with self.lock:
+            return next((i.content.size for i in self.items.values() if i.kind == FILE and i.content.hash == digest), None)
+
+    def read(self, digest, offset, length):
+        """Bytes of a content, or None if it is not here or changed (SYN-032)."""
+        with self.lock:
+            paths = [(p, i) for p, i in self.items.items() if i.kind == FILE and i.content.hash == digest]
+        for path, item in paths:
+            with contextlib.suppress(OSError), self.open(path) as f:
+                before = seen_of(os.fstat(f.fileno()))
+                f.seek(offset)
+                data = f.read(length)
+                if before == item.seen == seen_of(os.fstat(f.fileno())):
+                    return data
+        return None
+
+    def whole(self, digest):
+        size = self.size_of(digest)
+        return None if size is None else self.read(digest, 0, size)
+
+    # ---- to the disk ----
+
+    def desired(self):
+        return on_disk(view(self.replica.entries))
+
+    def wanted(self):
+        """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
+        with self.lock:
+            have = {i.content.hash for i in self.items.values() if i.kind == FILE} | {EMPTY}
+            mains = {i.id: i.content.hash for i in self.items.values() if i.kind == FILE and not i.copy}
+            return {s.content.hash: (s.id, s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
+                    if s.kind == FILE and s.content.size and s.content.hash not in have
+                    and not os.path.exists(self.incoming(s.content.hash))}
+
+    def write(self, path, data):
+        """A file of this device's own, whole or not at all."""
+        with open(path + ".new", "wb") as f:
+            f.write(data)
+        os.replace(path + ".new", path)
+
+    def incoming(self, digest):
+        return os.path.join(self.state, "incoming", digest.hex())
+
+    def partial(self, digest):
+        return os.path.join(self.state, "partial", digest.hex())
+
+    def apply(self):
+        """Bring the disk to the view, as far as the contents are here."""
+        with self.lock:
+            Placing(self).run()
+            self.save()
+
+    def touched(self, path):
+        """Whether a person did something with an item that no scan has seen."""
+        try:
+            return seen_of(os.lstat(self.at(path))) != self.items[path].seen
+        except OSError:
+            return True
+
+
+def text_of(stamp):
+    return [stamp.lamport, stamp.writer.hex(), stamp.counter]
+
+
+def stamp_of(data):
+    return Stamp(data[0], bytes.fromhex(data[1]), data[2])

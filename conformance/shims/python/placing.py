@@ -1,0 +1,166 @@
+"""The view of a folder on the disk. A person may be at work in the folder meanwhile: what no scan has seen is left alone."""
+
+import contextlib
+import os
+import shutil
+import stat
+import time
+
+from disk import EMPTY, Item, by_depth, seen_of
+from entries import DIRECTORY, FILE
+
+PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
+
+
+class Placing:
+    """`folder` has its lock. Files that move are set aside first, so that they can change places; the journal `folder.moving`
+    brings them back if this program stops before the end."""
+
+    def __init__(self, folder):
+        self.folder, self.entries = folder, folder.replica.entries
+        self.desired = folder.desired()
+        self.items = folder.items
+        self.frozen = {path for path in self.items if folder.touched(path)}
+        self.aside = {}                                             # old path -> where the file is now
+
+    def run(self):
+        sources = self._sources()
+        staying = {path for path, (kind, _) in sources.items() if kind == "stay"}
+        moving = {old for kind, old in sources.values() if kind == "move"}
+        before = dict(self.items)
+        self._set_aside(moving)
+        for path in [p for p, i in self.items.items() if i.kind == FILE and p not in self.frozen | staying]:
+            if sources.get(path, ("",))[0] != "incoming":           # which replaces it in one step
+                self._remove(path, os.unlink)
+        for path in reversed(by_depth(p for p, i in self.items.items() if i.kind == DIRECTORY)):
+            if path not in self.desired or self.desired[path].kind != DIRECTORY:
+                self._remove(path, os.rmdir)
+        for path in by_depth(p for p, s in self.desired.items() if s.kind == DIRECTORY):
+            self._make_directory(path)
+        for path, (kind, source) in sources.items():
+            if kind == "stay":
+                self._record(path, self.items[path].content)
+            elif self._clear(path):                                 # SYN-031: the file gets its name in one step
+                os.replace(self.aside.pop(source) if kind == "move" else self._fresh(path), self.folder.at(path))
+                self._record(path, before[source].content if kind == "move" else self.desired[path].content)
+        for old, name in self.aside.items():                        # whatever had no place after all
+            self._back(old, name, before[old])
+        self.folder.moving = {}
+        self._tidy()
+
+    # ---- what goes where ----
+
+    def _sources(self):
+        """path -> ("stay", None), ("move", old path) or ("incoming", hash), for every file that can be shown now."""
+        free = {}                                                   # (entry, hash) -> paths
+        for path, item in self.items.items():
+            if item.kind == FILE and path not in self.frozen:
+                free.setdefault((item.id, item.content.hash), []).append(path)
+        files = [(p, s) for p, s in self.desired.items() if s.kind == FILE and p not in self.frozen]
+        sources, rest = {}, []
+        for path, shown in files:
+            key = shown.id, shown.content.hash
+            if path in free.get(key, ()):
+                free[key].remove(path)
+                sources[path] = ("stay", None)
+            else:
+                rest.append((path, shown))
+        for path, shown in rest:
+            old = free.get((shown.id, shown.content.hash))
+            if old:
+                sources[path] = ("move", old.pop())
+            elif self._have(shown.content):
+                sources[path] = ("incoming", shown.content.hash)
+        for path, shown in rest:                                    # the old content stays until the new one is here
+            if path not in sources and not shown.copy:
+                old = next((p for (i, _), paths in free.items() if i == shown.id for p in paths if not self.items[p].copy), None)
+                if old:
+                    free[shown.id, self.items[old].content.hash].remove(old)
+                    sources[path] = ("stay", None) if old == path else ("move", old)
+        return sources
+
+    def _have(self, content):
+        """Whether the bytes are among what came in; what another file of the folder has is put there."""
+        path = self.folder.incoming(content.hash)
+        if os.path.exists(path):
+            return True
+        data = b"" if content.hash == EMPTY else self.folder.whole(content.hash)
+        if data is None or len(data) != content.size:
+            return False
+        self.folder.write(path, data)
+        return True
+
+    # ---- the disk ----
+
+    def _clear(self, path):
+        """Whether the directory of a path is one, and not somewhere else by a symbolic link; and nothing is in the way but what
+        this device put there."""
+        at = self.folder.root
+        for name in path.split("/")[:-1]:
+            at = os.path.join(at, name)
+            if not os.path.isdir(at) or os.path.islink(at):
+                return False
+        if not os.path.lexists(self.folder.at(path)):
+            return True
+        return path in self.items and path not in self.frozen and self.items[path].kind == FILE and not self.folder.touched(path)
+
+    def _set_aside(self, paths):
+        self.folder.moving = {str(n): path for n, path in enumerate(sorted(paths))}
+        if paths:
+            self.folder.save()
+        for number, path in self.folder.moving.items():
+            name = os.path.join(self.folder.state, "moving", number)
+            os.rename(self.folder.at(path), name)
+            self.aside[path] = name
+            del self.items[path]
+
+    def _back(self, path, name, item):
+        if not os.path.lexists(self.folder.at(path)) and self._clear(path):
+            os.rename(name, self.folder.at(path))
+            self.items[path] = item
+        else:
+            os.replace(name, self.folder.incoming(item.content.hash))
+
+    def _remove(self, path, remove):
+        with contextlib.suppress(OSError):                          # a directory with something that is not shared stays
+            remove(self.folder.at(path))
+            del self.items[path]
+
+    def _make_directory(self, path):
+        at = self.folder.at(path)
+        if path in self.frozen:
+            return
+        if not os.path.lexists(at) and self._clear(path):
+            os.mkdir(at)
+        if os.path.isdir(at) and not os.path.islink(at):
+            self._record(path, self.desired[path].content)
+
+    def _fresh(self, path):
+        """A copy of what came in, as the file will be."""
+        content, name = self.desired[path].content, os.path.join(self.folder.state, "moving", "new")
+        shutil.copyfile(self.folder.incoming(content.hash), name)
+        os.chmod(name, content.mode & 0o777 | 0o600)
+        with contextlib.suppress(OverflowError, OSError):
+            os.utime(name, ns=(time.time_ns(), content.mtime))
+        with open(name, "rb") as f:
+            os.fsync(f.fileno())
+        return name
+
+    def _record(self, path, content):
+        shown = self.desired[path]
+        if content and shown.content and content.same_bytes(shown.content):
+            content = shown.content                                 # the same bytes, perhaps of another change
+        self.items[path] = Item(shown.id, shown.kind, self.entries[shown.id].stamp, content, shown.copy,
+                                seen_of(os.lstat(self.folder.at(path))))
+
+    def _tidy(self):
+        """What came in and has its place; and what of a transfer was kept for too long, or for nothing."""
+        here = {i.content.hash.hex() for i in self.items.values() if i.kind == FILE}
+        needed = {s.content.hash.hex() for s in self.desired.values() if s.kind == FILE}
+        for name in os.listdir(os.path.join(self.folder.state, "incoming")):
+            if name in here or name not in needed:
+                os.unlink(os.path.join(self.folder.state, "incoming", name))
+        for name in os.listdir(os.path.join(self.folder.state, "partial")):
+            path = os.path.join(self.folder.state, "partial", name)
+            if name[:64] not in needed or time.time() - os.stat(path).st_mtime > PARTIAL_LIVES:
+                os.unlink(path)
