@@ -39,6 +39,16 @@ impl Card {
         [b"meshproof writer", &folder.0[..], &device.0, key].concat()
     }
 
+    /// The next card.
+    pub fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
+        let device = malformed(fields.array().map(Id))?;
+        Ok(Self {
+            device,
+            key: malformed(fields.array())?,
+            signature: malformed(fields.field16())?.to_vec(),
+        })
+    }
+
     /// Whether an issuer with this key signed it.
     pub fn verify(&self, folder: Id, issuer: &dyn PublicKey) -> bool {
         issuer.verify(&Self::statement(folder, self.device, &self.key), &self.signature)
@@ -122,8 +132,5 @@ pub(super) fn write_cards(cards: &[Card], out: &mut Vec<u8>) {
 
 pub(super) fn read_cards(fields: &mut Reader<'_>) -> Result<Vec<Card>, Error> {
     let count = malformed(fields.u16())?;
-    let card = |fields: &mut Reader<'_>| {
-        Some(Card { device: Id(fields.array()?), key: fields.array()?, signature: fields.field16()?.to_vec() })
-    };
-    (0..count).map(|_| malformed(card(fields))).collect()
+    (0..count).map(|_| Card::read(fields)).collect()
 }

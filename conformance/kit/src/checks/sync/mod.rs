@@ -7,6 +7,7 @@
 //! | [`view`] | 4.4 and 4.5, paths of entries and entries of paths |
 //! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
 //! | [`transfer`] | 4.7, contents |
+//! | [`signed`] | 4.8, who wrote it |
 //! | [`chunks`] | 4.7, contents in chunks |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
 //!
@@ -19,6 +20,7 @@ pub mod message;
 mod moved;
 mod read;
 pub mod session;
+mod signed;
 mod state;
 mod transfer;
 mod view;
@@ -30,7 +32,7 @@ use crate::oracle::crypto::hex;
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
     let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
-    [parts.concat(), chunks::checks(), moved::checks()].concat()
+    [parts.concat(), chunks::checks(), signed::checks(), moved::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.

@@ -84,6 +84,11 @@ impl Session {
         self.send("WRITERS", &message::writers(PeerFixture::FOLDER, &cards)).await
     }
 
+    /// Shows no card of this writer.
+    pub fn known(&mut self, writer: [u8; 16]) {
+        self.introduced.insert(writer);
+    }
+
     /// Offers a file with its content.
     pub fn give(&mut self, content: &[u8]) {
         self.contents.insert(*blake3::hash(content).as_bytes(), content.to_vec());

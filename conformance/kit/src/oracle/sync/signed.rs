@@ -1,8 +1,9 @@
 //! Sections 3.4 and 3.5: proofs, cards, heads, and what the kit's devices sign them with.
 
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::{Signature, Signer as _, SigningKey, Verifier as _, VerifyingKey};
 
 use super::{Content, Entry, Fields, Id, Stamp};
+use crate::oracle::crypto::RsaPublicKey;
 use crate::oracle::{Rejection, reject};
 use crate::target::fixture::PeerFixture;
 
@@ -148,6 +149,46 @@ impl Fields<'_> {
         self.0 = rest;
         Some(Card { device, key, signature: signature.to_vec() })
     }
+}
+
+impl Card {
+    /// As in WRITERS.
+    pub fn bytes(&self) -> Vec<u8> {
+        let length = u16::try_from(self.signature.len()).expect("an RSA signature");
+        [&self.device[..], &self.key, &length.to_be_bytes(), &self.signature].concat()
+    }
+
+    /// Whether the issuer with this key signed it.
+    pub fn is_signed(&self, folder: Id, issuer: &RsaPublicKey) -> bool {
+        let statement = [b"meshproof writer", &folder[..], &self.device, &self.key].concat();
+        crate::oracle::crypto::verify(issuer, &statement, &self.signature)
+    }
+}
+
+impl Head {
+    /// As in STATE.
+    pub fn bytes(&self) -> Vec<u8> {
+        [&self.device[..], &self.counter.to_be_bytes(), &self.chain, &self.signature].concat()
+    }
+
+    /// Whether the owner of this key signed it.
+    pub fn is_signed(&self, folder: Id, key: &[u8; 32]) -> bool {
+        let statement =
+            [b"meshproof head", &folder[..], &self.device, &self.counter.to_be_bytes(), &self.chain].concat();
+        is_signed(key, &statement, &self.signature)
+    }
+}
+
+impl Proof {
+    /// Whether the owner of this key signed it.
+    pub fn is_signed(&self, folder: Id, entry: Id, key: &[u8; 32]) -> bool {
+        is_signed(key, &self.statement(folder, entry), &self.signature)
+    }
+}
+
+fn is_signed(key: &[u8; 32], statement: &[u8], signature: &[u8; 64]) -> bool {
+    let verify = |key: VerifyingKey| key.verify(statement, &Signature::from_bytes(signature)).is_ok();
+    VerifyingKey::from_bytes(key).is_ok_and(verify)
 }
 
 impl Content {
