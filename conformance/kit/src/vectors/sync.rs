@@ -331,6 +331,7 @@ fn view_file() -> File {
     let into = |path: &str, parent: &str, lamport| {
         let mut entry = Entry::directory(path);
         (entry.parent, entry.place.lamport) = (id_of(parent), lamport);
+        entry.contents[0].stamp = entry.place;
         entry
     };
     let deleted = |path: &str| Entry::directory(path).deleted(&[(X, 2)]);
@@ -371,6 +372,7 @@ fn view_file() -> File {
     let case = |path: &str, lamport| {
         let mut entry = Entry::file(path, path.as_bytes());
         entry.place.lamport = lamport;
+        entry.contents[0].stamp = entry.place;
         entry
     };
     test(
