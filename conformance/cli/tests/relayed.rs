@@ -362,6 +362,141 @@ async fn strangers_at_an_address_keep_nobody_from_the_relay() {
     world.cloud.shutdown().await.unwrap();
 }
 
+/// Somebody who takes what comes and says nothing: as many strangers as there are listeners. Counts those that have an M1 and were not
+/// given up.
+async fn sinkholes(count: usize) -> (Vec<String>, watch::Receiver<usize>) {
+    let (held, holding) = watch::channel(0);
+    let held = Arc::new(held);
+    let mut addresses = Vec::new();
+    for _ in 0..count {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap().to_string());
+        let held = held.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let held = held.clone();
+                tokio::spawn(async move {
+                    let mut m1 = [0; 64 * 1_024];
+                    if matches!(stream.read(&mut m1).await, Ok(1..)) {
+                        held.send_modify(|held| *held += 1);
+                        while matches!(stream.read(&mut m1).await, Ok(1..)) {}
+                        held.send_modify(|held| *held -= 1);
+                    }
+                });
+            }
+        });
+    }
+    (addresses, holding)
+}
+
+/// A way to what listens at `behind` as soon as there is such, which opens when `when` is true.
+async fn way<T: Send + Sync + 'static>(
+    behind: watch::Receiver<Option<SocketAddr>>,
+    mut seen: watch::Receiver<T>,
+    when: impl Fn(&T) -> bool + Clone + Send + Sync + 'static,
+    came: impl Fn() + Send + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut device, _)) = listener.accept().await {
+            came();
+            if seen.wait_for(when.clone()).await.is_err() {
+                return;
+            }
+            let behind = behind.borrow().unwrap();
+            let mut behind = TcpStream::connect(behind).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut device, &mut behind).await });
+        }
+    });
+    address
+}
+
+impl World {
+    /// Nothing comes through the relay.
+    fn block_relay(&self) -> watch::Sender<bool> {
+        let (open, opened) = watch::channel(false);
+        *self.recorder.gate.lock().unwrap() = Some(Gate { at: 1, reached: None, opened });
+        open
+    }
+}
+
+/// The peer answers only when all strangers hold an attempt: they keep nobody from it (HSK-064).
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_that_say_nothing_are_tried_beside_the_peer() {
+    let world = World::new().await;
+    let _blocked = world.block_relay();
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "past sinkholes").unwrap();
+    let (mut announced, held) = sinkholes(3).await;
+    let (phone_at, phones) = watch::channel(None);
+    announced.push(way(phones, held.clone(), |held| *held == 3, || {}).await);
+
+    let (stop, stopped) = oneshot::channel::<()>();
+    let (online, is_online) = oneshot::channel();
+    let serving = phone.serve(
+        online_at(announced),
+        Arc::new(NoProgress),
+        |address| online.send(address).unwrap(),
+        |_| {},
+        async { drop(stopped.await) },
+    );
+    let dialling = async {
+        phone_at.send_replace(Some(is_online.await.unwrap()));
+        let round = laptop.sync_once(Arc::new(NoProgress)).await.unwrap();
+        drop(stop);
+        round
+    };
+    let (served, round) = tokio::join!(serving, dialling);
+    served.unwrap();
+    assert!(synced(&round), "{round:?}");
+    assert_eq!(read(&phone_root, "file"), "past sinkholes");
+    held.clone().wait_for(|held| *held == 0).await.expect("those that lost are given up");
+    world.cloud.shutdown().await.unwrap();
+}
+
+/// Each of two peers answers only when both were dialled: neither waits for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_round_visits_its_peers_beside_each_other() {
+    let world = World::new().await;
+    let _blocked = world.block_relay();
+    let (laptop, folder, laptop_root) = world.device("laptop", None).await;
+    let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
+    let (tablet, _, tablet_root) = world.device("tablet", Some(folder)).await;
+    std::fs::write(laptop_root.join("file"), "to both").unwrap();
+    let (dialled, count) = watch::channel(0);
+    let dialled = Arc::new(dialled);
+    let (stop, stopped) = watch::channel(false);
+    let serve = async |agent: &Agent| {
+        let (at, behind) = watch::channel(None);
+        let tell = dialled.clone();
+        let came = move || tell.send_modify(|dialled| *dialled += 1);
+        let address = way(behind, count.clone(), |dialled| *dialled >= 2, came).await;
+        let mut stopped = stopped.clone();
+        let until = async move { drop(stopped.wait_for(|stopped| *stopped).await) };
+        let (ready, own) = (|address| at.send_modify(|at| *at = Some(address)), Arc::new(NoProgress));
+        agent.serve(online_at(vec![address]), own, ready, |_| {}, until).await.unwrap();
+    };
+    let online = async |agent: &Agent| {
+        let id = agent.device().unwrap().id();
+        while laptop.cloud().unwrap().addresses(id).await.unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let dialling = async {
+        tokio::join!(online(&phone), online(&tablet));
+        let round = laptop.sync_once(Arc::new(NoProgress)).await.unwrap();
+        stop.send_replace(true);
+        round
+    };
+    let ((), (), round) = tokio::join!(serve(&phone), serve(&tablet), dialling);
+    assert!(round.peers.iter().all(|peer| matches!(peer.outcome, Outcome::Synced(_))), "{round:?}");
+    assert_eq!(round.peers.len(), 2);
+    assert_eq!([&phone_root, &tablet_root].map(|root| read(root, "file")), ["to both"; 2]);
+    world.cloud.shutdown().await.unwrap();
+}
+
 /// Devices that announce what leads nowhere, with a relay that does not answer, find each other on the local network. By hand:
 /// `cargo test -p meshproof --test relayed local_network -- --ignored`, on a machine whose network takes multicast.
 #[tokio::test(flavor = "multi_thread")]
@@ -370,8 +505,7 @@ async fn devices_find_each_other_on_the_local_network() {
     let world = World::new().await;
     let (laptop, folder, laptop_root) = world.device("laptop", None).await;
     let (phone, _, phone_root) = world.device("phone", Some(folder)).await;
-    let (_open, opened) = watch::channel(false);
-    *world.recorder.gate.lock().unwrap() = Some(Gate { at: 1, reached: None, opened });
+    let _blocked = world.block_relay();
     std::fs::write(laptop_root.join("file"), "over the local network").unwrap();
     let options = || ServeOptions {
         listen: ([0, 0, 0, 0], 0).into(),

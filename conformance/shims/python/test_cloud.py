@@ -15,6 +15,8 @@ import threading
 import time
 import unittest
 
+import chunks
+import entries
 import graph as graphs
 import identity
 import peer
@@ -235,7 +237,9 @@ class CloudTest(unittest.TestCase):
             self.they_call(theirs, tree, mesh, identifier, folders["y"])
 
     def they_answer(self, theirs, tree, home, identifier, mine):
-        draws = random.Random(1)
+        draws, large = random.Random(1), draw(3_300_000)
+        with open(os.path.join(tree, "large"), "wb") as f:
+            f.write(large)
         serving = subprocess.Popen([os.environ["MESH"], "--home", home, "sync", "--serve", "--listen", "127.0.0.1:0",
                                     "--interval", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
@@ -255,12 +259,26 @@ class CloudTest(unittest.TestCase):
                 scribble(draws, mine.root)
                 peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
                 self.assertEqual(contents(tree), contents(mine.root))
+            arguments, _ = self.initiator_arguments(theirs)
+            c = peer.dial(host, int(port), *arguments)
+            self.assertEqual(self.manifest(c, identifier, large), chunks.cut(large))        # section 4.7, how the reference cuts
             with self.assertRaises(Failure) as caught:              # HSK-045
                 peer.dial(host, int(port), *self.initiator_arguments(theirs)[0], suites=[SUITES[-1]])
             self.assertEqual(caught.exception.code, 1)
         finally:
             serving.terminate()
             serving.wait()
+
+    def manifest(self, c, identifier, data):
+        c.send(entries.message(entries.HELLO, b"\0\1", identifier))
+        reader = entries.Messages()
+        while True:
+            for kind, body in reader.feed(c.receive()):
+                if kind == entries.HELLO:
+                    c.send(entries.message(entries.MANIFEST_REQUEST, bytes(4), identifier, blake3(data)))
+                if kind == entries.MANIFEST:
+                    c.close()
+                    return chunks.read_manifest(body[4:], len(data))
 
     def they_call(self, theirs, tree, mesh, identifier, mine):
         seen, draws = [], random.Random(2)

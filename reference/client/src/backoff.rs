@@ -61,6 +61,18 @@ impl Retries {
         self.changed.notify_one();
     }
 
+    /// A device is being tried.
+    pub fn begun(&self, device: Id, now: Instant) {
+        if let Some(retry) = self.waiting().get_mut(&device) {
+            retry.at = now + LAST;
+        }
+    }
+
+    /// Whether a device could not be reached when it was tried last.
+    pub fn has_failed(&self, device: Id) -> bool {
+        self.waiting().contains_key(&device)
+    }
+
     /// A device was reached.
     pub fn worked(&self, device: Id) {
         self.waiting().remove(&device);
@@ -79,8 +91,8 @@ impl Retries {
         }
     }
 
-    /// Waits until a device is to be tried again. It is the same until it [`failed`](Self::failed) or
-    /// [`worked`](Self::worked).
+    /// Waits until a device is to be tried again. It is the same until its trial has [`begun`](Self::begun), it
+    /// [`failed`](Self::failed) or [`worked`](Self::worked).
     pub async fn next_due(&self) -> Id {
         loop {
             match self.next() {

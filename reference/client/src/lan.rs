@@ -15,8 +15,10 @@ use crate::{now, os_entropy};
 
 /// How many announcements are kept. Those above are strangers' or a flood.
 const MAX_SEEN: usize = 1_024;
-/// How many addresses of one are tried.
+/// How many addresses an announcement may have, and how many of a peer are tried at once.
 const MAX_ADDRESSES: usize = 8;
+/// How many addresses are remembered at which a peer was not.
+const MAX_FAILED: usize = 8 * MAX_SEEN;
 
 /// This device on its local networks: what it announces, and what others do. It ends when it is dropped.
 pub struct Lan {
@@ -32,6 +34,8 @@ struct State {
     keys: BTreeMap<Id, LanKey>,
     /// By the name of the instance.
     seen: HashMap<String, Seen>,
+    /// How often a peer was sought at these addresses and not found.
+    failed: HashMap<String, u32>,
     /// What is announced: its full name, the period, and for how many keys.
     announced: Option<(String, u64, usize)>,
 }
@@ -102,16 +106,22 @@ impl Lan {
         Ok(())
     }
 
-    /// Where a peer may be, as `host:port`.
+    /// Where a peer may be, as `host:port`. Who repeats its tags adds to that as it likes, so these are some of all: those that
+    /// failed least, by chance.
     pub fn addresses(&self, peer: Id) -> Vec<String> {
         lock(&self.state).addresses(self.provider, peer)
+    }
+
+    /// No peer answered at an address.
+    pub fn failed(&self, address: &str) {
+        lock(&self.state).failed(address);
     }
 
     /// The peers that are seen now.
     pub fn peers(&self) -> Vec<Id> {
         let state = lock(&self.state);
         let peers = state.keys.keys().copied();
-        peers.filter(|peer| !state.addresses(self.provider, *peer).is_empty()).collect()
+        peers.filter(|peer| state.all_addresses(self.provider, *peer).next().is_some()).collect()
     }
 }
 
@@ -150,14 +160,37 @@ impl State {
     }
 
     fn addresses(&self, p: &dyn Provider, peer: Id) -> Vec<String> {
-        let Some(key) = self.keys.get(&peer) else { return Vec::new() };
+        let all: BTreeSet<&String> = self.all_addresses(p, peer).collect();
+        let chance = || {
+            let mut random = [0; 8];
+            os_entropy(&mut random);
+            random
+        };
+        let failures = |address: &String| self.failed.get(address).copied().unwrap_or(0);
+        let mut ordered: Vec<_> = all.into_iter().map(|one| (failures(one), chance(), one)).collect();
+        ordered.sort();
+        ordered.into_iter().take(MAX_ADDRESSES).map(|(.., address)| address.clone()).collect()
+    }
+
+    fn all_addresses<'a>(&'a self, p: &'a dyn Provider, peer: Id) -> impl Iterator<Item = &'a String> {
         let time = now();
-        let seen = self.seen.values().filter(|seen| key.finds(p, peer, &seen.tags, time));
-        let mut addresses: Vec<String> = seen.flat_map(|seen| seen.addresses.clone()).collect();
-        addresses.sort();
-        addresses.dedup();
-        addresses.truncate(MAX_ADDRESSES);
-        addresses
+        let key = self.keys.get(&peer);
+        let seen = self.seen.values().filter(move |seen| {
+            let found = key.map(|key| key.finds(p, peer, &seen.tags, time));
+            found.unwrap_or(false)
+        });
+        seen.flat_map(|seen| &seen.addresses)
+    }
+
+    fn failed(&mut self, address: &str) {
+        // Those of the graph and the relay are not from here.
+        if !self.seen.values().any(|seen| seen.addresses.iter().any(|known| known == address)) {
+            return;
+        }
+        if self.failed.len() >= MAX_FAILED {
+            self.failed.clear();
+        }
+        *self.failed.entry(address.to_owned()).or_default() += 1;
     }
 }
 

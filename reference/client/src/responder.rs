@@ -9,6 +9,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{KeyRejected, Spki};
 use meshproof_proto::handshake::guard::{Guard, SharedGuard};
 use meshproof_proto::handshake::{AwaitM1, Device};
+use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -218,6 +219,7 @@ pub async fn sync(
     folders: Vec<Arc<Folder>>,
     progress: Arc<dyn Progress>,
 ) -> Result<Report> {
+    let outgoing = connection.outgoing.clone();
     let session = move || {
         let mut skipped = Vec::new();
         for folder in &folders {
@@ -230,5 +232,13 @@ pub async fn sync(
         report.skipped.splice(0..0, skipped);
         Ok(report)
     };
-    tokio::task::spawn_blocking(session).await.unwrap_or(Err(Error::Peer("the session panicked")))
+    let mut session = tokio::task::spawn_blocking(session);
+    let stalled = tokio::select! {
+        ended = &mut session => return ended.unwrap_or(Err(Error::Peer("the session panicked"))),
+        () = outgoing.pulse().stops() => demand(false, req::HSK_066),
+    };
+    outgoing.give_up();
+    let ended = session.await.unwrap_or(Err(Error::Peer("the session panicked")));
+    stalled?;
+    ended
 }

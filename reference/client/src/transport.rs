@@ -19,12 +19,13 @@ use meshproof_proto::ticket::Verifier;
 use meshproof_proto::time::UnixTime;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, Result};
 use crate::os_entropy;
+use crate::sync::Pulse;
 
 /// How much is read from a socket at once, in bytes.
 const READ: usize = 256 * 1024;
@@ -104,6 +105,9 @@ pub enum Incoming {
 pub struct Outgoing {
     commands: mpsc::UnboundedSender<Command>,
     budget: Arc<Budget>,
+    /// Told when the connection is to end whatever waits in it.
+    given_up: Arc<Notify>,
+    pulse: Arc<Pulse>,
 }
 
 enum Command {
@@ -145,6 +149,16 @@ impl Outgoing {
     pub fn abort(&self) {
         let _ = self.commands.send(Command::Abort);
     }
+
+    /// Ends the connection at once, also if the peer takes nothing of what is to be said.
+    pub fn give_up(&self) {
+        self.given_up.notify_one();
+    }
+
+    /// Whether the session over this channel gets on.
+    pub fn pulse(&self) -> &Arc<Pulse> {
+        &self.pulse
+    }
 }
 
 /// What the own pair ticket gives the initiator (HSK-039).
@@ -176,7 +190,7 @@ pub async fn initiate(
 
 async fn connect(address: &str) -> Result<TcpStream> {
     let failed = |source| Error::Io { what: format!("connecting to {address}"), source };
-    let stream = tokio::time::timeout(CONNECT, TcpStream::connect(address))
+    let stream = timeout(CONNECT, TcpStream::connect(address))
         .await
         .map_err(|_| failed(std::io::ErrorKind::TimedOut.into()))?
         .map_err(failed)?;
@@ -184,25 +198,36 @@ async fn connect(address: &str) -> Result<TcpStream> {
     Ok(stream)
 }
 
-/// Connects to several addresses of one device, each a little later than the one before; who answers first comes first.
-pub struct Race(JoinSet<(String, Result<TcpStream>)>);
+/// Tries several addresses of one device, each a little later than the one before: connecting and the handshake together, for only the
+/// device can do the second.
+pub struct Race(JoinSet<(String, Result<Connection>)>);
 
 impl Race {
-    /// Begins. Dropping it ends all attempts.
-    pub fn new(addresses: &[String]) -> Self {
-        let attempt = |(place, address): (u32, &String)| {
-            let address = address.clone();
+    /// Begins. Dropping it ends all attempts. Each address has a `patience`, beside the limits that hold anyway.
+    pub fn new<'a>(
+        addresses: impl IntoIterator<Item = (&'a String, Duration)>,
+        device: &Arc<Device>,
+        target: &Target,
+        vouched: &Vouched,
+    ) -> Self {
+        let attempt = |(place, (address, patience)): (u32, (&String, Duration))| {
+            let (address, device) = (address.clone(), device.clone());
+            let (target, vouched) = (target.clone(), vouched.clone());
             async move {
                 tokio::time::sleep(STAGGER * place).await;
-                let connected = connect(&address).await;
-                (address, connected)
+                let dialled = timeout(patience, dial(&address, device, &target, vouched)).await;
+                let dialled = dialled.unwrap_or_else(|_| {
+                    let source = std::io::ErrorKind::TimedOut.into();
+                    Err(Error::Io { what: format!("a handshake at {address}"), source })
+                });
+                (address, dialled)
             }
         };
         Self((0..).zip(addresses).map(attempt).collect())
     }
 
-    /// The next that connected or failed. `None`: there are no more.
-    pub async fn next(&mut self) -> Option<(String, Result<TcpStream>)> {
+    /// The next that was established or failed. `None`: there are no more.
+    pub async fn next(&mut self) -> Option<(String, Result<Connection>)> {
         loop {
             if let Ok(ended) = self.0.join_next().await? {
                 return Some(ended);
@@ -210,7 +235,7 @@ impl Race {
         }
     }
 
-    /// Whether all have connected or failed.
+    /// Whether all were established or failed.
     pub fn is_over(&self) -> bool {
         self.0.is_empty()
     }
@@ -221,7 +246,7 @@ pub async fn accept(mut stream: impl Stream, start: AwaitM1, outside: Outside) -
     // The deadline of HSK-005 runs from here.
     let mut channel = Channel::accept(start, outside.now(), Box::new(outside.entropy));
     let mut first = Vec::new();
-    match tokio::time::timeout(FIRST_BYTE, stream.read_buf(&mut first)).await {
+    match timeout(FIRST_BYTE, stream.read_buf(&mut first)).await {
         Ok(Ok(1..)) => channel.handle_input(outside.now(), &first),
         Ok(Ok(0) | Err(_)) => channel.handle_fin(),
         Err(_) => return Err(Error::Peer("it connected and said nothing")),
@@ -239,6 +264,7 @@ async fn establish(
     let (to_session, incoming) = mpsc::channel(INCOMING);
     let (commands, from_session) = mpsc::unbounded_channel();
     let budget = Arc::new(Budget::new(BUDGET));
+    let given_up = Arc::new(Notify::new());
     let driver = Driver {
         channel,
         outside,
@@ -248,12 +274,16 @@ async fn establish(
         written: 0,
         ready: VecDeque::new(),
         budget: budget.clone(),
+        given_up: given_up.clone(),
         closing_since: None,
         aborted: false,
     };
     let driver = tokio::spawn(driver.run(stream, to_session, from_session));
+    // Who tries several ways at once drops those that lost.
+    let mut abandoned = Abandoned(Some(given_up.clone()));
     let established =
         done.await.unwrap_or(Err(Error::Peer("the connection was abandoned during the handshake")));
+    abandoned.0 = None;
     let peer = match established {
         Ok(peer) => peer,
         Err(error) => {
@@ -265,7 +295,23 @@ async fn establish(
             return Err(error);
         }
     };
-    Ok(Connection { peer, initiator, incoming, outgoing: Outgoing { commands, budget } })
+    Ok(Connection {
+        peer,
+        initiator,
+        incoming,
+        outgoing: Outgoing { commands, budget, given_up, pulse: Arc::default() },
+    })
+}
+
+/// Ends a connection whose handshake nobody waits for any more.
+struct Abandoned(Option<Arc<Notify>>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Some(given_up) = self.0.take() {
+            given_up.notify_one();
+        }
+    }
 }
 
 /// The task of one connection.
@@ -280,6 +326,7 @@ struct Driver {
     /// What waits for the session.
     ready: VecDeque<Incoming>,
     budget: Arc<Budget>,
+    given_up: Arc<Notify>,
     closing_since: Option<Instant>,
     aborted: bool,
 }
@@ -295,6 +342,7 @@ impl Driver {
         let mut input = Vec::with_capacity(READ);
         let mut last_activity = Instant::now();
         let (mut readable, mut writable, mut session_gone) = (true, true, false);
+        let given_up = self.given_up.clone();
         loop {
             let (ended, deadline) = self.poll_channel();
             let ended = ended || self.aborted;
@@ -336,6 +384,10 @@ impl Driver {
                 command = from_session.recv(), if self.takes_commands(ended) => {
                     self.obey(command, &mut from_session);
                 }
+                () = given_up.notified() => {
+                    self.aborted = true;
+                    writable = false;
+                }
                 () = tokio::time::sleep_until(wake) => {
                     if !self.ready.is_empty() {
                         // Nothing was read, so nothing could be heard.
@@ -361,7 +413,7 @@ impl Driver {
                 input.clear();
             }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(1), drain).await;
+        let _ = timeout(Duration::from_secs(1), drain).await;
     }
 
     /// Collects what the channel has to say. Returns whether it ended, and when it wants to be woken.

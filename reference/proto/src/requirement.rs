@@ -403,6 +403,7 @@ requirements! {
     HSK_058 = "HSK-058", "none", Peer;
     HSK_059 = "HSK-059", "none", Peer;
     HSK_060 = "HSK-060", "none", Peer;
+    HSK_066 = "HSK-066", "stalled", Peer;
 
     // spec/record.md
     REC_002 = "REC-002", "none", Peer;

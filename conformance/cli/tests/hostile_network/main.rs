@@ -41,6 +41,9 @@ const IN_SYNC: Duration = Duration::from_secs(60 + 90 + 60 + 60);
 /// How long what is dead may still be held: REC-019, RLY-017 as set below, and a little.
 const RELEASED: Duration = Duration::from_mins(2);
 
+/// How long a session that stands still is waited for (HSK-066), beside what looking now and then adds.
+const STANDSTILL: Duration = Duration::from_mins(2);
+
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 fn simulation(seed: u64) -> turmoil::Builder {
@@ -352,4 +355,32 @@ impl Pair {
         let vouched = target.verify(&self.initiator, &self.verifier, OUTSIDE.now())?;
         transport::initiate(stream, self.initiator.clone(), &target, vouched, OUTSIDE).await
     }
+}
+
+/// A peer that never answers what it is asked for is given up, and only then. No simulation: a session has threads.
+#[tokio::test]
+async fn a_session_without_progress_is_given_up() {
+    use common::{Node, RawPeer, X, Y, file, serve};
+    use meshproof_proto::sync::Message;
+    use meshproof_proto::ticket::Role;
+
+    let node = Node::new(DEFAULT, Y);
+    let serving = serve(&node).await;
+    let mut peer = RawPeer::connect(X, &node, &serving.address, Role::Owner).await;
+    peer.offer(vec![file("theirs", &[7; 100_000], X, 1)]);
+    peer.wait(|message| matches!(message, Message::Request(_)).then_some(())).await.unwrap();
+    tokio::time::pause();
+    let (mut ended, begin) = (Box::pin(serving.ended()), tokio::time::Instant::now());
+    let mut early = |cx: &mut std::task::Context<'_>| ended.as_mut().poll(cx).is_ready();
+    while begin.elapsed() < STANDSTILL - Duration::from_secs(5) {
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let over = std::future::poll_fn(|cx| std::task::Poll::Ready(early(cx))).await;
+        assert!(!over, "after {:?}", begin.elapsed());
+    }
+    for _ in 0..15 {
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    tokio::time::resume();
+    let failure = ended.await.unwrap_err();
+    assert!(failure.starts_with("HSK-066"), "{failure}");
 }

@@ -9,7 +9,6 @@ use meshproof_proto::handshake::{Refusal, Target, Vouched};
 use meshproof_proto::requirement as req;
 use meshproof_proto::ticket::{Verifier, device_audience};
 use meshproof_proto::time::UnixTime;
-use tokio::net::TcpStream;
 
 use super::Agent;
 use crate::backoff::Backoff;
@@ -21,8 +20,10 @@ use crate::transport::{self, Connection, Outside, Race};
 /// How long announced addresses have before the relay is tried beside them.
 const HEAD_START: Duration = Duration::from_secs(2);
 
-/// The `rdv_token` of a direct connection.
-const DIRECT: [u8; 16] = [0; 16];
+/// How long connecting and handshake may take at an address of a local network, and elsewhere, where their own limits end them
+/// before.
+const NEAR: Duration = Duration::from_secs(5);
+const FAR: Duration = Duration::from_mins(1);
 
 /// A channel to a peer.
 pub(super) struct Met {
@@ -31,6 +32,13 @@ pub(super) struct Met {
     pub(super) ends: UnixTime,
     /// Whether it goes through a relay.
     pub(super) relayed: bool,
+}
+
+/// An address at which a peer may be.
+struct Candidate {
+    address: String,
+    /// Whether it was seen on a local network.
+    seen: bool,
 }
 
 /// What came of the ways to a peer.
@@ -81,18 +89,21 @@ impl Agent {
     }
 
     async fn try_directly(&self, peer: Id) -> Result<Option<(String, Option<Met>)>> {
-        let addresses = self.cloud()?.addresses(peer).await?;
-        let mut direct = Race::new(&self.with_seen(peer, &addresses));
-        while let Some((_, connected)) = direct.next().await {
-            let Ok(stream) = connected else { continue };
-            let (pair, vouched) = self.vouch(peer).await?;
-            let (device, ends) = (self.device()?.clone(), vouched.ends);
-            match transport::initiate(stream, device, &pair.target, vouched, Outside::default()).await {
+        let addresses = self.with_seen(peer, &self.cloud()?.addresses(peer).await?);
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let (pair, vouched) = self.vouch(peer).await?;
+        let mut direct = self.race(&addresses, &pair.target, &vouched)?;
+        while let Some((address, opened)) = direct.next().await {
+            match opened {
                 Ok(connection) => {
-                    return Ok(Some((pair.name, Some(Met { connection, ends, relayed: false }))));
+                    self.suites.established(peer, connection.peer.suite);
+                    let met = Met { connection, ends: vouched.ends, relayed: false };
+                    return Ok(Some((pair.name, Some(met))));
                 }
                 // Somebody else may be at this address.
-                Err(error) => tracing::debug!(%peer, requirement = error.requirement_id(), "{error}"),
+                Err(error) => self.is_not_at(peer, &address, &error),
             }
         }
         Ok(None)
@@ -122,49 +133,38 @@ impl Agent {
         }
     }
 
-    /// Tries all ways to a peer that has announced one: whichever connects first is tried first.
+    /// Tries all ways to a peer that has announced one, beside each other: who answers at one of them, or does not, keeps it from no
+    /// other (HSK-064).
     async fn reach(&self, peer: Id, pair: &Pair, vouched: &Vouched) -> Result<Reached> {
         let addresses = self.with_seen(peer, &pair.addresses);
         if addresses.is_empty() {
             return Ok(Reached::No(None));
         }
-        let mut direct = Race::new(&addresses);
+        let mut direct = self.race(&addresses, &pair.target, vouched)?;
         let mut head_start = std::pin::pin!(tokio::time::sleep(HEAD_START));
         let mut relayed: Option<Relayed<'_>> = None;
         let (mut relay_tried, mut last) = (false, None);
         loop {
-            let (way, connected) = tokio::select! {
-                Some((address, connected)) = direct.next() => {
-                    (address, connected.map(|stream| (stream, DIRECT)))
-                }
-                connected = async {
+            let (way, opened) = tokio::select! {
+                Some((address, opened)) = direct.next() => (Some(address), opened),
+                opened = async {
                     match &mut relayed {
                         Some(relayed) => relayed.await,
                         None => pending().await,
                     }
                 } => {
                     relayed = None;
-                    ("the relay".into(), connected)
+                    (None, opened)
                 }
                 () = &mut head_start, if !relay_tried => {
-                    (relay_tried, relayed) = (true, Some(self.relayed(peer)));
+                    (relay_tried, relayed) = (true, Some(self.relayed(peer, pair, vouched)));
                     continue;
                 }
             };
-            let mut at_relay = false;
-            let opened = match connected {
-                Ok((stream, rdv_token)) => {
-                    at_relay = rdv_token != DIRECT;
-                    let target = Target { rdv_token, ..pair.target.clone() };
-                    let device = self.device()?.clone();
-                    transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await
-                }
-                Err(error) => Err(error),
-            };
             match opened {
-                Ok(connection) => return Ok(Reached::Yes(connection, at_relay)),
+                Ok(connection) => return Ok(Reached::Yes(connection, way.is_none())),
                 Err(error) => {
-                    tracing::debug!(%peer, way, requirement = error.requirement_id(), "{error}");
+                    self.is_not_at(peer, way.as_deref().unwrap_or("the relay"), &error);
                     if matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. }) {
                         return Ok(Reached::Again(error));
                     }
@@ -182,23 +182,38 @@ impl Agent {
                 if relay_tried || !nobody_there {
                     return Ok(Reached::No(last));
                 }
-                (relay_tried, relayed) = (true, Some(self.relayed(peer)));
+                (relay_tried, relayed) = (true, Some(self.relayed(peer, pair, vouched)));
             }
         }
     }
 
-    /// Where a peer may be: as seen on local networks (HSK-064), and as it announces to the graph.
-    fn with_seen(&self, peer: Id, announced: &[String]) -> Vec<String> {
-        let mut addresses =
-            super::lock(&self.lan).as_ref().map(|lan| lan.addresses(peer)).unwrap_or_default();
-        let more = announced.iter().filter(|address| !addresses.contains(address)).cloned();
-        let more: Vec<String> = more.collect();
-        addresses.extend(more);
-        addresses
+    /// Begins to try all of these addresses.
+    fn race(&self, addresses: &[Candidate], target: &Target, vouched: &Vouched) -> Result<Race> {
+        let patience = |candidate: &Candidate| if candidate.seen { NEAR } else { FAR };
+        let addresses = addresses.iter().map(|candidate| (&candidate.address, patience(candidate)));
+        Ok(Race::new(addresses, self.device()?, target, vouched))
     }
 
-    /// A stream to the peer through the nearest relay of the cloud, and the token of the rendezvous.
-    fn relayed(&self, peer: Id) -> Relayed<'_> {
+    /// Where a peer may be: as it announces to the graph, and then as seen on local networks, where anybody may say anything.
+    fn with_seen(&self, peer: Id, announced: &[String]) -> Vec<Candidate> {
+        let candidate = |seen| move |address| Candidate { address, seen };
+        let mut candidates: Vec<_> = announced.iter().cloned().map(candidate(false)).collect();
+        let seen = super::lock(&self.lan).as_ref().map(|lan| lan.addresses(peer)).unwrap_or_default();
+        let seen = seen.into_iter().filter(|address| !announced.contains(address));
+        candidates.extend(seen.map(candidate(true)));
+        candidates
+    }
+
+    /// Remembers what was tried in vain.
+    fn is_not_at(&self, peer: Id, way: &str, error: &Error) {
+        tracing::debug!(%peer, way, requirement = error.requirement_id(), "{error}");
+        if let Some(lan) = &*super::lock(&self.lan) {
+            lan.failed(way);
+        }
+    }
+
+    /// A channel to the peer through the nearest relay of the cloud.
+    fn relayed<'a>(&'a self, peer: Id, pair: &'a Pair, vouched: &'a Vouched) -> Relayed<'a> {
         Box::pin(async move {
             let cloud = self.cloud()?;
             let relays = cloud.relays().await?;
@@ -208,9 +223,11 @@ impl Agent {
             let rendezvous = cloud.rendezvous(peer, &relay).await?;
             tracing::debug!(%peer, relay, circuit = %rendezvous.circuit, "waiting at a relay");
             let stream = relay::join(&rendezvous.relay, &rendezvous.pass).await?;
-            Ok((stream, rendezvous.token))
+            let target = Target { rdv_token: rendezvous.token, ..pair.target.clone() };
+            let device = self.device()?.clone();
+            transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await
         })
     }
 }
 
-type Relayed<'a> = Pin<Box<dyn Future<Output = Result<(TcpStream, [u8; 16])>> + Send + 'a>>;
+type Relayed<'a> = Pin<Box<dyn Future<Output = Result<Connection>> + Send + 'a>>;

@@ -9,6 +9,7 @@ mod rounds;
 mod serve;
 mod setup;
 mod status;
+mod visits;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::time::UnixTime;
-use tokio::time::Instant;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::meet::Met;
+use super::visits::{Wanted, visit};
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
@@ -19,6 +21,8 @@ use crate::transport::{Outgoing, ticket_ended};
 const CONTINUATIONS: usize = 100;
 /// How often the peers are gone round when one gave what others may lack.
 const PASSES: usize = 3;
+/// How long a round waits for its peers while this device is online. Sessions that take longer go on beside the next.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a round did.
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ pub struct PeerRound {
 pub enum Outcome {
     /// Both are in sync, apart from what the report lists.
     Synced(Box<Report>),
-    /// A session with it goes on over a channel that it opened, or it wants none now.
+    /// A session with it goes on, or it wants none now.
     Underway,
     /// It could not be reached a moment ago; it is tried again later.
     Waiting,
@@ -67,14 +71,44 @@ impl Round {
     }
 }
 
+impl PeerRound {
+    /// A peer whose name the graph did not tell.
+    pub(super) fn unnamed(device: Id, outcome: Outcome) -> Self {
+        Self { device, name: String::new(), outcome }
+    }
+}
+
+/// Where visits are asked for.
+pub(super) type Visits = mpsc::UnboundedSender<Wanted>;
+
 impl Agent {
     /// Scans all folders, syncs with every peer that is online, and gives the cloud what it wants, once.
     pub async fn sync_once(&self, progress: Arc<dyn Progress>) -> Result<Round> {
-        self.go_round(progress, false).await
+        let (visits, visiting, _late) = self.visits();
+        tokio::select! {
+            round = self.go_round(&visits, progress, false) => round,
+            never = visiting => match never {},
+        }
     }
 
-    /// One round. Who is `patient` leaves out those whose time to be tried again has not come (HSK-061).
-    pub(super) async fn go_round(&self, progress: Arc<dyn Progress>, patient: bool) -> Result<Round> {
+    /// Where to ask for visits, who makes them, and what came of those that took longer than anybody waited.
+    pub(super) fn visits(
+        &self,
+    ) -> (Visits, impl Future<Output = Infallible> + Send, mpsc::UnboundedReceiver<PeerRound>) {
+        let (visits, wanted) = mpsc::unbounded_channel();
+        let (late, late_ones) = mpsc::unbounded_channel();
+        let begin = |peer, folders, progress| Box::pin(self.sync_and_tell(peer, folders, progress)) as _;
+        (visits, visit(wanted, late, begin), late_ones)
+    }
+
+    /// One round. Who is `patient` leaves out those whose time to be tried again has not come (HSK-061), and waits for nobody
+    /// for long.
+    pub(super) async fn go_round(
+        &self,
+        visits: &Visits,
+        progress: Arc<dyn Progress>,
+        patient: bool,
+    ) -> Result<Round> {
         self.lock()?;
         let folders = self.folders()?;
         let mut round = Round::default();
@@ -83,8 +117,9 @@ impl Agent {
             round.skipped.extend(found.skipped.into_iter().map(|skipped| (folder.id(), skipped)));
         }
         let peers = self.peers(&folders).await?;
+        let until = patient.then(|| Instant::now() + PATIENCE);
         for pass in 1..=PASSES {
-            let results = self.pass(&peers, &folders, &progress, patient).await;
+            let results = self.pass(&peers, visits, &folders, &progress, until).await;
             let received = results.iter().any(|peer| match &peer.outcome {
                 Outcome::Synced(report) => report.files_received + report.deleted > 0,
                 _ => false,
@@ -103,42 +138,76 @@ impl Agent {
     async fn pass(
         &self,
         peers: &BTreeSet<Id>,
+        visits: &Visits,
         folders: &[Arc<Folder>],
         progress: &Arc<dyn Progress>,
-        patient: bool,
+        until: Option<Instant>,
     ) -> Vec<PeerRound> {
+        // Those that could not be reached come last.
+        let mut order: Vec<Id> = peers.iter().copied().collect();
+        order.sort_by_key(|device| self.retries.has_failed(*device));
+        let wanted: Vec<_> = order
+            .into_iter()
+            .map(|device| {
+                let due = until.is_none() || self.retries.is_due(device, Instant::now());
+                (device, due.then(|| self.want(device, visits, folders, progress)))
+            })
+            .collect();
         let mut results = Vec::new();
-        for device in peers {
-            results.push(if !patient || self.retries.is_due(*device, Instant::now()) {
-                self.sync_and_tell(*device, folders, progress).await
-            } else {
-                PeerRound { device: *device, name: String::new(), outcome: Outcome::Waiting }
-            });
+        for (device, end) in wanted {
+            let Some(end) = end else {
+                results.push(PeerRound::unnamed(device, Outcome::Waiting));
+                continue;
+            };
+            let ended = match until {
+                Some(until) => timeout_at(until, end).await.ok(),
+                None => Some(end.await),
+            };
+            let underway = || PeerRound::unnamed(device, Outcome::Underway);
+            results.push(ended.and_then(std::result::Result::ok).unwrap_or_else(underway));
         }
         results
     }
 
-    /// Tries a peer again that could not be reached. `None`: still not, which nobody needs to hear again.
-    pub(super) async fn retry(&self, peer: Id, progress: &Arc<dyn Progress>) -> Result<Option<Round>> {
-        let folders = self.folders().inspect_err(|_| {
-            self.retries.failed(peer, Instant::now(), &mut crate::os_entropy);
-        })?;
-        let round = self.sync_and_tell(peer, &folders, progress).await;
-        if matches!(round.outcome, Outcome::Offline | Outcome::Underway) {
-            return Ok(None);
+    /// Asks for a visit. What comes of it is told to the receiver, or late if that is dropped before.
+    fn want(
+        &self,
+        peer: Id,
+        visits: &Visits,
+        folders: &[Arc<Folder>],
+        progress: &Arc<dyn Progress>,
+    ) -> oneshot::Receiver<PeerRound> {
+        self.retries.begun(peer, Instant::now());
+        let (done, end) = oneshot::channel();
+        let _ = visits.send(Wanted { peer, folders: folders.to_vec(), progress: progress.clone(), done });
+        end
+    }
+
+    /// Tries a peer again that could not be reached. What comes of it is told late.
+    pub(super) fn retry(&self, peer: Id, visits: &Visits, progress: &Arc<dyn Progress>) {
+        match self.folders() {
+            Ok(folders) => drop(self.want(peer, visits, &folders, progress)),
+            Err(_) => self.retries.failed(peer, Instant::now(), &mut crate::os_entropy),
         }
-        self.save_session().await?;
-        Ok(Some(Round { peers: vec![round], ..Round::default() }))
+    }
+
+    /// What was told late, if somebody needs to hear it: not that a peer is still offline.
+    pub(super) async fn tell_late(&self, peer: PeerRound) -> Option<Result<Round>> {
+        if matches!(peer.outcome, Outcome::Offline | Outcome::Underway) {
+            return None;
+        }
+        let saved = self.save_session().await;
+        Some(saved.map(|()| Round { peers: vec![peer], ..Round::default() }))
     }
 
     /// Syncs with one peer, and remembers whether it could be reached (HSK-061).
     async fn sync_and_tell(
         &self,
         device: Id,
-        folders: &[Arc<Folder>],
-        progress: &Arc<dyn Progress>,
+        folders: Vec<Arc<Folder>>,
+        progress: Arc<dyn Progress>,
     ) -> PeerRound {
-        let (name, outcome) = self.sync_with(device, folders, progress).await.unwrap_or_else(|error| {
+        let (name, outcome) = self.sync_with(device, &folders, &progress).await.unwrap_or_else(|error| {
             tracing::warn!(peer = %device, requirement = error.requirement_id(), "{error}");
             (String::new(), Outcome::Failed(error))
         });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 use super::{Agent, Round};
 use crate::error::{Error, Result};
@@ -104,15 +104,22 @@ impl Agent {
             }
         };
         let on_lan = self.on_lan(options.lan, address);
+        let (visits, visiting, mut late) = self.visits();
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
             loop {
-                on_round(self.go_round(progress.clone(), true).await);
+                on_round(self.go_round(&visits, progress.clone(), true).await);
                 let next = Instant::now() + interval;
                 // Meanwhile those that could not be reached, each when its time comes.
-                while let Ok(peer) = timeout_at(next, self.retries.next_due()).await {
-                    if let Some(round) = self.retry(peer, &progress).await.transpose() {
-                        on_round(round);
+                loop {
+                    tokio::select! {
+                        () = sleep_until(next) => break,
+                        peer = self.retries.next_due() => self.retry(peer, &visits, &progress),
+                        Some(peer) = late.recv() => {
+                            if let Some(round) = self.tell_late(peer).await {
+                                on_round(round);
+                            }
+                        }
                     }
                 }
             }
@@ -123,6 +130,7 @@ impl Agent {
             () = on_lan => {}
             () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
+            never = visiting => match never {},
         }
         *super::lock(&self.lan) = None;
         drop(stopping);

@@ -80,7 +80,7 @@ fn tell(round: &Round) -> ExitCode {
         let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
         match &peer.outcome {
             Outcome::Offline => println!("{name}: offline"),
-            Outcome::Underway => println!("{name}: a session that it began goes on"),
+            Outcome::Underway => println!("{name}: a session with it goes on"),
             // Offline a moment ago; below, on stderr.
             Outcome::Waiting | Outcome::Failed(_) => {}
             Outcome::Synced(report) => println!(

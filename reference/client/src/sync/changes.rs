@@ -181,6 +181,8 @@ impl<'a> Changes<'a> {
         }
         let mut entry = self.entries.get(&id).cloned().ok_or(SkipReason::Uncountable)?;
         let mut item = origin.entry.clone();
+        let forsaken = is_forsaken(&entry, &item);
+        let edited = edited || forsaken;
         if moved {
             let stamp = self.stamp()?;
             entry = entry.moved((parent, name), stamp).ok_or(SkipReason::Uncountable)?;
@@ -188,7 +190,7 @@ impl<'a> Changes<'a> {
         }
         if edited {
             let content = self.content(state)?;
-            let seen = same_as(&entry, &item);
+            let seen = if forsaken { dots(&entry) } else { same_as(&entry, &item) };
             entry = entry.rewritten(content.clone(), &seen).ok_or(SkipReason::Uncountable)?;
             (item.stamp, item.kind, item.mode, item.mtime) =
                 (content.stamp, content.kind, content.mode, content.mtime);
@@ -388,6 +390,18 @@ impl<'a> Changes<'a> {
 fn same_as(entry: &Entry, item: &Item) -> Vec<(Id, u64)> {
     let same = |content: &&Content| content.stamp == item.stamp || content.kind == item.kind;
     entry.contents.iter().filter(same).map(|content| content.stamp.dot()).collect()
+}
+
+/// Whether a move alone keeps a file whose content somebody deleted who had another one than this disk has: nobody may have
+/// that any more (SYN-022).
+fn is_forsaken(entry: &Entry, item: &Item) -> bool {
+    let is_file = matches!(item.kind, Kind::File { .. });
+    let is_lost = |content: &Content| content.gone && content.kind != item.kind;
+    is_file && !entry.is_gone() && entry.contents.iter().all(is_lost)
+}
+
+fn dots(entry: &Entry) -> Vec<(Id, u64)> {
+    entry.contents.iter().map(|content| content.stamp.dot()).collect()
 }
 
 fn same_class(record: &Record, state: &State) -> bool {

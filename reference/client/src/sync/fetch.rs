@@ -106,6 +106,11 @@ impl Fetch {
         self.parts.is_empty() && self.manifests.is_empty()
     }
 
+    /// Whether the peer has only to read what it is to answer with: who cuts a content into chunks may take long.
+    pub(super) fn is_owed(&self) -> bool {
+        self.manifests.is_empty() && !self.parts.is_empty()
+    }
+
     /// Writes as many requests as may be under way to `out`. Returns content that was here already.
     pub(super) fn ask(&mut self, folders: &[&Folder], out: &mut Vec<u8>) -> Result<Option<Fetched>> {
         let held: u64 = self.files.values().map(Receiving::held).sum();

@@ -18,6 +18,9 @@ pub struct Bucket {
     at: Duration,
 }
 
+/// How many bytes are sent at once at least: a sign that it goes on (HSK-066).
+const SMALLEST: u64 = 1_024;
+
 const NANO: i128 = 1_000_000_000;
 
 impl Bucket {
@@ -82,6 +85,13 @@ impl Progress for Limited {
     fn sent(&self, peer: Id, bytes: u64) {
         self.watch.sent(peer, bytes);
         self.wait(self.up.as_ref(), bytes);
+    }
+
+    /// What may go in a quarter of a second: who waits for all of a block would hear nothing for long.
+    fn slice(&self) -> usize {
+        let rate = |bucket: &Mutex<Bucket>| bucket.lock().unwrap_or_else(PoisonError::into_inner).rate;
+        let quarter = self.up.as_ref().map_or(u64::MAX, |bucket| rate(bucket) / 4);
+        usize::try_from(quarter.max(SMALLEST)).unwrap_or(usize::MAX).min(self.watch.slice())
     }
 
     fn skipped(&self, folder: Id, skipped: &Skipped) {

@@ -25,6 +25,11 @@ pub trait Progress: Send + Sync {
         let _ = (peer, bytes);
     }
 
+    /// How many bytes are to be sent at once.
+    fn slice(&self) -> usize {
+        usize::MAX
+    }
+
     /// A path is left out.
     fn skipped(&self, folder: Id, skipped: &Skipped) {
         let _ = (folder, skipped);

@@ -22,6 +22,7 @@ use super::apply::Apply;
 use super::bound::Bound;
 use super::fetch::{Fetch, Fetched, Want};
 use super::progress::{Progress, Report, SkipReason};
+use super::pulse::Pulse;
 use super::take::{Differing, check_state, differing, state, take};
 use super::upload::{Gate, Job, Upload};
 use super::{Direction, Folder};
@@ -58,6 +59,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         progress,
         peer: peer.device,
         open: None,
+        content: 0,
     };
     let shared =
         common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
@@ -73,6 +75,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         said_bye: false,
         heard_bye: false,
         report: Report::default(),
+        pulse: outgoing.pulse(),
     };
     std::thread::scope(|scope| {
         let upload = scope.spawn(move || upload.run(&work));
@@ -81,6 +84,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         };
         match session.run(&mut incoming) {
             Ok(mut report) => {
+                outgoing.pulse().waits(false);
                 report.bytes_sent = join(upload)?; // all is sent: nothing follows close_notify
                 outgoing.close();
                 wait_for_close(&mut incoming)?;
@@ -88,6 +92,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
             }
             Err(error) => {
                 outgoing.abort(); // section 5
+                outgoing.pulse().waits(false);
                 drop(incoming);
                 let _ = join(upload);
                 Err(error)
@@ -170,6 +175,7 @@ struct Session<'a> {
     said_bye: bool,
     heard_bye: bool,
     report: Report,
+    pulse: &'a Pulse,
 }
 
 impl Session<'_> {
@@ -188,7 +194,10 @@ impl Session<'_> {
     fn exchange(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
         let mut decoder = Decoder::default();
         while !(self.said_bye && self.heard_bye) {
-            let content = match incoming.blocking_recv() {
+            self.pulse.waits(self.fetch.is_owed());
+            let next = incoming.blocking_recv();
+            self.pulse.works();
+            let content = match next {
                 Some(Incoming::Data(content)) => content,
                 Some(Incoming::Failed(error)) => return Err(error),
                 Some(Incoming::Finish) => {
@@ -204,8 +213,10 @@ impl Session<'_> {
                 Some(Incoming::Closed) => return Err(RuleError::from(req::SYN_015).into()),
                 None => return Err(Error::Peer("it ended the session early")),
             };
+            self.pulse.came(content.len());
             decoder.push(&content);
             while let Some(message) = decoder.next()? {
+                self.pulse.beat();
                 self.handle(message)?;
             }
             self.go_on()?;

@@ -104,14 +104,23 @@ pub(super) struct Upload<'a> {
     pub(super) peer: Id,
     /// The file of the last answer: the next is mostly for the same.
     pub(super) open: Option<(usize, MediaHash, File, Seen)>,
+    /// How many bytes of content are in what is put together.
+    pub(super) content: u64,
 }
 
 impl Upload<'_> {
     /// Works until there are no more jobs, or the channel ended. Returns how many bytes of content it sent.
     pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<u64> {
+        let sent = self.work(jobs);
+        self.outgoing.pulse().sends(false);
+        sent
+    }
+
+    fn work(&mut self, jobs: &Receiver<Job>) -> Result<u64> {
         let mut sent = 0;
         let mut piece = Vec::new();
         while let Ok(job) = jobs.recv() {
+            self.outgoing.pulse().sends(true);
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
@@ -134,16 +143,42 @@ impl Upload<'_> {
             if !self.flush(&mut piece) {
                 return Ok(sent);
             }
+            self.outgoing.pulse().sends(false);
         }
         Ok(sent)
     }
 
-    fn flush(&self, piece: &mut Vec<u8>) -> bool {
-        piece.is_empty() || self.outgoing.send_bulk(std::mem::take(piece))
+    /// Sends, as fast as it may and as the peer takes it. `false`: the channel has ended.
+    fn flush(&mut self, piece: &mut Vec<u8>) -> bool {
+        let slice = self.progress.slice().max(1);
+        if piece.len() <= slice {
+            return self.send(std::mem::take(piece));
+        }
+        // Little at a time, so that the peer sees that it goes on.
+        let going_on = piece.chunks(slice).all(|slice| self.send(slice.to_vec()));
+        piece.clear();
+        going_on
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) -> bool {
+        if bytes.is_empty() {
+            return true;
+        }
+        let content = self.content.min(bytes.len() as u64);
+        if content > 0 {
+            self.content -= content;
+            self.progress.sent(self.peer, content);
+        }
+        let pulse = self.outgoing.pulse();
+        pulse.sends(false);
+        let taken = self.outgoing.send_bulk(bytes);
+        pulse.sends(true);
+        pulse.beat();
+        taken
     }
 
     /// SYN-043, SYN-044: all entries of the buckets that differ, and no others.
-    fn write_index(&self, number: usize, differing: &Differing, piece: &mut Vec<u8>) -> Result<()> {
+    fn write_index(&mut self, number: usize, differing: &Differing, piece: &mut Vec<u8>) -> Result<()> {
         let folder = self.folders[number];
         let (mut some, mut size) = (Vec::new(), 0);
         for (bucket, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
@@ -182,7 +217,7 @@ impl Upload<'_> {
         let sent = piece.len() - content;
         let body = u32::try_from(piece.len() - start - HEADER).unwrap_or(u32::MAX);
         piece[start + 1..start + HEADER].copy_from_slice(&body.to_be_bytes());
-        self.progress.sent(self.peer, sent as u64);
+        self.content += sent as u64;
         Ok(sent as u64)
     }
 
