@@ -166,7 +166,8 @@ pub async fn claim(context: &Context, user: &User, name: &str, key: &RsaPrivateK
     let public = hex(signing.verifying_key().as_bytes());
     let claim = json!({"name": name, "spki": base64(&spki), "signing_key": public});
     let tickets = &user.grant.tickets;
-    let reply = call(context, "POST", "/mesh/devices").tickets(tickets).json(&claim).send().await?.expect(201)?;
+    let reply =
+        call(context, "POST", "/mesh/devices").tickets(tickets).json(&claim).send().await?.expect(201)?;
     let (id, body) = (reply.text("device")?, reply.json()?);
     let audience = &user.grant.audience;
     let answer = answer(key, &Binding { purpose: "claim", device: &id, audience }, &body["proof"])?;
@@ -190,7 +191,8 @@ pub fn signing_key_beside(spki: &[u8]) -> SigningKey {
 
 /// What a claim with a signing key is proved by (graph.md section 3.1).
 pub fn sign_claim(key: &SigningKey, device: &str, spki: &[u8]) -> String {
-    let statement = [b"meshproof device key", &from_hex(device).unwrap_or_default()[..], &h(&[spki])].concat();
+    let statement =
+        [b"meshproof device key", &from_hex(device).unwrap_or_default()[..], &h(&[spki])].concat();
     hex(&key.sign(&statement).to_bytes())
 }
 

@@ -127,12 +127,16 @@ fn index_file() -> File {
     };
     bad("proofs-falling", "proofs that fall", proofs(&|proofs| proofs.reverse()));
     bad("proofs-twice", "one proof twice", proofs(&|proofs| proofs.push(proofs[2].clone())));
-    bad("proof-unneeded", "the proof of a change that left nothing", one(&|entry| {
-        let mut proofs = entry.proofs();
-        proofs[0].stamp.counter = 2;
-        let unneeded = proofs.remove(0);
-        entry.proofs = Some([entry.proofs(), vec![unneeded]].concat());
-    }));
+    bad(
+        "proof-unneeded",
+        "the proof of a change that left nothing",
+        one(&|entry| {
+            let mut proofs = entry.proofs();
+            proofs[0].stamp.counter = 2;
+            let unneeded = proofs.remove(0);
+            entry.proofs = Some([entry.proofs(), vec![unneeded]].concat());
+        }),
+    );
     bad("deleted-falling", "deletions that fall", proofs(&|proofs| proofs[1].deleted.reverse()));
     bad("deleted-part", "a deletion of what is neither", proofs(&|proofs| proofs[1].deleted[0].part = 3));
     bad("unproven", "a change without a proof", proofs(&|proofs| drop(proofs.remove(2))));
@@ -140,8 +144,16 @@ fn index_file() -> File {
     bad("unproven-lamport", "a stamp with another lamport", proofs(&|proofs| proofs[0].stamp.lamport += 1));
     bad("unproven-place", "another place", proofs(&|proofs| proofs[0].place[0] ^= 1));
     bad("unproven-content", "another content", proofs(&|proofs| proofs[2].content[31] ^= 1));
-    bad("unproven-deletion", "a place that nobody deleted", proofs(&|proofs| drop(proofs[1].deleted.remove(0))));
-    bad("unproven-deletion-of", "a content that nobody deleted", proofs(&|proofs| drop(proofs[1].deleted.pop())));
+    bad(
+        "unproven-deletion",
+        "a place that nobody deleted",
+        proofs(&|proofs| drop(proofs[1].deleted.remove(0))),
+    );
+    bad(
+        "unproven-deletion-of",
+        "a content that nobody deleted",
+        proofs(&|proofs| drop(proofs[1].deleted.pop())),
+    );
     let mut trailing = index_body(&good);
     trailing.push(0);
     bad("trailing", "a byte behind the entries", trailing);

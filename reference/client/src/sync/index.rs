@@ -59,7 +59,17 @@ const SCHEMA: &str = "
     );
 ";
 const TABLES: [&str; 11] = [
-    "entries", "disk", "folders", "contexts", "heads", "own_heads", "writers", "digests", "roots", "syncs", "chunks",
+    "entries",
+    "disk",
+    "folders",
+    "contexts",
+    "heads",
+    "own_heads",
+    "writers",
+    "digests",
+    "roots",
+    "syncs",
+    "chunks",
 ];
 
 /// One path on this disk.
@@ -262,7 +272,8 @@ impl Index {
         let sql = "SELECT coalesce(min(counter), 0),
             coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0) FROM own_heads WHERE folder = ?1";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
-        let (first, stood) = self.lock().query_row(sql, params![folder.0, counter.cast_signed(), chain], read)?;
+        let (first, stood) =
+            self.lock().query_row(sql, params![folder.0, counter.cast_signed(), chain], read)?;
         Ok(counter > first.cast_unsigned() && !stood)
     }
 

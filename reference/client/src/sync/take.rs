@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
-use meshproof_proto::sync::tree::holding;
 use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::tree::holding;
 use meshproof_proto::sync::{Digests, Entry, Head, ROOT, State, merge};
 
 use super::Folder;
@@ -126,7 +126,8 @@ pub(super) fn take(
     }
     forget(folder, forgotten, &mut batch)?;
     if theirs.complete && !refused {
-        let is_news = |head: &&Head| context.0.get(&head.device).is_none_or(|counter| *counter < head.counter);
+        let is_news =
+            |head: &&Head| context.0.get(&head.device).is_none_or(|counter| *counter < head.counter);
         batch.heads = theirs.heads.iter().filter(is_news).copied().collect();
         context.join(&their_context);
         batch.contexts.push((folder.device(), context));

@@ -77,7 +77,8 @@ impl Store {
             if !deviates(req::GPH_135) {
                 forget_but(sql, *user, DeviceState::Pending, MOST_PENDING - 1)?;
             }
-            let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag, since, signing_key)
+            let insert =
+                "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag, since, signing_key)
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
             let state = state.name();
             sql.execute(insert, values![*id, *user, name, spki, fingerprint, state, etag, now, signing_key])?;

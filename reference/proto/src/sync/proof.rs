@@ -100,7 +100,10 @@ impl Proof {
                 2 => Part::Content,
                 _ => return Err(req::SYN_003.into()),
             };
-            deleted.push(Deleted { part, change: (malformed(fields.array().map(Id))?, malformed(fields.u64())?) });
+            deleted.push(Deleted {
+                part,
+                change: (malformed(fields.array().map(Id))?, malformed(fields.u64())?),
+            });
         }
         let ascending = deleted.windows(2).all(|pair| pair[0] < pair[1]);
         demand(ascending, req::SYN_050)?;
@@ -147,8 +150,9 @@ impl Entry {
         demand(ascending && self.proofs.iter().all(|proof| self.needs(proof)), req::SYN_050)?;
         let of = |stamp: &Stamp| self.proofs.iter().find(|proof| proof.stamp == *stamp);
         let place = of(&self.place.stamp).is_some_and(|proof| proof.place == hash_of_place(&self.place));
-        let written =
-            |content: &Content| of(&content.stamp).is_some_and(|proof| proof.content == hash_of_content(content));
+        let written = |content: &Content| {
+            of(&content.stamp).is_some_and(|proof| proof.content == hash_of_content(content))
+        };
         let deleted = |part, stamp: &Stamp| self.proofs.iter().any(|proof| proof.deletes(part, stamp.dot()));
         let gone = |content: &Content| !content.gone || deleted(Part::Content, &content.stamp);
         let counted = |dot: &(Id, u64)| self.proofs.iter().any(|proof| proof.dot() == *dot);

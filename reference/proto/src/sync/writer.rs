@@ -42,11 +42,7 @@ impl Card {
     /// The next card.
     pub fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
         let device = malformed(fields.array().map(Id))?;
-        Ok(Self {
-            device,
-            key: malformed(fields.array())?,
-            signature: malformed(fields.field16())?.to_vec(),
-        })
+        Ok(Self { device, key: malformed(fields.array())?, signature: malformed(fields.field16())?.to_vec() })
     }
 
     /// Whether an issuer with this key signed it.

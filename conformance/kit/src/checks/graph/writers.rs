@@ -49,11 +49,8 @@ async fn claim_signed_by(context: &Context, own: bool) -> Verdict {
     let proof = json!({"answer": answer, "signature": sign_claim(&signing, &id, &spki)});
     let path = format!("/mesh/devices/{id}/proof");
     let proved = call(context, "POST", &path).tickets(&alice.grant.tickets).json(&proof).send().await?;
-    let verdict = if own {
-        proved.expect(200).map(drop)
-    } else {
-        proved.expect_problem(401, "signing-key-unproven")
-    };
+    let verdict =
+        if own { proved.expect(200).map(drop) } else { proved.expect_problem(401, "signing-key-unproven") };
     revoke(context, alice, &id).await?.expect(204)?;
     verdict
 }
@@ -90,9 +87,11 @@ fn demand_card(folder: &Folder, user: &User, device: &Device, card: &Value) -> V
     let statement =
         [b"meshproof writer", &id[..], &from_hex(&device.id).unwrap_or_default(), &public].concat();
     let signature = card["signature"].as_str().and_then(from_base64).unwrap_or_default();
-    let signed = user.grant.issuer_keys.iter().any(|key| {
-        public_key_from_spki(key).is_some_and(|key| verify(&key, &statement, &signature))
-    });
+    let signed = user
+        .grant
+        .issuer_keys
+        .iter()
+        .any(|key| public_key_from_spki(key).is_some_and(|key| verify(&key, &statement, &signature)));
     demand!(signed, "no key of the issuer signed the card");
     Ok(())
 }

@@ -147,7 +147,8 @@ fn messages() -> Vec<Check> {
 fn states() -> Vec<Check> {
     let (x, z) = (PeerFixture::DEVICE_X, PeerFixture::DEVICE_Z);
     let context = |id: &str, req: &str, title: &str, context: Vec<([u8; 16], u64)>| {
-        let heads = context.into_iter().map(|(device, counter)| head(FOLDER, device, counter, [1; 32])).collect();
+        let heads =
+            context.into_iter().map(|(device, counter)| head(FOLDER, device, counter, [1; 32])).collect();
         let state = message::state(&State { heads, ..State::different(FOLDER) });
         closes_before_state(id, req, title, state)
     };

@@ -54,15 +54,14 @@ impl Session {
     /// Opens a channel and exchanges HELLOs.
     pub async fn greet(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
         let channel = Channel::open_with(context, ticket).await?;
-        let mut session =
-            Session {
-                channel,
-                folders: Vec::new(),
-                contents: BTreeMap::new(),
-                cards: Vec::new(),
-                introduced: BTreeSet::new(),
-                received: Vec::new(),
-            };
+        let mut session = Session {
+            channel,
+            folders: Vec::new(),
+            contents: BTreeMap::new(),
+            cards: Vec::new(),
+            introduced: BTreeSet::new(),
+            received: Vec::new(),
+        };
         session.send("HELLO", &message::hello(&[PeerFixture::FOLDER])).await?;
         match session.read().await? {
             Message::Hello(folders) => session.folders = folders,

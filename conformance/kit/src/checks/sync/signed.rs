@@ -70,17 +70,12 @@ fn proofs() -> Vec<Check> {
 
 fn signatures() -> Vec<Check> {
     vec![
-        check(
-            "syn.signed.flipped",
-            &["SYN-052"],
-            "a signature with another bit",
-            |context| async move {
-                let entry = Entry::directory(&name(&context));
-                let mut proofs = entry.proofs();
-                proofs[0].signature[0] ^= 1;
-                demand_refused(&context, Entry { proofs: Some(proofs), ..entry }).await
-            },
-        ),
+        check("syn.signed.flipped", &["SYN-052"], "a signature with another bit", |context| async move {
+            let entry = Entry::directory(&name(&context));
+            let mut proofs = entry.proofs();
+            proofs[0].signature[0] ^= 1;
+            demand_refused(&context, Entry { proofs: Some(proofs), ..entry }).await
+        }),
         check("syn.signed.by-another", &["SYN-052"], "a change of Z that X signed", |context| async move {
             let entry = Entry::directory(&name(&context));
             let mut proofs = entry.proofs();
@@ -116,9 +111,15 @@ fn signatures() -> Vec<Check> {
             |context| async move {
                 let (entry, path) = of_nobody(&context);
                 exchange_without_card(&context, entry.clone()).await?;
-                demand!(look(&context, &path).await?.is_none(), "the device took {path} of an unknown writer");
+                demand!(
+                    look(&context, &path).await?.is_none(),
+                    "the device took {path} of an unknown writer"
+                );
                 bring(&context, vec![entry], &[]).await?;
-                demand!(look(&context, &path).await?.is_some(), "the device did not take {path} with the card");
+                demand!(
+                    look(&context, &path).await?.is_some(),
+                    "the device did not take {path} with the card"
+                );
                 Ok(())
             },
         )
@@ -168,8 +169,14 @@ async fn own_changes(context: Context) -> Verdict {
     let state = session.state().await?;
     let own = state.heads.iter().find(|head| head.device == Y);
     let counter = entry.version.iter().find(|(device, _)| *device == Y).map(|(_, counter)| *counter);
-    demand!(own.is_some_and(|head| head.is_signed(FOLDER, &public_key(Y))), "the device did not sign its head");
-    demand!(own.map(|head| head.counter) >= counter && counter.is_some(), "the head of the device is behind {path}");
+    demand!(
+        own.is_some_and(|head| head.is_signed(FOLDER, &public_key(Y))),
+        "the device did not sign its head"
+    );
+    demand!(
+        own.map(|head| head.counter) >= counter && counter.is_some(),
+        "the head of the device is behind {path}"
+    );
     Ok(())
 }
 
@@ -231,26 +238,21 @@ async fn knows(context: &Context, writer: Id) -> Result<bool, Stop> {
 
 fn cards() -> Vec<Check> {
     vec![
-        check(
-            "syn.card.forged",
-            &["SYN-056"],
-            "a card that another issuer signed",
-            |context| async move {
-                let (entry, path) = of_nobody(&context);
-                let good = card(FOLDER, entry.place.writer);
-                let statement = [b"meshproof writer", &FOLDER[..], &good.device, &good.key].concat();
-                let forged = Card { signature: sign(&fixtures::ISSUER_B.private, &statement), ..good };
-                let mut session = Session::greet(&context, |_| {}).await?;
-                session.send("WRITERS", &message::writers(FOLDER, &[forged])).await?;
-                session.introduce([]).await?;
-                session.send("STATE", &message::state(&State::different(FOLDER))).await?;
-                session.known(entry.place.writer);
-                session.exchange(vec![entry]).await?;
-                session.finish().await?;
-                demand!(look(&context, &path).await?.is_none(), "the device took {path} by a forged card");
-                Ok(())
-            },
-        )
+        check("syn.card.forged", &["SYN-056"], "a card that another issuer signed", |context| async move {
+            let (entry, path) = of_nobody(&context);
+            let good = card(FOLDER, entry.place.writer);
+            let statement = [b"meshproof writer", &FOLDER[..], &good.device, &good.key].concat();
+            let forged = Card { signature: sign(&fixtures::ISSUER_B.private, &statement), ..good };
+            let mut session = Session::greet(&context, |_| {}).await?;
+            session.send("WRITERS", &message::writers(FOLDER, &[forged])).await?;
+            session.introduce([]).await?;
+            session.send("STATE", &message::state(&State::different(FOLDER))).await?;
+            session.known(entry.place.writer);
+            session.exchange(vec![entry]).await?;
+            session.finish().await?;
+            demand!(look(&context, &path).await?.is_none(), "the device took {path} by a forged card");
+            Ok(())
+        })
         .twin(KNOWN),
         check(
             "syn.card.changed",
@@ -283,7 +285,10 @@ fn cards() -> Vec<Check> {
                 let mut session = Session::greet(&context, |_| {}).await?;
                 session.state().await?;
                 let given = session.cards.iter().find(|card| card.device == writer);
-                demand!(given == Some(&card(FOLDER, writer)), "the device does not give the card of a writer");
+                demand!(
+                    given == Some(&card(FOLDER, writer)),
+                    "the device does not give the card of a writer"
+                );
                 Ok(())
             },
         ),

@@ -139,7 +139,7 @@ impl Entry {
         let stamp = Stamp { lamport, writer, counter };
         self.place = stamp;
         self.contents.iter_mut().for_each(|content| content.stamp = stamp);
-        self.version = version.to_vec();
+        (self.version, self.proofs) = (version.to_vec(), None);
         self
     }
 

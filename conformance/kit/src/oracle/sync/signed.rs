@@ -74,8 +74,7 @@ pub fn card(folder: Id, device: Id) -> Card {
 
 /// The head of a device of the kit's world, where the chain is whatever the kit says.
 pub fn head(folder: Id, device: Id, counter: u64, chain: [u8; 32]) -> Head {
-    let statement =
-        [b"meshproof head", &folder[..], &device, &counter.to_be_bytes(), &chain].concat();
+    let statement = [b"meshproof head", &folder[..], &device, &counter.to_be_bytes(), &chain].concat();
     Head { device, counter, chain, signature: signing_key(device).sign(&statement).to_bytes() }
 }
 
