@@ -16,7 +16,7 @@ use super::index::{Batch, Clock, Record};
 use super::moves::{Moves, find_moves};
 use super::progress::{SkipReason, Skipped};
 use super::scan::State;
-use super::writers::sign;
+use super::writers::{say_head, sign};
 use crate::error::Result;
 
 /// What was found, by path.
@@ -116,10 +116,8 @@ impl<'a> Changes<'a> {
         self.batch.clock = Some(self.clock);
         if self.clock != start {
             self.batch.settled = Some(false);
-            let mut context = self.folder.index().context(self.folder.id(), self.folder.device())?;
-            context.0.insert(self.folder.device(), self.clock.counter);
-            self.batch.contexts.push((self.folder.device(), context));
         }
+        say_head(self.folder, &mut self.batch, &self.clock, self.clock != start)?;
         Ok(())
     }
 

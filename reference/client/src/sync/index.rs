@@ -35,7 +35,7 @@ const SCHEMA: &str = "
     CREATE INDEX IF NOT EXISTS disk_by_hash ON disk (folder, hash) WHERE kind = 1;
     CREATE TABLE IF NOT EXISTS folders (
         folder BLOB PRIMARY KEY, lamport INTEGER NOT NULL, counter INTEGER NOT NULL, settled INTEGER NOT NULL,
-        chain BLOB NOT NULL
+        chain BLOB NOT NULL, past INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE IF NOT EXISTS contexts (
         folder BLOB NOT NULL, device BLOB NOT NULL, context BLOB NOT NULL, PRIMARY KEY (folder, device)
@@ -46,6 +46,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS own_heads (
         folder BLOB NOT NULL, counter INTEGER NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (folder, counter)
     ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS met (folder BLOB NOT NULL, device BLOB NOT NULL, PRIMARY KEY (folder, device));
     CREATE TABLE IF NOT EXISTS writers (
         folder BLOB NOT NULL, device BLOB NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL,
         PRIMARY KEY (folder, device)
@@ -58,13 +59,14 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "entries",
     "disk",
     "folders",
     "contexts",
     "heads",
     "own_heads",
+    "met",
     "writers",
     "digests",
     "roots",
@@ -111,6 +113,21 @@ pub struct Batch {
     pub heads: Vec<Head>,
     /// Whether what is on disk is the view.
     pub settled: Option<bool>,
+    /// What became of what this device did before its index was made anew.
+    pub past: Option<Past>,
+    /// A device all of whose entries were taken over.
+    pub met: Option<Id>,
+}
+
+/// Whether this device knows what it did itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// All of it, as far as anybody has said.
+    Known = 0,
+    /// Not what was before its index was made anew: it has not yet met all who may know.
+    Lost = 1,
+    /// It lost it, and has what the others had of it.
+    Regained = 2,
 }
 
 /// The index of one device. All folders share one file.
@@ -266,15 +283,35 @@ impl Index {
         rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
     }
 
-    /// Whether a head of this device, at `counter`, cannot be its own: it counted there, and came by with another chain or
-    /// never stood there. What it did before this index began to count is not known.
+    /// Whether this device knows what it did itself.
+    pub fn past(&self, folder: Id) -> Result<Past> {
+        let sql = "SELECT past FROM folders WHERE folder = ?1";
+        let past: Option<u8> = self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?;
+        Ok(match past {
+            Some(1) => Past::Lost,
+            Some(2) => Past::Regained,
+            _ => Past::Known,
+        })
+    }
+
+    /// Whether a head that this device signed shows that it did what it does not know of: it never stood there, as far as
+    /// this index goes back.
     pub fn is_strange(&self, folder: Id, counter: u64, chain: &[u8; 32]) -> Result<bool> {
+        let past = self.past(folder)?;
         let sql = "SELECT coalesce(min(counter), 0),
-            coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0) FROM own_heads WHERE folder = ?1";
+            coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0)
+            FROM own_heads WHERE folder = ?1";
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
-        let (first, stood) =
-            self.lock().query_row(sql, params![folder.0, counter.cast_signed(), chain], read)?;
-        Ok(counter > first.cast_unsigned() && !stood)
+        let values = params![folder.0, counter.cast_signed(), chain];
+        let (first, stood) = self.lock().query_row(sql, values, read)?;
+        let before = counter <= first.cast_unsigned();
+        Ok(!stood && (past == Past::Known || !before))
+    }
+
+    /// Whether all entries of a device were taken over, since this index was made.
+    pub fn has_met(&self, folder: Id, device: Id) -> Result<bool> {
+        let sql = "SELECT 1 FROM met WHERE folder = ?1 AND device = ?2";
+        Ok(self.lock().prepare_cached(sql)?.exists(params![folder.0, device.0])?)
     }
 
     /// The cards of the writers that this device knows.
@@ -344,10 +381,18 @@ impl Index {
             if let Some(Clock { lamport, counter, chain }) = batch.clock {
                 let sql = "INSERT OR IGNORE INTO own_heads VALUES (?1, ?2, ?3)";
                 transaction.prepare_cached(sql)?.execute(params![folder.0, counter.cast_signed(), chain])?;
-                let sql = "INSERT INTO folders VALUES (?1, ?2, ?3, 0, ?4)
+                let sql = "INSERT INTO folders (folder, lamport, counter, settled, chain) VALUES (?1, ?2, ?3, 0, ?4)
                            ON CONFLICT (folder) DO UPDATE SET lamport = ?2, counter = ?3, chain = ?4";
                 let values = params![folder.0, lamport.cast_signed(), counter.cast_signed(), chain];
                 transaction.prepare_cached(sql)?.execute(values)?;
+            }
+            if let Some(device) = batch.met {
+                let sql = "INSERT OR IGNORE INTO met VALUES (?1, ?2)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, device.0])?;
+            }
+            if let Some(past) = batch.past {
+                let sql = "UPDATE folders SET past = ?2 WHERE folder = ?1";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, past as u8])?;
             }
             if let Some(settled) = batch.settled {
                 let sql = "UPDATE folders SET settled = ?2 WHERE folder = ?1";
@@ -424,6 +469,8 @@ impl Batch {
             && self.clock.is_none()
             && self.contexts.is_empty()
             && self.heads.is_empty()
+            && self.past.is_none()
+            && self.met.is_none()
             && self.settled.is_none()
     }
 }

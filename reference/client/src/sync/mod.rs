@@ -36,7 +36,7 @@ mod writers;
 
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
-pub use index::{Batch, Clock, Index, Record};
+pub use index::{Batch, Clock, Index, Past, Record};
 pub use limit::{Bucket, Limited};
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use pulse::Pulse;

@@ -10,7 +10,7 @@ use meshproof_proto::sync::tree::holding;
 use meshproof_proto::sync::{Digests, Entry, Head, ROOT, State, merge};
 
 use super::Folder;
-use super::index::{Batch, Clock};
+use super::index::{Batch, Clock, Past};
 use super::progress::{Report, SkipReason, Skipped};
 use super::writers::{Heads, check_entries, check_heads, seen};
 use crate::error::{Error, Result};
@@ -51,7 +51,8 @@ pub(super) fn check_state(folder: &Folder, theirs: &mut State) -> Result<()> {
     index.add_writers(id, &cards)?;
     // Beyond what may have been used twice.
     let counter = counter.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
-    folder.write(&Batch { clock: Some(Clock { counter, ..clock }), ..Batch::default() })?;
+    let clock = Some(Clock { counter, ..clock });
+    folder.write(&Batch { clock, past: Some(Past::Lost), ..Batch::default() })?;
     Err(Error::usage(
         "the index of this device was older than what others saw of it, and is made anew: sync again",
     ))
@@ -131,6 +132,7 @@ pub(super) fn take(
         batch.heads = theirs.heads.iter().filter(is_news).copied().collect();
         context.join(&their_context);
         batch.contexts.push((folder.device(), context));
+        batch.met = Some(peer);
     }
     batch.contexts.push((peer, their_context));
     batch.clock = Some(clock);

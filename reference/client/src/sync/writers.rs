@@ -9,7 +9,7 @@ use meshproof_proto::sync::writer::{context, link};
 use meshproof_proto::sync::{Card, Context, Entry, Head, Proof};
 
 use super::Folder;
-use super::index::{Batch, Clock};
+use super::index::{Batch, Clock, Past};
 use crate::error::{Error, Result};
 
 /// Below this many entries, threads cost more than they bring.
@@ -74,7 +74,7 @@ impl Folder {
     }
 }
 
-/// Signs the changes of this device in the batch, and says how far it has come (SYN-059).
+/// Signs the changes of this device in the batch (SYN-059).
 pub(super) fn sign(folder: &Folder, batch: &mut Batch, clock: &mut Clock) {
     let (signer, id) = (folder.signer(), folder.id());
     if deviates(req::SYN_059) {
@@ -85,7 +85,27 @@ pub(super) fn sign(folder: &Folder, batch: &mut Batch, clock: &mut Clock) {
         changes.extend(entry.sign(id, &*signer.key));
     }
     clock.chain = changes.values().fold(clock.chain, |chain, change| link(&chain, change));
-    batch.heads.push(Head::sign(id, signer.device, clock.counter, clock.chain, &*signer.key));
+}
+
+/// Says how far this device has come. One that lost its past says nothing until it has met all who may know of it: it would
+/// say that it has seen what it has not.
+pub(super) fn say_head(folder: &Folder, batch: &mut Batch, clock: &Clock, changed: bool) -> Result<()> {
+    let (signer, index, id) = (folder.signer(), folder.index(), folder.id());
+    let lost = index.past(id)? == Past::Lost;
+    let met = |device: &Id| *device == signer.device || index.has_met(id, *device).unwrap_or(false);
+    let regained = lost && folder.devices().is_some_and(|devices| devices.iter().all(met));
+    if regained {
+        batch.past = Some(Past::Regained);
+    } else if lost || !changed {
+        return Ok(());
+    }
+    let mut context = index.context(id, signer.device)?;
+    context.0.insert(signer.device, clock.counter);
+    batch.contexts.push((signer.device, context));
+    if !deviates(req::SYN_059) {
+        batch.heads.push(Head::sign(id, signer.device, clock.counter, clock.chain, &*signer.key));
+    }
+    Ok(())
 }
 
 /// What became of the heads of a peer's STATE.
