@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use meshproof_proto::codec::{Id, hex_array};
+use meshproof_proto::codec::{Id, hex, hex_array};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::sync::Card;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(crate) async fn list(
 /// Signs the cards that the issuer's key of now has not signed yet.
 async fn signed(app: &App, folder: Id, mut writers: Vec<Writer>) -> Result<Vec<Writer>, Problem> {
     let ring = app.keys.ring();
-    let by = ring.rows[0].fingerprint.clone();
+    let by = hex(&ring.issuer.key().spki().fingerprint(DEFAULT));
     if writers.iter().all(|writer| writer.signed_by == by) {
         return Ok(writers);
     }
