@@ -191,7 +191,7 @@ async fn move_and_edit(context: Context) -> Verdict {
     let file = Entry::file(&path, &content(1));
     bring(&context, vec![file.clone()], &[&content(1)]).await?;
     let stamp = Stamp { lamport: 2, writer: X, counter: 2 };
-    let moved = file.moved(&format!("{path}-b"), stamp, &[(X, 2)]);
+    let moved = file.clone().moved(&format!("{path}-b"), stamp, &[(X, 2)]);
     let mut edited = Entry::file(&path, &content(2)).by(Z, 2, &[(X, 1), (Z, 1)]);
     edited.place = Entry::directory(&path).place;
     let edited = edited.knowing(&file);
