@@ -50,3 +50,7 @@ done
 run "run --peer" "$bin/meshproof" run --peer "$address" --folder "$folder/files" \
     --report "$CARGO_TARGET_DIR/python-report"
 grep 'CONFORMANT' "$log" | sed 's/^/python: responder: /'
+
+run "run --client" "$bin/meshproof" run --client "$python conformance/shims/mesh.py $bin/mesh" \
+    --report "$CARGO_TARGET_DIR/client-report"
+grep 'CONFORMANT' "$log" | sed 's/^/python: mesh as a client: /'

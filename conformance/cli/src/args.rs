@@ -38,12 +38,27 @@ pub(crate) enum Command {
         /// The `replay.json` in the check's evidence
         file: PathBuf,
     },
+    /// Make the input of a failed vector smaller, as long as it fails in the same way; writes minimal.json beside it.
+    Minimise {
+        /// The `replay.json` in the check's evidence
+        file: PathBuf,
+    },
+    /// Write down what there is, as the set of a version that is released: `run --set` scores nothing else.
+    Freeze {
+        /// The version: 0.1
+        version: String,
+        /// Where the sets are
+        #[arg(default_value = "spec/sets")]
+        directory: PathBuf,
+    },
     /// Show which vectors and checks test each requirement.
     Coverage,
     /// Count the test vectors, or write them anew.
     Vectors(Vectors),
     /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
     Bench(Bench),
+    /// Ask whether the time of a responder's RSA decryption tells what it found; judges nothing [default: the embedded reference]
+    Timing(Timing),
     /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
     #[command(subcommand)]
     Shim(Shim),
@@ -65,12 +80,16 @@ pub(crate) struct SelfTest {
     /// A directory tree to sync in the demonstration; may be given several times [default: the project's spec and vectors]
     #[arg(long, value_name = "PATH")]
     pub(crate) dir: Vec<PathBuf>,
-    /// Make the reference ignore one requirement, and see which checks notice: exit code 1 is success here
-    #[arg(long, value_name = "ID")]
+    /// Make the reference ignore one requirement (`TKT-014`), those of a part (`TKT`) or all (`all`), or refuse what keeps
+    /// them (`against:TKT-014`), and see which checks notice: exit code 1 is success here
+    #[arg(long, value_name = "MUTANT")]
     pub(crate) mutant: Option<String>,
     /// Leave out the kill matrix
     #[arg(long)]
     pub(crate) no_matrix: bool,
+    /// Write the kill matrix as spec/kills.txt has it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["mutant", "no_matrix", "filter"])]
+    pub(crate) write_kills: Option<PathBuf>,
     /// Leave out the demonstration
     #[arg(long)]
     pub(crate) no_mission: bool,
@@ -79,7 +98,7 @@ pub(crate) struct SelfTest {
 }
 
 #[derive(Debug, ClapArgs)]
-#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim"])]
+#[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim", "client"])]
 pub(crate) struct Run {
     /// The root URL of a cloud
     #[arg(long, value_name = "URL")]
@@ -111,6 +130,12 @@ pub(crate) struct Run {
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,
+    /// Score only what was there when this version of the specification was released: 0.1
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) set: Option<String>,
+    /// A program that drives a client, a device's program, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) client: Option<String>,
     /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
     #[arg(long, value_name = "FILE")]
     pub(crate) expect: Option<PathBuf>,
@@ -180,4 +205,29 @@ pub(crate) struct Bench {
     /// About how long to measure, in all
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Timing {
+    /// The address of a P2P responder that is set up as the kit's fixture device and forgives many failures
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "shim")]
+    pub(crate) peer: Option<SocketAddr>,
+    /// A program that reads vectors of M1, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) shim: Option<String>,
+    /// Plant a leak in the embedded reference, to see that it is found
+    #[arg(long, conflicts_with_all = ["peer", "shim"])]
+    pub(crate) leaky: bool,
+    /// About how long to measure
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+    /// At most so many rounds
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) rounds: usize,
+    /// The difference that is asked about, in microseconds
+    #[arg(long, value_name = "US", default_value_t = 20)]
+    pub(crate) limit: u64,
+    /// Print JSON instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
 }

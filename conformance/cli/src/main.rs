@@ -32,9 +32,12 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::execute(&options),
         Command::Compare { reports } => commands::compare::execute(&reports),
         Command::Replay { file } => commands::replay::execute(&file),
+        Command::Minimise { file } => commands::minimise::execute(&file),
+        Command::Freeze { version, directory } => commands::freeze::execute(&version, &directory),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Bench(options) => commands::bench::execute(&options),
+        Command::Timing(options) => commands::timing::execute(&options),
         Command::Shim(Shim::Serve) => commands::shim::serve(),
         Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };

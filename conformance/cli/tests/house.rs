@@ -143,6 +143,82 @@ fn what_is_absent_from_the_desktop() {
 }
 
 /// One can read each file in one go.
+/// The documents about the code name files and functions that exist: `folder/file.rs`, `folder/file.rs::function`.
+#[test]
+fn documents_name_what_exists() {
+    for (document, base) in [
+        ("reference/ARCHITECTURE.md", "reference"),
+        ("reference/HARDENING.md", ""),
+        (".github/CONTRIBUTING.md", ""),
+        (".github/SECURITY.md", ""),
+    ] {
+        let text = read(document);
+        let mut named = 0;
+        for word in text
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|word| word.contains('/') && !word.contains([' ', '<', '\n']))
+        {
+            let (path, function) = word.split_once("::").unwrap_or((word, ""));
+            let path = Path::new(base).join(path);
+            assert!(root().join(&path).exists(), "{document} names {word}");
+            if !function.is_empty() {
+                let (plain, generic) = (format!("fn {function}("), format!("fn {function}<"));
+                let source = read(&path);
+                assert!(source.contains(&plain) || source.contains(&generic), "{document} names {word}");
+            }
+            named += 1;
+        }
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let folder = Path::new(document).parent().unwrap_or(Path::new(""));
+            assert!(root().join(folder).join(link).exists(), "{document} links to {link}");
+            named += 1;
+        }
+        assert!(named > 1, "{document} was not read");
+    }
+}
+
+/// What holds keys, passwords, tokens or tickets that somebody could use has no derived `Debug`, by which it would get into a
+/// log or a message.
+#[test]
+fn secrets_are_not_shown() {
+    let holders = [
+        ("reference/proto/src/handshake/mod.rs", &["Device", "Blinding", "Established"][..]),
+        (
+            "reference/proto/src/handshake/schedule.rs",
+            &["Traffic", "Chain1", "Chain2", "Chain3", "Confirmation"],
+        ),
+        ("reference/proto/src/handshake/initiator.rs", &["Target"]),
+        ("reference/proto/src/record/epoch.rs", &["Epoch"]),
+        ("reference/proto/src/relay/pass.rs", &["RelayKey", "BoxKeys"]),
+        ("reference/client/src/cloud/session.rs", &["Session"]),
+        ("reference/client/src/cloud/rendezvous.rs", &["Rendezvous"]),
+        ("reference/client/src/cloud/sign_in.rs", &["DeviceCode"]),
+        ("reference/cloud/src/secrets.rs", &["Sealer"]),
+        ("reference/cloud/src/config/mod.rs", &["Config", "Database", "Bus"]),
+        ("reference/cloud/src/config/identity.rs", &["Identity", "OidcProvider"]),
+    ];
+    for (file, names) in holders {
+        let text = read(file);
+        for name in names.iter().copied() {
+            let found = text.lines().position(|line| {
+                let words: Vec<&str> = line.split([' ', '(', ';', '<']).collect();
+                words.windows(2).any(|pair| *pair == ["struct", name])
+            });
+            let at = found.unwrap_or_else(|| panic!("{file} has no struct {name}"));
+            let above = text.lines().take(at).collect::<Vec<_>>();
+            let attributes =
+                above.iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("///"));
+            assert!(
+                !attributes.into_iter().any(|line| line.contains("Debug")),
+                "{name} in {file} derives Debug"
+            );
+        }
+    }
+}
+
 #[test]
 fn no_file_is_too_long() {
     for folder in ["reference", "conformance", "fuzz", "benches"] {

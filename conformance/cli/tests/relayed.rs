@@ -376,7 +376,7 @@ async fn sinkholes(count: usize) -> (Vec<String>, watch::Receiver<usize>) {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let held = held.clone();
                 tokio::spawn(async move {
-                    let mut m1 = [0; 64 * 1_024];
+                    let mut m1 = vec![0; 64 * 1_024];
                     if matches!(stream.read(&mut m1).await, Ok(1..)) {
                         held.send_modify(|held| *held += 1);
                         while matches!(stream.read(&mut m1).await, Ok(1..)) {}

@@ -21,3 +21,18 @@ fn whoever_repeats_what_it_hears_does_not() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.lines().all(|line| line.len() < 400), "a line of the shim is quoted whole");
 }
+
+/// A client in a process of its own, as anybody else's would be.
+#[test]
+fn the_reference_is_a_client() {
+    let report = tempfile::tempdir().unwrap();
+    let done = Command::new(MESHPROOF)
+        .args(["run", "--client", &format!("{MESHPROOF} shim serve"), "--report"])
+        .arg(report.path())
+        .args(["--filter", "client.sync", "--filter", "client.tls"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&done.stderr));
+    assert!(said.contains("client mesh ") && said.contains("CONFORMANT"), "{said}");
+}

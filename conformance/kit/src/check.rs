@@ -36,6 +36,8 @@ pub enum Role {
     Initiator,
     /// What forwards between devices.
     Relay,
+    /// A device's program, with its cloud and its peers.
+    Client,
     /// Any implementation, through a shim that runs vectors.
     Vectors,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Role {
             Role::Peer => "peer",
             Role::Initiator => "initiator",
             Role::Relay => "relay",
+            Role::Client => "client",
             Role::Vectors => "vectors",
         })
     }
@@ -68,6 +71,8 @@ pub enum Outcome {
     Xpass,
     /// The target does not have what the check is about.
     NotApplicable,
+    /// It is not scored: the version that the target is judged by is older than the check.
+    AddedAfter,
     /// It could not be found out, because something else went wrong.
     Blocked,
     /// The kit itself is at fault.
@@ -76,13 +81,14 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order reports count them.
-    pub const ALL: [Outcome; 8] = [
+    pub const ALL: [Outcome; 9] = [
         Outcome::Pass,
         Outcome::Fail,
         Outcome::Warn,
         Outcome::Xfail,
         Outcome::Xpass,
         Outcome::NotApplicable,
+        Outcome::AddedAfter,
         Outcome::Blocked,
         Outcome::KitError,
     ];
@@ -96,6 +102,7 @@ impl Outcome {
             Outcome::Xfail => "xfail",
             Outcome::Xpass => "xpass",
             Outcome::NotApplicable => "not-applicable",
+            Outcome::AddedAfter => "added-after",
             Outcome::Blocked => "blocked",
             Outcome::KitError => "kit-error",
         }
@@ -103,7 +110,7 @@ impl Outcome {
 
     /// Whether a reader has to look at it.
     pub fn needs_attention(self) -> bool {
-        !matches!(self, Outcome::Pass | Outcome::Xfail | Outcome::NotApplicable)
+        !matches!(self, Outcome::Pass | Outcome::Xfail | Outcome::NotApplicable | Outcome::AddedAfter)
     }
 }
 

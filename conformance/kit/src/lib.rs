@@ -8,9 +8,11 @@
 //! | [`target`] | implementations under test, and how to talk to them |
 //! | [`check`] | what a check is and what it may find |
 //! | [`checks`] | all checks, one file a section of the specification |
+//! | [`double`] | all that a client talks to, played by the kit |
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
 //! | [`bench`] | how fast an implementation is, beside bare library functions |
+//! | [`timing`] | whether the time of a decryption says what it found |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -19,10 +21,12 @@ pub mod bench;
 pub mod catalog;
 pub mod check;
 pub mod checks;
+pub mod double;
 pub mod evidence;
 pub mod expect;
 pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod timing;
 pub mod vectors;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::catalog::{Level, Part, SPEC_VERSION};
+use crate::catalog::{FrozenSet, Level, Part, SPEC_VERSION};
 use crate::check::{Check, Context, Outcome, Role, Stop, Verdict};
 use crate::expect::Expected;
 use crate::report::{CheckResult, RunReport};
@@ -26,11 +26,20 @@ pub struct Options {
     pub show_secrets: bool,
     /// How many checks for the targets were left out by choice; a report says so.
     pub left_out: usize,
+    /// What is scored; everything if none is given.
+    pub set: Option<Arc<FrozenSet>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { jobs: 8, seed: 1, expected_failures: BTreeMap::new(), show_secrets: false, left_out: 0 }
+        Options {
+            jobs: 8,
+            seed: 1,
+            expected_failures: BTreeMap::new(),
+            show_secrets: false,
+            left_out: 0,
+            set: None,
+        }
     }
 }
 
@@ -158,6 +167,9 @@ pub async fn run(
         checks.iter().filter_map(|check| Some((check.id.as_str(), check.twin.as_deref()?))).collect();
     doubt_refusals(&mut results, &twins);
     count_evasions(&mut results);
+    if let Some(set) = &options.set {
+        set_aside(&mut results, set);
+    }
     RunReport {
         spec_version: SPEC_VERSION.to_owned(),
         kit_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -166,6 +178,7 @@ pub async fn run(
         started,
         seconds: clock.elapsed().as_secs_f64(),
         left_out: options.left_out,
+        set: options.set.as_ref().map(|set| set.version.clone()),
         results,
         kill_matrix: None,
         mission: None,
@@ -202,6 +215,18 @@ fn count_evasions(results: &mut [CheckResult]) {
         if result.outcome == Outcome::NotApplicable && answered.contains(&group(result)) {
             result.outcome = Outcome::Fail;
             "unsupported, though other vectors of its group are answered".clone_into(&mut result.message);
+        }
+    }
+}
+
+/// What came after the version is shown with how it ended, and not scored. The kit's own faults stay faults.
+fn set_aside(results: &mut [CheckResult], set: &FrozenSet) {
+    for result in results.iter_mut().filter(|result| result.outcome != Outcome::KitError) {
+        if let Some(why) = set.added_after(&result.id, &result.reqs) {
+            let ended = format!("{why}; it ended as {}", result.outcome);
+            let message = std::mem::take(&mut result.message);
+            result.message = if message.is_empty() { ended } else { format!("{ended}: {message}") };
+            result.outcome = Outcome::AddedAfter;
         }
     }
 }
@@ -348,6 +373,19 @@ mod tests {
         let checks = [check("a", no), check("b", || Ok(())), check("c", no)];
         let found = outcomes(&checks, &options).await;
         assert_eq!([found[0].1, found[1].1, found[2].1], [Outcome::Xfail, Outcome::Xpass, Outcome::Fail]);
+    }
+
+    #[tokio::test]
+    async fn what_came_after_the_set_is_not_scored() {
+        let set = FrozenSet::parse("0.1", "requirement HSK-014\ncheck old\n");
+        let options = Options { set: Some(Arc::new(set)), ..Options::default() };
+        let checks = [check("old", || Ok(())), check("new", || Err(Stop::Fail("no".into())))];
+        let report = run(&checks, Targets::default(), &options, Arc::new(Quiet)).await;
+        assert_eq!(report.results[0].outcome, Outcome::Pass);
+        assert_eq!(report.results[1].outcome, Outcome::AddedAfter);
+        assert_eq!(report.results[1].message, "the check is later than version 0.1; it ended as fail: no");
+        assert_eq!((report.conclusion().exit_code(), report.counts().ran()), (0, 1));
+        assert!(report.verdict().starts_with("conformant to the set of 0.1"), "{}", report.verdict());
     }
 
     #[test]

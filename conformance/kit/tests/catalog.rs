@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use meshproof_kit::catalog::Catalog;
+use meshproof_kit::catalog::{Catalog, FrozenSet};
 use meshproof_kit::checks;
 
 fn spec() -> PathBuf {
@@ -43,6 +43,24 @@ fn coverage_is_complete_and_up_to_date() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == text, "spec/coverage.txt is stale: run with MESHPROOF_BLESS=1");
+}
+
+/// Ids are never reused: what a released version asked for is still there.
+#[test]
+fn the_sets_of_released_versions_are_known() {
+    let files: BTreeSet<String> = fs::read_dir(spec().join("sets"))
+        .expect("the folder of the sets")
+        .map(|entry| {
+            entry.expect("an entry").file_name().to_string_lossy().trim_end_matches(".txt").to_owned()
+        })
+        .collect();
+    assert_eq!(files, FrozenSet::versions().map(str::to_owned).collect());
+    for set in FrozenSet::versions().filter_map(FrozenSet::of) {
+        assert!(set.requirements().count() > 300, "{} is empty", set.version);
+        for id in set.requirements() {
+            assert!(Catalog::embedded().get(id).is_some(), "{id} of {} is gone", set.version);
+        }
+    }
 }
 
 #[test]

@@ -38,6 +38,30 @@ async fn an_honest_device_passes() {
     assert!(report.results.len() > 120, "only {} checks", report.results.len());
 }
 
+/// What asks for cookies is tested like everybody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_under_load_passes() {
+    let report = report(Fault::UnderLoad, &[]).await;
+    assert_eq!(report.conclusion().exit_code(), 0, "{}", summary(&report));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_asks_for_ever_is_not_conformant() {
+    let report =
+        report(Fault::AsksForEver, &["hs.m1.honest", "hs.box1.clock-slow", "hs.m1.mac1-flipped"]).await;
+    let message = |id: &str| {
+        let found = report.results.iter().find(|result| result.id == id);
+        found
+            .map(|result| (result.outcome, result.message.clone()))
+            .unwrap_or_else(|| panic!("no check {id}"))
+    };
+    let (outcome, text) = message("hs.m1.honest");
+    assert!(outcome == Outcome::Fail && text.contains("HSK-080"), "{text}");
+    assert_eq!(message("hs.box1.clock-slow").0, Outcome::Fail);
+    // It asks before it looks: RETRY is a byte where there may be none.
+    assert_eq!(message("hs.m1.mac1-flipped").0, Outcome::Fail);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_device_that_refuses_everything_shows_nothing() {
     let report = report(Fault::RefusesAll, &[]).await;

@@ -8,6 +8,7 @@ use meshproof_kit::check::{Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{KillMatrix, KillVerdict, RunReport, summary};
 use meshproof_kit::run::{Options, Quiet, run};
+use meshproof_kit::target::client::ClientTarget;
 use meshproof_kit::target::shim::Answer;
 use meshproof_kit::target::{ShimTarget, Targets};
 use meshproof_kit::vectors::reader;
@@ -47,7 +48,8 @@ async fn a_mutant_is_killed_by_the_checks_that_cite_it() {
     })
     .await;
     let mut matrix = KillMatrix::default();
-    matrix.add("TKT-014", &checks::all(), &lenient.results);
+    let citing = checks::all().into_iter().filter(|check| check.reqs.iter().any(|id| id == "TKT-014"));
+    matrix.add("TKT-014", "TKT-014", citing.map(|check| check.id).collect(), &lenient.results);
     assert_eq!(matrix.rows[0].verdict, KillVerdict::Killed, "{:?}", matrix.rows);
     assert_eq!(matrix.survivors().count(), 0);
 }
@@ -72,10 +74,23 @@ async fn requests_and_answers_keep_the_schema() {
         listening.lock().unwrap().push((request.clone(), serde_json::to_value(&answer).unwrap()));
         answer
     }));
-    let targets = Targets { shim: Some(shim.clone()), caller: Some(shim), ..Targets::default() };
+    let listening = seen.clone();
+    let client: ClientTarget = Arc::new(move || {
+        let listening = listening.clone();
+        Box::new(move |request: &Value| {
+            let answer = Answer::accept(json!({}));
+            listening.lock().unwrap().push((request.clone(), serde_json::to_value(&answer).unwrap()));
+            answer
+        })
+    });
+    let (caller, client) = (Some(shim.clone()), Some(client));
+    let targets = Targets { shim: Some(shim), caller, client, ..Targets::default() };
     run(&checks::for_roles(&targets.roles()), targets, &Options::default(), Arc::new(Quiet)).await;
     let seen = seen.lock().unwrap();
     assert!(seen.iter().any(|(request, _)| request["op"] == "connect"));
+    for action in ["login", "claim", "join", "sync"] {
+        assert!(seen.iter().any(|(request, _)| request["do"] == action), "{action}");
+    }
     for (request, answer) in seen.iter() {
         assert!(requests.is_valid(request), "{request}: {:?}", requests.validate(request));
         assert!(answers.is_valid(answer), "{answer}: {:?}", answers.validate(answer));
@@ -89,6 +104,8 @@ async fn requests_and_answers_keep_the_schema() {
         json!({"op": "vector"}),
         json!({"op": "connect", "address": "127.0.0.1:1"}),
         json!({"op": "bench", "work": "seal", "size": 64}),
+        json!({"op": "client", "do": "sync"}),
+        json!({"op": "client", "do": "join", "home": "/tmp/h"}),
     ] {
         assert!(!requests.is_valid(&wrong), "{wrong}");
     }

@@ -113,6 +113,7 @@ const NOT_BY_VECTOR: &[(&str, &str)] = &[
     ("HSK-042", "a clock that moves"),
     ("HSK-045", "two handshakes"),
     ("HSK-046", "two handshakes"),
+    ("HSK-080", "a responder under load"),
     ("HSK-051", "two connections"),
     ("HSK-052", "many connections"),
     ("HSK-054", "an open channel"),

@@ -22,7 +22,9 @@ class Changes:
 
     def make(self):
         for path, item in self.before.items():
-            if path not in self.where:
+            if self.folder.ignored(path, item.kind == DIRECTORY):             # SYN-080
+                self.after[path] = item
+            elif path not in self.where:
                 self._count(path, item, self._delete, item)
         directories = [p for p, s in self.found.items() if stat.S_ISDIR(s.st_mode)]
         files = [p for p, s in self.found.items() if not stat.S_ISDIR(s.st_mode)]

@@ -8,11 +8,13 @@ import os
 import stat
 import threading
 
+import ignore
 import names
 from blake3 import Blake3
 from changes import Changes
 from disk import EMPTY, Item, by_depth, seen_of, split
 from entries import DIRECTORY, FILE, Content, Stamp
+from ignore import Ignore
 from placing import Placing
 from replica import Replica
 from view import on_disk, view
@@ -27,6 +29,7 @@ class Folder:
         self.state = state or os.path.join(os.path.dirname(self.root), f".{os.path.basename(self.root)}.mesh")
         self.device, self.log, self.lock = device, log, threading.RLock()
         self.replica, self.items, self.moving, self.told = Replica(device), {}, {}, set()
+        self.ignored, self.without_rules = Ignore(), False
         for name in ("incoming", "partial", "moving"):
             os.makedirs(os.path.join(self.state, name), exist_ok=True)
         os.makedirs(self.root, exist_ok=True)
@@ -84,6 +87,7 @@ class Folder:
     def scan(self):
         """Turn what happened on the disk since the last time into changes."""
         with self.lock:
+            self._read_rules()
             found = self._walk()
             where = self._match(found)
             Changes(self, found, where).make()
@@ -100,7 +104,7 @@ class Folder:
                     self.tell(path, "is no file: it stays here")
                 elif not names.portable(one.name) or len(os.fsencode(path)) > names.LONGEST_PATH:
                     self.tell(repr(path), "has a name that is not portable: it stays here")
-                else:
+                elif not self.ignored(path, one.is_dir()):          # SYN-080
                     found[path] = one.stat(follow_symlinks=False)
                     if one.is_dir():
                         waiting.append(path + "/")
@@ -120,18 +124,18 @@ class Folder:
         def match(items, test, candidates):
             for path in by_depth(items):
                 if path not in where:
-                    for other in candidates(path):
-                        if other in found and other not in taken and test(self.items[path], found[other], path):
+                    for other in candidates(path):              # an inode may have become one of the other kind
+                        if other in others and other not in taken and test(self.items[path], found[other]):
                             where[path] = other
                             taken.add(other)
                             break
 
-        same_inode = lambda item, s, _: s.st_ino == item.seen[0]
-        same_file = lambda item, s, _: seen_of(s) == item.seen
+        same_inode = lambda item, s: s.st_ino == item.seen[0]
+        same_file = lambda item, s: seen_of(s) == item.seen
         in_place = lambda path: [expected(path)]
         for kind, is_kind in ((DIRECTORY, stat.S_ISDIR), (FILE, stat.S_ISREG)):
-            items = [p for p, i in self.items.items() if i.kind == kind]
-            others = [p for p, s in found.items() if is_kind(s.st_mode)]
+            items = [p for p, i in self.items.items() if i.kind == kind and not self.ignored(p, kind == DIRECTORY)]
+            others = {p for p, s in found.items() if is_kind(s.st_mode)}
             inodes = {}
             for p in others:
                 inodes.setdefault(found[p].st_ino, []).append(p)
@@ -140,11 +144,11 @@ class Folder:
             if kind == DIRECTORY:
                 for path in by_depth(items):                        # from the top: what is below goes with it
                     match([path], same_inode, lambda p: [*in_place(p), *of_inode(p)])
-                    match([path], lambda item, s, _: stat.S_ISDIR(s.st_mode) and s.st_ino not in known, in_place)
+                    match([path], lambda item, s: s.st_ino not in known, in_place)
             else:
                 match(items, same_inode, in_place)
                 match(items, same_file, of_inode)
-                match(items, lambda item, s, _: stat.S_ISREG(s.st_mode), in_place)
+                match(items, lambda item, s: True, in_place)
                 rest = [p for p in others if p not in taken]
                 hashes = {}
                 lost = [p for p in items if p not in where]
@@ -152,7 +156,7 @@ class Folder:
                 for p in rest:
                     if found[p].st_size in sizes and found[p].st_size:
                         hashes.setdefault(self.hash(p)[0], []).append(p)
-                match(lost, lambda item, s, _: True, lambda p: hashes.get(self.items[p].content.hash, ()))
+                match(lost, lambda item, s: True, lambda p: hashes.get(self.items[p].content.hash, ()))
         return where
 
     def hash(self, path):
@@ -206,8 +210,24 @@ class Folder:
 
     # ---- to the disk ----
 
+    def _read_rules(self):
+        """The patterns in force are those of the file on this disk."""
+        data = b""
+        with contextlib.suppress(OSError), self.open(ignore.NAME) as f:
+            data = f.read(ignore.COUNTS + 1)
+        self.ignored = Ignore(data)
+
     def desired(self):
-        return on_disk(view(self.replica.entries))
+        """What of the view belongs on this disk (SYN-081)."""
+        return {path: shown for path, shown in on_disk(view(self.replica.entries)).items()
+                if not self.ignored(path, shown.kind == DIRECTORY)}
+
+    def rules_to_come(self):
+        """The hash of a new `.meshignore` that is not here yet; None too if nobody has it (SYN-083)."""
+        shown, item = self.desired().get(ignore.NAME), self.items.get(ignore.NAME)
+        if not shown or shown.kind != FILE or item and item.content and item.content.hash == shown.content.hash:
+            return None
+        return shown.content.hash if not self.without_rules and shown.content.hash in self.wanted() else None
 
     def wanted(self):
         """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
@@ -231,9 +251,12 @@ class Folder:
         return os.path.join(self.state, "partial", digest.hex())
 
     def apply(self):
-        """Bring the disk to the view, as far as the contents are here."""
+        """Bring the disk to the view, as far as the contents are here; what says what is ignored before all else (SYN-083)."""
         with self.lock:
-            Placing(self).run()
+            if not self.rules_to_come():
+                Placing(self, only=ignore.NAME).run()
+                self._read_rules()
+                Placing(self).run()
             self.save()
 
     def touched(self, path):

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import stat
 import time
 
 from disk import EMPTY, Item, by_depth, seen_of
@@ -14,13 +13,16 @@ PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
 
 class Placing:
     """`folder` has its lock. Files that move are set aside first, so that they can change places; the journal `folder.moving`
-    brings them back if this program stops before the end."""
+    brings them back if this program stops before the end. `only`: nothing but this path."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, only=None):
         self.folder, self.entries = folder, folder.replica.entries
-        self.desired = folder.desired()
+        self.desired = {path: shown for path, shown in folder.desired().items() if only in (None, path)}
         self.items = folder.items
-        self.frozen = {path for path in self.items if folder.touched(path)}
+        # Not to be touched: what a person has touched, and what is ignored (SYN-082).
+        self.frozen = {path for path, item in self.items.items() if only not in (None, path) or folder.touched(path)
+                       or folder.ignored(path, item.kind == DIRECTORY)}
+        self.everything = only is None
         self.aside = {}                                             # old path -> where the file is now
 
     def run(self):
@@ -33,7 +35,7 @@ class Placing:
             if sources.get(path, ("",))[0] != "incoming":           # which replaces it in one step
                 self._remove(path, os.unlink)
         for path in reversed(by_depth(p for p, i in self.items.items() if i.kind == DIRECTORY)):
-            if path not in self.desired or self.desired[path].kind != DIRECTORY:
+            if path not in self.frozen and (path not in self.desired or self.desired[path].kind != DIRECTORY):
                 self._remove(path, os.rmdir)
         for path in by_depth(p for p, s in self.desired.items() if s.kind == DIRECTORY):
             self._make_directory(path)
@@ -46,7 +48,8 @@ class Placing:
         for old, name in self.aside.items():                        # whatever had no place after all
             self._back(old, name, before[old])
         self.folder.moving = {}
-        self._tidy()
+        if self.everything:
+            self._tidy()
 
     # ---- what goes where ----
 

@@ -46,7 +46,7 @@ class Relay:
 
     def __init__(self, keys, address):
         self.keys, self.address = keys, address
-        self.taken = {}                 # pass -> when it may be forgotten, RLY-004
+        self.taken = {}                 # (circuit, side) -> when it may be forgotten, RLY-004
         self.waiting = {}               # circuit -> side
         self.accounts = {}              # account -> connections that wait or are joined
 
@@ -71,11 +71,11 @@ class Relay:
         circuit, side, expires, account = opened
         if expires <= now:
             raise _refused(2, "RLY-007")
-        if token in self.taken or self.waiting.get(circuit) == side:
+        if (circuit, side) in self.taken:
             raise _refused(3, "RLY-004")
         if self.accounts.get(account, 0) >= ACCOUNT_LARGEST:
             raise _refused(4, "RLY-008")
-        self.taken[token] = expires
+        self.taken[circuit, side] = expires
         self.accounts[account] = self.accounts.get(account, 0) + 1
         if circuit in self.waiting:
             del self.waiting[circuit]

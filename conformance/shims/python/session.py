@@ -4,6 +4,7 @@ import contextlib
 import queue
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 
 import entries
@@ -15,6 +16,7 @@ from transfer import Fetch
 
 READER = "reader"
 IN_FLIGHT = 8                           # REQUESTs at a time
+STALLED, UNANSWERED, PROGRESS = 600, 120, 1024                      # HSK-066: seconds, seconds, bytes of a message
 
 
 def roles_of(grounds, initiator):
@@ -34,6 +36,7 @@ class Shared:
     received: list = field(default_factory=list)
     index_ended: bool = False
     fetches: set = field(default_factory=set)
+    rules_first: bool = False
     said_done: bool = False
     heard_done: bool = False
 
@@ -50,20 +53,27 @@ class Session:
         self.asking, self.numbers = True, 0
         self.waiting, self.in_flight = [], {}                       # Fetches; request -> (Shared, Fetch, (offset, length))
         self.outgoing, self.stopped, self.broken = queue.Queue(4096), False, None
+        self.idle_since, self.working, self.over = time.monotonic(), False, threading.Event()
 
     def run(self):
         writer = threading.Thread(target=self._write, daemon=True)
         writer.start()
+        threading.Thread(target=self._watch, daemon=True).start()
         failure = None
         try:
             self._say(message(HELLO, len(self.own).to_bytes(2, "big"), *self.own))
-            reader = Messages()
+            reader, little = Messages(), 0
             while not (self.said_bye and self.heard_bye):
                 data = self.channel.receive()
                 if data is None:
                     raise Failure("sync-state", "SYN-015", "close_notify before BYE")
+                little, self.working = little + len(data), True
                 for kind, body in reader.feed(data):
                     self._read(kind, body)
+                    little = PROGRESS
+                if little >= PROGRESS:
+                    self.idle_since, little = time.monotonic(), 0
+                self.working = False
             self._say(None)
             writer.join()
         except Failure as caught:
@@ -71,6 +81,7 @@ class Session:
             raise
         finally:
             self.stopped = True
+            self.over.set()
             with contextlib.suppress(queue.Full):
                 self.outgoing.put_nowait(None)
             self._leave()
@@ -89,10 +100,23 @@ class Session:
         try:
             while not self.stopped and (what := self.outgoing.get()) is not None:
                 self.channel.send(what() if callable(what) else what)
+                self.idle_since = time.monotonic()
         except (Failure, OSError) as error:
             self.broken = error if isinstance(error, Failure) else Failure("truncated", "REC-016", str(error))
             while self.outgoing.get() is not None:                  # nobody waits for room
                 pass
+
+    def stalled(self, now):
+        """HSK-066: whether the other side has said and taken nothing for too long. `idle_since` moves on when a message was heard
+        and done with, and when one was taken; this device's own work does not count."""
+        only_answers = self.in_flight and all(one.index_ended for one in self.shared.values())
+        return not self.working and now - self.idle_since >= (UNANSWERED if only_answers else STALLED)
+
+    def _watch(self):
+        while not self.over.wait(5):
+            if self.stalled(time.monotonic()):
+                self.channel.close(Failure("stalled", "HSK-066"))
+                return
 
     # ---- hear ----
 
@@ -160,9 +184,17 @@ class Session:
                 one.folder.replica.contexts[self.peer] = context
             else:
                 one.folder.replica.take(self.peer, one.received, one.own_digests, complete, context, digests)
+            one.folder.without_rules = False
+        self._want(one)
+
+    def _want(self, one):
+        """Ask for what the disk lacks; for a new `.meshignore` alone, as long as it is not here (SYN-083)."""
+        with one.folder.lock:
             one.folder.apply()
+            first = one.folder.rules_to_come()
             one.fetches = {Fetch(one.folder, content, old, self._offered(one, entry, content))
-                           for entry, content, old in one.folder.wanted().values()}
+                           for entry, content, old in one.folder.wanted().values() if first in (None, content.hash)}
+        one.rules_first = first is not None
         self.waiting += [(one, fetch) for fetch in one.fetches]
         self._ask()
         self._end()
@@ -223,9 +255,9 @@ class Session:
                     continue
                 self._request_of(MANIFEST_REQUEST, one, fetch, None, one.id + fetch.hash)
             else:
-                offset, length = part = fetch.lacking.pop(0)
+                offset, length = part = fetch.take()
                 self._request_of(REQUEST, one, fetch, part, one.id + fetch.hash + struct.pack(">QI", offset, length))
-                if not fetch.lacking:
+                if not fetch.next:
                     self.waiting.pop(0)
 
     def _request_of(self, kind, one, fetch, part, rest):
@@ -280,6 +312,10 @@ class Session:
         """DONE for a folder that has all it wants, BYE after the last; after a BYE that came too early, BYE once all is answered."""
         for one in self.shared.values():
             if one.index_ended and not one.fetches and not one.said_done and self.asking:
+                if one.rules_first:
+                    one.folder.without_rules = one.folder.rules_to_come() is not None
+                    self._want(one)
+                    return
                 one.folder.apply()
                 one.said_done = True
                 self._say(message(DONE, one.id))

@@ -20,7 +20,7 @@ from guard import Memory
 from handshake import HYBRID, M1, SUITES, Initiator, take_frame
 from issue import issue
 from merge import merge
-from record import DATA, Opener, Sealer
+from record import DATA, TICKET, Opener, Sealer
 from responder import Responder, read_m3
 from view import view
 
@@ -158,11 +158,12 @@ def handshake_m3(group, test):
 # ---- record.md and relay.md --------------------------------------------------------------------------------------
 
 def record_open(_, test):
-    opener = Opener(from_hex(test, "traffic"))
-    contents = [content.hex() for kind, content in opener.feed(from_hex(test, "stream")) if kind == DATA]
+    opener = Opener(from_hex(test, "traffic"), from_initiator=test.get("role") == "responder")
+    records = opener.feed(from_hex(test, "stream"))
     if test["fin"]:
         opener.end()
-    return {"contents": contents, "closed": opener.closed}
+    return {"contents": [content.hex() for kind, content in records if kind == DATA],
+            "tickets": [content.hex() for kind, content in records if kind == TICKET], "closed": opener.closed}
 
 
 def record_seal(_, test):

@@ -24,9 +24,10 @@ NAMES = ["a", "A", "b", "straße", "STRASSE", "d.txt"]
 
 
 def contents(root):
-    """path -> the bytes of a file, None for a directory."""
+    """path -> the bytes of a file, None for a directory; without what another implementation keeps there for itself."""
     out = {}
     for directory, directories, files in os.walk(root):
+        directories[:] = [name for name in directories if not name.startswith(".meshproof")]
         for name in directories:
             out[os.path.relpath(os.path.join(directory, name), root)] = None
         for name in files:
@@ -113,8 +114,9 @@ def meet(one, other, roles=("owner", "owner"), cut_after=None, tap=None):
     def side(device, peer, pipe, own):
         try:
             session.Session(pipe, {F: device.folder}, {F: own}, peer.id).run()
-        except Failure as failure:
+        except Exception as failure:
             failures.append(failure)
+            pipe.sock.close()
     thread = threading.Thread(target=side, args=(other, one, Pipe(pipes[1]), roles[::-1]))
     thread.start()
     pipe = Pipe(pipes[0], cut_after)
@@ -256,6 +258,16 @@ class Sync(unittest.TestCase):
         self.same(self.a, self.b)
         self.assertLess(sum(map(len, sent)), 1_100_000)
 
+    def test_stalled(self):
+        """HSK-066, with a clock of the test."""
+        one = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id)
+        one.shared = one.own
+        self.assertFalse(one.stalled(one.idle_since + 599))
+        self.assertTrue(one.stalled(one.idle_since + 600))
+        one.in_flight, one.own[F].index_ended = {b"....": None}, True
+        self.assertFalse(one.stalled(one.idle_since + 119))
+        self.assertTrue(one.stalled(one.idle_since + 120))
+
     def test_a_lost_past(self):
         """Section 4.6: a device from a backup counts on, and its files are new changes."""
         self.a.write("f", b"f")
@@ -292,6 +304,28 @@ class Sync(unittest.TestCase):
         self.assertIsNone(self.a.folder.read(digest, 0, 1))
 
 
+    def test_ignored(self):
+        """SYN-080 to SYN-083: each side keeps what is ignored to itself, and what a peer does there does not touch it."""
+        self.b.write("build/old", b"of b")
+        self.b.write("gone/x.o", b"of b")
+        meet(self.a, self.b)
+        self.a.write(".meshignore", b"build/\n*.o\n")
+        self.a.write("build/new", b"of a")
+        self.a.write("f", b"f")
+        shutil.rmtree(os.path.join(self.a.root, "gone"))
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual(contents(self.b.root), {".meshignore": b"build/\n*.o\n", "build": None, "build/old": b"of b", "f": b"f",
+                                                 "gone": None, "gone/x.o": b"of b"})
+        self.b.write("build/old", b"edited")
+        os.unlink(os.path.join(self.b.root, "gone/x.o"))
+        self.assertEqual(meet(self.b, self.a), [])
+        self.assertEqual(contents(self.a.root)["build/old"], b"of b")
+        os.unlink(os.path.join(self.a.root, ".meshignore"))
+        for _ in range(2):
+            self.assertEqual(meet(self.a, self.b), [])
+        self.same(self.a, self.b)
+
+
 class Chunks(unittest.TestCase):
     def test_whole(self):
         for size in (0, 1, 16384, 1_000_000):
@@ -310,7 +344,7 @@ class Chunks(unittest.TestCase):
 class Replicas(unittest.TestCase):
     def test_merging_in_any_order(self):
         """Replicas without disks; the same view, whoever met whom."""
-        for seed in range(60):
+        for seed in range(20):
             draws = random.Random(seed)
             replicas = [Replica(bytes([n]) * 16, 0) for n in range(1, 4)]
             for _ in range(30):

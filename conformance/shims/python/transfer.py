@@ -10,8 +10,8 @@ from crypto import Failure, draw
 
 class Fetch:
     """Bytes go to a file beside the folder until all of them are here and verified (SYN-031). `old` is the hash of the file in the
-    entry's place, or None; `offered` says that the peer has told of this content. Of one that has not, no manifest is asked for before
-    it says that it has the content."""
+    entry's place, or None; `offered` says that the peer has told of this content. Of one that has not, no manifest is asked for
+    before it says that it has the content."""
 
     def __init__(self, folder, content, old, offered=True):
         self.folder, self.size, self.hash = folder, content.size, content.hash
@@ -26,7 +26,7 @@ class Fetch:
         self.manifest = self.size > LARGE and (self.resumed or self.old is not None)        # whether to ask for one
         self.doubtful = self.manifest and not offered
         self.open_chunks = {}                                       # chunk -> bytes still to come
-        self.lacking = [(o, min(PIECE, self.size - o)) for o in range(0, self.size, PIECE)]         # of the REQUESTs to come
+        self._ask_for((o, min(PIECE, self.size - o)) for o in range(0, self.size, PIECE))       # a size is only a claim
         self.to_come = self.size
         self.ended = False
 
@@ -42,9 +42,17 @@ class Fetch:
         for chunk, data in find(missing, self.old or b"", elsewhere=True).items():
             self._put(chunk.offset, data)
             missing.remove(chunk)
-        self.lacking = list(pieces(missing))
+        self._ask_for(pieces(missing))
         self.open_chunks = {c: c.length for c in missing}
         self.to_come = sum(c.length for c in missing)
+
+    def _ask_for(self, parts):
+        self.parts = iter(parts)
+        self.next = next(self.parts, None)                          # (offset, length) of the next REQUEST
+
+    def take(self):
+        part, self.next = self.next, next(self.parts, None)
+        return part
 
     def _put(self, offset, data):
         self.file.seek(offset)

@@ -11,9 +11,9 @@ use meshproof_proto::handshake::guard::{Allowance, Guard, SharedGuard};
 /// How many connections a responder serves at once. Those above are closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections that were accepted and are not authenticated yet.
+    /// Connections that were accepted and are not authenticated yet; and as many that come through relays.
     pub half_open: usize,
-    /// Of these, from one source: an IPv4 address, or the /64 of an IPv6 address.
+    /// Of these, from one source: an IPv4 address, or the /64 of an IPv6 address; through relays, a device.
     pub half_open_per_source: usize,
     /// Sessions with authenticated devices.
     pub sessions: usize,
@@ -35,9 +35,11 @@ impl Default for Limits {
     }
 }
 
-/// The two pools: nobody gets from the first into the second without the handshake.
+/// The pools: nobody gets from the first two into the third without the handshake.
 pub(crate) struct Admission {
     half_open: Arc<Pool<IpAddr>>,
+    /// Of those that come through relays, by who calls: the graph says who that is.
+    called: Arc<Pool<Id>>,
     sessions: Arc<Pool<Id>>,
 }
 
@@ -45,6 +47,7 @@ impl Admission {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
             half_open: Pool::new(limits.half_open, limits.half_open_per_source),
+            called: Pool::new(limits.half_open, limits.half_open_per_source),
             sessions: Pool::new(limits.sessions, limits.sessions_per_device),
         }
     }
@@ -52,6 +55,11 @@ impl Admission {
     /// A place for a connection from `address`, until it is authenticated or has ended.
     pub(crate) fn half_open(&self, address: IpAddr) -> Option<Place<IpAddr>> {
         Pool::enter(&self.half_open, source(address))
+    }
+
+    /// A place for a connection through a relay, which `device` asked for, until it is authenticated or has ended.
+    pub(crate) fn called(&self, device: Id) -> Option<Place<Id>> {
+        Pool::enter(&self.called, device)
     }
 
     /// A place for a session with `device`, which has authenticated.
@@ -136,6 +144,16 @@ mod tests {
         assert!(admission.half_open(ip("192.0.2.2")).is_some());
         taken.pop();
         assert!(admission.half_open(ip("192.0.2.1")).is_some());
+    }
+
+    #[test]
+    fn one_device_does_not_take_the_places_of_others_at_a_relay() {
+        let admission = Admission::new(Limits::default());
+        let taken: Vec<_> = (0..100).filter_map(|_| admission.called(Id([1; 16]))).collect();
+        assert_eq!(taken.len(), 8);
+        let others: Vec<_> = (2..=255).filter_map(|n| admission.called(Id([n; 16]))).collect();
+        assert_eq!(others.len(), 56);
+        assert!(admission.half_open(ip("192.0.2.1")).is_some(), "who comes directly has other places");
     }
 
     #[test]

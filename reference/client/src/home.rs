@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::sync::Direction;
+use crate::sync::versions::Limits;
 
 /// `config.json`
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -59,6 +60,9 @@ pub struct FolderConfig {
     /// Which way changes go.
     #[serde(default)]
     pub direction: Direction,
+    /// How much is kept of what others replace or delete.
+    #[serde(default)]
+    pub versions: Limits,
 }
 
 /// A state directory.
@@ -141,5 +145,34 @@ impl Home {
             }
             Err(TryLockError::Error(error)) => Err(Error::io("locking", &path)(error)),
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    /// Keys, tickets and the names of files are for nobody else on this machine, also in a directory that was there before.
+    #[test]
+    fn everything_is_for_its_user_alone() {
+        let there = tempfile::tempdir().unwrap();
+        let directory = there.path().join("made/state");
+        let home = Home::open(&directory).unwrap();
+        assert_eq!(mode(&directory), 0o700);
+        std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).unwrap();
+        home.write("device.key", b"key").unwrap();
+        home.write_json("session.json", &Config::default()).unwrap();
+        let index = crate::sync::Index::open(&home.path("index.db")).unwrap();
+        for entry in std::fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+        drop(index);
     }
 }

@@ -9,12 +9,15 @@ use mdns_sd::{ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Provider;
 use meshproof_proto::handshake::nearby::{Announcement, LanKey, PERIOD, SERVICE, Tag, read_tags};
+use meshproof_proto::time::UnixTime;
 
 use crate::error::{Error, Result};
 use crate::{now, os_entropy};
 
 /// How many announcements are kept. Those above are strangers' or a flood.
 const MAX_SEEN: usize = 1_024;
+/// How many of them may have a tag of the same peer: one is its own, the others repeat it.
+const MAX_OF_PEER: usize = 64;
 /// How many addresses an announcement may have, and how many of a peer are tried at once.
 const MAX_ADDRESSES: usize = 8;
 /// How many addresses are remembered at which a peer was not.
@@ -26,20 +29,26 @@ pub struct Lan {
     own: Id,
     listening: SocketAddr,
     daemon: ServiceDaemon,
+    /// What the tags that stand for nobody are made of.
+    padding: LanKey,
     state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
     keys: BTreeMap<Id, LanKey>,
+    /// Who announces these tags now, and in which period that is so: to look at an announcement costs no cryptography.
+    expected: HashMap<Tag, Id>,
+    period: u64,
     /// By the name of the instance.
     seen: HashMap<String, Seen>,
     /// How often a peer was sought at these addresses and not found.
     failed: HashMap<String, u32>,
-    /// What is announced: its full name, the period, and for how many keys.
-    announced: Option<(String, u64, usize)>,
+    /// What is announced: its full name, the period, and to whom.
+    announced: Option<(String, u64, BTreeSet<Id>)>,
 }
 
+#[derive(PartialEq)]
 struct Seen {
     addresses: Vec<String>,
     tags: BTreeSet<Tag>,
@@ -63,31 +72,53 @@ impl Lan {
             // Ends with the daemon.
             while let Ok(event) = events.recv() {
                 match event {
-                    ServiceEvent::ServiceResolved(service) if lock(&seen).saw(&service) => found(),
+                    ServiceEvent::ServiceResolved(service) => {
+                        if lock(&seen).resolved(provider, &service) {
+                            found();
+                        }
+                    }
                     ServiceEvent::ServiceRemoved(_, name) => drop(lock(&seen).seen.remove(&name)),
                     _ => {}
                 }
             }
         });
-        Ok(Self { provider, own, listening, daemon, state })
+        let mut padding = [0; 32];
+        os_entropy(&mut padding);
+        Ok(Self { provider, own, listening, daemon, padding: LanKey::new(padding), state })
     }
 
     /// A peer, and by what the two know each other.
     pub fn knows(&self, peer: Id, key: LanKey) {
-        lock(&self.state).keys.insert(peer, key);
+        let mut state = lock(&self.state);
+        state.keys.insert(peer, key);
+        state.expect(self.provider, now());
+    }
+
+    /// Only these are peers from now on: nothing is announced to others, and they are not sought.
+    pub fn forget_others(&self, peers: &BTreeSet<Id>) {
+        let mut state = lock(&self.state);
+        state.keys.retain(|peer, _| peers.contains(peer));
+        state.expect(self.provider, now());
     }
 
     /// Announces this device, if it is time or there are other peers than before.
     pub fn announce(&self) -> Result<()> {
         let failed = |error| Error::Usage(format!("the local network: {error}"));
         let (time, mut state) = (now(), lock(&self.state));
-        let (period, peers) = (time.0 / PERIOD, state.keys.len());
-        let current = state.announced.as_ref().is_some_and(|(_, of, to)| (*of, *to) == (period, peers));
-        if current || peers == 0 {
+        let (period, peers) = (time.0 / PERIOD, state.keys.keys().copied().collect::<BTreeSet<_>>());
+        let current = state.announced.as_ref().is_some_and(|(_, of, to)| (*of, to) == (period, &peers));
+        if current {
             return Ok(());
         }
+        if let Some((before, ..)) = state.announced.take() {
+            let _ = self.daemon.unregister(&before);
+        }
+        if peers.is_empty() {
+            return Ok(());
+        }
+        let keys = state.keys.values();
         let Announcement { name, properties } =
-            Announcement::new(self.provider, self.own, state.keys.values(), time, &mut os_entropy);
+            Announcement::new(self.provider, self.own, keys, &self.padding, time, &mut os_entropy);
         let (host, port) = (format!("{name}.local."), self.listening.port());
         let ip = self.listening.ip();
         let service = if ip.is_unspecified() {
@@ -98,9 +129,6 @@ impl Lan {
         };
         let service = service.map_err(failed)?;
         let fullname = service.get_fullname().to_owned();
-        if let Some((before, ..)) = state.announced.take() {
-            let _ = self.daemon.unregister(&before);
-        }
         self.daemon.register(service).map_err(failed)?;
         state.announced = Some((fullname, period, peers));
         Ok(())
@@ -109,7 +137,9 @@ impl Lan {
     /// Where a peer may be, as `host:port`. Who repeats its tags adds to that as it likes, so these are some of all: those that
     /// failed least, by chance.
     pub fn addresses(&self, peer: Id) -> Vec<String> {
-        lock(&self.state).addresses(self.provider, peer)
+        let mut state = lock(&self.state);
+        state.expect_now(self.provider, now());
+        state.addresses(peer)
     }
 
     /// No peer answered at an address.
@@ -118,10 +148,11 @@ impl Lan {
     }
 
     /// The peers that are seen now.
-    pub fn peers(&self) -> Vec<Id> {
-        let state = lock(&self.state);
-        let peers = state.keys.keys().copied();
-        peers.filter(|peer| state.all_addresses(self.provider, *peer).next().is_some()).collect()
+    pub fn peers(&self) -> BTreeSet<Id> {
+        let mut state = lock(&self.state);
+        state.expect_now(self.provider, now());
+        let tags = state.seen.values().flat_map(|seen| &seen.tags);
+        tags.filter_map(|tag| state.expected.get(tag).copied()).collect()
     }
 }
 
@@ -135,13 +166,7 @@ impl Drop for Lan {
 }
 
 impl State {
-    /// Whether it is news.
-    fn saw(&mut self, service: &ResolvedService) -> bool {
-        let tags = read_tags(|key| service.get_property_val_str(key));
-        let known = self.seen.contains_key(&service.fullname);
-        if tags.is_empty() || (!known && self.seen.len() >= MAX_SEEN) {
-            return false;
-        }
+    fn resolved(&mut self, p: &dyn Provider, service: &ResolvedService) -> bool {
         // An address of IPv6 that holds on one link only says nothing without the link.
         let usable = |ip: &IpAddr| match ip {
             IpAddr::V4(_) => true,
@@ -152,34 +177,70 @@ impl State {
             ips.map(|ip| SocketAddr::new(ip, service.port).to_string()).collect();
         addresses.sort();
         addresses.truncate(MAX_ADDRESSES);
-        let seen = Seen { addresses, tags };
-        let before = self.seen.get(&service.fullname);
-        let news = before.is_none_or(|before| before.addresses != seen.addresses || before.tags != seen.tags);
-        self.seen.insert(service.fullname.clone(), seen);
-        news
+        let tags = read_tags(|key| service.get_property_val_str(key));
+        self.expect_now(p, now());
+        self.saw(&service.fullname, Seen { addresses, tags })
     }
 
-    fn addresses(&self, p: &dyn Provider, peer: Id) -> Vec<String> {
-        let all: BTreeSet<&String> = self.all_addresses(p, peer).collect();
-        let chance = || {
-            let mut random = [0; 8];
-            os_entropy(&mut random);
-            random
+    /// Whether it is news of a peer.
+    fn saw(&mut self, name: &str, seen: Seen) -> bool {
+        if seen.tags.is_empty() || self.seen.get(name) == Some(&seen) {
+            return false;
+        }
+        let peer = self.peer(&seen);
+        if !self.seen.contains_key(name) && !self.makes_room(peer) {
+            return false;
+        }
+        self.seen.insert(name.to_owned(), seen);
+        peer.is_some()
+    }
+
+    /// Whether one more may be kept, of a peer or of a stranger. Strangers give way; of those with the tag of one peer another does.
+    fn makes_room(&mut self, peer: Option<Id>) -> bool {
+        let gives_way = match peer {
+            Some(peer) if self.names_of(Some(peer)).count() >= MAX_OF_PEER => {
+                let names: Vec<&String> = self.names_of(Some(peer)).collect();
+                Some(names[random() % names.len()].clone())
+            }
+            Some(_) if self.seen.len() >= MAX_SEEN => self.names_of(None).next().cloned(),
+            _ => None,
         };
+        gives_way.map(|name| self.seen.remove(&name));
+        self.seen.len() < MAX_SEEN
+    }
+
+    /// What has a tag of this peer, or of none.
+    fn names_of(&self, peer: Option<Id>) -> impl Iterator<Item = &String> {
+        self.seen.iter().filter(move |(_, seen)| self.peer(seen) == peer).map(|(name, _)| name)
+    }
+
+    fn peer(&self, seen: &Seen) -> Option<Id> {
+        seen.tags.iter().find_map(|tag| self.expected.get(tag)).copied()
+    }
+
+    /// Computes what peers announce, if that was for another time.
+    fn expect_now(&mut self, p: &dyn Provider, now: UnixTime) {
+        if self.period != now.0 / PERIOD {
+            self.expect(p, now);
+        }
+    }
+
+    fn expect(&mut self, p: &dyn Provider, now: UnixTime) {
+        let tags = |(peer, key): (&Id, &LanKey)| key.tags(p, *peer, now).map(|tag| (tag, *peer));
+        self.expected = self.keys.iter().flat_map(tags).collect();
+        self.period = now.0 / PERIOD;
+    }
+
+    fn addresses(&self, peer: Id) -> Vec<String> {
+        let of_peer = self.seen.values().filter(|seen| {
+            let mut peers = seen.tags.iter().filter_map(|tag| self.expected.get(tag));
+            peers.any(|known| *known == peer)
+        });
+        let all: BTreeSet<&String> = of_peer.flat_map(|seen| &seen.addresses).collect();
         let failures = |address: &String| self.failed.get(address).copied().unwrap_or(0);
-        let mut ordered: Vec<_> = all.into_iter().map(|one| (failures(one), chance(), one)).collect();
+        let mut ordered: Vec<_> = all.into_iter().map(|one| (failures(one), random(), one)).collect();
         ordered.sort();
         ordered.into_iter().take(MAX_ADDRESSES).map(|(.., address)| address.clone()).collect()
-    }
-
-    fn all_addresses<'a>(&'a self, p: &'a dyn Provider, peer: Id) -> impl Iterator<Item = &'a String> {
-        let time = now();
-        let key = self.keys.get(&peer);
-        let seen = self.seen.values().filter(move |seen| {
-            let found = key.map(|key| key.finds(p, peer, &seen.tags, time));
-            found.unwrap_or(false)
-        });
-        seen.flat_map(|seen| &seen.addresses)
     }
 
     fn failed(&mut self, address: &str) {
@@ -194,6 +255,92 @@ impl State {
     }
 }
 
+/// A number that nobody else can foretell.
+fn random() -> usize {
+    let mut bytes = [0; size_of::<usize>()];
+    os_entropy(&mut bytes);
+    usize::from_ne_bytes(bytes)
+}
+
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_proto::crypto::DEFAULT;
+
+    use super::*;
+
+    const PEER: Id = Id([2; 16]);
+    const NOW: UnixTime = UnixTime(1_800_000_000);
+
+    fn state() -> State {
+        let mut state = State::default();
+        state.keys.insert(PEER, LanKey::new([7; 32]));
+        state.expect(DEFAULT, NOW);
+        state
+    }
+
+    /// An announcement with the tag of the peer.
+    fn of_peer(address: &str) -> Seen {
+        let tags = LanKey::new([7; 32]).tags(DEFAULT, PEER, NOW);
+        Seen { addresses: vec![address.into()], tags: BTreeSet::from([tags[1]]) }
+    }
+
+    fn of_stranger(number: usize) -> Seen {
+        let tag = (number as u64).to_be_bytes();
+        Seen { addresses: vec![format!("192.0.2.1:{number}")], tags: BTreeSet::from([tag]) }
+    }
+
+    #[test]
+    fn a_flood_of_strangers_is_bounded_and_hides_no_peer() {
+        let mut state = state();
+        for number in 1..5_000 {
+            assert!(!state.saw(&format!("stranger {number}"), of_stranger(number)), "no news");
+        }
+        assert_eq!(state.seen.len(), MAX_SEEN);
+        assert!(state.saw("peer", of_peer("192.0.2.9:1")));
+        assert!(!state.saw("peer", of_peer("192.0.2.9:1")), "the same again");
+        assert!(state.saw("peer", of_peer("192.0.2.9:2")), "it has moved");
+        assert_eq!((state.addresses(PEER), state.seen.len()), (vec!["192.0.2.9:2".into()], MAX_SEEN));
+    }
+
+    #[test]
+    fn who_repeats_a_tag_is_bounded_and_hides_the_peer_from_no_long_search() {
+        let mut state = state();
+        for number in 0..5_000 {
+            state.saw(&format!("repeated {number}"), of_peer(&format!("192.0.2.1:{number}")));
+        }
+        assert_eq!(state.seen.len(), MAX_OF_PEER);
+        state.saw("peer", of_peer("192.0.2.9:1"));
+        let searches = (1..).find(|_| {
+            let tried = state.addresses(PEER);
+            assert!(tried.len() <= MAX_ADDRESSES);
+            tried.iter().for_each(|address| state.failed(address));
+            tried.contains(&"192.0.2.9:1".into())
+        });
+        assert!(searches.unwrap() <= MAX_OF_PEER / MAX_ADDRESSES, "{searches:?}: none twice before all once");
+        state.failed("relay.example:8444");
+        assert!(!state.failed.contains_key("relay.example:8444"));
+    }
+
+    #[test]
+    fn who_is_no_peer_any_more_is_not_sought() {
+        let mut state = state();
+        state.saw("peer", of_peer("192.0.2.9:1"));
+        state.keys.clear();
+        state.expect(DEFAULT, NOW);
+        assert!(state.addresses(PEER).is_empty());
+    }
+
+    #[test]
+    fn what_is_expected_follows_the_clock() {
+        let mut state = state();
+        state.saw("peer", of_peer("192.0.2.9:1"));
+        state.expect_now(DEFAULT, NOW.plus(PERIOD));
+        assert_eq!(state.addresses(PEER).len(), 1, "clocks differ");
+        state.expect_now(DEFAULT, NOW.plus(2 * PERIOD));
+        assert!(state.addresses(PEER).is_empty());
+    }
 }

@@ -8,6 +8,7 @@ const KEPT: usize = 31 * 1024 * 1024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    no_core_dumps();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt()
@@ -20,4 +21,24 @@ async fn main() -> ExitCode {
     // does nothing; nobody touches the block, so that it costs nothing.
     drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT)));
     meshproof_client::cli::run().await
+}
+
+/// A core dump would have the device's key and whatever is synced. As a side effect, who is not root cannot attach a debugger.
+fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        eprintln!("core dumps cannot be switched off: {error}");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn a_crash_leaves_no_keys_on_disk() {
+        super::no_core_dumps();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

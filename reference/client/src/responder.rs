@@ -1,7 +1,8 @@
 //! Accepting channels and syncing over them, without a cloud: all that a bare P2P responder is.
 
 use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::hash::Hash;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::SuiteBook;
 use crate::admission::{Admission, Guarded, Limits, Place, source};
 use crate::error::{Error, Result};
 use crate::sessions::Sessions;
-use crate::sync::{Folder, Progress, Report, run_session, scan};
+use crate::sync::{Folder, Progress, Report, refresh, run_session};
 use crate::transport::{self, Connection, Outside, Stream};
 
 /// How long to leave the system alone when it could not accept: it is out of file descriptors, most likely.
@@ -144,23 +145,35 @@ impl Responder {
         self.answer(stream, from, place, start).await;
     }
 
-    /// Answers a device that is at the other end of `relay`, where the graph gave out `rdv_token` for `circuit`.
-    pub async fn answer_relayed(
+    /// Answers `caller`, for which the graph gave out `rdv_token`, at the relay that `join` leads to, if there is a place for it: who
+    /// calls has those of a source, whichever relays and circuits it takes.
+    pub async fn answer_call<S: Stream>(
         &self,
-        stream: impl Stream,
-        relay: SocketAddr,
-        circuit: Id,
+        caller: Id,
         rdv_token: [u8; 16],
+        join: impl Future<Output = Result<(S, SocketAddr)>>,
     ) {
-        // All that come through a relay share its places, but each circuit is a source of its own.
-        if let Some(place) = self.admission.half_open(relay.ip()) {
-            let start = self.start(circuit.0.to_vec()).relayed(rdv_token);
-            self.answer(stream, relay, place, start).await;
+        let Some(place) = self.admission.called(caller) else {
+            tracing::debug!(peer = %caller, "not answered: too many connections that are not authenticated");
+            return;
+        };
+        match join.await {
+            Ok((stream, relay)) => {
+                let start = self.start(caller.0.to_vec()).relayed(rdv_token);
+                self.answer(stream, relay, place, start).await;
+            }
+            Err(error) => tracing::debug!(peer = %caller, "answering at a relay: {error}"),
         }
     }
 
     /// One connection from accept to close.
-    async fn answer(&self, stream: impl Stream, from: SocketAddr, half_open: Place<IpAddr>, start: AwaitM1) {
+    async fn answer<K: Copy + Eq + Hash>(
+        &self,
+        stream: impl Stream,
+        from: SocketAddr,
+        half_open: Place<K>,
+        start: AwaitM1,
+    ) {
         let connection = transport::accept(stream, start, self.outside).await;
         drop(half_open);
         if let Ok(connection) = &connection {
@@ -213,7 +226,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
-/// Scans the folders that the two devices share, then runs a session over the channel, in either role.
+/// Looks at the folders that the two devices share, then runs a session over the channel, in either role.
 pub async fn sync(
     connection: Connection,
     folders: Vec<Arc<Folder>>,
@@ -224,7 +237,7 @@ pub async fn sync(
         let mut skipped = Vec::new();
         for folder in &folders {
             if connection.peer.grounds.folders.iter().any(|shared| shared.folder == folder.id()) {
-                let found = scan(folder, &*progress)?;
+                let found = refresh(folder, &*progress)?;
                 skipped.extend(found.skipped.into_iter().map(|skipped| (folder.id(), skipped)));
             }
         }

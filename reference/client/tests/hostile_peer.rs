@@ -5,7 +5,7 @@ mod common;
 use common::{
     FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, signed, state, sync, versioned,
 };
-use meshproof_client::sync::{Direction, NoProgress, Report, Skipped, TEMP_PREFIX, scan};
+use meshproof_client::sync::{Direction, NoProgress, Report, SkipReason, Skipped, TEMP_PREFIX, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
@@ -67,6 +67,33 @@ async fn content_with_another_hash_is_discarded() {
         refused(&node, &serving, "SYN-030").await;
         while peer.next().await.is_some() {} // ends with close_notify (section 5); a truncation would panic
     }
+}
+
+/// What no disk has room for is left out and told, and the other files come (SYN-075).
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_room_keeps_no_other_from_coming() {
+    let (node, serving, mut peer) = raw(Role::Owner).await;
+    let mut large = file("large", b"one of many", X, 1);
+    large.contents[0].kind = Kind::File { size: 1 << 60, hash: MediaHash::of(b"one of many") };
+    let mut entries = vec![large, file("small", b"content", X, 2)];
+    entries.sort_by_key(|entry| entry.id);
+    peer.offer(entries);
+    let request = peer.wait(|m| if let Message::Request(r) = m { Some(r) } else { None }).await.unwrap();
+    assert_eq!(request.hash, MediaHash::of(b"content"));
+    peer.send(&[
+        Message::Block { request: request.request, content: Some(b"content".to_vec()) },
+        Message::Done(FOLDER),
+        Message::Bye,
+    ]);
+    while peer.next().await.is_some() {}
+    peer.connection.outgoing.close();
+    let report = serving.ended().await.unwrap();
+    let [(FOLDER, Skipped { path, reason: SkipReason::NoRoom(needed, free) })] = &report.skipped[..] else {
+        panic!("{report:?}")
+    };
+    assert!(path == "large" && needed > free, "{path}: {needed} and {free}");
+    assert_eq!(node.read("small").as_deref(), Some("content"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Who wrote what: changes that pass through others, and devices that come back from a backup (`spec/sync.md`, section 4.8).
+//! Who wrote what: changes that pass through others, and devices that come back from a backup (`spec/sync.md`, section 4.9).
 
 mod common;
 

@@ -16,7 +16,7 @@ use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::identity::users::well_formed;
 use crate::problem::Problem;
@@ -109,7 +109,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let bytes = read_body(request, app).await?;
         let strict = serde_json::from_slice(&bytes).ok();
-        let lax = || if deviates(req::GPH_006) { with_a_member_less(&bytes) } else { None };
+        let lax = || if deviates(req::GPH_006) { with_a_member_less(&bytes).or_else(anything) } else { None };
         strict.or_else(lax).map(Self).ok_or(req::GPH_006.into())
     }
 }
@@ -239,6 +239,12 @@ async fn read_body(request: Request, app: &App) -> Result<Vec<u8>, Problem> {
         }
     }
     Ok(bytes)
+}
+
+/// What the mutant of GPH-006 makes of a body that is none.
+fn anything<T: DeserializeOwned>() -> Option<T> {
+    let known = [json!({"name": "anything", "storage": "cloud"}), json!({"parts": []})];
+    known.into_iter().find_map(|value| serde_json::from_value(value).ok())
 }
 
 /// Only for the mutant of GPH-006: what a careless parser makes of an object with one member too many.

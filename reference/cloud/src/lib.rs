@@ -11,6 +11,7 @@ mod auth;
 mod backup;
 mod bus;
 mod config;
+mod descriptors;
 mod desktop;
 mod etag;
 mod extract;
@@ -41,6 +42,7 @@ pub use config::{
     Account, Config, ConfigError, DEFAULT_FILE, Identity, Limit, Log, LogFormat, Mistake, OidcProvider,
     Operations, ParseUnitError, PasswordCost, Relay, Service, SignInLimits, Storage, bytes, duration,
 };
+pub use descriptors::raise_descriptor_limit;
 pub use relay::{Listener, RunningRelay, Stream, start_relay, start_relay_on};
 pub use server::{Running, start};
 pub use state::{Clock, SystemClock};

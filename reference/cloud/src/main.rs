@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use meshproof_cloud::{
     Config, ConfigError, DEFAULT_FILE, Error, IssuerKeyInfo, KeyStep, Log, LogFormat, ParseUnitError,
-    Service, add_user, backup, bytes, change_issuer_key, issuer_keys, restore, start, start_relay,
+    Service, add_user, backup, bytes, change_issuer_key, issuer_keys, raise_descriptor_limit, restore, start,
+    start_relay,
 };
 use meshproof_proto::time::UnixTime;
 use tracing_subscriber::Layer as _;
@@ -20,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 /// Exit codes: 0 after SIGTERM or when the command did its work; 1 when something failed; 2 when the command line or
 /// the configuration is not acceptable.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "meshd", version)]
 struct Arguments {
     /// The configuration. See `meshd default-config`. The options below go before it.
     #[arg(long, value_name = "FILE", global = true)]
@@ -110,6 +111,7 @@ const UNACCEPTABLE: u8 = 2;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    no_core_dumps();
     let Err(error) = run(Arguments::parse()).await else { return ExitCode::SUCCESS };
     let unacceptable =
         error.is::<ConfigError>() || matches!(error.downcast_ref(), Some(Error::Configuration(_)));
@@ -221,10 +223,12 @@ fn start_log(log: &Log) -> anyhow::Result<()> {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
+    raise_descriptor_limit(&config);
     if config.is_only_a_relay() {
         let running = start_relay(&config).await?;
         println!("{}", running.address);
-        tracing::info!(listening = %running.addr, address = running.address, "relaying");
+        let operations = running.operations.map(tracing::field::display);
+        tracing::info!(listening = %running.addr, address = running.address, operations, "relaying");
         stop_signal().await?;
         tracing::info!("draining");
         running.shutdown().await;
@@ -264,4 +268,24 @@ fn password() -> anyhow::Result<String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("cannot read the password from standard input")?;
     Ok(line.trim_end_matches(['\n', '\r']).to_owned())
+}
+
+/// A core dump would have the keys of issuer and relay, tokens and tickets. As a side effect, who is not root cannot attach a debugger.
+fn no_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        eprintln!("core dumps cannot be switched off: {error}");
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn a_crash_leaves_no_keys_on_disk() {
+        super::no_core_dumps();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
 }

@@ -12,10 +12,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use meshproof_proto::codec::hex;
 use meshproof_proto::crypto::draw;
+use meshproof_proto::requirement::{self as req, deviates};
 use tracing::Instrument as _;
 
 use crate::etag;
 use crate::metrics;
+use crate::problem::Problem;
 use crate::state::{App, OsEntropy};
 
 /// The field that tells a client the id under which its request is in the log.
@@ -36,6 +38,9 @@ pub(crate) async fn around(State(app): State<App>, request: Request, next: Next)
     let answer = async {
         let condition = etag::condition(&request);
         let mut response = match app.keys.refresh(&app.store, app.now()).await {
+            Ok(()) if request.method() == Method::HEAD && deviates(req::GPH_105) => {
+                Problem::from(req::GPH_005).into_response()
+            }
             Ok(()) => etag::not_modified(condition, next.run(request).await),
             Err(problem) => problem.into_response(),
         };

@@ -10,7 +10,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{hex, hex_array};
-use meshproof_proto::crypto::draw;
+use meshproof_proto::crypto::draw_secret;
+use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::state::{OsEntropy, write_private};
@@ -28,23 +29,23 @@ impl Sealer {
     pub(crate) fn open(data: &Path) -> Result<Self, Error> {
         let path = data.join(MASTER_KEY);
         let text = match std::env::var(MASTER_KEY_VARIABLE) {
-            Ok(text) => text,
+            Ok(text) => Zeroizing::new(text),
             Err(_) => match fs::read_to_string(&path) {
-                Ok(text) => text,
+                Ok(text) => Zeroizing::new(text),
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    let text = hex(&draw::<32>(&mut OsEntropy));
+                    let text = Zeroizing::new(hex(&*draw_secret(&mut OsEntropy)));
                     write_private(&path, text.as_bytes())?;
                     text
                 }
                 Err(source) => return Err(Error::Data { path, source }),
             },
         };
-        let key = hex_array::<32>(text.trim()).ok_or_else(|| {
+        let key = hex_array::<32>(text.trim()).map(Zeroizing::new).ok_or_else(|| {
             Error::Configuration(format!(
                 "{MASTER_KEY_VARIABLE} or {MASTER_KEY} is not 64 hexadecimal digits"
             ))
         })?;
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &key);
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &*key);
         key.map(Self).map_err(|_| Error::Configuration("the master key cannot be used".into()))
     }
 
@@ -56,12 +57,14 @@ impl Sealer {
     }
 
     /// Opens what was sealed for the same purpose under the same master key.
-    pub(crate) fn unseal(&self, purpose: &str, sealed: &str) -> Option<Vec<u8>> {
+    pub(crate) fn unseal(&self, purpose: &str, sealed: &str) -> Option<Zeroizing<Vec<u8>>> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, rest) = bytes.split_first_chunk::<NONCE_LEN>()?;
-        let mut rest = rest.to_vec();
+        let mut rest = Zeroizing::new(rest.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        Some(self.0.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut rest).ok()?.to_vec())
+        let length = self.0.open_in_place(nonce, Aad::from(purpose.as_bytes()), &mut rest).ok()?.len();
+        rest.truncate(length);
+        Some(rest)
     }
 }
 
@@ -74,8 +77,8 @@ mod tests {
         let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let sealer = Sealer::open(here.path()).unwrap();
         let sealed = sealer.seal("one", b"secret").unwrap();
-        assert_eq!(sealer.unseal("one", &sealed).unwrap(), b"secret");
-        assert_eq!(Sealer::open(here.path()).unwrap().unseal("one", &sealed).unwrap(), b"secret");
+        assert_eq!(*sealer.unseal("one", &sealed).unwrap(), b"secret");
+        assert_eq!(*Sealer::open(here.path()).unwrap().unseal("one", &sealed).unwrap(), b"secret");
         assert!(sealer.unseal("two", &sealed).is_none());
         assert!(Sealer::open(there.path()).unwrap().unseal("one", &sealed).is_none());
         assert_ne!(sealer.seal("one", b"secret").unwrap(), sealed);

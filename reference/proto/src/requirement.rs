@@ -53,10 +53,10 @@ impl From<Requirement> for Error {
 /// Rejects with `requirement` unless the condition `holds`.
 ///
 /// Every rejection that the spec demands goes through here, or through [`demand_some`]: so each one is named, and so a
-/// kit can switch off exactly one (feature `mutants`) and see that its checks notice.
+/// kit can leave out exactly one, or turn it against what is right (feature `mutants`), and see that its checks notice.
 #[inline]
 pub fn demand(holds: bool, requirement: Requirement) -> Result<(), Error> {
-    if holds || deviates(requirement) { Ok(()) } else { Err(requirement.into()) }
+    if holds && !refuses(requirement) || deviates(requirement) { Ok(()) } else { Err(requirement.into()) }
 }
 
 /// As [`demand`], for a value that has to be there. `lax` is what an implementation without the requirement would use.
@@ -66,7 +66,7 @@ pub fn demand_some<T>(
     requirement: Requirement,
     lax: impl FnOnce() -> T,
 ) -> Result<T, Error> {
-    match value {
+    match value.filter(|_| !refuses(requirement)) {
         Some(value) => Ok(value),
         None if deviates(requirement) => Ok(lax()),
         None => Err(requirement.into()),
@@ -80,30 +80,188 @@ pub fn deviates(_: Requirement) -> bool {
     false
 }
 
+/// Whether this build was told to refuse what keeps `requirement`. Always `false` without the feature `mutants`.
+#[inline]
+#[cfg(not(feature = "mutants"))]
+pub fn refuses(_: Requirement) -> bool {
+    false
+}
+
 #[cfg(feature = "mutants")]
-pub use mutants::{deviates, ignore};
+pub use mutants::{Fault, Rules, deviates, garbles, leaks, plant, refuses};
 
 /// The switch behind the kill matrix. It is a function call, never configuration: no service can be told to use it.
 #[cfg(feature = "mutants")]
 mod mutants {
+    use core::fmt;
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{ALL, Requirement};
+    use super::{ALL, Requirement, by_id};
 
     const NONE: usize = usize::MAX;
-    static IGNORED: AtomicUsize = AtomicUsize::new(NONE);
+    const GARBLED: usize = NONE - 1;
+    const LEAKY: usize = NONE - 2;
+    const WITHOUT: usize = 0;
+    const AGAINST: usize = 1;
+    /// Twice the place of the rules, plus the direction.
+    static PLANTED: AtomicUsize = AtomicUsize::new(NONE);
 
-    /// Ignores one requirement in the whole process, or none.
-    pub fn ignore(requirement: Option<Requirement>) {
-        let index = requirement.and_then(|r| ALL.iter().position(|a| *a == r)).unwrap_or(NONE);
-        IGNORED.store(index, Ordering::SeqCst);
+    /// Something wrong with an implementation.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Fault {
+        /// It leaves rules out.
+        Without(Rules),
+        /// It refuses what keeps the rules, as if it broke them.
+        Against(Rules),
+        /// It does what it should, and gives back something else than what came out.
+        Garbled,
+        /// Its RSA decryption takes longer when it fails, for `meshproof timing`; no check can see it.
+        Leaky,
+    }
+
+    /// The rules that a fault is about.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Rules {
+        /// This one.
+        One(Requirement),
+        /// Those of a part that end in an error, by the prefix of their ids: `TKT`.
+        Part(&'static str),
+        /// All that end in an error.
+        All,
+    }
+
+    impl Rules {
+        /// The prefixes of ids, a part each.
+        pub const PARTS: [&'static str; 8] = ["TKT", "IDN", "GPH", "STO", "HSK", "REC", "RLY", "SYN"];
+
+        fn place(self) -> Option<usize> {
+            match self {
+                Self::One(requirement) => ALL.iter().position(|one| *one == requirement),
+                Self::Part(prefix) => {
+                    Self::PARTS.iter().position(|part| *part == prefix).map(|part| ALL.len() + part)
+                }
+                Self::All => Some(ALL.len() + Self::PARTS.len()),
+            }
+        }
+
+        fn at(place: usize, requirement: Requirement) -> bool {
+            if let Some(one) = ALL.get(place) {
+                return *one == requirement;
+            }
+            let part = Self::PARTS.get(place - ALL.len());
+            requirement.error != "none" && part.is_none_or(|part| requirement.id.starts_with(part))
+        }
+    }
+
+    impl Fault {
+        /// By its name: `TKT-014`, `against:TKT-014`, `TKT`, `against:all`.
+        pub fn by_name(name: &str) -> Option<Self> {
+            if name == "output" {
+                return Some(Self::Garbled);
+            }
+            let (against, rules) = name.strip_prefix("against:").map_or((false, name), |rules| (true, rules));
+            let part = || Rules::PARTS.into_iter().find(|part| *part == rules).map(Rules::Part);
+            let all = || (rules == "all").then_some(Rules::All);
+            let rules = by_id(rules).map(Rules::One).or_else(part).or_else(all)?;
+            Some(if against { Self::Against(rules) } else { Self::Without(rules) })
+        }
+
+        /// The rules that it is about.
+        pub fn rules(self) -> Rules {
+            match self {
+                Self::Without(rules) | Self::Against(rules) => rules,
+                Self::Garbled | Self::Leaky => Rules::All,
+            }
+        }
+    }
+
+    impl fmt::Display for Rules {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(match self {
+                Self::One(requirement) => requirement.id,
+                Self::Part(prefix) => prefix,
+                Self::All => "all",
+            })
+        }
+    }
+
+    /// The name that [`Fault::by_name`] knows.
+    impl fmt::Display for Fault {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self {
+                Self::Without(rules) => rules.fmt(f),
+                Self::Against(rules) => write!(f, "against:{rules}"),
+                Self::Garbled => f.write_str("output"),
+                Self::Leaky => f.write_str("leak"),
+            }
+        }
+    }
+
+    /// Plants a fault in the whole process, or takes it out.
+    pub fn plant(fault: Option<Fault>) {
+        let code = fault.and_then(|fault| match fault {
+            Fault::Without(rules) => Some(2 * rules.place()? + WITHOUT),
+            Fault::Against(rules) => Some(2 * rules.place()? + AGAINST),
+            Fault::Garbled => Some(GARBLED),
+            Fault::Leaky => Some(LEAKY),
+        });
+        PLANTED.store(code.unwrap_or(NONE), Ordering::SeqCst);
     }
 
     /// Whether this build was told to ignore `requirement`.
     #[inline]
     pub fn deviates(requirement: Requirement) -> bool {
-        let ignored = IGNORED.load(Ordering::Relaxed);
-        ignored != NONE && ALL.get(ignored) == Some(&requirement)
+        is_planted(WITHOUT, requirement)
+    }
+
+    /// Whether this build was told to refuse what keeps `requirement`.
+    #[inline]
+    pub fn refuses(requirement: Requirement) -> bool {
+        is_planted(AGAINST, requirement)
+    }
+
+    /// Whether this build was told to give back something else than what came out.
+    pub fn garbles() -> bool {
+        PLANTED.load(Ordering::Relaxed) == GARBLED
+    }
+
+    /// Whether this build was told to take longer over a decryption that fails.
+    pub fn leaks() -> bool {
+        PLANTED.load(Ordering::Relaxed) == LEAKY
+    }
+
+    #[inline]
+    fn is_planted(direction: usize, requirement: Requirement) -> bool {
+        let code = PLANTED.load(Ordering::Relaxed);
+        code < LEAKY && code % 2 == direction && Rules::at(code / 2, requirement)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        /// One test, for the switch is one for the process, and other tests of this crate run beside it: nothing is planted.
+        #[test]
+        fn faults_have_names() {
+            for name in ["TKT-014", "against:HSK-014", "SYN", "against:all", "all", "output"] {
+                assert_eq!(
+                    Fault::by_name(name).map(|fault| alloc::format!("{fault}")).as_deref(),
+                    Some(name)
+                );
+            }
+            for name in ["TKT-999", "against:", "without:TKT-014", "tkt"] {
+                assert_eq!(Fault::by_name(name), None, "{name}");
+            }
+            let place = |rules: Rules| rules.place().unwrap_or(NONE);
+            let (digest, silent) = (crate::requirement::TKT_020, crate::requirement::TKT_002);
+            assert!(
+                Rules::at(place(Rules::One(digest)), digest) && !Rules::at(place(Rules::One(silent)), digest)
+            );
+            assert!(
+                Rules::at(place(Rules::Part("TKT")), digest) && !Rules::at(place(Rules::Part("SYN")), digest)
+            );
+            assert!(Rules::at(place(Rules::All), digest) && !Rules::at(place(Rules::All), silent));
+        }
     }
 }
 
@@ -126,6 +284,7 @@ macro_rules! requirements {
 
 requirements! {
     // spec/ticket.md
+    TKT_001 = "TKT-001", "none", Peer;
     TKT_002 = "TKT-002", "none", Peer;
     TKT_003 = "TKT-003", "ticket-encoding", Message;
     TKT_004 = "TKT-004", "ticket-too-large", Message;
@@ -296,6 +455,7 @@ requirements! {
     GPH_102 = "GPH-102", "none", Peer;
     GPH_103 = "GPH-103", "none", Peer;
     GPH_104 = "GPH-104", "none", Peer;
+    GPH_105 = "GPH-105", "none", Peer;
     GPH_120 = "GPH-120", "pair-refused", Peer;
     GPH_121 = "GPH-121", "none", Peer;
     GPH_122 = "GPH-122", "none", Peer;
@@ -315,6 +475,17 @@ requirements! {
     GPH_152 = "GPH-152", "none", Peer;
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
+    GPH_142 = "GPH-142", "too-many-attempts", Peer;
+    GPH_170 = "GPH-170", "none", Peer;
+    GPH_171 = "GPH-171", "none", Peer;
+    GPH_172 = "GPH-172", "none", Peer;
+    GPH_173 = "GPH-173", "none", Peer;
+    GPH_174 = "GPH-174", "none", Peer;
+    GPH_175 = "GPH-175", "none", Peer;
+    GPH_176 = "GPH-176", "none", Peer;
+    GPH_177 = "GPH-177", "none", Peer;
+    GPH_178 = "GPH-178", "none", Peer;
+    GPH_179 = "GPH-179", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -333,6 +504,7 @@ requirements! {
     STO_016 = "STO-016", "none", Peer;
     STO_017 = "STO-017", "upload-too-long", Peer;
     STO_018 = "STO-018", "media-hash-mismatch", Peer;
+    STO_019 = "STO-019", "none", Peer;
     STO_020 = "STO-020", "quota-exceeded", Peer;
     STO_021 = "STO-021", "quota-exceeded", Peer;
     STO_022 = "STO-022", "too-many-uploads", Peer;
@@ -350,6 +522,7 @@ requirements! {
     STO_038 = "STO-038", "media-in-use", Peer;
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;
+    STO_050 = "STO-050", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;
@@ -381,6 +554,7 @@ requirements! {
     HSK_033 = "HSK-033", "confirm", Peer;
     HSK_034 = "HSK-034", "confirm", Peer;
     HSK_035 = "HSK-035", "refuse", Peer;
+    HSK_036 = "HSK-036", "none", Peer;
     HSK_037 = "HSK-037", "no-common-suite", Peer;
     HSK_038 = "HSK-038", "none", Peer;
     HSK_039 = "HSK-039", "ticket", Peer;
@@ -465,6 +639,7 @@ requirements! {
     SYN_026 = "SYN-026", "sync-contents", Message;
     SYN_028 = "SYN-028", "sync-context", Message;
     SYN_030 = "SYN-030", "content-hash", Peer;
+    SYN_031 = "SYN-031", "none", Peer;
     SYN_035 = "SYN-035", "none", Peer;
     SYN_036 = "SYN-036", "none", Peer;
     SYN_037 = "SYN-037", "none", Peer;
@@ -495,4 +670,8 @@ requirements! {
     SYN_073 = "SYN-073", "none", Peer;
     SYN_075 = "SYN-075", "none", Peer;
     SYN_076 = "SYN-076", "none", Peer;
+    SYN_080 = "SYN-080", "none", Peer;
+    SYN_081 = "SYN-081", "none", Peer;
+    SYN_082 = "SYN-082", "none", Peer;
+    SYN_083 = "SYN-083", "none", Peer;
 }

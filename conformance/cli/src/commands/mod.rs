@@ -4,11 +4,14 @@ pub(crate) mod bench;
 pub(crate) mod compare;
 pub(crate) mod coverage;
 pub(crate) mod explain;
+pub(crate) mod freeze;
 pub(crate) mod list;
+pub(crate) mod minimise;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod self_test;
 pub(crate) mod shim;
+pub(crate) mod timing;
 pub(crate) mod vectors;
 
 use std::time::Duration;

@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 
 /// What a run leaves beside the evidence of a check.
 #[derive(Serialize, Deserialize)]
-struct Replay {
-    check: String,
+pub(super) struct Replay {
+    pub(super) check: String,
     seed: u64,
     /// The words of the command line that say what was tested.
-    arguments: Vec<String>,
+    pub(super) arguments: Vec<String>,
 }
 
 /// Options that a replay sets itself, and their values.
-const OWN: [&str; 7] = ["--seed", "--filter", "--report", "--expect", "--write-expect", "--jobs", "--dir"];
+const OWN: [&str; 8] =
+    ["--seed", "--filter", "--report", "--expect", "--write-expect", "--jobs", "--dir", "--write-kills"];
 /// The same without values.
 const OWN_FLAGS: [&str; 2] = ["--no-matrix", "--no-mission"];
 
@@ -37,9 +38,7 @@ pub(super) fn leave(report: &RunReport, evidence: &Path) -> anyhow::Result<()> {
 
 /// Runs the check again, in a process of its own, and ends as that does.
 pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
-    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let replay: Replay =
-        serde_json::from_str(&text).with_context(|| format!("{} is no replay", file.display()))?;
+    let replay = read(file)?;
     let program = std::env::current_exe().context("where this program is")?;
     let mut command = Command::new(program);
     command.args(&replay.arguments);
@@ -50,6 +49,12 @@ pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
     command.args(["--report", "meshproof-replay"]);
     let status = command.status().context("cannot start this program again")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(super::super::USAGE))
+}
+
+/// Reads a `replay.json`.
+pub(super) fn read(file: &Path) -> anyhow::Result<Replay> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is no replay", file.display()))
 }
 
 fn what_was_tested(words: impl Iterator<Item = String>) -> Vec<String> {

@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use meshproof_kit::catalog::FrozenSet;
 use meshproof_kit::checks;
 use meshproof_kit::expect;
 use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
-use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim};
+use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim, Shim};
 use meshproof_kit::target::{ShimTarget, Targets};
 
 use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
 use crate::args::Run;
 use crate::progress::Bar;
+
+/// How long a client has for what its user wants.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Exit code for a run that could not find out anything.
 const INCOMPLETE: u8 = 3;
@@ -23,6 +28,12 @@ const INCOMPLETE: u8 = 3;
 /// Runs the checks for the targets that were given.
 pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let targets = targets(args)?;
+    let set = args.set.as_deref().map(|version| {
+        let versions: Vec<&str> = FrozenSet::versions().collect();
+        FrozenSet::of(version)
+            .with_context(|| format!("there is no set {version}, but {}", versions.join(", ")))
+    });
+    let set = set.transpose()?.map(Arc::new);
     let all = checks::for_roles(&targets.roles());
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
@@ -41,8 +52,8 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         eprintln!("meshproof: {error:#}");
         return Ok(INCOMPLETE);
     }
-    let options =
-        Options { expected_failures, left_out: all.len() - selected.len(), ..options(&args.running)? };
+    let left_out = all.len() - selected.len();
+    let options = Options { expected_failures, left_out, set, ..options(&args.running)? };
     println!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
@@ -120,6 +131,15 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
             targets.shim = Some(shim);
         }
         named.push(claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation));
+    }
+    if let Some(command) = &args.client {
+        let words = shim_command(command)?;
+        let claims = Claims::ask(&mut ProcessShim::new(&words, SHIM_TIMEOUT))?;
+        let claims = claims.context("the program of --client does not say what it is")?;
+        ensure!(claims.has("client"), "the program of --client does not do the op client");
+        let start = move || Box::new(ProcessShim::new(&words, CLIENT_TIMEOUT)) as Box<dyn Shim>;
+        targets.client = Some(Arc::new(start));
+        named.push(format!("client {}", claims.implementation));
     }
     targets.description = named.join(", ");
     Ok(targets)

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use meshproof_kit::check::{Context, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::RunReport;
 use meshproof_kit::run::{Filter, Options, run};
-use meshproof_proto::requirement::{self, Requirement};
+use meshproof_kit::target::world::World;
+use meshproof_proto::requirement::Fault;
 
 use super::{conclude, options, runtime};
 use crate::args::SelfTest;
@@ -34,7 +36,6 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 
     let report = runtime()?.block_on(async {
-        let _planted = mutant.map(Mutant::plant);
         let mission = match mutant {
             None if !args.no_mission => Some(mission::run(&sources).await?),
             _ => None,
@@ -44,11 +45,15 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
         if mutant.is_none() && !args.no_matrix && args.running.filter.is_empty() {
             report.kill_matrix = Some(matrix::run_all(&options).await?);
         }
+        if let (Some(file), Some(matrix)) = (&args.write_kills, &report.kill_matrix) {
+            std::fs::write(file, matrix.render())
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
         anyhow::Ok(report)
     })?;
     let code = conclude(&report, &args.running)?;
     if let (Some(mutant), 0) = (mutant, code) {
-        println!("the mutant of {} SURVIVED: none of these checks noticed", mutant.id);
+        println!("the mutant {mutant} SURVIVED: none of these checks noticed");
         return Ok(SURVIVED);
     }
     let mission_failed = report.mission.is_some_and(|mission| mission.steps.iter().any(|step| !step.ok));
@@ -58,14 +63,23 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
 async fn run_checks(
     selected: &[meshproof_kit::check::Check],
     options: &Options,
-    mutant: Option<Requirement>,
+    mutant: Option<Fault>,
 ) -> anyhow::Result<RunReport> {
+    // What refuses the good would refuse to be set up: such a mutant is planted when the kit has its users and devices.
+    let late = mutant.filter(|mutant| matches!(mutant, Fault::Against(_)));
+    let _planted = mutant.filter(|_| late.is_none()).map(Mutant::plant);
     let embedded = Embedded::start().await?;
     let patience = if mutant.is_some() { MUTANT_PATIENCE } else { PATIENCE };
     let mut targets = embedded.targets(patience)?;
     if let Some(mutant) = mutant {
-        targets.description = format!("{} without {}", targets.description, mutant.id);
+        targets.description = format!("{}, mutant {mutant}", targets.description);
     }
+    if late.is_some() && selected.iter().any(|check| check.role == Role::Cloud) {
+        let context = Context::new(Arc::new(targets.clone()), options.seed, "set up");
+        // Why it fails, if it does, the checks will say.
+        let _ = World::get(&context).await;
+    }
+    let _planted = late.map(Mutant::plant);
     let bar = Arc::new(Bar::new("checks"));
     let report = run(selected, targets, options, bar.clone()).await;
     bar.finish();
@@ -73,7 +87,9 @@ async fn run_checks(
     Ok(report)
 }
 
-fn find_mutant(id: &str) -> anyhow::Result<Requirement> {
-    requirement::by_id(&id.to_uppercase())
-        .with_context(|| format!("there is no mutant {id}; `meshproof explain ID` says which there are"))
+fn find_mutant(name: &str) -> anyhow::Result<Fault> {
+    // Ids are in capitals, and people write them as they like.
+    let capitals = name.to_uppercase().replace("AGAINST:", "against:");
+    let fault = Fault::by_name(name).or_else(|| Fault::by_name(&capitals));
+    fault.with_context(|| format!("there is no mutant {name}; `meshproof explain ID` says which there are"))
 }

@@ -17,6 +17,7 @@ use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
+use meshproof_kit::target::shim::Shim;
 use meshproof_kit::target::{Patience, Targets};
 use meshproof_kit::vectors::fixtures::{ISSUER_A, ISSUER_B, KEY_3072, KEY_X, KEY_Y, KEY_Z, Key};
 use meshproof_proto::codec::{Id, hex};
@@ -51,6 +52,11 @@ impl Embedded {
         Ok(Self { cloud, peer, stop_peer, _data: data })
     }
 
+    /// Where the device accepts connections.
+    pub(crate) fn peer_address(&self) -> std::net::SocketAddr {
+        self.peer.address
+    }
+
     /// The targets, with the vectors of the reference beside them.
     pub(crate) fn targets(&self, patience: Duration) -> anyhow::Result<Targets> {
         let keys = [&KEY_X, &KEY_Y, &KEY_Z, &KEY_3072].map(|key| key.private.clone()).to_vec();
@@ -68,6 +74,7 @@ impl Embedded {
             shim: Some(Arc::new(Mutex::new(crate::shim::reference()))),
             // One of its own: a call takes as long as the check, and vectors need not wait for it.
             caller: Some(Arc::new(Mutex::new(crate::shim::reference()))),
+            client: Some(Arc::new(|| Box::new(crate::shim::reference()) as Box<dyn Shim>)),
             patience: Patience(patience),
         })
     }

@@ -77,7 +77,8 @@ impl Call {
     }
 }
 
-fn stop(error: Error) -> Stop {
+/// What a failure of the client means for an answer.
+pub(super) fn stop(error: Error) -> Stop {
     match error {
         Error::Channel { refused: Some(refusal), .. } => Stop::Refused(json!({"refused": refusal as u16})),
         error => match error.requirement() {

@@ -4,6 +4,7 @@
 //! Where nothing is random, every request is run with both crypto providers, and a difference between them is an error.
 
 mod bench;
+mod client;
 mod connect;
 mod fields;
 mod handshake;
@@ -16,6 +17,7 @@ use meshproof_client::SuiteBook;
 use meshproof_kit::target::shim::{Answer, Outcome, Shim};
 use meshproof_proto::crypto::{AWS_LC, Provider, RUSTCRYPTO};
 use meshproof_proto::error::Error;
+use meshproof_proto::requirement::garbles;
 use serde_json::{Value, json};
 
 use fields::Fields;
@@ -27,6 +29,7 @@ pub(crate) fn reference() -> impl Shim {
         Some("hello") => hello(),
         Some("vector") => vector(request),
         Some("bench") => bench::answer(request),
+        Some("client") => tell(client::act(Fields::new(request))),
         Some("connect") => tell(connect::connect(&suites, Fields::new(request))),
         _ => Answer::unsupported(),
     }
@@ -37,7 +40,7 @@ fn hello() -> Answer {
     Answer::accept(json!({
         "protocol": 1,
         "implementation": concat!("mesh ", env!("CARGO_PKG_VERSION")),
-        "ops": ["hello", "vector", "connect", "bench"],
+        "ops": ["hello", "vector", "connect", "client", "bench"],
     }))
 }
 
@@ -96,6 +99,7 @@ fn vector(request: &Value) -> Answer {
 
 fn tell(ran: Ran) -> Answer {
     match ran {
+        Ok(output) if garbles() => Answer::accept(garbled(output)),
         Ok(output) => Answer::accept(output),
         Err(Stop::Refused(output)) => {
             Answer { outcome: Outcome::Reject, reason: Some("refused".to_owned()), ..Answer::accept(output) }
@@ -107,6 +111,21 @@ fn tell(ran: Ran) -> Answer {
             // The caller's fault: what the reference refuses to do at all.
             None => refused_by_no_rule(error.to_string()),
         },
+    }
+}
+
+/// What the mutant `output` says.
+fn garbled(output: Value) -> Value {
+    match output {
+        Value::Null => 0.into(),
+        Value::Bool(bool) => (!bool).into(),
+        Value::Number(_) => "many".into(),
+        Value::String(text) => (text + "00").into(),
+        Value::Array(mut items) => {
+            items.push(Value::Null);
+            items.into()
+        }
+        Value::Object(members) => members.into_iter().map(|(name, value)| (name, garbled(value))).collect(),
     }
 }
 

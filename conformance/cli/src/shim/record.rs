@@ -13,12 +13,15 @@ use super::{Ran, Stop};
 pub(super) fn open(p: &'static dyn Provider, test: Fields<'_>) -> Ran {
     let mut opener = Opener::new(p, traffic(test)?);
     let mut contents = Vec::new();
+    let mut tickets = Vec::new();
     let mut closed = false;
+    let responder = test.value("role") == "responder";
     opener.push(&test.hex("stream")?);
     while let Some(event) = opener.next()? {
         match event {
             Event::Data(content) => contents.push(hex(content)),
-            // These vectors are read by an initiator, to whom nobody sends tickets.
+            Event::Ticket(ticket) if responder => tickets.push(hex(ticket)),
+            // To an initiator nobody sends tickets.
             Event::Ticket(_) => return Err(Error::from(req::REC_013).into()),
             Event::Closed => closed = true,
         }
@@ -26,7 +29,11 @@ pub(super) fn open(p: &'static dyn Provider, test: Fields<'_>) -> Ran {
     if test.value("fin") == &Value::Bool(true) {
         opener.fin()?;
     }
-    Ok(json!({"contents": contents, "closed": closed}))
+    let mut output = json!({"contents": contents, "closed": closed});
+    if responder {
+        output["tickets"] = tickets.into();
+    }
+    Ok(output)
 }
 
 pub(super) fn seal(p: &'static dyn Provider, test: Fields<'_>) -> Ran {

@@ -5,6 +5,7 @@
 
 mod coverage;
 mod parse;
+mod set;
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub use coverage::Coverage;
 pub use parse::Problem;
+pub use set::FrozenSet;
 
 /// Version of the specification that this kit checks.
 pub const SPEC_VERSION: &str = "0.1";
@@ -28,6 +30,7 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("relay.md", include_str!("../../../../spec/relay.md")),
     ("sync.md", include_str!("../../../../spec/sync.md")),
     ("storage.md", include_str!("../../../../spec/storage.md")),
+    ("threats.md", include_str!("../../../../spec/threats.md")),
 ];
 
 /// A part of the protocol. Each has one document and one prefix for its requirement ids.

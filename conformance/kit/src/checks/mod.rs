@@ -3,6 +3,7 @@
 //! Every negative check names its valid twin, which differs from it in one thing: a target that refuses everything passes
 //! neither. Ids are stable: `hs.m1.mac1-flipped` is the same check in every version of the kit.
 
+pub mod client;
 pub mod graph;
 pub mod handshake;
 pub mod identity;
@@ -32,6 +33,7 @@ pub fn live() -> Vec<Check> {
         relay::checks(),
         sync::checks(),
         storage::checks(),
+        client::checks(),
     ]
     .concat()
 }

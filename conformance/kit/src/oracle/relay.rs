@@ -126,6 +126,7 @@ impl Relay {
         let Some(plaintext) = etm_open(&fields.k48(), &[], &pass[17..]) else {
             return reject("RLY-002", "join-unknown");
         };
+        require(side <= 1, "RLY-002", "join-unknown")?;
         let expires = u64::from_be_bytes(plaintext[..8].try_into().expect("8 bytes"));
         require(self.now < expires, "RLY-007", "join-expired")?;
         require(!self.accepted.contains(&(circuit, side)), "RLY-004", "join-taken")?;

@@ -42,7 +42,9 @@ impl Results {
     fn of_part(&self, part: &str) -> String {
         let of_part = || self.rows.iter().filter(|row| row.part == part);
         let passed = of_part().filter(|row| row.outcome == "pass").count();
-        let ran = of_part().filter(|row| row.outcome != "not-applicable").count();
+        let ran = of_part()
+            .filter(|row| !["not-applicable", "added-after"].contains(&row.outcome.as_str()))
+            .count();
         if ran == 0 { "-".to_owned() } else { format!("{passed}/{ran}") }
     }
 }

@@ -19,6 +19,7 @@ pub fn html(report: &RunReport) -> anyhow::Result<String> {
 struct Page<'a> {
     target: &'a str,
     spec_version: &'static str,
+    set: Option<&'a str>,
     kit_version: &'a str,
     seed: u64,
     started: String,
@@ -123,9 +124,19 @@ struct KillView<'a> {
     by_others: usize,
     survived: usize,
     rows: Vec<KillLine<'a>>,
+    /// Each check with the mutants that it fails on.
+    checks: Vec<KillsOf<'a>>,
+    unkilled: &'a [super::Unkilled],
+}
+
+struct KillsOf<'a> {
+    check: &'a str,
+    mutants: Vec<&'a str>,
+    more: usize,
 }
 
 struct KillLine<'a> {
+    mutant: &'a str,
     requirement: &'a str,
     sentence: String,
     verdict: &'static str,
@@ -159,6 +170,7 @@ impl<'a> Page<'a> {
         Page {
             target: &report.target,
             spec_version: SPEC_VERSION,
+            set: report.set.as_deref(),
             kit_version: &report.kit_version,
             seed: report.seed,
             started: utc(report.started),
@@ -191,6 +203,8 @@ impl<'a> Page<'a> {
                 by_others: matrix.count(KillVerdict::KilledByOthers),
                 survived: matrix.count(KillVerdict::Survived),
                 rows: kill_lines(matrix, catalog),
+                checks: kills_of(matrix),
+                unkilled: &matrix.unkilled,
             }),
             slowest: slowest
                 .into_iter()
@@ -216,7 +230,7 @@ fn sentence(counts: &Counts, report: &RunReport) -> String {
         3 if counts.ran() == 0 => "No check ran.".to_owned(),
         3 => format!("No fault was found, but {} could not be decided.", checks(open)),
         _ if counts.of(Outcome::KitError) == 0 => {
-            "A planted fault was not found: the kit misses something.".to_owned()
+            "A planted fault was not found, or a check found none: the kit misses something.".to_owned()
         }
         _ => "The kit itself failed, so this run says nothing reliable about the target.".to_owned(),
     }
@@ -356,6 +370,15 @@ fn mission_view(mission: &Mission) -> MissionView<'_> {
     MissionView { mission, steps }
 }
 
+fn kills_of(matrix: &super::KillMatrix) -> Vec<KillsOf<'_>> {
+    let lines = matrix.killers().into_iter().map(|(check, mut mutants)| {
+        let more = mutants.len().saturating_sub(KILLERS_SHOWN);
+        mutants.truncate(KILLERS_SHOWN);
+        KillsOf { check, mutants, more }
+    });
+    lines.collect()
+}
+
 fn kill_lines<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
     matrix
         .rows
@@ -367,6 +390,7 @@ fn kill_lines<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillL
             let more = killers.len().saturating_sub(KILLERS_SHOWN);
             killers.truncate(KILLERS_SHOWN);
             KillLine {
+                mutant: &row.mutant,
                 requirement: &row.requirement,
                 sentence: catalog.get(&row.requirement).map(|r| inline(&r.sentence)).unwrap_or_default(),
                 verdict: row.verdict.words(),

@@ -16,6 +16,9 @@ pub fn junit(report: &RunReport) -> anyhow::Result<String> {
         let mut suite = TestSuite::new(part.name());
         suite.add_property(("target", report.target.as_str()));
         suite.add_property(("seed", report.seed.to_string().as_str()));
+        if let Some(version) = &report.set {
+            suite.add_property(("set", version.as_str()));
+        }
         suite.add_test_cases(report.results.iter().filter(|result| result.part == part).map(case));
         if !suite.test_cases.is_empty() {
             document.add_test_suite(suite);
@@ -28,7 +31,7 @@ fn case(result: &CheckResult) -> TestCase {
     let mut status = match result.outcome {
         Outcome::Pass | Outcome::Warn | Outcome::Xfail => TestCaseStatus::success(),
         Outcome::Fail | Outcome::Xpass => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Outcome::NotApplicable => TestCaseStatus::skipped(),
+        Outcome::NotApplicable | Outcome::AddedAfter => TestCaseStatus::skipped(),
         Outcome::Blocked | Outcome::KitError => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if result.outcome != Outcome::Pass {

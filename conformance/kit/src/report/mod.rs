@@ -22,7 +22,7 @@ pub use files::{Written, write_all};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
-pub use kill::{KillMatrix, KillRow, KillVerdict};
+pub use kill::{KillMatrix, KillRow, KillVerdict, Unkilled};
 pub use summary::summary;
 
 /// Everything a run found.
@@ -42,6 +42,9 @@ pub struct RunReport {
     pub seconds: f64,
     /// How many checks for the targets were not selected.
     pub left_out: usize,
+    /// The version whose set was scored, if not everything was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// One result a check.
     pub results: Vec<CheckResult>,
     /// What the checks find in implementations with one planted fault each.
@@ -157,11 +160,11 @@ impl RunReport {
     /// What the run says of the target.
     ///
     /// A fault of the kit outweighs everything, for then no other result can be relied on. A surviving mutant is a
-    /// fault of the kit as well: its checks miss what they claim to find.
+    /// fault of the kit as well: its checks miss what they claim to find. So is a check that no mutant can make fail.
     pub fn conclusion(&self) -> Conclusion {
         let counts = self.counts();
-        let survived = self.kill_matrix.as_ref().is_some_and(|matrix| matrix.survivors().next().is_some());
-        if counts.of(Outcome::KitError) > 0 || survived {
+        let open = self.kill_matrix.as_ref().is_some_and(|matrix| !matrix.is_closed());
+        if counts.of(Outcome::KitError) > 0 || open {
             Conclusion::KitFault
         } else if counts.of(Outcome::Fail) + counts.of(Outcome::Xpass) > 0 {
             Conclusion::NonConformant
@@ -178,6 +181,9 @@ impl RunReport {
         let (untested, known) =
             (self.left_out + counts.of(Outcome::NotApplicable), counts.of(Outcome::Xfail));
         let mut verdict = conclusion.words().to_owned();
+        if let Some(version) = &self.set {
+            write!(verdict, " to the set of {version}").expect("writing to a String");
+        }
         if conclusion == Conclusion::Conformant && known > 0 {
             verdict = format!("as declared, with {known} known failures");
         }
@@ -229,6 +235,7 @@ impl Counts {
     pub fn ran(&self) -> usize {
         self.total()
             - self.of(Outcome::NotApplicable)
+            - self.of(Outcome::AddedAfter)
             - self.of(Outcome::Blocked)
             - self.of(Outcome::KitError)
     }

@@ -1,6 +1,6 @@
 //! A report with everything in it, for tests and for looking at.
 
-use super::{CheckResult, KillMatrix, KillRow, KillVerdict, Mission, MissionStep, RunReport};
+use super::{CheckResult, KillMatrix, KillRow, KillVerdict, Mission, MissionStep, RunReport, Unkilled};
 use crate::catalog::{Catalog, Level, Part};
 use crate::check::{Outcome, Role};
 use crate::evidence::Exhibit;
@@ -39,6 +39,10 @@ pub(crate) fn report() -> RunReport {
         },
         result("sto.roundtrip", Part::Storage, Outcome::Pass, &["STO-004"]),
         CheckResult {
+            message: "STO-041 is later than version 0.1; it ended as fail: status 200".to_owned(),
+            ..result("sto.later", Part::Storage, Outcome::AddedAfter, &["STO-041"])
+        },
+        CheckResult {
             message: "the target takes no folders of storage p2p".to_owned(),
             ..result("sto.p2p", Part::Storage, Outcome::NotApplicable, &["STO-003"])
         },
@@ -60,6 +64,7 @@ pub(crate) fn report() -> RunReport {
         started: 1_795_342_417,
         seconds: 3.25,
         left_out: 0,
+        set: Some("0.1".to_owned()),
         results,
         kill_matrix: Some(kill_matrix()),
         mission: Some(mission()),
@@ -94,10 +99,12 @@ fn result(id: &str, part: Part, outcome: Outcome, reqs: &[&str]) -> CheckResult 
 }
 
 fn kill_matrix() -> KillMatrix {
-    let row = |requirement: &str, expected: &[&str], killed_by: &[&str], verdict| KillRow {
-        requirement: requirement.to_owned(),
+    let row = |mutant: &str, expected: &[&str], killed_by: &[&str], verdict| KillRow {
+        mutant: mutant.to_owned(),
+        requirement: mutant.trim_start_matches("against:").to_owned(),
         expected: expected.iter().map(|&id| id.to_owned()).collect(),
         killed_by: killed_by.iter().map(|&id| id.to_owned()).collect(),
+        collateral: killed_by.iter().filter(|id| !expected.contains(id)).map(|&id| id.to_owned()).collect(),
         verdict,
     };
     KillMatrix {
@@ -111,6 +118,12 @@ fn kill_matrix() -> KillMatrix {
             ),
             row("TKT-020", &["tkt.digest"], &["tkt.signature"], KillVerdict::KilledByOthers),
             row("REC-013", &["rec.type.0", "rec.type.9"], &[], KillVerdict::Survived),
+            row("against:HSK-010", &["hs.baseline"], &["hs.baseline"], KillVerdict::Killed),
+        ],
+        unreached: vec!["against:HSK-035".to_owned()],
+        unkilled: vec![
+            Unkilled { check: "sto.roundtrip".to_owned(), reason: "it shows what the quota is".to_owned() },
+            Unkilled { check: "sto.p2p".to_owned(), reason: String::new() },
         ],
     }
 }

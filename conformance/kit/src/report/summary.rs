@@ -82,7 +82,14 @@ fn mutants(out: &mut String, matrix: &KillMatrix) -> fmt::Result {
     for row in matrix.survivors() {
         let expected =
             if row.expected.is_empty() { "no check cites it".to_owned() } else { row.expected.join(" ") };
-        writeln!(out, "  SURVIVED {} ({expected})", row.requirement)?;
+        writeln!(out, "  SURVIVED {} ({expected})", row.mutant)?;
+    }
+    for one in matrix.unproven() {
+        writeln!(out, "  NEVER KILLED {}: no mutant makes it fail", one.check)?;
+    }
+    let excused = matrix.unkilled.len() - matrix.unproven().count();
+    if excused > 0 {
+        writeln!(out, "  {excused} checks that no mutant kills have a reason")?;
     }
     Ok(())
 }

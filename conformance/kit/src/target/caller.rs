@@ -15,7 +15,7 @@ use super::peer::{Keys, PeerConn, now};
 use super::shim::{Answer, Outcome};
 use crate::catalog::Catalog;
 use crate::check::{Context, Stop, Verdict};
-use crate::oracle::crypto::{base64, from_hex, hex, oaep_decrypt};
+use crate::oracle::crypto::{RsaPrivateKey, RsaPublicKey, base64, from_hex, hex, oaep_decrypt, spki};
 use crate::oracle::handshake::read::read_m3;
 use crate::oracle::handshake::{
     Answer as Heard, Ephemeral, HYBRID, LABEL_R, M2, M2Fields, Names, Responder, SUITE, X25519, frame, kind,
@@ -93,8 +93,8 @@ pub struct Call {
 pub struct Received {
     /// The connection.
     pub conn: PeerConn,
-    /// Whom the device called.
-    pub responder: [u8; 16],
+    /// Who is at its ends.
+    pub ends: Ends,
     /// The frame.
     pub m1: Vec<u8>,
     /// What the oracle makes of it.
@@ -103,6 +103,32 @@ pub struct Received {
     pub suite: u16,
     /// The clear fields.
     pub clear: Clear,
+}
+
+/// Who is at the ends of a connection that the kit accepts.
+#[derive(Clone)]
+pub struct Ends {
+    /// The identifier of the device that calls.
+    pub initiator: [u8; 16],
+    /// Its key.
+    pub initiator_key: RsaPublicKey,
+    /// The identifier of the kit's device.
+    pub responder: [u8; 16],
+    /// Its key.
+    pub responder_key: RsaPrivateKey,
+}
+
+impl Ends {
+    /// The devices of the fixture, the one that is called under any name.
+    fn of_fixture(responder: [u8; 16]) -> Self {
+        let fixture = PeerFixture::get();
+        Self {
+            initiator: PeerFixture::DEVICE_X,
+            initiator_key: fixture.key_x.to_public_key(),
+            responder,
+            responder_key: fixture.key_y.clone(),
+        }
+    }
 }
 
 /// What stands in the clear in M1, and what `ct_R` held.
@@ -158,7 +184,7 @@ impl Call {
     pub async fn receive(&mut self) -> Result<Received, Stop> {
         let mut conn = self.accept().await?;
         let m1 = conn.read_frame().await.map_err(|ending| ending.instead_of("M1"))?;
-        Received::read(conn, self.responder, m1, Vec::new())
+        Received::read(conn, Ends::of_fixture(self.responder), m1, Vec::new(), None)
     }
 
     /// Whether the device has connected, or tried again, by now.
@@ -226,19 +252,24 @@ impl Call {
 }
 
 impl Received {
-    /// Has the oracle read an M1, at a responder that gave out these cookies.
-    fn read(conn: PeerConn, responder: [u8; 16], m1: Vec<u8>, cookies: Vec<Vec<u8>>) -> Result<Self, Stop> {
-        let fixture = PeerFixture::get();
+    /// Has the oracle read an M1, at a responder that gave out these cookies, behind a relay if there is a token.
+    pub(crate) fn read(
+        conn: PeerConn,
+        ends: Ends,
+        m1: Vec<u8>,
+        cookies: Vec<Vec<u8>>,
+        rdv_token: Option<[u8; 16]>,
+    ) -> Result<Self, Stop> {
         let oracle = Responder {
-            key: fixture.key_y.clone(),
-            device: hex(&responder),
+            key: ends.responder_key.clone(),
+            device: hex(&ends.responder),
             issuers: vec![Issuer {
                 name: PeerFixture::ISSUER.to_owned(),
-                keys: vec![fixture.issuer.to_public_key()],
+                keys: vec![PeerFixture::get().issuer.to_public_key()],
             }],
             now: now(),
             suites: vec![HYBRID, X25519, SUITE],
-            rdv_token: None,
+            rdv_token: rdv_token.map(|token| token.to_vec()),
             cookies,
         };
         let (suite, ck1) = match oracle.read_m1(&m1) {
@@ -250,31 +281,32 @@ impl Received {
             }
         };
         let ended = || Stop::Fail("the M1 of the device ends too early".to_owned());
-        let clear = Clear::of(&m1).ok_or_else(ended)?;
-        Ok(Self { conn, responder, m1, ck1, suite, clear })
+        let clear = Clear::of(&m1, &ends.responder_key).ok_or_else(ended)?;
+        Ok(Self { conn, ends, m1, ck1, suite, clear })
     }
 
     /// Answers with RETRY and reads the M1 that comes then.
     pub async fn retry(mut self, cookie: [u8; 40]) -> Result<Self, Stop> {
         self.conn.send("RETRY", &frame(kind::RETRY, &cookie)).await?;
         let m1 = self.conn.read_frame().await.map_err(|ending| ending.instead_of("another M1"))?;
-        Self::read(self.conn, self.responder, m1, vec![cookie.to_vec()])
+        Self::read(self.conn, self.ends, m1, vec![cookie.to_vec()], None)
     }
 
     /// The fields of an honest M2 in a suite.
     pub fn m2_fields(&self, suite: u16) -> Result<M2Fields, Stop> {
-        let (context, fixture) = (self.conn.context(), PeerFixture::get());
+        let context = self.conn.context();
         let ephemeral = Ephemeral { x25519: context.random(), kem: context.random::<32>().to_vec() };
         let answer = ephemeral.answer(suite, &self.clear.share);
         let (share, ss_e) =
             answer.map_err(|why| Stop::Fail(format!("the share of the device is wrong: {why}")))?;
-        let initiator = fixture.key_x.to_public_key();
-        let mut fields = M2Fields::new(&initiator, context.random(), context.random(), &context.random());
+        let ends = &self.ends;
+        let mut fields =
+            M2Fields::new(&ends.initiator_key, context.random(), context.random(), &context.random());
         fields.names = Names {
-            initiator: PeerFixture::DEVICE_X.to_vec(),
-            responder: self.responder.to_vec(),
-            spki_i: fixture.spki_x(),
-            spki_r: fixture.spki_y(),
+            initiator: ends.initiator.to_vec(),
+            responder: ends.responder.to_vec(),
+            spki_i: spki(&ends.initiator_key),
+            spki_r: spki(&ends.responder_key.to_public_key()),
         };
         Ok(M2Fields { suite, share, ss_e, ..fields })
     }
@@ -300,6 +332,7 @@ impl Received {
             read.map_err(|why| Stop::Fail(format!("the M3 of the device is wrong: {why}")))?;
         // Roles swapped: what the kit sends is the responder's.
         let keys = Keys {
+            m1: self.m1.clone(),
             suite: self.suite,
             k_i: Vec::new(),
             m2: m2.frame,
@@ -313,7 +346,7 @@ impl Received {
 
 impl Clear {
     /// From an M1 that the oracle read without complaint.
-    fn of(m1: &[u8]) -> Option<Self> {
+    fn of(m1: &[u8], responder: &RsaPrivateKey) -> Option<Self> {
         let mut rest = m1.get(6..)?;
         let mut take = |count: usize| {
             let (taken, after) = rest.split_at_checked(count)?;
@@ -330,7 +363,7 @@ impl Clear {
             take(usize::from(u16::from_be_bytes([length[0], length[1]])))
         };
         let (share, ct_r) = (list()?, list()?);
-        let k_r = oaep_decrypt(&PeerFixture::get().key_y, LABEL_R, &ct_r)?;
+        let k_r = oaep_decrypt(responder, LABEL_R, &ct_r)?;
         Some(Self { suites, nonce, rdv_token, cookie, share, ct_r, k_r })
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod channel;
+pub mod client;
 pub mod cloud;
 pub mod fixture;
 pub mod manners;
@@ -30,6 +31,8 @@ pub struct Targets {
     pub shim: Option<ShimTarget>,
     /// Something that has a device open connections.
     pub caller: Option<ShimTarget>,
+    /// Starts a device's program.
+    pub client: Option<client::ClientTarget>,
     /// How long a check waits for something the target has to do at once.
     pub patience: Patience,
 }
@@ -45,6 +48,7 @@ impl Targets {
             (Role::Peer, self.peer.is_some()),
             (Role::Initiator, self.caller.is_some()),
             (Role::Relay, self.relay.is_some()),
+            (Role::Client, self.client.is_some()),
             (Role::Vectors, self.shim.is_some()),
         ];
         present.into_iter().filter(|(_, present)| *present).map(|(role, _)| role).collect()

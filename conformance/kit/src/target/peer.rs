@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fixture::PeerFixture;
 use crate::check::{Context, Stop, Verdict};
+use crate::oracle::handshake::read::may_be_asked;
 use crate::oracle::handshake::{Ephemeral, Initiator, M1, M1Fields, Names, Reply, SUITE};
 
 /// Where the device under test is. [`PeerFixture`] says how it is set up.
@@ -124,6 +125,13 @@ impl PeerConn {
         Ok(PeerConn { stream, context: context.clone(), patience, number, dialled })
     }
 
+    /// The same with more patience, for who has more to do than to answer.
+    #[must_use]
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = self.patience.max(patience);
+        self
+    }
+
     fn keep(&self, sent: bool, bytes: &[u8]) {
         self.context.wire(self.number, self.dialled, sent, bytes);
     }
@@ -222,33 +230,37 @@ impl PeerConn {
         }
     }
 
+    /// Sends an M1 and reads what the device answers with.
+    pub async fn ask(&mut self, initiator: &Initiator) -> Result<Asked, Stop> {
+        self.send("M1", &initiator.m1).await?;
+        self.read_answer(initiator).await
+    }
+
+    /// Reads what the device answers an M1 with that was sent before. A device under load may ask for a cookie first, once
+    /// it has found nothing wrong in clear: then the same M1 goes out again with the cookie (HSK-047), wrong as it may be.
+    pub async fn read_answer(&mut self, initiator: &Initiator) -> Result<Asked, Stop> {
+        let initiator = initiator.clone();
+        let answer = self.read_frame().await;
+        if let Ok(frame) = &answer
+            && let Ok(Reply::Retry(cookie)) = initiator.read(frame)
+            && may_be_asked(&initiator.m1, &initiator.names.spki_r)
+        {
+            let again = Initiator { m1: initiator.m1_again(&cookie), ..initiator };
+            self.send("M1 with the cookie", &again.m1).await?;
+            let answer = self.read_frame().await;
+            return Ok(Asked { initiator: again, answer });
+        }
+        Ok(Asked { initiator, answer })
+    }
+
     /// Sends an M1 and reads the M2, as an honest initiator does.
     pub async fn expect_m2(&mut self, initiator: &Initiator) -> Result<Keys, Stop> {
-        self.send("M1", &initiator.m1).await?;
-        self.read_m2(initiator).await
+        self.ask(initiator).await?.expect_m2()
     }
 
     /// Reads the M2 that answers an M1 sent before.
     pub async fn read_m2(&mut self, initiator: &Initiator) -> Result<Keys, Stop> {
-        let frame = self.read_frame().await.map_err(|ending| ending.instead_of("M2"))?;
-        Self::judge_m2(initiator, frame)
-    }
-
-    /// What a frame that has to be M2 gives.
-    pub fn judge_m2(initiator: &Initiator, frame: Vec<u8>) -> Result<Keys, Stop> {
-        match initiator.read(&frame) {
-            Ok(Reply::M2 { suite, m3, traffic_i, traffic_r, k_i }) => {
-                Ok(Keys { suite, m2: frame, m3, traffic_i, traffic_r, k_i })
-            }
-            Ok(Reply::Refused(code)) => {
-                Err(Stop::Fail(format!("the device answered REFUSE with code {code} instead of M2")))
-            }
-            Ok(Reply::Retry(_)) => Err(Stop::Blocked(
-                "the device asks for a cookie: it has more to do than the kit gives it; raise its allowance"
-                    .to_owned(),
-            )),
-            Err(rejection) => Err(Stop::Fail(format!("the answer of the device is wrong: {rejection}"))),
-        }
+        self.read_answer(initiator).await?.expect_m2()
     }
 
     /// The check this connection belongs to.
@@ -257,8 +269,47 @@ impl PeerConn {
     }
 }
 
+/// An M1, and how the device answered it.
+pub struct Asked {
+    /// With the M1 that was answered: the second, if the device asked for a cookie.
+    pub initiator: Initiator,
+    /// A frame, or how the connection ended.
+    pub answer: Result<Vec<u8>, Ending>,
+}
+
+impl Asked {
+    /// What an M2 gives.
+    pub fn expect_m2(self) -> Result<Keys, Stop> {
+        let frame = self.answer.map_err(|ending| ending.instead_of("M2"))?;
+        match self.initiator.read(&frame) {
+            Ok(Reply::M2 { suite, m3, traffic_i, traffic_r, k_i }) => {
+                Ok(Keys { suite, m1: self.initiator.m1, m2: frame, m3, traffic_i, traffic_r, k_i })
+            }
+            Ok(Reply::Refused(code)) => {
+                Err(Stop::Fail(format!("the device answered REFUSE with code {code} instead of M2")))
+            }
+            Ok(Reply::Retry(_)) => Err(Stop::Fail(
+                "the device asks for a cookie again, though it got the one that it made (HSK-080)".to_owned(),
+            )),
+            Err(rejection) => Err(Stop::Fail(format!("the answer of the device is wrong: {rejection}"))),
+        }
+    }
+
+    /// Demands that the device closed without sending a byte (HSK-006).
+    pub fn demand_silent(&self, context: &Context) -> Verdict {
+        let ending = match &self.answer {
+            Ok(frame) => &Ending { bytes: frame.clone(), how: How::Open },
+            Err(ending) => ending,
+        };
+        context.note("ending", format!("{:?} after {} bytes", ending.how, ending.bytes.len()));
+        ending.demand_silent(context.targets().patience.0)
+    }
+}
+
 /// What an accepted M2 gives.
 pub struct Keys {
+    /// The M1 that was answered.
+    pub m1: Vec<u8>,
     /// The suite of M2.
     pub suite: u16,
     /// `k_I`, for a look at its freshness.

@@ -3,6 +3,7 @@
 mod envelope;
 pub mod fixtures;
 mod handshake;
+pub mod minimise;
 pub mod reader;
 mod record;
 mod relay;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::envelope::{File, Group, Test};
 use super::fixtures::bytes32;
 use crate::oracle::crypto::hex;
-use crate::oracle::record::{CLOSE_NOTIFY, DATA, Direction, KEY_UPDATE, LARGEST, Opened, open};
+use crate::oracle::record::{CLOSE_NOTIFY, DATA, Direction, KEY_UPDATE, LARGEST, Opened, TICKET, open};
 
 const LENGTH: (&str, &str) = ("REC-010", "record-length");
 const MAC: (&str, &str) = ("REC-011", "record-mac");
@@ -36,6 +36,7 @@ fn open_file() -> File {
     streams.macs();
     streams.plaintexts();
     streams.ends();
+    streams.tickets();
     File {
         part: "record",
         name: "open",
@@ -80,6 +81,38 @@ impl Streams {
 
     fn ended(&mut self, id: &str, twin: &str, rule: (&str, &str), comment: &str, stream: &[u8], fin: bool) {
         self.0.push(Test::invalid(&name(id), &name(twin), comment, &[rule.0], rule.1, inputs(stream, fin)));
+    }
+
+    /// What an initiator sent: it alone may send tickets.
+    fn renewed(&mut self, id: &str, comment: &str, stream: &[u8], fin: bool) {
+        let Opened { contents, tickets, closed } = open(&traffic(), stream, fin).expect("a good stream");
+        let [contents, tickets] =
+            [contents, tickets].map(|list| list.iter().map(|bytes| hex(bytes)).collect::<Vec<_>>());
+        let mut inputs = inputs(stream, fin);
+        inputs["role"] = "responder".into();
+        let expect = json!({"contents": contents, "tickets": tickets, "closed": closed});
+        self.0.push(Test::valid(&name(id), comment, &["REC-013"], inputs).expect(expect));
+    }
+
+    fn tickets(&mut self) {
+        let ticket = |padding| {
+            let mut sender = sender();
+            let records = [
+                sender.seal(DATA, b"one", 0),
+                sender.seal(TICKET, b"a ticket", padding),
+                sender.seal(CLOSE_NOTIFY, b"", 0),
+            ];
+            records.concat()
+        };
+        self.renewed("ticket-to-responder", "a ticket record, read by a responder", &ticket(0), true);
+        self.renewed("ticket-padded", "the same with 20 zeros of padding", &ticket(20), true);
+        self.invalid(
+            "ticket-to-initiator",
+            "ticket-to-responder",
+            ("REC-013", "record-type"),
+            "the same, read by an initiator",
+            &ticket(0),
+        );
     }
 
     fn good(&mut self) {

@@ -226,6 +226,14 @@ impl Joins {
             "made for another relay",
             PassFields { address: "relay.mesh.example:8445".to_owned(), ..caller() },
         );
+        self.invalid(
+            "side-2-sealed",
+            "alone",
+            UNKNOWN,
+            "side 2 in a box that is good",
+            NOW,
+            &[PassFields { side: 2, ..caller() }.join()],
+        );
         self.invalid("zeros", "alone", UNKNOWN, "a pass of zeros", NOW, &[join(&[0; 73])]);
         let join = caller().join();
         self.invalid(
@@ -246,8 +254,13 @@ impl Joins {
             TAKEN,
             "a third connection, with a pass of a circuit that is joined",
             NOW,
-            &[join.clone(), called, join],
+            &[join.clone(), called.clone(), join.clone()],
         );
+        let longer = PassFields { expires: NOW + 61, ..caller() }.join();
+        let two = "another pass of a side that waits, which ends a second later";
+        self.invalid("taken-other-expires", "both", TAKEN, two, NOW, &[join.clone(), longer.clone()]);
+        let three = "another pass of a side of a circuit that is joined";
+        self.invalid("taken-other-expires-joined", "both", TAKEN, three, NOW, &[join, called, longer]);
     }
 }
 

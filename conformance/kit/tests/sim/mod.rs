@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use meshproof_kit::checks::sync::message;
 use meshproof_kit::oracle::crypto::{from_hex, hex, spki};
-use meshproof_kit::oracle::handshake::read::read_m3;
-use meshproof_kit::oracle::handshake::{Answer, LARGEST, M2Fields, Names, Responder, SUITE, kind};
+use meshproof_kit::oracle::handshake::read::{may_be_asked, read_m3};
+use meshproof_kit::oracle::handshake::{
+    Answer, LARGEST, M2Fields, Names, Responder, SUITE, frame as oracle_frame, kind,
+};
 use meshproof_kit::oracle::record::{self, CLOSE_NOTIFY, DATA, Direction};
 use meshproof_kit::oracle::ticket::Issuer;
 use meshproof_kit::target::fixture::PeerFixture;
@@ -33,7 +35,14 @@ pub(crate) enum Fault {
     Patient,
     /// It lets every M3 in.
     TakesAnyM3,
+    /// No fault: it asks everybody for a cookie, as one under load does.
+    UnderLoad,
+    /// It asks for a cookie again and again.
+    AsksForEver,
 }
+
+/// What a device under load gives out. It has one source only, and a short life.
+const COOKIE: [u8; 40] = [0xc0; 40];
 
 /// Starts a device and gives back its address. It lives as long as the runtime.
 pub(crate) async fn start(fault: Fault) -> SocketAddr {
@@ -57,8 +66,8 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
         return None;
     }
     let fixture = PeerFixture::get();
-    let m1 = frame(&mut stream, kind::M1, LARGEST, fault).await?;
-    let responder = Responder {
+    let mut m1 = frame(&mut stream, kind::M1, LARGEST, fault).await?;
+    let mut responder = Responder {
         key: fixture.key_y.clone(),
         device: hex(&PeerFixture::DEVICE_Y),
         issuers: vec![Issuer {
@@ -70,6 +79,11 @@ async fn serve(mut stream: TcpStream, fault: Fault, answered: &Mutex<BTreeSet<Ve
         rdv_token: None,
         cookies: Vec::new(),
     };
+    while fault == Fault::AsksForEver || fault == Fault::UnderLoad && may_be_asked(&m1, &fixture.spki_y()) {
+        responder.cookies = vec![COOKIE.to_vec()];
+        stream.write_all(&oracle_frame(kind::RETRY, &COOKIE)).await.ok()?;
+        m1 = frame(&mut stream, kind::M1, LARGEST, fault).await?;
+    }
     let (ck1, pair) = match responder.read_m1(&m1) {
         Ok(Answer::M2 { ck1, pair, .. }) => (ck1, pair),
         Err(failure) => {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Agent;
 use crate::backoff::Backoff;
 use crate::cloud::News;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::relay;
 use crate::responder::Responder;
 
@@ -53,13 +53,13 @@ impl Agent {
                 }
                 let responder = responder.clone();
                 tokio::spawn(async move {
-                    match relay::join(&caller.relay, &caller.pass).await {
-                        Ok(stream) => {
-                            let Ok(relay) = stream.peer_addr() else { return };
-                            responder.answer_relayed(stream, relay, caller.circuit, caller.token).await;
-                        }
-                        Err(error) => tracing::debug!(peer = %caller.device, "answering at a relay: {error}"),
-                    }
+                    let join = async {
+                        let stream = relay::join(&caller.relay, &caller.pass).await?;
+                        let failed = |source| Error::Io { what: "the relay".into(), source };
+                        let relay = stream.peer_addr().map_err(failed)?;
+                        Ok((stream, relay))
+                    };
+                    responder.answer_call(caller.device, caller.token, join).await;
                 });
             }
             loop {

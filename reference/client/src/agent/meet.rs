@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::handshake::{Refusal, Target, Vouched};
-use meshproof_proto::requirement as req;
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use meshproof_proto::time::UnixTime;
 
@@ -24,6 +24,9 @@ const HEAD_START: Duration = Duration::from_secs(2);
 /// before.
 const NEAR: Duration = Duration::from_secs(5);
 const FAR: Duration = Duration::from_mins(1);
+
+/// How many addresses of the graph are tried.
+const MOST: usize = 16;
 
 /// A channel to a peer.
 pub(super) struct Met {
@@ -173,6 +176,10 @@ impl Agent {
                     if last.is_none() || !says_less {
                         last = Some(error);
                     }
+                    let somebody_else = matches!(last, Some(Error::Channel { refused: None, .. }));
+                    if somebody_else && deviates(req::GPH_176) {
+                        return Ok(Reached::No(last));
+                    }
                 }
             }
             if direct.is_over() && relayed.is_none() {
@@ -197,7 +204,7 @@ impl Agent {
     /// Where a peer may be: as it announces to the graph, and then as seen on local networks, where anybody may say anything.
     fn with_seen(&self, peer: Id, announced: &[String]) -> Vec<Candidate> {
         let candidate = |seen| move |address| Candidate { address, seen };
-        let mut candidates: Vec<_> = announced.iter().cloned().map(candidate(false)).collect();
+        let mut candidates: Vec<_> = announced.iter().take(MOST).cloned().map(candidate(false)).collect();
         let seen = super::lock(&self.lan).as_ref().map(|lan| lan.addresses(peer)).unwrap_or_default();
         let seen = seen.into_iter().filter(|address| !announced.contains(address));
         candidates.extend(seen.map(candidate(true)));

@@ -3,6 +3,8 @@
 
 mod calls;
 mod copy;
+mod doctor;
+mod journal;
 mod meet;
 mod people;
 mod rounds;
@@ -10,6 +12,7 @@ mod serve;
 mod setup;
 mod status;
 mod visits;
+mod watching;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -19,6 +22,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
+use zeroize::Zeroizing;
 
 use crate::backoff::Retries;
 use crate::cloud::Cloud;
@@ -30,11 +34,13 @@ use crate::sync::{Folder, Index, Signer};
 use crate::{Sessions, SuiteBook};
 
 pub use copy::CloudReport;
+pub use doctor::{Finding, Health};
+pub use journal::Journal;
 pub use people::Shared;
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;
-pub use status::{FolderStatus, PeerStatus, Status};
+pub use status::{FolderStatus, LastSession, LastSync, PeerStatus, Status};
 
 const CONFIG: &str = "config.json";
 const SESSION: &str = "session.json";
@@ -115,6 +121,11 @@ impl Agent {
             .ok_or_else(|| Error::usage("this device is not claimed yet: use `mesh device add NAME` first"))
     }
 
+    /// The fingerprint of this device's key, in hexadecimal digits.
+    pub fn fingerprint(&self) -> Result<String> {
+        Ok(meshproof_proto::codec::hex(&self.device()?.spki().fingerprint(self.provider)))
+    }
+
     /// The cloud.
     ///
     /// # Errors
@@ -142,7 +153,12 @@ impl Agent {
                 folder.clone()
             } else {
                 let index = self.index.clone();
-                Arc::new(Folder::open(id, signer.clone(), &config.path, config.direction, index)?)
+                let folder = Folder::open(id, signer.clone(), &config.path, config.direction, index)?;
+                Arc::new(if config.versions.days > 0 {
+                    folder.with_versions(config.versions)
+                } else {
+                    folder
+                })
             };
             open.insert(id, folder.clone());
             folders.push(folder);
@@ -153,6 +169,9 @@ impl Agent {
     /// Who signs the tickets of peers, for this device as audience.
     async fn verifier(&self) -> Result<Verifier> {
         let (issuer, keys) = self.cloud()?.issuer().await?;
+        for folder in self.folders()? {
+            folder.trust(&keys);
+        }
         pair_verifier(self.device()?, &issuer, &keys)
             .map_err(|_| Error::Cloud("the issuer's key is not acceptable".into()))
     }
@@ -187,7 +206,7 @@ impl Agent {
     fn load_device(&self) -> Result<Option<Device>> {
         let Some(config) = &self.config.device else { return Ok(None) };
         let id = parse_id("device", &config.id)?;
-        let key = self.home.read(KEY)?.ok_or_else(lost)?;
+        let key = self.home.read(KEY)?.map(Zeroizing::new).ok_or_else(lost)?;
         Device::load(self.provider, id, &key, &mut crate::os_entropy).map(Some).map_err(|_| lost())
     }
 

@@ -14,7 +14,8 @@ use super::meet::Met;
 use super::visits::{Wanted, visit};
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
-use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, scan};
+use crate::sync::journal::Link;
+use crate::sync::{Folder, Progress, Report, ScanReport, Skipped, refresh};
 use crate::transport::{Outgoing, ticket_ended};
 
 /// How often a session whose ticket ended is gone on with under a new one.
@@ -236,6 +237,9 @@ impl Agent {
         peers.remove(&own);
         super::lock(&self.known_peers).clone_from(&peers);
         self.retries.forget_others(&peers);
+        if let Some(lan) = &*super::lock(&self.lan) {
+            lan.forget_others(&peers);
+        }
         Ok(peers)
     }
 
@@ -258,6 +262,7 @@ impl Agent {
             };
             let Some(Met { connection, ends, relayed }) = met else { return Ok((name, Outcome::Offline)) };
             let outgoing = connection.outgoing.clone();
+            let begin = Instant::now();
             let session = sessions.run(connection, folders.to_vec(), progress.clone());
             let mut session = Box::pin(session);
             let mut renewing = Box::pin(self.keep_renewing(peer, &outgoing, ends));
@@ -276,6 +281,14 @@ impl Agent {
             match result {
                 Ok(report) => {
                     let (moved, shared) = (report.moved, report.folders.clone());
+                    self.index.set_link(&Link {
+                        peer,
+                        time: crate::now().0,
+                        way: if relayed { "relay" } else { "direct" }.into(),
+                        received: report.bytes_received,
+                        sent: report.bytes_sent,
+                        millis: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    })?;
                     sum.add(report);
                     if next.is_some() {
                         continue;
@@ -347,6 +360,6 @@ impl Report {
 }
 
 async fn scan_on_thread(folder: Arc<Folder>, progress: Arc<dyn Progress>) -> Result<ScanReport> {
-    let scanned = tokio::task::spawn_blocking(move || scan(&folder, &*progress)).await;
+    let scanned = tokio::task::spawn_blocking(move || refresh(&folder, &*progress)).await;
     scanned.unwrap_or(Err(Error::Peer("the scan panicked")))
 }

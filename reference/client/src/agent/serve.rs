@@ -9,17 +9,24 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Agent, Round};
+use super::{Agent, Outcome, PeerRound, Round};
 use crate::error::{Error, Result};
 use crate::lan::Lan;
 use crate::responder::Responder;
 use crate::sync::Progress;
+use crate::sync::journal::Link;
 
 /// How long an announcement holds, in seconds. It is renewed after half of it.
 const TTL: u32 = 120;
 
+/// How soon a change is tried again that a peer was too busy for; twice as long each time.
+const BUSY: Duration = Duration::from_secs(1);
+
 /// How often it is looked whether there is something new to announce on local networks.
 const LAN_TICK: Duration = Duration::from_secs(10);
+
+/// How long what is new on local networks is not looked at after it was.
+const LAN_NEWS: Duration = Duration::from_secs(5);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -64,9 +71,19 @@ impl Agent {
                 if let (Some(peer), Ok(report)) = (peer, result)
                     && !report.moved
                 {
+                    let time = crate::now().0;
                     for folder in &report.folders {
-                        let _ = index.set_synced(*folder, peer, crate::now().0);
+                        let _ = index.set_synced(*folder, peer, time);
                     }
+                    let (received, sent) = (report.bytes_received, report.bytes_sent);
+                    let _ = index.set_link(&Link {
+                        peer,
+                        time,
+                        way: "incoming".into(),
+                        received,
+                        sent,
+                        millis: 0,
+                    });
                 }
             });
         let responder = Arc::new(responder);
@@ -104,16 +121,30 @@ impl Agent {
             }
         };
         let on_lan = self.on_lan(options.lan, address);
+        let changed = Notify::new();
         let (visits, visiting, mut late) = self.visits();
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
+            // After a change: how long to wait for a peer that was busy with a session from before it.
+            let mut busy_for = None;
             loop {
-                on_round(self.go_round(&visits, progress.clone(), true).await);
-                let next = Instant::now() + interval;
+                let round = self.go_round(&visits, progress.clone(), true).await;
+                let is_busy = |peer: &PeerRound| matches!(peer.outcome, Outcome::Underway);
+                busy_for =
+                    busy_for.filter(|_| round.as_ref().is_ok_and(|round| round.peers.iter().any(is_busy)));
+                on_round(round);
+                let next = Instant::now() + busy_for.map_or(interval, |wait: Duration| wait.min(interval));
                 // Meanwhile those that could not be reached, each when its time comes.
                 loop {
                     tokio::select! {
-                        () = sleep_until(next) => break,
+                        () = sleep_until(next) => {
+                            busy_for = busy_for.map(|wait| wait * 2);
+                            break;
+                        }
+                        () = changed.notified() => {
+                            busy_for = Some(BUSY);
+                            break;
+                        }
                         peer = self.retries.next_due() => self.retry(peer, &visits, &progress),
                         Some(peer) = late.recv() => {
                             if let Some(round) = self.tell_late(peer).await {
@@ -131,6 +162,7 @@ impl Agent {
             () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
             never = visiting => match never {},
+            never = self.watch(&progress, &changed) => match never {},
         }
         *super::lock(&self.lan) = None;
         drop(stopping);
@@ -172,6 +204,8 @@ impl Agent {
                         tracing::debug!(%peer, "seen on the local network");
                         self.retries.announced(peer, Instant::now());
                     }
+                    // Anybody can make news there: what comes meanwhile is one.
+                    tokio::time::sleep(LAN_NEWS).await;
                 }
             }
         }

@@ -10,6 +10,7 @@ use super::{Agent, CA, KEY, SESSION, SIGNING_KEY, parse_id};
 use crate::cloud::{Cloud, DeviceCode, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
+use crate::sync::versions::Limits;
 use crate::sync::{Direction, Signer};
 
 /// A folder that is to be added.
@@ -165,7 +166,13 @@ impl Agent {
             self.index.forget(id)?;
             super::lock(&self.folders).remove(&id);
         }
-        self.config.folders.push(FolderConfig { id: id.to_string(), name, path, direction: new.direction });
+        self.config.folders.push(FolderConfig {
+            id: id.to_string(),
+            name,
+            path,
+            direction: new.direction,
+            versions: Limits::default(),
+        });
         self.save_config()?;
         self.save_session().await?;
         Ok(id)

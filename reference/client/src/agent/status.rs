@@ -40,8 +40,34 @@ pub struct FolderStatus {
     pub bytes: u64,
     /// When it was last in sync with a peer, in seconds since 1970.
     pub last_sync: Option<u64>,
+    /// The devices that it was in sync with, the latest first.
+    pub synced_with: Vec<LastSync>,
     /// Losing content of concurrent edits that waits for somebody to look at it.
     pub conflicts: Vec<String>,
+}
+
+/// When a folder was last in sync with a device.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastSync {
+    /// The device.
+    pub device: String,
+    /// In seconds since 1970.
+    pub time: u64,
+}
+
+/// The last session with a device.
+#[derive(Clone, Debug, Serialize)]
+pub struct LastSession {
+    /// When it ended, in seconds since 1970.
+    pub time: u64,
+    /// `direct`, `relay`, or `incoming` if the other device opened the channel.
+    pub way: String,
+    /// Content from it, in bytes.
+    pub bytes_received: u64,
+    /// Content to it, in bytes.
+    pub bytes_sent: u64,
+    /// How long it took, in milliseconds; 0 if that is not known.
+    pub milliseconds: u64,
 }
 
 /// Another device.
@@ -53,6 +79,8 @@ pub struct PeerStatus {
     pub name: Option<String>,
     /// Whether it can be reached now.
     pub online: bool,
+    /// The last session with it.
+    pub last_session: Option<LastSession>,
 }
 
 impl Agent {
@@ -68,12 +96,20 @@ impl Agent {
             peers: Vec::new(),
         };
         if let (Ok(cloud), Ok(_)) = (self.cloud(), self.device()) {
-            let own = cloud.devices().await?;
+            let (own, links) = (cloud.devices().await?, self.index.links()?);
             for peer in self.peers(&self.folders()?).await? {
                 let device = peer.to_string();
                 let name = own.iter().find(|own| own.device == device).map(|own| own.name.clone());
                 let online = !cloud.addresses(peer).await?.is_empty();
-                status.peers.push(PeerStatus { device, name, online });
+                let link = links.iter().find(|link| link.peer == peer);
+                let last_session = link.map(|link| LastSession {
+                    time: link.time,
+                    way: link.way.clone(),
+                    bytes_received: link.received,
+                    bytes_sent: link.sent,
+                    milliseconds: link.millis,
+                });
+                status.peers.push(PeerStatus { device, name, online, last_session });
             }
             self.save_session().await?;
         }
@@ -86,6 +122,7 @@ impl Agent {
         for folder in &self.config.folders {
             let id = super::parse_id("folder", &folder.id)?;
             let (entries, bytes) = self.index.totals(id)?;
+            let synced = self.index.synced(id)?;
             statuses.push(FolderStatus {
                 folder: folder.id.clone(),
                 name: folder.name.clone(),
@@ -93,7 +130,11 @@ impl Agent {
                 direction: folder.direction,
                 entries,
                 bytes,
-                last_sync: self.index.synced(id)?.first().map(|(_, time)| *time),
+                last_sync: synced.first().map(|(_, time)| *time),
+                synced_with: synced
+                    .iter()
+                    .map(|(device, time)| LastSync { device: device.to_string(), time: *time })
+                    .collect(),
                 conflicts: self.index.conflicts(id)?,
             });
         }

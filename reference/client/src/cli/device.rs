@@ -4,9 +4,13 @@ use std::process::ExitCode;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
+use serde::Serialize;
+use serde_json::json;
 
 use super::output;
+use super::words::words;
 use crate::Agent;
+use crate::cloud::DeviceInfo;
 use crate::error::{Error, Result};
 
 #[derive(clap::Subcommand)]
@@ -25,38 +29,52 @@ pub(super) enum Command {
         device: String,
     },
     /// List the user's devices.
-    List {
-        /// Write JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
 }
 
 impl Command {
-    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         match self {
             Self::Add { name, bits } => {
                 let bits = if bits == "2048" { KeyBits::B2048 } else { KeyBits::B3072 };
-                let id = agent.add_device(&name, bits).await?;
-                println!("{id}");
+                let id = agent.add_device(&name, bits).await?.to_string();
+                let fingerprint = agent.fingerprint()?;
+                let words = words(&fingerprint);
+                let value = json!({ "device": id, "fingerprint": fingerprint, "words": words });
+                output::tell(json, &value, || {
+                    println!("{id}");
+                    eprintln!("    its key in words: {words}");
+                })
             }
             Self::ForgetSuite { device } => {
                 let id =
                     Id::parse(&device).ok_or_else(|| Error::usage("a device identifier has 32 digits"))?;
                 let known = agent.forget_suite(id);
-                println!("{}", if known { "forgotten" } else { "nothing was remembered of this device" });
+                output::tell(json, &json!({ "forgotten": known }), || {
+                    println!("{}", if known { "forgotten" } else { "nothing was remembered of this device" });
+                })
             }
-            Self::List { json } => {
+            Self::List => {
                 let devices = agent.cloud()?.devices().await?;
-                if json {
-                    return output::json(&devices);
-                }
-                for device in devices {
-                    println!("{} {:8} {}", device.device, device.state, device.name);
-                    println!("    fingerprint {}", device.fingerprint);
-                }
+                let listed: Vec<Listed> = devices
+                    .into_iter()
+                    .map(|device| Listed { words: words(&device.fingerprint), device })
+                    .collect();
+                output::tell(json, &listed, || {
+                    for Listed { device, words } in &listed {
+                        println!("{} {:8} {}", device.device, device.state, device.name);
+                        println!("    fingerprint {}", device.fingerprint);
+                        println!("    in words    {words}");
+                    }
+                })
             }
         }
-        Ok(ExitCode::SUCCESS)
     }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    device: DeviceInfo,
+    words: String,
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::output;
 use crate::Agent;
 use crate::error::{Error, Result};
@@ -19,11 +21,11 @@ pub(super) struct Fetch {
 }
 
 impl Fetch {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let name = Path::new(&self.path).file_name().map(PathBuf::from);
         let to = self.to.or(name).ok_or_else(|| Error::usage("say with --to where to write it"))?;
         let size = agent.fetch_from_cloud(&self.folder, &self.path, &to).await?;
-        println!("{}: {}", to.display(), output::bytes(size));
-        Ok(ExitCode::SUCCESS)
+        let value = json!({ "path": to.display().to_string(), "bytes": size });
+        output::tell(json, &value, || println!("{}: {}", to.display(), output::bytes(size)))
     }
 }

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::output;
 use crate::Agent;
 use crate::agent::NewFolder;
 use crate::error::Result;
-use crate::sync::Direction;
+use crate::sync::{Direction, ignore};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -32,15 +34,21 @@ pub(super) enum Command {
         send_only: bool,
     },
     /// List the folders of this device.
-    List {
-        /// Write JSON.
-        #[arg(long)]
-        json: bool,
+    List,
+    /// Leave files out of a folder: adds a pattern, as in a .gitignore file, to its .meshignore. Without one, lists them.
+    Ignore {
+        /// The folder's name or identifier.
+        folder: String,
+        /// What to leave out, such as '*.tmp' or /build/.
+        pattern: Option<String>,
+        /// Take the pattern out again.
+        #[arg(long, requires = "pattern")]
+        remove: bool,
     },
 }
 
 impl Command {
-    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         match self {
             Self::Add { path, name, join, p2p_only, receive_only, send_only } => {
                 let direction = match (receive_only, send_only) {
@@ -49,16 +57,23 @@ impl Command {
                     _ => Direction::Both,
                 };
                 let id = agent.add_folder(NewFolder { path, name, join, p2p_only, direction }).await?;
-                println!("{id}");
+                output::tell(json, &json!({ "folder": id.to_string() }), || println!("{id}"))
             }
-            Self::List { json } => {
+            Self::List => {
                 let folders = agent.folder_statuses()?;
-                if json {
-                    return output::json(&folders);
-                }
-                folders.iter().for_each(output::folder);
+                output::tell(json, &folders, || folders.iter().for_each(output::folder))
+            }
+            Self::Ignore { folder, pattern, remove } => {
+                let root = &super::history::folder(agent, &folder)?.path;
+                let changed = match pattern {
+                    Some(pattern) => ignore::edit(root, &pattern, remove)?,
+                    None => false,
+                };
+                let patterns = ignore::patterns(root)?;
+                output::tell(json, &json!({ "changed": changed, "patterns": patterns }), || {
+                    patterns.iter().for_each(|pattern| println!("{pattern}"));
+                })
             }
         }
-        Ok(ExitCode::SUCCESS)
     }
 }

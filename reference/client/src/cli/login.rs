@@ -4,6 +4,9 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::json;
+
+use super::output;
 use crate::Agent;
 use crate::cloud::DeviceCode;
 use crate::error::{Error, Result};
@@ -28,7 +31,7 @@ pub(super) struct Login {
 }
 
 impl Login {
-    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         let ca = match &self.ca {
             Some(path) => Some(std::fs::read(path).map_err(Error::io("reading the CA file", path))?),
             None => None,
@@ -41,18 +44,21 @@ impl Login {
                 user
             }
         };
-        println!("signed in as {user}");
-        if agent.config().device.is_none() {
-            println!("next: mesh device add NAME");
-        }
-        Ok(ExitCode::SUCCESS)
+        let device = agent.config().device.as_ref().map(|device| device.id.as_str());
+        output::tell(json, &json!({ "user": user, "cloud": agent.config().cloud, "device": device }), || {
+            println!("signed in as {user}");
+            if device.is_none() {
+                println!("next: mesh device add NAME");
+            }
+        })
     }
 }
 
 fn show(code: &DeviceCode) {
-    println!("open {} and enter {}", code.uri, code.user_code);
+    // Not standard output, which the result is for.
+    eprintln!("open {} and enter {}", code.uri, code.user_code);
     if let Some(complete) = &code.complete {
-        println!("or open {complete}");
+        eprintln!("or open {complete}");
     }
 }
 

@@ -16,10 +16,31 @@ pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "mesh: {text}");
 }
 
-pub(super) fn json<T: Serialize>(value: &T) -> Result<ExitCode> {
+fn json<T: Serialize>(value: &T) -> Result<ExitCode> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Cloud(error.to_string()))?;
     println!("{text}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// JSON, or words for a person.
+pub(super) fn tell<T: Serialize>(as_json: bool, value: &T, words: impl FnOnce()) -> Result<ExitCode> {
+    if as_json {
+        return json(value);
+    }
+    words();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One JSON object in one line: there are more to come.
+pub(super) fn json_line<T: Serialize>(value: &T) {
+    if let Ok(text) = serde_json::to_string(value) {
+        println!("{text}");
+    }
+}
+
+/// The begin of an identifier.
+pub(super) fn short(id: &str) -> String {
+    id.chars().take(8).collect()
 }
 
 pub(super) fn bytes(count: u64) -> String {

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::login::secret;
+use super::output;
 use crate::Agent;
 use crate::error::Result;
 
@@ -10,11 +13,12 @@ use crate::error::Result;
 pub(super) struct Password {}
 
 impl Password {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let old = secret("MESH_PASSWORD", "the password")?;
         let new = secret("MESH_NEW_PASSWORD", "the new password")?;
         agent.change_password(&old, &new).await?;
-        println!("the password is changed; all sessions of before have ended");
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &json!({ "changed": true }), || {
+            println!("the password is changed; all sessions of before have ended");
+        })
     }
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use meshproof_proto::ticket::Role;
 use meshproof_proto::time::UnixTime;
+use serde_json::json;
 
 use super::output;
 use crate::Agent;
@@ -22,16 +23,17 @@ pub(super) struct Share {
 }
 
 impl Share {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let role = Role::parse(&self.role).ok_or_else(|| Error::usage("no such role"))?;
-        match agent.share(&self.folder, &self.user, role).await? {
+        let shared = agent.share(&self.folder, &self.user, role).await?;
+        let result = if matches!(shared, Shared::Changed) { "changed" } else { "invited" };
+        output::tell(json, &json!({ "result": result }), || match shared {
             Shared::Changed => println!("{} is {} now", self.user, self.role),
             // Whether there is such a user the cloud does not tell (GPH-087).
             Shared::Invited => {
                 println!("{} is invited, if there is such a user; there: mesh invitations", self.user);
             }
-        }
-        Ok(ExitCode::SUCCESS)
+        })
     }
 }
 
@@ -44,9 +46,11 @@ pub(super) struct Unshare {
 }
 
 impl Unshare {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         agent.unshare(&self.folder, &self.user).await?;
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &json!({ "result": "unshared" }), || {
+            println!("{} takes no part any more", self.user);
+        })
     }
 }
 
@@ -57,10 +61,9 @@ pub(super) struct Leave {
 }
 
 impl Leave {
-    pub(super) async fn run(self, agent: &mut Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         agent.leave(&self.folder).await?;
-        println!("left; the files stay where they are");
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &json!({ "result": "left" }), || println!("left; the files stay where they are"))
     }
 }
 
@@ -68,43 +71,32 @@ impl Leave {
 pub(super) struct Members {
     /// The folder's name or identifier.
     folder: String,
-    /// Write JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Members {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let members = agent.members(&self.folder).await?;
-        if self.json {
-            return output::json(&members);
-        }
-        members.iter().for_each(|member| println!("{:11} {}", member.role, member.name));
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &members, || {
+            members.iter().for_each(|member| println!("{:11} {}", member.role, member.name));
+        })
     }
 }
 
 #[derive(clap::Args)]
-pub(super) struct Invitations {
-    /// Write JSON.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Invitations {}
 
 impl Invitations {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let invitations = agent.invitations().await?;
-        if self.json {
-            return output::json(&invitations);
-        }
-        for one in &invitations {
-            let until = UnixTime(one.expires);
-            println!(
-                "{} {} invites you to {} as {}, until {until}",
-                one.invitation, one.by, one.folder_name, one.role
-            );
-        }
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &invitations, || {
+            for one in &invitations {
+                let until = UnixTime(one.expires);
+                println!(
+                    "{} {} invites you to {} as {}, until {until}",
+                    one.invitation, one.by, one.folder_name, one.role
+                );
+            }
+        })
     }
 }
 
@@ -116,14 +108,15 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) async fn accept(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn accept(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let folder = agent.accept(&self.invitation).await?;
-        println!("{folder}; put it on this device: mesh folder add PATH --join {folder}");
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &json!({ "folder": folder.to_string() }), || {
+            println!("{folder}; put it on this device: mesh folder add PATH --join {folder}");
+        })
     }
 
-    pub(super) async fn decline(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn decline(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         agent.decline(&self.invitation).await?;
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &json!({ "result": "declined" }), || println!("declined"))
     }
 }

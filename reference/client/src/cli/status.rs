@@ -2,32 +2,44 @@
 
 use std::process::ExitCode;
 
+use meshproof_proto::time::UnixTime;
+
 use super::output;
 use crate::Agent;
+use crate::agent::LastSession;
 use crate::error::Result;
 
 #[derive(clap::Args)]
-pub(super) struct Status {
-    /// Write JSON.
-    #[arg(long)]
-    json: bool,
-}
+pub(super) struct Status {}
 
 impl Status {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let status = agent.status().await?;
-        if self.json {
-            return output::json(&status);
-        }
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-        println!("cloud   {}", or_none(&status.cloud));
-        println!("user    {}", or_none(&status.user));
-        println!("device  {} {}", or_none(&status.device), status.device_name.unwrap_or_default());
-        status.folders.iter().for_each(output::folder);
-        for peer in &status.peers {
-            let online = if peer.online { "online" } else { "offline" };
-            println!("peer    {} {online} {}", peer.device, peer.name.as_deref().unwrap_or_default());
-        }
-        Ok(ExitCode::SUCCESS)
+        output::tell(json, &status, || {
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
+            println!("cloud   {}", or_none(&status.cloud));
+            println!("user    {}", or_none(&status.user));
+            let name = status.device_name.as_deref().unwrap_or_default();
+            println!("device  {} {name}", or_none(&status.device));
+            status.folders.iter().for_each(output::folder);
+            for peer in &status.peers {
+                let online = if peer.online { "online" } else { "offline" };
+                println!("peer    {} {online} {}", peer.device, peer.name.as_deref().unwrap_or_default());
+                peer.last_session.iter().for_each(|last| println!("        {}", words(last)));
+            }
+        })
     }
+}
+
+fn words(last: &LastSession) -> String {
+    let way = match last.way.as_str() {
+        "relay" => "through a relay",
+        "incoming" => "called by it",
+        _ => "direct",
+    };
+    let (received, sent) = (output::bytes(last.bytes_received), output::bytes(last.bytes_sent));
+    let moved = last.bytes_received + last.bytes_sent;
+    let rate = moved.saturating_mul(1_000).checked_div(last.milliseconds).filter(|_| moved > 0);
+    let rate = rate.map(|rate| format!(", {}/s", output::bytes(rate))).unwrap_or_default();
+    format!("at {}, {way}: received {received}, sent {sent}{rate}", UnixTime(last.time))
 }

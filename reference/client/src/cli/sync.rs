@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::output::{self, Bars};
 use crate::Agent;
-use crate::agent::{Outcome, Round, ServeOptions};
+use crate::agent::{Journal, Outcome, Round, ServeOptions};
 use crate::error::Result;
 use crate::sync::Limited;
 
@@ -37,13 +39,15 @@ pub(super) struct Sync {
 }
 
 impl Sync {
-    pub(super) async fn run(self, agent: &Agent) -> Result<ExitCode> {
+    pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let bars = Arc::new(Bars::new());
-        let progress = Arc::new(Limited::new(bars.clone(), self.limit_up, self.limit_down));
+        let journal = agent.journal(bars.clone());
+        let progress = Arc::new(Limited::new(journal.clone(), self.limit_up, self.limit_down));
         if !self.serve {
-            let round = agent.sync_once(progress).await?;
+            let round = agent.sync_once(progress).await;
+            let round = round.inspect_err(|error| journal.failed(None, &error.to_string()))?;
             bars.finish();
-            return Ok(tell(&round));
+            return Ok(tell(&round, &journal, json));
         }
         let options = ServeOptions {
             listen: self.listen,
@@ -51,10 +55,19 @@ impl Sync {
             interval: (self.interval > 0).then(|| Duration::from_secs(self.interval)),
             lan: self.lan,
         };
-        let online = |address| println!("listening on {address}");
+        let online = |address: SocketAddr| {
+            if json {
+                output::json_line(&json!({ "event": "listening", "address": address.to_string() }));
+            } else {
+                println!("listening on {address}");
+            }
+        };
         let on_round = |round: Result<Round>| match round {
-            Ok(round) => drop(tell(&round)),
-            Err(error) => output::complain(&error.to_string()),
+            Ok(round) => drop(tell(&round, &journal, json)),
+            Err(error) => {
+                journal.failed(None, &error.to_string());
+                output::complain(&error.to_string());
+            }
         };
         agent.serve(options, progress, online, on_round, interrupted()).await?;
         Ok(ExitCode::SUCCESS)
@@ -74,9 +87,75 @@ fn rate(text: &str) -> std::result::Result<u64, String> {
 }
 
 /// Says what happened. The code is a failure if a peer or the cloud failed.
-fn tell(round: &Round) -> ExitCode {
+fn tell(round: &Round, journal: &Journal, as_json: bool) -> ExitCode {
+    // A session that failed is noted already; a peer may fail before there is one.
+    if let Some((peer, error)) = round.failure() {
+        journal.failed(Some(peer.device), &error.to_string());
+    }
+    journal.flush();
+    if as_json {
+        output::json_line(&in_json(round));
+    } else {
+        in_words(round);
+    }
+    let mut good = true;
+    for (folder, result) in &round.cloud {
+        if let Err(error) = result {
+            let short = output::short(&folder.to_string());
+            output::complain(&format!("the cloud's copy of folder {short}: {error}"));
+            good = false;
+        }
+    }
+    if let Some((peer, error)) = round.failure() {
+        output::complain(&format!("sync with {} failed: {error}", peer.device));
+        good = false;
+    }
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn in_json(round: &Round) -> Value {
+    let peers = round.peers.iter().map(|peer| {
+        let mut value = json!({
+            "device": peer.device.to_string(), "name": peer.name,
+            "outcome": match &peer.outcome {
+                Outcome::Synced(_) => "synced",
+                Outcome::Underway => "underway",
+                Outcome::Waiting => "waiting",
+                Outcome::Offline => "offline",
+                Outcome::Failed(_) => "failed",
+            },
+        });
+        match &peer.outcome {
+            Outcome::Synced(report) => {
+                value["files_received"] = report.files_received.into();
+                value["bytes_received"] = report.bytes_received.into();
+                value["bytes_sent"] = report.bytes_sent.into();
+                value["deleted"] = report.deleted.into();
+                value["conflicts"] = report.conflicts.len().into();
+            }
+            Outcome::Failed(error) => value["error"] = error.to_string().into(),
+            _ => {}
+        }
+        value
+    });
+    let cloud = round.cloud.iter().map(|(folder, result)| match result {
+        Ok(report) => json!({
+            "folder": folder.to_string(), "entries": report.entries, "files": report.files, "bytes": report.bytes,
+        }),
+        Err(error) => json!({ "folder": folder.to_string(), "error": error.to_string() }),
+    });
+    let left_out = round.skipped.iter().map(|(folder, skipped)| {
+        json!({ "folder": folder.to_string(), "path": skipped.path, "why": skipped.reason.to_string() })
+    });
+    json!({
+        "event": "round", "peers": peers.collect::<Vec<_>>(), "cloud": cloud.collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
+    })
+}
+
+fn in_words(round: &Round) {
     for peer in &round.peers {
-        let short: String = peer.device.to_string().chars().take(8).collect();
+        let short = output::short(&peer.device.to_string());
         let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
         match &peer.outcome {
             Outcome::Offline => println!("{name}: offline"),
@@ -93,29 +172,17 @@ fn tell(round: &Round) -> ExitCode {
             ),
         }
     }
-    let mut cloud_failed = false;
     for (folder, result) in &round.cloud {
-        let short: String = folder.to_string().chars().take(8).collect();
-        match result {
-            Ok(report) if report.entries + report.files > 0 => println!(
-                "cloud, folder {short}: {} entries, {} files, {}",
+        if let Ok(report) = result
+            && report.entries + report.files > 0
+        {
+            println!(
+                "cloud, folder {}: {} entries, {} files, {}",
+                output::short(&folder.to_string()),
                 report.entries,
                 report.files,
                 output::bytes(report.bytes)
-            ),
-            Ok(_) => {}
-            Err(error) => {
-                output::complain(&format!("the cloud's copy of folder {short}: {error}"));
-                cloud_failed = true;
-            }
-        }
-    }
-    match round.failure() {
-        None if cloud_failed => ExitCode::FAILURE,
-        None => ExitCode::SUCCESS,
-        Some((peer, error)) => {
-            output::complain(&format!("sync with {} failed: {error}", peer.device));
-            ExitCode::FAILURE
+            );
         }
     }
 }

@@ -10,7 +10,7 @@ use meshproof_proto::sync::Version;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::http::unexpected;
+use super::http::{self, unexpected};
 use super::operations::{id, items, text};
 use super::{Cloud, Problem};
 use crate::error::Result;
@@ -73,7 +73,7 @@ impl Cloud {
             let body = json!({ "parts": parts });
             let answer = self.raw(&path, |http| http.post(self.at(&batch)).json(&body)).await?;
             let bad = |why: &str| unexpected(&format!("POST {batch}"), why);
-            let answer: Value = answer.json().await.map_err(|error| bad(&error.to_string()))?;
+            let answer = http::json(&format!("POST {batch}"), answer).await?;
             let items = items(&answer)?;
             if items.len() != parts.len() {
                 return Err(bad("there is not one answer to each part"));

@@ -164,10 +164,6 @@ impl Cloud {
         found.ok_or_else(|| unexpected("POST of an upload", "links.self or offset is missing"))
     }
 
-    pub(super) fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.url)
-    }
-
     /// One request with the tickets for a resource, which may take long: others need not wait for it.
     pub(super) async fn raw(
         &self,
@@ -176,12 +172,8 @@ impl Cloud {
     ) -> Result<Response> {
         let tickets = self.tickets(resource).await?;
         let request = request(&self.http).header(header::AUTHORIZATION, tickets).timeout(PATIENCE);
-        let (http, request) = request.build_split();
-        let request = request.map_err(|error| Error::Cloud(chain(&error)))?;
-        let what = format!("{} {}", request.method(), request.url().path());
-        let answer = http.execute(request).await;
-        let answer =
-            answer.map_err(|error| Error::Cloud(format!("{what} was not answered: {}", chain(&error))))?;
+        let answer = self.execute(request).await?;
+        let what = format!("a request for {}", answer.url().path());
         if answer.status().is_success() { Ok(answer) } else { Err(problem(what, answer).await) }
     }
 }

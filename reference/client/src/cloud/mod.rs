@@ -19,9 +19,10 @@ use std::sync::Arc;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::Device;
+use meshproof_proto::time::UnixTime;
 use tokio::sync::Mutex;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub use entries::{CloudEntry, EntryWrite};
 pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
@@ -35,6 +36,8 @@ pub use sign_in::DeviceCode;
 pub struct Cloud {
     http: reqwest::Client,
     url: String,
+    /// Where all requests go (GPH-171).
+    origin: String,
     /// Signs in without a password, at the cloud of this audience uri and no other.
     device: Option<(Arc<Device>, String)>,
     session: Mutex<Session>,
@@ -53,12 +56,23 @@ impl Cloud {
     ) -> Result<Self> {
         let url = url.trim_end_matches('/').to_owned();
         let (http, session) = (http::client(&url, ca)?, Mutex::new(session));
-        Ok(Self { http, url, device, session, known: Mutex::default() })
+        let parsed = reqwest::Url::parse(&url).map_err(|_| Error::usage(format!("{url} is no URL")))?;
+        let origin = parsed.origin().ascii_serialization();
+        Ok(Self { http, url, origin, device, session, known: Mutex::default() })
     }
 
     /// What to keep for the next run.
     pub async fn session(&self) -> Session {
         self.session.lock().await.clone()
+    }
+
+    /// What time it is at the cloud, if it says so. Asks for nothing that needs a ticket.
+    pub async fn clock(&self) -> Result<Option<UnixTime>> {
+        let answer = self.http.get(&self.url).send().await;
+        let answer = answer
+            .map_err(|error| Error::Cloud(format!("cannot reach {}: {}", self.url, http::chain(&error))))?;
+        let date = answer.headers().get(reqwest::header::DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(http::parse_date))
     }
 
     /// Signs in again, for the issuer's keys of this moment.

@@ -8,7 +8,7 @@ use reqwest::{Method, header};
 use serde_json::{Value, json};
 
 use super::Cloud;
-use super::http::{chain, problem, unexpected};
+use super::http::{self, problem, unexpected};
 use super::operations::{id, items, text};
 use super::session::MESH;
 use crate::error::{Error, Result};
@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 /// How long one poll waits, in seconds.
 const WAIT: u64 = 50;
 
-/// What one device needs to meet another at a relay.
-#[derive(Clone, Debug)]
+/// What one device needs to meet another at a relay. It has no `Debug`: the pass opens the circuit.
+#[derive(Clone)]
 pub struct Rendezvous {
     /// Names the rendezvous.
     pub circuit: Id,
@@ -119,13 +119,13 @@ impl Cloud {
     pub async fn wait_for_news(&self, news: &mut News) -> Result<Told> {
         let path = format!("{}?after={}&wait={WAIT}", news.path, news.watermark);
         let what = format!("GET {path}");
-        let request = self.http.get(format!("{}{path}", self.url));
+        let request = self.http.get(self.at(&path));
         let request = request.header(header::AUTHORIZATION, self.tickets(MESH).await?);
-        let response = request.send().await.map_err(|error| Error::Cloud(chain(&error)))?;
+        let response = self.execute(request).await?;
         if !response.status().is_success() {
             return Err(problem(what, response).await);
         }
-        let body: Value = response.json().await.map_err(|error| unexpected(&what, &chain(&error)))?;
+        let body = http::json(&what, response).await?;
         news.watermark = text(&body, "watermark");
         let changed: Vec<String> = items(&body)?.iter().map(|item| text(item, "resource")).collect();
         let announced = changed.iter().filter_map(|resource| news.endpoints.get(resource).copied()).collect();

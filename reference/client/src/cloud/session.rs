@@ -5,11 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{Id, hex, hex_array};
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::Device;
+use meshproof_proto::identity;
 use meshproof_proto::identity::{Binding, Purpose};
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::ticket::parse::{decode, parse};
 use meshproof_proto::ticket::{MAX_SET, Ticket};
 use meshproof_proto::time::UnixTime;
-use meshproof_proto::{identity, requirement as req};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,8 +25,8 @@ const MARGIN: u64 = 60;
 /// The resource that governs the mesh and its devices.
 pub(super) const MESH: &str = "/mesh";
 
-/// What a sign-in gave.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+/// What a sign-in gave. It has no `Debug`: tickets and token are for requests and `session.json`, and for no log.
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Session {
     /// The path of the mesh.
@@ -134,6 +135,9 @@ impl Cloud {
         let body = json!({ "device": id });
         let challenge =
             self.send(Method::POST, "/tickets/challenge", Some(&body), Rights::None, session).await?.body;
+        // Only the mutant believes what the cloud says of itself later.
+        let told = (deviates(req::GPH_177) && !session.audience.is_empty()).then(|| session.audience.clone());
+        let audience = told.as_deref().unwrap_or(audience); // GPH-177
         let answer = answer(device, device.id(), Purpose::SignIn, audience, &challenge)?;
         let body = json!({ "device": id, "challenge": challenge["challenge"], "answer": answer });
         let tickets = self.send(Method::POST, "/tickets/device", Some(&body), Rights::None, session).await;

@@ -15,8 +15,8 @@ use crate::now;
 /// (RFC 8628, section 3.5).
 const INTERVAL: u64 = 5;
 
-/// What a person needs to sign in at a provider.
-#[derive(Clone, Debug)]
+/// What a person needs to sign in at a provider. It has no `Debug`: who has `ours` gets the token.
+#[derive(Clone)]
 pub struct DeviceCode {
     /// The page to open, on any device.
     pub uri: String,

@@ -13,15 +13,20 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::sync::manifest::WHOLE;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
 use super::disk::{self, Directories, Found, Seen, set_mode};
-use super::folder::ASIDE;
+use super::folder::is_own_name;
+use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
+use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
-use super::temp::{PREFIX, Ready};
+use super::temp::Ready;
+use super::versions::{self, Keep};
 use crate::error::{Error, Result};
 
 /// A batch is applied when it has so many files or bytes, or is so old: flushing is what a batch costs, and what is not
@@ -52,6 +57,23 @@ pub(super) struct Apply<'a> {
     staged_since: Instant,
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
+    /// What is ignored: neither in `items`, nor touched on disk.
+    rules: Rules,
+    /// How far the rules are that came from others.
+    rules_first: RulesFirst,
+    /// Where what is replaced or deleted goes.
+    keep: Option<Keep>,
+}
+
+/// SYN-083: new rules are in force before anything that they may be about is put on disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum RulesFirst {
+    /// Nobody looked whether there are new ones.
+    Unknown,
+    /// They are on their way, and nothing else is.
+    Asked,
+    /// They are on disk, or cannot be had.
+    Here,
 }
 
 impl<'a> Apply<'a> {
@@ -70,6 +92,9 @@ impl<'a> Apply<'a> {
             staged_bytes: 0,
             staged_since: Instant::now(),
             left: HashSet::new(),
+            rules: Rules::default(),
+            rules_first: RulesFirst::Unknown,
+            keep: folder.versions().map(|_| Keep::new(folder.root())),
         }
     }
 
@@ -98,6 +123,16 @@ impl<'a> Apply<'a> {
             self.commit(report)?;
         }
         Ok(())
+    }
+
+    /// The content of this path is here or nowhere: `true` if all else waited for it. Then it is time to plan.
+    pub(super) fn waited_for(&mut self, path: &PortablePath, report: &mut Report) -> Result<bool> {
+        if self.rules_first != RulesFirst::Asked || path.as_str() != IGNORE {
+            return Ok(false);
+        }
+        self.rules_first = RulesFirst::Here;
+        self.commit(report)?;
+        Ok(true)
     }
 
     /// Gives all staged files their names.
@@ -130,7 +165,10 @@ impl<'a> Apply<'a> {
         }
         self.catch_up(report)?;
         let kept: HashSet<usize> = self.becomes.values().copied().collect();
-        let gone = self.disk.values().filter(|(number, _)| !kept.contains(number));
+        let gone = self.disk.values().filter(|(number, record)| {
+            // SYN-082: what is ignored stays.
+            !kept.contains(number) && (!self.rules.ignore_item(&record.entry) || deviates(req::SYN_082))
+        });
         let gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
         // What is below a directory goes before it.
         for record in gone.iter().rev() {
@@ -146,8 +184,17 @@ impl<'a> Apply<'a> {
                 || self.disk.get(item.path.as_str()).is_some_and(|(_, record)| record.entry == *item)
         };
         let all = self.items.values().all(is_there);
-        self.batch.settled = Some(all && self.disk.keys().all(|path| self.items.contains_key(path)));
+        let known = |record: &Record| {
+            self.items.contains_key(record.entry.path.as_str()) || self.rules.ignore_item(&record.entry)
+        };
+        let known = self.disk.values().all(|(_, record)| known(record));
+        // Rules that were deleted, or edited meanwhile, may have hidden something.
+        let same_rules = self.rules.are(&Rules::read(self.folder.root())?);
+        self.batch.settled = Some(all && known && same_rules);
         self.write()?;
+        if let (Some(limits), true) = (folder.versions(), self.keep.as_ref().is_some_and(Keep::has_kept)) {
+            versions::prune(folder.root(), limits, crate::now());
+        }
         super::collect::collect(folder)
     }
 
@@ -171,7 +218,22 @@ impl<'a> Apply<'a> {
             self.disk.insert(path, (number, record));
         }
         self.batch = Batch::default();
-        self.shape(report)
+        self.rules = Rules::read(self.folder.root())?;
+        if self.rules_first != RulesFirst::Here && !deviates(req::SYN_083) {
+            let rules =
+                self.items.range(IGNORE.to_owned()..).take_while(|(path, _)| path.starts_with(IGNORE));
+            let wanted = self.shape(rules.map(|(_, item)| item.clone()).collect(), report)?;
+            if wanted.iter().any(|item| item.path.as_str() == IGNORE) {
+                self.rules_first = RulesFirst::Asked;
+                return Ok(wanted.into_iter().filter(|item| item.path.as_str() == IGNORE).collect());
+            }
+            self.rules_first = RulesFirst::Here;
+        }
+        if !deviates(req::SYN_081) {
+            let rules = &self.rules;
+            self.items.retain(|_, item| !rules.ignore_item(item));
+        }
+        self.shape(self.items.values().cloned().collect(), report)
     }
 
     /// Gives a file its name. `Some`: why not.
@@ -195,10 +257,27 @@ impl<'a> Apply<'a> {
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
+        if here.is_some() {
+            self.keep(path);
+        }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        if content.seen.size > WHOLE {
+            part::give_up(folder.root(), path);
+        }
         self.directories.changed(&target);
         self.put(Record { entry: item.clone(), seen: Some(content.seen) });
+        self.progress.placed(folder.id(), &item.path);
         Ok(None)
+    }
+
+    /// Something else comes to this path, or nothing: what is there gets a second name among the versions.
+    fn keep(&mut self, path: &str) {
+        let Some(keep) = &mut self.keep else { return };
+        match keep.keep(path) {
+            Ok(kept) => self.directories.changed(&kept),
+            // Nobody's change waits for room for the old version.
+            Err(error) => tracing::warn!("no version is kept of {path}: {error}"),
+        }
     }
 
     /// Removes what the view does not have any more. `Some`: why not.
@@ -208,6 +287,7 @@ impl<'a> Apply<'a> {
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
             (Found::File { seen, .. }, Kind::File { .. }) if has_content(&target, record, &seen) => {
+                self.keep(path.as_str());
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
             }
             (Found::Directory { .. }, Kind::Directory) => {
@@ -220,6 +300,7 @@ impl<'a> Apply<'a> {
             _ => return Ok(Some(SkipReason::Busy)),
         }
         self.directories.changed(&target);
+        self.progress.removed(folder.id(), path);
         self.disk.remove(path.as_str());
         self.batch.vacate(path.as_str());
         Ok(None)
@@ -278,6 +359,11 @@ impl<'a> Apply<'a> {
         Ok(())
     }
 
+    /// SYN-082: whether something ignored is here, which nothing may take the place of.
+    pub(super) fn is_protected(&self, path: &str) -> bool {
+        self.disk.get(path).is_some_and(|(_, record)| self.rules.ignore_item(&record.entry))
+    }
+
     /// Notes a conflict, if the item is part of one.
     pub(super) fn note(&self, item: &Item, report: &mut Report) {
         if item.copy || item.renamed {
@@ -294,7 +380,7 @@ impl<'a> Apply<'a> {
 
 /// Names that this program uses itself: no peer's entries are put there.
 pub(super) fn is_reserved(path: &str) -> bool {
-    path.split('/').any(|name| name.starts_with(PREFIX) || name.starts_with(ASIDE))
+    path.split('/').any(is_own_name)
 }
 
 /// Same content, other mode or time.

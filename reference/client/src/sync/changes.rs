@@ -72,6 +72,15 @@ impl<'a> Changes<'a> {
         })
     }
 
+    /// What is on the way to a path was not looked at, and is what it was.
+    pub(super) fn is_below_known(&mut self, path: &str) {
+        for (at, _) in path.match_indices('/') {
+            if let Some(record) = self.records.get(&path[..at]) {
+                self.directories.insert(path[..at].to_owned(), record.entry.id);
+            }
+        }
+    }
+
     /// Fills the batch. Nothing is said of paths that are unknown.
     pub(super) fn find(&mut self, is_unknown: impl Fn(&str) -> bool) -> Result<()> {
         let gone: Vec<&Record> = self

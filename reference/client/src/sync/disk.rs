@@ -244,3 +244,14 @@ fn inode(metadata: &Metadata) -> u64 {
 fn inode(_: &Metadata) -> u64 {
     0
 }
+
+/// How many bytes are free for files there. `None`: the system does not tell.
+pub(super) fn free(root: &Path) -> Option<u64> {
+    #[cfg(target_os = "linux")]
+    return rustix::fs::statvfs(root).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = root;
+        None
+    }
+}

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 
-use meshproof_proto::requirement::{self as req, demand};
+use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{MAX_REQUEST, Request};
@@ -28,6 +28,8 @@ const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 const WINDOW_REQUESTS: usize = 2_048;
 /// How many files are under way: each is open.
 const WINDOW_FILES: usize = 128;
+/// How many bytes stay free on a disk for other things.
+const RESERVE: u64 = 64 * 1024 * 1024;
 /// How many MANIFEST-REQUESTs are unanswered.
 const WINDOW_MANIFESTS: usize = 4;
 
@@ -45,6 +47,8 @@ pub(super) enum Fetched {
     Complete(Want, Ready),
     /// The peer does not have it any more.
     Gone(Want),
+    /// So many bytes would be needed, and so many are free.
+    NoRoom(Want, u64, u64),
 }
 
 /// All content that is on its way.
@@ -132,6 +136,11 @@ impl Fetch {
             {
                 return Ok(Some(Fetched::Complete(want, ready)));
             }
+            if size > WHOLE
+                && let Some((needed, free)) = self.lacks_room(folder, &want, size, &hash)
+            {
+                return Ok(Some(Fetched::NoRoom(want, needed, free)));
+            }
             let receiving = Receiving::new(folder, want, size, hash)?;
             if size == 0 {
                 return receiving.complete(folder).map(Some);
@@ -149,6 +158,18 @@ impl Fetch {
             self.files.insert(number, receiving);
         }
         Ok(None)
+    }
+
+    /// How many bytes a large file needs beside those that are on their way, and how many are free, if those are fewer: better said before
+    /// than after hours. Parts of other files give their room.
+    fn lacks_room(&self, folder: &Folder, want: &Want, size: u64, hash: &MediaHash) -> Option<(u64, u64)> {
+        let (root, place) = (folder.root(), want.theirs.path.as_str());
+        let under_way: u64 = self.files.values().map(Receiving::to_come).sum();
+        let needed = size.saturating_sub(part::taken(root, place, hash)).saturating_add(RESERVE);
+        let short = || disk::free(root).filter(|free| *free < needed.saturating_add(under_way));
+        short()?;
+        part::give_up_others(root, place, hash);
+        short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 
     /// Asks for the next part of the file. `false`: all of it was asked for.
@@ -209,6 +230,11 @@ impl Fetch {
             Some(content) => {
                 // A part of another length cannot be of content with this hash.
                 demand(content.len() as u64 == u64::from(part.length), req::SYN_030)?;
+                if deviates(req::SYN_031) {
+                    // The mutant shows what has come of a file.
+                    let root = folders[file.want.folder].root();
+                    let _ = std::fs::write(root.join(file.want.theirs.path.as_str()), &content);
+                }
                 file.take(part.offset, content)?;
             }
         }
@@ -268,6 +294,14 @@ impl Receiving {
         self.todo = filled?;
         self.gathering = Gathering::Chunks(plan);
         Ok(())
+    }
+
+    /// How many bytes are to be asked for.
+    fn to_come(&self) -> u64 {
+        match self.gathering {
+            Gathering::Asked { .. } => self.size,
+            _ => self.todo.iter().map(|range| range.end - range.start).sum(),
+        }
     }
 
     /// How many bytes came and wait for others.

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::{PublicKey, Spki};
@@ -12,12 +13,22 @@ use meshproof_proto::storage::MediaHash;
 use super::disk::{Seen, open_seen};
 use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
+use super::versions::{self, Limits};
+use super::watch::{Named, Watch};
 use super::writers::Signer;
 use super::{Index, collect};
 use crate::error::{Error, Result};
 
 /// How the names start of what was moved out of the way and not yet to its place.
 pub(super) const ASIDE: &str = ".meshproof-aside-";
+
+/// How often all of a watched folder is looked at, for what nobody told.
+const FULL_SCAN: Duration = Duration::from_mins(10);
+
+/// Whether this program gives such names itself. They are no part of a folder.
+pub(super) fn is_own_name(name: &str) -> bool {
+    name.starts_with(PREFIX) || name.starts_with(ASIDE) || name == versions::DIRECTORY
+}
 
 /// Which way changes go, by choice of this device's user. What the user *may* do is in the tickets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -50,6 +61,13 @@ pub struct Folder {
     /// Tells own temporary files, which are in use, from leftovers of a run that ended early (SYN-033).
     run: String,
     temporary: AtomicU64,
+    watch: Mutex<Option<Watch>>,
+    /// When all of it was last looked at, with a watch already there.
+    looked: Mutex<Option<Instant>>,
+    /// Whether a scan found changes that nobody asked for yet.
+    news: AtomicBool,
+    /// How much is kept of what others replace and delete. `None`: nothing.
+    versions: Option<Limits>,
 }
 
 impl Folder {
@@ -80,7 +98,72 @@ impl Folder {
             devices: Mutex::new(None),
             run: hex(&run),
             temporary: AtomicU64::new(0),
+            watch: Mutex::default(),
+            looked: Mutex::default(),
+            news: AtomicBool::new(false),
+            versions: None,
         })
+    }
+
+    /// Keeps what a sync replaces or deletes, within these limits.
+    #[must_use]
+    pub fn with_versions(self, limits: Limits) -> Self {
+        Self { versions: Some(limits), ..self }
+    }
+
+    /// Has the system tell of changes from now on, so that [`super::refresh`] looks only there. `tell` is called when there is
+    /// something to look at.
+    ///
+    /// # Errors
+    /// If the system does not, because there are too many directories, for example.
+    pub fn watch(&self, tell: impl Fn() + Send + 'static) -> Result<()> {
+        let watch = Watch::start(&self.root, tell)?;
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch);
+        Ok(())
+    }
+
+    /// Ends [`watch`](Self::watch).
+    pub fn unwatch(&self) {
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.lose_track();
+    }
+
+    /// Whether a scan found changes since the last time this was asked.
+    pub fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_news(&self) {
+        self.news.store(true, Ordering::Relaxed);
+    }
+
+    /// What the watch named. `None`: all has to be looked at.
+    pub(super) fn named(&self) -> Option<Named> {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let looked = *self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = looked.is_some_and(|looked| looked.elapsed() < FULL_SCAN);
+        watch.as_ref().filter(|_| fresh).map(Watch::take)
+    }
+
+    /// A look at all begins: what was named until now is part of it.
+    pub(super) fn begin_look(&self) -> bool {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.as_ref().map(Watch::take).is_some()
+    }
+
+    /// All was looked at.
+    pub(super) fn looked(&self) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// Something was missed: all has to be looked at again.
+    pub(super) fn lose_track(&self) {
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// How much is kept of what others replace and delete.
+    pub(super) fn versions(&self) -> Option<&Limits> {
+        self.versions.as_ref()
     }
 
     /// The folder's identifier.

@@ -2,6 +2,7 @@
 //! their view is on this disk.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
 use super::row::{COLUMNS, read_record, write_record};
+use super::temp::open_private;
 use crate::error::{Error, Result};
 
 /// The number of this schema. An index of another one is made anew: the next scan fills it, files stay.
@@ -136,8 +138,10 @@ pub struct Index {
 }
 
 impl Index {
-    /// Opens the index, or makes one.
+    /// Opens the index, or makes one. It has the names of all files, so its user alone can read it.
     pub fn open(path: &Path) -> Result<Self> {
+        // SQLite gives the files beside it the same mode. If this fails, opening says why.
+        drop(open_private(OpenOptions::new().write(true).create_new(true), path));
         let connection = Connection::open(path)?;
         connection.set_prepared_statement_cache_capacity(32);
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -148,6 +152,7 @@ impl Index {
         }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(super::journal::SCHEMA)?;
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
         Ok(Self { connection: Mutex::new(connection) })
     }
@@ -342,6 +347,13 @@ impl Index {
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
         let (count, bytes) = self.lock().query_row(sql, [folder.0], read)?;
         Ok((count.unsigned_abs(), bytes.unsigned_abs()))
+    }
+
+    /// How many directories of the folder are on this disk.
+    pub fn directories(&self, folder: Id) -> Result<u64> {
+        let sql = "SELECT count(*) FROM disk WHERE folder = ?1 AND kind = 2";
+        let count: i64 = self.lock().query_row(sql, [folder.0], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// The names under which losing content is kept (SYN-021), or an entry whose name is taken (SYN-041).

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::PortablePath;
 
-use super::progress::{Progress, Skipped};
+use super::progress::{Progress, Report, Skipped};
+use crate::error::Result;
 
 /// A token bucket: on average `rate` bytes a second, at once those of a second. It may owe: who takes more than there is waits
 /// until the debt is paid, so that a block larger than the rate passes, late.
@@ -96,6 +97,18 @@ impl Progress for Limited {
 
     fn skipped(&self, folder: Id, skipped: &Skipped) {
         self.watch.skipped(folder, skipped);
+    }
+
+    fn placed(&self, folder: Id, path: &PortablePath) {
+        self.watch.placed(folder, path);
+    }
+
+    fn removed(&self, folder: Id, path: &PortablePath) {
+        self.watch.removed(folder, path);
+    }
+
+    fn ended(&self, peer: Id, result: &Result<Report>) {
+        self.watch.ended(peer, result);
     }
 
     fn conflict(&self, folder: Id, kept: &PortablePath) {

@@ -1,7 +1,7 @@
 //! Synchronising folders (`spec/sync.md`): what is on disk, what is known of it, and sessions with peers.
 //!
 //! ```text
-//!  scan --------> Index <-------- apply <---- fetch <--\
+//!  watch, scan -> Index <-------- apply <---- fetch <--\
 //!  (own changes)    |    (what changed on disk)         session <--> peer
 //!                   \------> upload -------------------/
 //! ```
@@ -17,7 +17,9 @@ mod collect;
 mod disk;
 mod fetch;
 mod folder;
+pub mod ignore;
 mod index;
+pub mod journal;
 mod known;
 mod limit;
 mod moves;
@@ -27,11 +29,14 @@ mod progress;
 mod pulse;
 mod row;
 mod scan;
+mod scope;
 mod session;
 mod shape;
 mod take;
 mod temp;
 mod upload;
+pub mod versions;
+mod watch;
 mod writers;
 
 pub use disk::Seen;
@@ -40,7 +45,8 @@ pub use index::{Batch, Clock, Index, Past, Record};
 pub use limit::{Bucket, Limited};
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use pulse::Pulse;
-pub use scan::{ScanReport, scan};
+pub use scan::{ScanReport, names_left_out, scan};
+pub use scope::refresh;
 pub use session::run as run_session;
 pub use temp::PREFIX as TEMP_PREFIX;
 pub use writers::Signer;

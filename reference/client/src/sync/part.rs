@@ -4,9 +4,12 @@
 //! peer finds it. Nothing is noted about which bytes in it are good: they are verified against the MANIFEST of the content
 //! when it is gone on with, so that neither a crash nor a peer that lied can make it say more than it has. Who writes a part
 //! holds its lock; whoever finds it locked makes a file of its own.
+//!
+//! A part stays for a week after somebody wrote to it, whatever else a peer offers for its place, unless its place got all of another
+//! large content, or its room is needed: for other parts, of which [`MOST`] bounds how much they take, or for a file that is on its way. Then the least is lost.
 
-use std::fs::{File, OpenOptions};
-use std::path::Path;
+use std::fs::{DirEntry, File, OpenOptions};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use meshproof_proto::codec::hex;
@@ -20,12 +23,15 @@ pub(super) const DIRECTORY: &str = ".meshproof-tmp-parts";
 /// How long a part waits for somebody who has the rest.
 const AGE: Duration = Duration::from_hours(7 * 24);
 
+/// How many parts a folder has at most, and how many bytes they take together. One may take as much as it likes.
+const MOST: (usize, u64) = (64, 32 << 30);
+
 /// A part that may be written.
 pub(super) struct Opened {
     pub(super) file: TempFile,
     /// How many bytes it has from an earlier session.
     pub(super) had: u64,
-    /// What was here of other content for the same place. It has no name any more.
+    /// What is here of other content for the same place. Nobody writes it meanwhile.
     pub(super) superseded: Vec<File>,
 }
 
@@ -38,10 +44,11 @@ pub(super) fn open(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened>
     if std::fs::create_dir(&directory).is_err() && !is_directory(&directory) {
         return None;
     }
-    let place = hex(&MediaHash::of(place.as_bytes()).0[..8]);
-    let name = format!("{place}-{}", hex(&hash.0[..16]));
-    let superseded = take_superseded(&directory, &place, &name);
+    let name = name_of(place, hash);
+    let superseded = take_superseded(&directory, &prefix_of(place), &name);
+    let superseded = superseded.into_iter().map(|(_, file)| file).collect();
     let path = directory.join(name);
+    make_room(&directory, &path, MOST);
     let mut options = OpenOptions::new();
     let file = open_private(options.read(true).write(true).create(true), &path).ok()?;
     file.try_lock().ok()?;
@@ -70,7 +77,84 @@ pub(super) fn sweep(root: &Path) {
     remove_if_empty(Some(&directory));
 }
 
-fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<File> {
+/// Removes the parts for a place that has other content now.
+pub(super) fn give_up(root: &Path, place: &str) {
+    let directory = root.join(DIRECTORY);
+    if is_directory(&directory) {
+        for (path, _lock) in take_superseded(&directory, &prefix_of(place), "") {
+            let _ = std::fs::remove_file(path);
+        }
+        remove_if_empty(Some(&directory));
+    }
+}
+
+/// Removes all parts that nobody writes, but the one for `place` with the content `hash`: their room is needed. Whether there were any.
+pub(super) fn give_up_others(root: &Path, place: &str, hash: &MediaHash) -> bool {
+    let directory = root.join(DIRECTORY);
+    let but = directory.join(name_of(place, hash));
+    is_directory(&directory) && make_room(&directory, &but, (0, 0))
+}
+
+/// How many bytes the part for `place` with the content `hash` takes.
+pub(super) fn taken(root: &Path, place: &str, hash: &MediaHash) -> u64 {
+    let path = root.join(DIRECTORY).join(name_of(place, hash));
+    std::fs::symlink_metadata(path).map_or(0, |metadata| room_of(&metadata))
+}
+
+/// How much room a file takes, in bytes: it may have holes.
+fn room_of(metadata: &std::fs::Metadata) -> u64 {
+    #[cfg(unix)]
+    return std::os::unix::fs::MetadataExt::blocks(metadata).saturating_mul(512);
+    #[cfg(not(unix))]
+    metadata.len()
+}
+
+/// Removes parts until there are no more than these, and one: the smallest if there are too many, the oldest if they are too large.
+/// Whether one was removed.
+fn make_room(directory: &Path, but: &Path, (most, most_bytes): (usize, u64)) -> bool {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut idle: Vec<Idle> =
+        entries.filter(|entry| entry.path() != but).filter_map(|entry| Idle::of(&entry)).collect();
+    idle.sort_by_key(|part| std::cmp::Reverse(part.size));
+    let mut gone = idle.split_off(idle.len().min(most));
+    idle.sort_by_key(|part| std::cmp::Reverse(part.changed));
+    let mut bytes = 0_u64;
+    let kept = idle.iter().enumerate().take_while(|(number, part)| {
+        bytes = bytes.saturating_add(part.size);
+        bytes <= most_bytes || (*number == 0 && most > 0)
+    });
+    let kept = kept.count();
+    gone.extend(idle.split_off(kept));
+    let removed =
+        gone.iter().filter(|part| take(&part.path).is_some() && std::fs::remove_file(&part.path).is_ok());
+    removed.count() > 0
+}
+
+/// A part that is not being written, as far as its directory tells.
+struct Idle {
+    path: PathBuf,
+    /// How much room it takes, in bytes.
+    size: u64,
+    changed: SystemTime,
+}
+
+impl Idle {
+    fn of(entry: &DirEntry) -> Option<Self> {
+        let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        Some(Self { path: entry.path(), size: room_of(&metadata), changed: metadata.modified().ok()? })
+    }
+}
+
+fn name_of(place: &str, hash: &MediaHash) -> String {
+    format!("{}-{}", prefix_of(place), hex(&hash.0[..16]))
+}
+
+fn prefix_of(place: &str) -> String {
+    hex(&MediaHash::of(place.as_bytes()).0[..8])
+}
+
+/// The parts of other content that nobody writes, each with its lock.
+fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<(PathBuf, File)> {
     let mut superseded = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -79,8 +163,7 @@ fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<File> {
             && name != but
             && let Some(file) = take(&entry.path())
         {
-            let _ = std::fs::remove_file(entry.path());
-            superseded.push(file);
+            superseded.push((entry.path(), file));
         }
     }
     superseded
@@ -164,15 +247,55 @@ mod tests {
     }
 
     #[test]
-    fn other_content_for_the_place_supersedes() {
+    fn other_content_for_the_place_is_no_loss() {
         let root = tempfile::tempdir().unwrap();
         begin(root.path(), "a", &HASH, b"begun");
         begin(root.path(), "b", &HASH, b"begun");
         let opened = open(root.path(), "a", &MediaHash([8; 32])).unwrap();
         assert_eq!(opened.superseded.len(), 1);
         drop(opened);
+        assert_eq!(open(root.path(), "a", &HASH).unwrap().had, 5);
+        assert_eq!(open(root.path(), "b", &HASH).unwrap().had, 5);
+        give_up(root.path(), "a");
         assert_eq!(open(root.path(), "a", &HASH).unwrap().had, 0);
         assert_eq!(open(root.path(), "b", &HASH).unwrap().had, 5);
+    }
+
+    #[test]
+    fn parts_are_few_and_the_largest_stays() {
+        let root = tempfile::tempdir().unwrap();
+        begin(root.path(), "large", &HASH, &[7; 200_000]);
+        for number in 0..=MOST.0 {
+            begin(root.path(), &number.to_string(), &HASH, b"begun");
+        }
+        let count = || std::fs::read_dir(root.path().join(DIRECTORY)).unwrap().count();
+        assert_eq!(count(), MOST.0 + 1, "and the last");
+        assert_eq!(open(root.path(), "large", &HASH).unwrap().had, 200_000);
+        let writing = open(root.path(), "large", &HASH).unwrap();
+        assert!(give_up_others(root.path(), "no such", &HASH));
+        assert_eq!(count(), 1, "what is being written stays");
+        drop(writing);
+        assert!(!give_up_others(root.path(), "large", &HASH));
+        assert!(give_up_others(root.path(), "another", &HASH));
+        assert_eq!(count(), 0);
+    }
+
+    #[test]
+    fn too_many_bytes_cost_the_oldest() {
+        let root = tempfile::tempdir().unwrap();
+        for (number, name) in (0..).zip(["first", "second", "third"]) {
+            begin(root.path(), name, &HASH, &[7; 100_000]);
+            let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
+            let changed = SystemTime::now() - Duration::from_secs(100 - number);
+            let times = FileTimes::new().set_modified(changed);
+            File::options().write(true).open(part).unwrap().set_times(times).unwrap();
+        }
+        let directory = root.path().join(DIRECTORY);
+        assert!(make_room(&directory, Path::new(""), (10, 250_000)));
+        assert_eq!(open(root.path(), "first", &HASH).unwrap().had, 0);
+        assert_eq!(open(root.path(), "third", &HASH).unwrap().had, 100_000);
+        assert!(make_room(&directory, Path::new(""), (10, 1)));
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "one may be larger than all may");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::PortablePath;
 
+use crate::error::Result;
+
 /// Told while a scan or a session goes on, from several threads. Implement what you need.
 pub trait Progress: Send + Sync {
     /// A scan read this many bytes of changed files more.
@@ -33,6 +35,21 @@ pub trait Progress: Send + Sync {
     /// A path is left out.
     fn skipped(&self, folder: Id, skipped: &Skipped) {
         let _ = (folder, skipped);
+    }
+
+    /// A file of a peer is on disk under its name.
+    fn placed(&self, folder: Id, path: &PortablePath) {
+        let _ = (folder, path);
+    }
+
+    /// What a peer deleted is not on disk any more.
+    fn removed(&self, folder: Id, path: &PortablePath) {
+        let _ = (folder, path);
+    }
+
+    /// A session is over.
+    fn ended(&self, peer: Id, result: &Result<Report>) {
+        let _ = (peer, result);
     }
 
     /// Two devices changed one file; the losing content is now under this name.
@@ -76,6 +93,8 @@ pub enum SkipReason {
     UnknownWriter(Id),
     /// It changed here, and this device's user may only read the folder (SYN-023).
     ReadOnly,
+    /// So many bytes are needed for it, and so many are free.
+    NoRoom(u64, u64),
     /// It changed here, and its version is too full to say so (SYN-016).
     Uncountable,
 }
@@ -101,6 +120,12 @@ impl std::fmt::Display for SkipReason {
             Self::ReadOnly => f.write_str(
                 "changed here, and you may only read this folder; the change stays on this device",
             ),
+            Self::NoRoom(needed, free) => {
+                write!(
+                    f,
+                    "it needs {needed} bytes and {free} are free on this disk; make room and sync again"
+                )
+            }
             Self::Uncountable => f.write_str(
                 "changed here, and no further change of it can be counted (SYN-016); give it another name",
             ),

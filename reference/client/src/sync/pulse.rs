@@ -138,7 +138,7 @@ mod tests {
         let every = |period: u64, what: &dyn Fn()| {
             given_up_after(&pulse, 20_000, |second| {
                 if second % period == 0 {
-                    what()
+                    what();
                 }
             })
         };

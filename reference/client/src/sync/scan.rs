@@ -1,20 +1,24 @@
 //! Finding out what changed on disk since the last look, and writing it to the index as this device's changes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::{MediaHash, MediaHasher};
 use meshproof_proto::sync::{Kind, PortablePath};
 
 use super::Folder;
 use super::changes::Changes;
 use super::disk::{Found, Seen};
+use super::folder::{ASIDE, is_own_name};
+use super::ignore::Rules;
 use super::index::Record;
 use super::progress::{Progress, SkipReason, Skipped};
+use super::scope::Scope;
 use super::temp::PREFIX;
 use crate::error::{Error, Result};
 
@@ -41,30 +45,50 @@ pub struct ScanReport {
 /// If the root is gone, or looks like the empty mount point of a disk that is not there.
 pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let _lock = folder.lock();
+    let watched = folder.begin_look();
+    let result = scan_all(folder, progress);
+    match &result {
+        Ok(_) if watched => folder.looked(),
+        _ => folder.lose_track(),
+    }
+    result
+}
+
+fn scan_all(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     super::part::sweep(folder.root());
-    let mut scan =
-        Scan { folder, report: ScanReport::default(), found: BTreeMap::new(), unknown: Vec::new() };
+    if let Some(limits) = folder.versions() {
+        super::versions::prune(folder.root(), limits, crate::now());
+    }
+    let mut scan = Scan::of(folder)?;
     scan.walk(folder.root(), "")?;
     let records = folder.index().records(folder.id())?;
     check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &records)?;
+    scan.write(&records, &Scope::Whole, progress)
+}
 
-    let mut found = BTreeMap::new();
-    for (path, state) in scan.hash_what_changed(&records, progress) {
-        match state {
-            Ok(state) => drop(found.insert(path.as_str().to_owned(), (path, state))),
-            Err(reason) => scan.skip(path.as_str(), reason),
-        }
+/// What a scan would leave out. Nothing is written.
+pub fn names_left_out(folder: &Folder) -> Result<Vec<Skipped>> {
+    let mut scan = Scan::of(folder)?;
+    scan.tidies = false;
+    scan.walk(folder.root(), "")?;
+    Ok(scan.report.skipped)
+}
+
+/// The same for the paths that a watch named.
+pub(super) fn scan_within(
+    folder: &Folder,
+    named: BTreeMap<String, bool>,
+    progress: &dyn Progress,
+) -> Result<ScanReport> {
+    let _lock = folder.lock();
+    let records = folder.index().records(folder.id())?;
+    check_root(folder, false, &records)?;
+    let scope = Scope::Some(Scope::of(named, folder.root(), &records));
+    let mut scan = Scan::of(folder)?;
+    for (path, deep) in scope.tops() {
+        scan.look_at(&path, deep)?;
     }
-    let mut changes = Changes::new(folder, &records, found)?;
-    changes.find(|path| scan.is_unknown(path))?;
-    folder.write(&changes.batch)?;
-    scan.report.changed = changes.changed;
-    scan.report.deleted = changes.deleted;
-    scan.report.skipped.append(&mut changes.skipped);
-    for skipped in &scan.report.skipped {
-        progress.skipped(folder.id(), skipped);
-    }
-    Ok(scan.report)
+    scan.write(&records, &scope, progress)
 }
 
 /// What is at a path now.
@@ -80,11 +104,20 @@ struct Scan<'a> {
     found: BTreeMap<PortablePath, Found>,
     /// Paths below which we do not know what there is: they are not taken for deleted.
     unknown: Vec<String>,
+    rules: Rules,
+    /// Whether leftovers are removed.
+    tidies: bool,
 }
 
 type Looked = Vec<(PortablePath, std::result::Result<State, SkipReason>)>;
 
-impl Scan<'_> {
+impl<'a> Scan<'a> {
+    fn of(folder: &'a Folder) -> Result<Self> {
+        let rules = Rules::read(folder.root())?;
+        let report = ScanReport::default();
+        Ok(Self { folder, report, found: BTreeMap::new(), unknown: Vec::new(), rules, tidies: true })
+    }
+
     fn walk(&mut self, directory: &Path, prefix: &str) -> Result<()> {
         let entries = match std::fs::read_dir(directory) {
             Ok(entries) => entries,
@@ -99,51 +132,112 @@ impl Scan<'_> {
         for entry in entries {
             let entry = entry.map_err(Error::io("reading", directory))?;
             let name = entry.file_name();
+            let text = name.to_string_lossy();
+            if is_own_name(&text) && !text.starts_with(ASIDE) {
+                self.remove_leftover(&entry.path(), &text);
+                continue;
+            }
             let path = format!("{prefix}{}{}", if prefix.is_empty() { "" } else { "/" }, name.display());
-            let temporary = name.to_string_lossy().starts_with(PREFIX);
-            if temporary {
-                self.remove_leftover(&entry.path(), &name.to_string_lossy());
-                continue;
-            }
             // The metadata is of the entry itself: symbolic links are not followed.
-            let metadata = match entry.metadata() {
-                Ok(metadata) => metadata,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    self.skip(&path, SkipReason::Unreadable(error.to_string()));
-                    continue;
-                }
-            };
-            let portable = match name.to_str().map(|_| PortablePath::parse(&path)) {
-                Some(Ok(portable)) => portable,
-                // SYN-010 to SYN-014: left out of the index, and the user is told.
-                Some(Err(error)) => {
-                    let rule = error.requirement().map_or("SYN-010", |requirement| requirement.id);
-                    self.skip(&path, SkipReason::Unportable(rule));
-                    continue;
-                }
-                None => {
-                    self.skip(&path, SkipReason::Unportable("SYN-003"));
-                    continue;
-                }
-            };
-            let found = Found::of(&metadata);
-            if found == Found::Foreign {
-                self.skip(&path, SkipReason::NotAFile);
-                continue;
-            }
-            self.report.present += 1;
-            self.found.insert(portable, found);
-            if matches!(found, Found::Directory { .. }) {
-                self.walk(&entry.path(), &path)?;
-            }
+            self.visit(&entry.path(), name.to_str(), &path, entry.metadata(), true)?;
         }
         Ok(())
     }
 
+    /// Looks at one path, in a directory of the folder.
+    fn look_at(&mut self, path: &str, deep: bool) -> Result<()> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        if !above.is_empty() && self.rules.ignore(above, true) && !deviates(req::SYN_080) {
+            return Ok(());
+        }
+        let at = self.folder.root().join(path);
+        let metadata = std::fs::symlink_metadata(&at);
+        self.visit(&at, Some(name), path, metadata, deep)
+    }
+
+    /// `deep`: and at what is below it. `name`: if it is Unicode.
+    fn visit(
+        &mut self,
+        at: &Path,
+        name: Option<&str>,
+        path: &str,
+        metadata: std::io::Result<Metadata>,
+        deep: bool,
+    ) -> Result<()> {
+        let metadata = match metadata {
+            Ok(metadata) => metadata,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Ok(());
+            }
+            Err(error) => {
+                self.skip(path, SkipReason::Unreadable(error.to_string()));
+                return Ok(());
+            }
+        };
+        let found = Found::of(&metadata);
+        // SYN-080: no change is made of what is ignored.
+        let ignored = self.rules.matches(path, matches!(found, Found::Directory { .. }));
+        if ignored && !deviates(req::SYN_080) {
+            return Ok(());
+        }
+        let portable = match name.map(|_| PortablePath::parse(path)) {
+            Some(Ok(portable)) => portable,
+            // SYN-010 to SYN-014: left out of the index, and the user is told.
+            Some(Err(error)) => {
+                let rule = error.requirement().map_or("SYN-010", |requirement| requirement.id);
+                self.skip(path, SkipReason::Unportable(rule));
+                return Ok(());
+            }
+            None => {
+                self.skip(path, SkipReason::Unportable("SYN-003"));
+                return Ok(());
+            }
+        };
+        if found == Found::Foreign {
+            self.skip(path, SkipReason::NotAFile);
+            return Ok(());
+        }
+        self.report.present += 1;
+        self.found.insert(portable, found);
+        if deep && matches!(found, Found::Directory { .. }) {
+            self.walk(at, path)?;
+        }
+        Ok(())
+    }
+
+    /// Makes changes of what was found, where something else was known.
+    fn write(
+        mut self,
+        records: &BTreeMap<String, Record>,
+        scope: &Scope,
+        progress: &dyn Progress,
+    ) -> Result<ScanReport> {
+        let mut found = BTreeMap::new();
+        for (path, state) in self.hash_what_changed(records, progress) {
+            match state {
+                Ok(state) => drop(found.insert(path.as_str().to_owned(), (path, state))),
+                Err(reason) => self.skip(path.as_str(), reason),
+            }
+        }
+        let mut changes = Changes::new(self.folder, records, found)?;
+        scope.tops().iter().for_each(|(path, _)| changes.is_below_known(path));
+        changes.find(|path| !scope.has(path) || self.is_unknown(path) || self.is_ignored(path, records))?;
+        self.folder.write(&changes.batch)?;
+        self.report.changed = changes.changed;
+        self.report.deleted = changes.deleted;
+        self.report.skipped.append(&mut changes.skipped);
+        if changes.changed + changes.deleted > 0 {
+            self.folder.note_news();
+        }
+        for skipped in &self.report.skipped {
+            progress.skipped(self.folder.id(), skipped);
+        }
+        Ok(self.report)
+    }
+
     /// SYN-033: what a run that ended early left behind goes.
     fn remove_leftover(&self, path: &Path, name: &str) {
-        if !name.starts_with(&self.folder.temp_prefix()) {
+        if self.tidies && name.starts_with(PREFIX) && !name.starts_with(&self.folder.temp_prefix()) {
             let _ = std::fs::remove_file(path);
         }
     }
@@ -204,6 +298,12 @@ impl Scan<'_> {
     /// Leaves a path as the index has it.
     fn leave(&mut self, path: &str, reason: SkipReason) {
         self.report.skipped.push(Skipped { path: path.into(), reason });
+    }
+
+    /// Whether what was at the path is ignored: that it was not found says nothing.
+    fn is_ignored(&self, path: &str, records: &BTreeMap<String, Record>) -> bool {
+        let is_directory = records.get(path).is_some_and(|record| record.entry.kind == Kind::Directory);
+        self.rules.ignore(path, is_directory) && !deviates(req::SYN_080)
     }
 
     fn is_unknown(&self, path: &str) -> bool {

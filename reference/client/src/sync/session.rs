@@ -77,7 +77,8 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         report: Report::default(),
         pulse: outgoing.pulse(),
     };
-    std::thread::scope(|scope| {
+    let device = peer.device;
+    let result = std::thread::scope(|scope| {
         let upload = scope.spawn(move || upload.run(&work));
         let join = |upload: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
             upload.join().unwrap_or(Err(Error::Peer("the sending thread panicked")))
@@ -98,7 +99,9 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
                 Err(error)
             }
         }
-    })
+    });
+    progress.ended(device, &result);
+    result
 }
 
 fn wait_for_close(incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
@@ -325,6 +328,12 @@ impl Session<'_> {
         if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
         } // else SYN-023, or this device's own choice
+        self.plan(number)
+    }
+
+    /// Finds out what is needed of a folder's contents.
+    fn plan(&mut self, number: usize) -> Result<()> {
+        let shared = &mut self.shared[number];
         for theirs in shared.apply.plan(&mut self.report)? {
             if let Kind::File { size, .. } = theirs.kind {
                 self.progress.expected(self.peer, 1, size);
@@ -345,18 +354,25 @@ impl Session<'_> {
     fn handle_fetched(&mut self, fetched: Fetched) -> Result<()> {
         let (want, ready) = match fetched {
             Fetched::Part => return Ok(()),
-            Fetched::Complete(want, ready) => (want, Some(ready)),
-            Fetched::Gone(want) => (want, None),
+            Fetched::Complete(want, ready) => (want, Ok(ready)),
+            Fetched::Gone(want) => (want, Err(SkipReason::Gone)),
+            Fetched::NoRoom(want, needed, free) => (want, Err(SkipReason::NoRoom(needed, free))),
         };
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
-        let Some(ready) = ready else {
-            shared.apply.leave(&want.theirs.path, SkipReason::Gone, &mut self.report);
-            return Ok(());
-        };
-        self.report.files_received += 1;
-        self.progress.received(self.peer, 1, 0);
-        shared.apply.stage(want.theirs, ready, &mut self.report)
+        let path = want.theirs.path.clone();
+        match ready {
+            Ok(ready) => {
+                self.report.files_received += 1;
+                self.progress.received(self.peer, 1, 0);
+                shared.apply.stage(want.theirs, ready, &mut self.report)?;
+            }
+            Err(reason) => shared.apply.leave(&path, reason, &mut self.report),
+        }
+        if shared.apply.waited_for(&path, &mut self.report)? {
+            return self.plan(want.folder);
+        }
+        Ok(())
     }
 
     /// Asks for more content; says DONE and BYE when it is time.

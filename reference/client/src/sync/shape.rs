@@ -12,12 +12,12 @@ use super::progress::{Report, SkipReason};
 use crate::error::{Error, Result};
 
 impl Apply<'_> {
-    /// Makes the disk have the structure of the items, as far as no content is needed. Returns the items whose content is.
-    pub(super) fn shape(&mut self, report: &mut Report) -> Result<Vec<Item>> {
+    /// Makes the disk have the structure of these items, as far as no content is needed. Returns those whose content is.
+    pub(super) fn shape(&mut self, items: Vec<Item>, report: &mut Report) -> Result<Vec<Item>> {
         self.match_up();
         let mut wanted = Vec::new();
         // A directory before what is in it.
-        for item in self.items.values().cloned().collect::<Vec<_>>() {
+        for item in items {
             if is_reserved(item.path.as_str()) {
                 self.leave(&item.path, SkipReason::InTheWay, report);
                 continue;
@@ -40,7 +40,10 @@ impl Apply<'_> {
     fn match_up(&mut self) {
         let mut by_content: HashMap<(Id, (Id, u64)), usize> = HashMap::new();
         let mut by_entry: HashMap<(Id, bool), usize> = HashMap::new();
-        for (number, record) in self.disk.values() {
+        // What is ignored stays what and where it is.
+        for (number, record) in
+            self.disk.values().filter(|(_, record)| !self.is_protected(record.entry.path.as_str()))
+        {
             let item = &record.entry;
             let is_directory = item.kind == Kind::Directory;
             if !is_directory {
@@ -153,6 +156,9 @@ impl Apply<'_> {
 
     /// Something else belongs to the place of what is here: it gets out of the way until its own turn.
     fn put_aside(&mut self, path: &str) -> Result<Option<SkipReason>> {
+        if self.is_protected(path) {
+            return Ok(Some(SkipReason::InTheWay));
+        }
         let aside = self.folder.aside();
         self.rename_on_disk(path, &aside.to_string_lossy())
     }

@@ -1,4 +1,4 @@
-//! Who writes in a folder, and whether they wrote what a peer or the cloud gives (`spec/sync.md`, section 4.8).
+//! Who writes in a folder, and whether they wrote what a peer or the cloud gives (`spec/sync.md`, section 4.9).
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use meshproof_client::responder::{Responder, pair_verifier};
+use meshproof_client::sync::versions::Limits;
 use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Report, Signer};
 use meshproof_client::transport::{self, Connection, Incoming};
-use meshproof_client::{Error, Limits, now, os_entropy};
+use meshproof_client::{Error, now, os_entropy};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::{Device, Target};
@@ -159,6 +160,16 @@ impl Node {
         Self { folder: Arc::new(folder), ..self }
     }
 
+    /// The same device, keeping what a sync replaces or deletes.
+    #[must_use]
+    pub fn keeping(self, limits: Limits) -> Self {
+        let index = Arc::new(Index::open(&self.home.path().join("index.db")).unwrap());
+        let signer = signer(self.device.provider(), self.device.id());
+        let folder = Folder::open(FOLDER, signer, &self.root, Direction::Both, index).unwrap();
+        folder.trust(&[issuer().key().spki().clone()]);
+        Self { folder: Arc::new(folder.with_versions(limits)), ..self }
+    }
+
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let path = self.root.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -219,10 +230,10 @@ impl Serving {
 }
 
 pub async fn serve(node: &Node) -> Serving {
-    serve_with(node, Limits::default()).await
+    serve_with(node, meshproof_client::Limits::default()).await
 }
 
-pub async fn serve_with(node: &Node, limits: Limits) -> Serving {
+pub async fn serve_with(node: &Node, limits: meshproof_client::Limits) -> Serving {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address: SocketAddr = listener.local_addr().unwrap();
     let verifier = pair_verifier(&node.device, ISSUER, &[issuer().key().spki().clone()]).unwrap();

@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::{PasswordCost, units};
 
 /// Section `[identity]`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Identity {
     /// Whether people may register and sign in with a name and a password.
     pub password_sign_in: bool,
+    /// Whether whoever reaches the cloud may register with a name and a password.
+    pub registration: bool,
     /// Whether people may sign in with passkeys. Browsers have them for names alone: if `origin` is an
     /// address, they are for the first of `names` that is none.
     pub passkey_sign_in: bool,
@@ -67,7 +69,7 @@ pub struct Limit {
 }
 
 /// An OpenID Connect provider. Its client secret is no setting: `oidc-NAME.secret` in the data directory has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OidcProvider {
     /// Part of paths: 1 to 32 of a-z, 0-9 and `-`. Not to be changed later, for it is in the redirect URI.
@@ -171,6 +173,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             password_sign_in: true,
+            registration: true,
             passkey_sign_in: true,
             passwords: PasswordCost::default(),
             token_lifetime: 43_200,

@@ -117,7 +117,7 @@ impl Service {
 }
 
 /// Section `[database]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// `postgres://user@host/database`; empty for a file of the data directory.
@@ -128,7 +128,7 @@ pub struct Database {
 }
 
 /// Section `[bus]`.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bus {
     /// `nats://host:4222`; empty for one process.

@@ -28,6 +28,8 @@ use crate::store::wanted::{Content, Missing};
 const MAX_DEVICES: usize = 64;
 /// SQL and JSON readers agree on numbers up to here.
 const MAX_NUMBER: u64 = i64::MAX as u64;
+/// The largest counter of a version, as devices take it (SYN-008).
+const MAX_COUNTER: u64 = (1 << 48) - 1;
 /// All names and texts of an entry's properties together, in bytes.
 const MAX_PROPERTIES: usize = 65_536;
 
@@ -108,7 +110,7 @@ pub(crate) async fn delete(
     if !deviates(req::GPH_053) {
         let writer = tickets.device.unwrap_or(tickets.user);
         let counter = entry.version.entry(writer.to_string()).or_default();
-        *counter = counter.saturating_add(1).min(MAX_NUMBER);
+        *counter = counter.saturating_add(1).min(MAX_COUNTER);
         // A version of more devices could not be written, nor read by those who sync.
         demand(entry.version.len() <= MAX_DEVICES, req::GPH_006)?;
     }
@@ -132,7 +134,7 @@ fn checked(id: Id, written: Written) -> Result<Entry, Problem> {
         Kind::Directory => hash.is_none() && size == 0,
     };
     let counts = |(device, counter): (&String, &u64)| {
-        Id::parse(device).is_some() && (1..=MAX_NUMBER).contains(counter)
+        Id::parse(device).is_some() && (1..=MAX_COUNTER).contains(counter)
     };
     let version_fits = version.len() <= MAX_DEVICES && version.iter().all(counts);
     let bytes: usize = properties.iter().map(|(name, text)| name.len() + text.len()).sum();

@@ -11,6 +11,7 @@ use super::access::{Granted, ReadMesh, WriteMesh};
 use super::pair::{Partners, partners};
 use super::paths;
 use crate::extract::{Json, present};
+use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::{App, new_id};
 use crate::store::rendezvous::Rendezvous;
@@ -36,6 +37,7 @@ pub(crate) async fn post(
     Json(New { relay }): Json<New>,
 ) -> Result<axum::Json<Value>, Problem> {
     let Partners { x, y, .. } = partners(&app, &tickets, y, req::GPH_124, req::GPH_120).await?;
+    throttle::rendezvous(&app, x.id, y.id).await?;
     let offers = &app.config.relay.offers;
     let wanted = match &relay {
         Some(wanted) => offers.iter().find(|offer| *offer == wanted),

@@ -1,5 +1,6 @@
 //! `/` and `/mesh`
 
+use meshproof_proto::requirement::{self as req, deviates};
 use serde_json::{Value, json};
 
 use super::access::{Granted, ReadMesh};
@@ -8,10 +9,11 @@ use crate::problem::Problem;
 
 /// The service document, without tickets.
 pub(crate) async fn get_service() -> axum::Json<Value> {
+    let own = (!deviates(req::GPH_010)).then_some("/");
     axum::Json(json!({
         "version": "0.1",
         "links": {
-            "self": "/",
+            "self": own,
             "schema": paths::OPENAPI,
             "mesh": paths::MESH,
             "users": "/identity/users",

@@ -33,6 +33,7 @@ pub(crate) async fn post(
     Json(credentials): Json<Credentials>,
 ) -> Result<Response, Problem> {
     passwords_are_on(&app)?;
+    demand(app.config.identity.registration, req::GPH_004)?;
     throttle::registration(&app, &source).await?;
     let user = register(&app, credentials.name, credentials.password).await?;
     Ok((StatusCode::CREATED, axum::Json(json!({ "user": user.to_string() }))).into_response())

@@ -6,8 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 
 use meshproof_proto::codec::{hex, hex_array};
-use meshproof_proto::crypto::{Secret, draw};
+use meshproof_proto::crypto::{Secret, draw_secret};
 use meshproof_proto::relay::RelayKey;
+use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::config::Config;
@@ -20,11 +21,11 @@ const VARIABLE: &str = "MESH_RELAY_KEY";
 pub(crate) fn load(config: &Config) -> Result<Vec<RelayKey>, Error> {
     let path = config.data.join(FILE);
     let text = match std::env::var(VARIABLE) {
-        Ok(text) => text,
+        Ok(text) => Zeroizing::new(text),
         Err(_) => match fs::read_to_string(&path) {
-            Ok(text) => text,
+            Ok(text) => Zeroizing::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                let text = hex(&draw::<32>(&mut OsEntropy));
+                let text = Zeroizing::new(hex(&*draw_secret(&mut OsEntropy)));
                 write_private(&path, text.as_bytes())?;
                 text
             }

@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::state::Clock;
-use crate::{Error, metrics};
+use crate::{Error, health, metrics};
 use connection::Leg;
 pub(crate) use keys::load as load_keys;
 use lobby::Lobby;
@@ -46,15 +46,25 @@ pub struct RunningRelay {
     pub addr: SocketAddr,
     /// The address to which its passes are bound: as devices know it.
     pub address: String,
+    /// Where metrics and health are served, if the relay runs alone; else the other services do it.
+    pub operations: Option<SocketAddr>,
     draining: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// Serves metrics and health.
+    operator: Option<JoinHandle<()>>,
 }
 
-/// Starts the relay of this configuration and nothing else. When this returns it accepts connections.
+/// Starts the relay of this configuration, and if there is no other service in it the operator's listener. When this returns it
+/// accepts connections.
 pub async fn start_relay(config: &Config) -> Result<RunningRelay, Error> {
     let failed = |source| Error::Listen { addr: config.relay.listen, source };
     let listener = TcpListener::bind(config.relay.listen).await.map_err(failed)?;
-    start_relay_on(config, listener)
+    let mut running = start_relay_on(config, listener)?;
+    if let Some(listen) = config.operations.listen.filter(|_| config.is_only_a_relay()) {
+        let (address, operator) = health::start_for_relay(running.draining.subscribe(), listen).await?;
+        (running.operations, running.operator) = (Some(address), Some(operator));
+    }
+    Ok(running)
 }
 
 /// The same on a listener that is there, in whatever network.
@@ -89,7 +99,7 @@ pub fn start_relay_on<L: Listener>(config: &Config, listener: L) -> Result<Runni
         drained: drained.clone(),
     });
     let task = tokio::spawn(accept(shared, listener, drained));
-    Ok(RunningRelay { addr, address, draining, task })
+    Ok(RunningRelay { addr, address, operations: None, draining, task, operator: None })
 }
 
 impl RunningRelay {
@@ -104,6 +114,9 @@ impl RunningRelay {
 impl Drop for RunningRelay {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(operator) = &self.operator {
+            operator.abort();
+        }
     }
 }
 

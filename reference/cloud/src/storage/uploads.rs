@@ -273,6 +273,12 @@ impl Appending<'_> {
             sweep::remove(self.app, garbage).await;
             return Err(wrong.into());
         }
+        if deviates(req::STO_019) {
+            // The mutant says that all is well, and does not hold it.
+            let garbage = self.app.store.remove_upload(id).await?;
+            sweep::remove(self.app, garbage).await;
+            return Ok(kept(folder, hash, true));
+        }
         let is_new = keep(self.app, folder, hash, incoming, Some(id), self.by).await?;
         let mut response = kept(folder, hash, is_new);
         describe(&mut response, length, length);

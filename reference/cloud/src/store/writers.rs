@@ -1,4 +1,4 @@
-//! Who writes in a folder: the keys that the issuer vouches for (`spec/graph.md`, section 4.13).
+//! Who writes in a folder: the keys that the issuer vouches for (`spec/graph.md`, section 4.14).
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};

@@ -22,13 +22,17 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn new(change: impl FnOnce(&mut meshproof_cloud::Relay)) -> Self {
+        Self::with(|config| change(&mut config.relay)).await
+    }
+
+    async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
         std::fs::write(data.path().join("relay.key"), hex(&KEY)).unwrap();
         let mut config = Config::new(data.path());
         config.services = vec![Service::Relay];
         (config.relay.join, config.relay.wait, config.relay.idle) = (LONG, LONG, LONG);
         config.relay.drain = LONG;
-        change(&mut config.relay);
+        change(&mut config);
         Self { running: start_relay(&config).await.unwrap(), _data: data }
     }
 
@@ -276,4 +280,26 @@ async fn connections_are_bounded() {
     let _circuit = relay.circuit(1).await;
     let mut third = relay.join(2, Side::Caller).await;
     assert_eq!(reply(&mut third).await, Some(Reply::Refused(Refusal::Busy)));
+}
+
+/// An answer of the operator's listener: its status and its body.
+async fn ask_operator(relay: &Relay, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(relay.running.operations.unwrap()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: relay\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+#[tokio::test]
+async fn a_relay_alone_has_metrics_and_health() {
+    let relay = Relay::with(|config| config.operations.listen = Some(([127, 0, 0, 1], 0).into())).await;
+    assert_eq!(ask_operator(&relay, "/health/live").await.0, 200);
+    let (status, body) = ask_operator(&relay, "/health/ready").await;
+    assert_eq!((status, body.contains("\"ready\":true")), (200, true), "{body}");
+    let _circuit = relay.circuit(1).await;
+    let (status, body) = ask_operator(&relay, "/metrics").await;
+    assert!(status == 200 && body.contains("meshd_relay_circuits_open"), "{body}");
 }

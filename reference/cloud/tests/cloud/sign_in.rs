@@ -210,6 +210,16 @@ async fn a_cloud_without_passwords() {
     assert_eq!(names(&World::new().await).await, ["password", "passkey"]);
 }
 
+#[tokio::test]
+async fn a_cloud_that_takes_nobody_new() {
+    // GPH-004
+    let world = World::with(|config| config.identity.registration = false).await;
+    let credentials = json!({"name": "ann", "password": PASSWORD});
+    world.post("/identity/users", credentials.clone()).await.refused(404, "GPH-004");
+    // Who is there signs in as ever, which is to say: who is not does not.
+    world.post("/identity/token", credentials).await.refused(401, "IDN-002");
+}
+
 /// IDN-030: a sign-in that began before the password was changed and ends after it.
 #[tokio::test]
 async fn an_old_password_begins_no_session_after_its_change() {

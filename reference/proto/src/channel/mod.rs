@@ -156,6 +156,9 @@ impl Channel {
                 }
             }
             _ => {
+                if deviates(req::HSK_006) {
+                    self.outbox.push(0); // the mutant complains
+                }
                 self.events.push_back(Event::HungUp);
                 self.state = State::Ended;
             }

@@ -126,6 +126,12 @@ impl KemKey for Kem {
     }
 }
 
+/// A key in the form of FIPS 203, section 6.1.
+#[cfg(test)]
+pub(super) fn kem_key_of(bytes: &[u8]) -> Box<dyn KemKey> {
+    Box::new(Kem(kem::DecapsulationKey::new(&kem::ML_KEM_768, bytes).ok()))
+}
+
 /// The library's digests and tags are 32 bytes by construction.
 fn first_32(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];

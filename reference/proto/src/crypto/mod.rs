@@ -194,7 +194,16 @@ pub fn decapsulate(
     use subtle::{Choice, ConditionallySelectable};
 
     let rejected = provider.mac_key(rejection_key).mac(&[label, ciphertext]);
-    let decrypted = key.decrypt(label, ciphertext, entropy).unwrap_or_default();
+    // What is no number below the modulus fails before the private operation. Anybody can see that it is none, yet all that
+    // fails shall take one time (handshake.md section 6): a smaller number is decrypted, and comes to nothing.
+    let modulus = key.spki().modulus();
+    let in_range = ciphertext.len() == modulus.len() && ciphertext < modulus;
+    let mut smaller = modulus.to_vec();
+    if let Some(first) = smaller.first_mut() {
+        *first = 0;
+    }
+    let decrypted = key.decrypt(label, if in_range { ciphertext } else { &smaller }, entropy);
+    let decrypted = decrypted.filter(|_| in_range).unwrap_or_default();
     let real = decrypted.len() == 32;
     let mut padded = Secret::default();
     for (to, from) in padded.iter_mut().zip(decrypted.iter()) {

@@ -106,3 +106,70 @@ fn ephemeral_exchanges_work_across_providers() {
         }
     }
 }
+
+/// Those that others published, of one kind: `vectors/crypto/published.json`.
+fn published(kind: &str) -> Vec<serde_json::Value> {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../../../../vectors/crypto/published.json")).unwrap();
+    let groups = file["testGroups"].as_array().unwrap().iter().filter(|group| group["type"] == kind);
+    let tests: Vec<_> = groups.flat_map(|group| group["tests"].as_array().unwrap().clone()).collect();
+    assert!(!tests.is_empty(), "no vectors of {kind}");
+    tests
+}
+
+fn bytes(value: &serde_json::Value) -> Vec<u8> {
+    let digits = value.as_str().unwrap().as_bytes();
+    let byte = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn array<const N: usize>(value: &serde_json::Value) -> [u8; N] {
+    bytes(value).try_into().unwrap()
+}
+
+#[test]
+fn published_vectors_of_hkdf_hold() {
+    for test in published("Hkdf") {
+        for p in providers() {
+            let prk = hkdf::extract(p, &bytes(&test["salt"]), &bytes(&test["ikm"]));
+            assert_eq!(*prk, array(&test["prk"]), "{}", p.name());
+            let okm = hkdf::expand::<42>(p, &prk, &[&bytes(&test["info"])]);
+            assert_eq!(*okm, array(&test["okm"]), "{}", p.name());
+        }
+    }
+}
+
+#[test]
+fn published_vectors_of_x25519_hold() {
+    for test in published("X25519") {
+        for p in providers() {
+            let shared = p.x25519(&Secret::new(array(&test["secret"])), &array(&test["peer"]));
+            assert_eq!(*shared.unwrap(), array(&test["shared"]), "{}", p.name());
+        }
+    }
+}
+
+/// AWS-LC makes no keys of seeds, so it gets the one that the other provider made, and checks it.
+#[test]
+#[allow(deprecated)] // no other form is taken over there
+fn published_vectors_of_ml_kem_hold() {
+    use ml_kem::{DecapsulationKey768, ExpandedKeyEncoding as _};
+
+    for test in published("MlKem768") {
+        let (seed, ciphertext): ([u8; 64], _) = (array(&test["seed"]), array(&test["ciphertext"]));
+        let mut keys = alloc::vec![RUSTCRYPTO.kem_key(&mut |out: &mut [u8]| out.copy_from_slice(&seed))];
+        let expanded = DecapsulationKey768::from_seed(seed.into()).to_expanded_bytes();
+        #[cfg(feature = "aws-lc")]
+        keys.push(super::aws_lc::kem_key_of(&expanded));
+        for (number, key) in keys.iter().enumerate() {
+            assert_eq!(*key.decapsulate(&ciphertext), array(&test["shared"]), "{number}");
+        }
+        assert_eq!(keys[0].encapsulation_key(), array(&test["key"]));
+        assert!(expanded.windows(KEM_KEY).any(|part| part == bytes(&test["key"])));
+        // And it encapsulates to the published key.
+        for p in providers() {
+            let (ciphertext, shared) = p.kem_encapsulate(&array(&test["key"]), &mut Script::new(1)).unwrap();
+            assert!(keys.iter().all(|key| key.decapsulate(&ciphertext) == shared), "{}", p.name());
+        }
+    }
+}

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::codec::{Reader, Write};
 use crate::error::Error;
-use crate::requirement::{self as req, demand};
+use crate::requirement::{self as req, demand, deviates};
 
 /// The bytes before a body.
 pub const HEADER: usize = 4;
@@ -64,13 +64,16 @@ impl Frame {
         let kind = FrameType::from_byte(byte);
         demand(kind.is_some_and(|kind| awaited.contains(&kind)), req::HSK_001)?;
         // The mutant of HSK-001 takes an unknown frame for one that it awaits.
-        let kind = kind.filter(|kind| awaited.contains(kind)).or(awaited.first().copied());
-        let (Some(kind), Some(length)) = (kind, header.u24()) else { return Ok(None) };
+        let taken_for = kind.filter(|kind| awaited.contains(kind)).or(awaited.first().copied());
+        let (Some(kind), Some(length)) = (taken_for, header.u24()) else { return Ok(None) };
         demand(length <= kind.largest_body(), req::HSK_002)?;
         if buffer.len() < HEADER + length {
             return Ok(None);
         }
         let rest = buffer.split_off(HEADER + length);
+        if deviates(req::HSK_001) {
+            buffer.splice(..1, [kind as u8]);
+        }
         Ok(Some(Self { kind, bytes: core::mem::replace(buffer, rest) }))
     }
 

@@ -13,6 +13,73 @@
 //! ```
 //!
 //! One struct a state; `handle` consumes it. A failure is final: there is no state to go on from.
+//! [`Channel`](crate::channel::Channel) has all of this behind bytes in and bytes out.
+//!
+//! ```
+//! # use meshproof_proto::codec::Id;
+//! # use meshproof_proto::crypto::{DEFAULT, KeyBits};
+//! # use meshproof_proto::ticket::{self, Attributes, Claim, Issuer, KeyBinding, Subject, Ticket, Verifier};
+//! # use meshproof_proto::time::UnixTime;
+//! # extern crate alloc;
+//! # use alloc::sync::Arc;
+//! use meshproof_proto::handshake::frame::Frame;
+//! use meshproof_proto::handshake::{Answer, AwaitM1, AwaitM2, AwaitM3, Device, Heard, Target, start};
+//!
+//! # // The operating system's, in a program.
+//! # let mut seed = 1_u64;
+//! # let mut entropy = move |out: &mut [u8]| {
+//! #     for byte in out {
+//! #         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+//! #         *byte = seed.to_be_bytes()[0];
+//! #     }
+//! # };
+//! # let (x, y, user, now) = (Id([2; 16]), Id([3; 16]), Id([1; 16]), UnixTime(1_211_000_000));
+//! # let mut key = || DEFAULT.generate_key(KeyBits::B2048, &mut entropy);
+//! # let (issuer, key_x, key_y) = (Issuer::new(DEFAULT, DEFAULT.private_key(&key())?), key(), key());
+//! # let key_of = |pkcs8: &[u8]| DEFAULT.private_key(pkcs8).map(|key| key.spki().clone());
+//! # let pair_ticket = issuer.issue(&Ticket {
+//! #     id: Id([9; 16]),
+//! #     issue_instant: now,
+//! #     issuer: "https://account.example/".into(),
+//! #     subject: Subject::Device(x),
+//! #     confirmation: Some(key_of(&key_x)?),
+//! #     not_before: now,
+//! #     not_on_or_after: now.plus(600),
+//! #     audience: ticket::device_audience(y),
+//! #     authn: None,
+//! #     authz: Vec::new(),
+//! #     attributes: Attributes {
+//! #         keys: vec![KeyBinding { device: y, fingerprint: key_of(&key_y)?.fingerprint(DEFAULT) }],
+//! #         claims: [x, y].map(|device| Claim { device, user }).to_vec(),
+//! #         mappings: Vec::new(),
+//! #     },
+//! # })?;
+//! # let mut verifier = Verifier::new(DEFAULT, ticket::device_audience(y));
+//! # verifier.trust("https://account.example/", &[issuer.key().spki().clone()])?;
+//! # let mut seed = 2_u8;
+//! # let mut entropy = move |out: &mut [u8]| { seed += 1; out.fill(seed) };
+//! # let frame = |mut bytes: Vec<u8>, awaited| Frame::take(&mut bytes, awaited).map(|frame| frame.ok_or("cut short"));
+//! // X opens a connection to Y: it has Y's key and a ticket for the two from the cloud.
+//! let device_x = Arc::new(Device::load(DEFAULT, x, &key_x, &mut entropy)?);
+//! let target = Target::new(y, key_of(&key_y)?, pair_ticket);
+//! target.verify(&device_x, &verifier, now)?; // HSK-039
+//! let (await_m2, m1) = start(device_x, &target, now, &mut entropy)?;
+//!
+//! // Y answers. (`frame` cuts a frame out of the bytes.)
+//! let device_y = Arc::new(Device::load(DEFAULT, y, &key_y, &mut entropy)?);
+//! let await_m1 = AwaitM1::new(device_y, Arc::new(verifier));
+//! let answer = await_m1.handle(&frame(m1, AwaitM1::AWAITS)??, now, &mut entropy);
+//! let Ok(Answer::M2(await_m3, m2)) = answer else { panic!("Y refuses X") };
+//!
+//! let heard = await_m2.handle(&frame(m2, AwaitM2::AWAITS)??);
+//! let Ok(Heard::Established(of_x, m3)) = heard else { panic!("that was not Y") };
+//!
+//! let admission = await_m3.handle(&frame(m3, AwaitM3::AWAITS)??);
+//! let Ok(admission) = admission else { panic!("that was not X") };
+//! assert_eq!(admission.grounds.user, Some(user)); // why they may meet
+//! assert_eq!(admission.established.transcript, of_x.transcript);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 mod boxes;
 pub mod frame;
@@ -106,7 +173,14 @@ impl Device {
     fn decapsulate(&self, label: &[u8], ciphertext: &[u8]) -> (Secret, bool) {
         let p = self.provider;
         let mut entropy = |out: &mut [u8]| self.blinding.fill(p, out);
-        crate::crypto::decapsulate(p, &*self.key, &self.rejection_key, label, ciphertext, &mut entropy)
+        let found =
+            crate::crypto::decapsulate(p, &*self.key, &self.rejection_key, label, ciphertext, &mut entropy);
+        #[cfg(feature = "mutants")]
+        if crate::requirement::leaks() && !found.1 {
+            // A hundred microseconds or so.
+            core::hint::black_box(p.sha256(&[&[0; 100_000]]));
+        }
+        found
     }
 }
 

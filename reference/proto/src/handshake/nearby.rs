@@ -38,10 +38,16 @@ impl LanKey {
         mac.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether one of these tags stands for `peer` now. Clocks may differ by a period.
-    pub fn finds(&self, p: &dyn Provider, peer: Id, tags: &BTreeSet<Tag>, now: UnixTime) -> bool {
+    /// The tags that stand for `peer` now: of the period before, this one and the next, for clocks differ.
+    pub fn tags(&self, p: &dyn Provider, peer: Id, now: UnixTime) -> [Tag; 3] {
         let period = now.0 / PERIOD;
-        (period.saturating_sub(1)..=period + 1).any(|period| tags.contains(&self.tag(p, peer, period)))
+        [period.saturating_sub(1), period, period + 1].map(|period| self.tag(p, peer, period))
+    }
+
+    /// One of the tags that stand for nobody, of a device that keeps this key to itself.
+    fn padding(&self, p: &dyn Provider, number: u8, period: u64) -> Tag {
+        let mac = p.mac_key(&*self.0).mac(&[b"meshp2p/1 lan padding", &[number], &period.to_be_bytes()]);
+        mac.first_chunk().copied().unwrap_or_default()
     }
 }
 
@@ -55,19 +61,27 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// Announces `own` to those with whom it has these keys, and nothing to others. Of more than 64 the first count.
+    /// Announces `own` to those with whom it has these keys, and nothing to others. Of more than 64 the first count. `padding` is a key
+    /// that nobody else has; with the same, all announcements of a period have the same tags.
     pub fn new<'a>(
         p: &dyn Provider,
         own: Id,
         keys: impl IntoIterator<Item = &'a LanKey>,
+        padding: &LanKey,
         now: UnixTime,
         entropy: &mut dyn Entropy,
     ) -> Self {
         let keys = keys.into_iter().take(MAX_TAGS);
-        let mut tags: BTreeSet<Tag> = keys.map(|key| key.tag(p, own, now.0 / PERIOD)).collect();
+        let period = now.0 / PERIOD;
+        let mut tags: BTreeSet<Tag> = keys.map(|key| key.tag(p, own, period)).collect();
         let count = tags.len().next_multiple_of(STEP).max(STEP);
-        while tags.len() < count {
-            tags.insert(draw(entropy)); // HSK-063
+        // HSK-063
+        let paddings = (0..=u8::MAX).map(|number| padding.padding(p, number, period));
+        for tag in paddings {
+            if tags.len() == count {
+                break;
+            }
+            tags.insert(tag);
         }
         let tags: Vec<String> = tags.iter().map(|tag| hex(tag)).collect();
         let strings = tags.chunks(IN_STRING).enumerate();
@@ -101,7 +115,8 @@ mod tests {
     const NOW: UnixTime = UnixTime(1_800_000_000);
 
     fn announced(keys: &[LanKey], now: UnixTime, seed: u64) -> (Announcement, BTreeSet<Tag>) {
-        let announcement = Announcement::new(DEFAULT, OWN, keys, now, &mut Script::new(seed));
+        let padding = LanKey::new([0xA5; 32]);
+        let announcement = Announcement::new(DEFAULT, OWN, keys, &padding, now, &mut Script::new(seed));
         let value = |key: &str| {
             announcement.properties.iter().find(|(known, _)| known == key).map(|(_, value)| &**value)
         };
@@ -117,15 +132,17 @@ mod tests {
     fn peers_find_the_device_and_nobody_else_does() {
         let keys = keys(3);
         let (_, tags) = announced(&keys, NOW, 1);
+        let finds =
+            |key: &LanKey, peer, now| key.tags(DEFAULT, peer, now).iter().any(|tag| tags.contains(tag));
         for key in &keys {
-            assert!(key.finds(DEFAULT, OWN, &tags, NOW));
-            assert!(!key.finds(DEFAULT, Id([2; 16]), &tags, NOW), "the peer's own tag is another");
+            assert!(finds(key, OWN, NOW));
+            assert!(!finds(key, Id([2; 16]), NOW), "the peer's own tag is another");
             for later in [NOW.plus(PERIOD), UnixTime(NOW.0 - PERIOD)] {
-                assert!(key.finds(DEFAULT, OWN, &tags, later), "clocks differ");
+                assert!(finds(key, OWN, later), "clocks differ");
             }
-            assert!(!key.finds(DEFAULT, OWN, &tags, NOW.plus(2 * PERIOD)), "it ends");
+            assert!(!finds(key, OWN, NOW.plus(2 * PERIOD)), "it ends");
         }
-        assert!(!LanKey::new([9; 32]).finds(DEFAULT, OWN, &tags, NOW));
+        assert!(!finds(&LanKey::new([9; 32]), OWN, NOW));
     }
 
     #[test]
@@ -147,8 +164,10 @@ mod tests {
         let (after, new) = announced(&keys, NOW.plus(PERIOD), 2);
         assert!(old.is_disjoint(&new) && before.name != after.name);
         let (again, same) = announced(&keys, NOW.plus(PERIOD - 1), 2);
-        assert_eq!(old.intersection(&same).count(), 5, "within a period only what is random differs");
+        assert_eq!(old, same, "what repeats within a period tells nothing of what stands for somebody");
         assert_ne!(before.name, again.name);
+        let (_, fewer) = announced(&keys[..4], NOW, 3);
+        assert_eq!(old.intersection(&fewer).count(), 7);
     }
 
     #[test]

@@ -2,6 +2,24 @@
 //!
 //! A [`Sealer`] writes one direction of a channel, an [`Opener`] reads it. Both forget the keys of an epoch when they
 //! leave it.
+//!
+//! ```
+//! use meshproof_proto::crypto::{DEFAULT, Secret};
+//! use meshproof_proto::record::{Event, Opener, Sealer};
+//!
+//! let traffic = || Secret::new([7; 32]); // both ends have it from the handshake
+//! let (mut sealer, mut opener) = (Sealer::new(DEFAULT, traffic()), Opener::new(DEFAULT, traffic()));
+//!
+//! let mut bytes = Vec::new();
+//! sealer.seal(b"hello", &mut bytes)?;
+//! sealer.close(&mut bytes);
+//!
+//! opener.push(&bytes);
+//! assert_eq!(opener.next()?, Some(Event::Data(b"hello")));
+//! assert_eq!(opener.next()?, Some(Event::Closed));
+//! opener.fin()?; // without `close` this is REC-016
+//! # Ok::<(), meshproof_proto::error::Error>(())
+//! ```
 
 mod epoch;
 mod open;

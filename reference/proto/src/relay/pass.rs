@@ -1,6 +1,8 @@
 //! Passes: what the graph gives to each of two devices, so that a relay joins them without knowing them
 //! (`spec/relay.md`, section 3).
 
+use zeroize::Zeroizing;
+
 use crate::codec::{Id, Reader};
 use crate::crypto::{Provider, Secret, equal, expand};
 use crate::time::UnixTime;
@@ -114,7 +116,7 @@ impl RelayKey {
     fn keys(&self, provider: &dyn Provider, circuit: &Circuit, side: u8, address: &str) -> BoxKeys {
         let info: [&[u8]; 4] = [b"meshrelay/1 pass", circuit, &[side], address.as_bytes()];
         let key = expand::<48>(provider, &self.0, &info);
-        let (mut enc, mut mac) = ([0; 16], Secret::default());
+        let (mut enc, mut mac) = (Zeroizing::new([0; 16]), Secret::default());
         enc.copy_from_slice(&key[..16]);
         mac.copy_from_slice(&key[16..]);
         BoxKeys { enc, mac }
@@ -129,7 +131,7 @@ impl core::fmt::Debug for RelayKey {
 
 /// The two halves of `K48`. Each is for one box.
 struct BoxKeys {
-    enc: [u8; 16],
+    enc: Zeroizing<[u8; 16]>,
     mac: Secret,
 }
 

@@ -6,6 +6,49 @@
 //! ```
 //!
 //! A [`VerifiedTicket`] can only come from [`verify::Verifier`], so a function that takes one has its proof.
+//!
+//! ```
+//! use meshproof_proto::codec::Id;
+//! use meshproof_proto::crypto::{DEFAULT, KeyBits};
+//! use meshproof_proto::requirement as req;
+//! use meshproof_proto::ticket::{Attributes, Authn, Issuer, Presenter, Subject, Ticket, Verifier};
+//! use meshproof_proto::time::UnixTime;
+//!
+//! # // The operating system's, in a program.
+//! # let mut seed = 1_u64;
+//! # let mut entropy = move |out: &mut [u8]| {
+//! #     for byte in out {
+//! #         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+//! #         *byte = seed.to_be_bytes()[0];
+//! #     }
+//! # };
+//! let pkcs8 = DEFAULT.generate_key(KeyBits::B2048, &mut entropy);
+//! let issuer = Issuer::new(DEFAULT, DEFAULT.private_key(&pkcs8)?);
+//! let now = UnixTime(1_211_000_000);
+//! let ticket = Ticket {
+//!     id: Id([9; 16]),
+//!     issue_instant: now,
+//!     issuer: "https://account.example/".into(),
+//!     subject: Subject::User(Id([1; 16])),
+//!     confirmation: None,
+//!     not_before: now,
+//!     not_on_or_after: now.plus(600),
+//!     audience: "https://cloud.example/".into(),
+//!     authn: Some(Authn { instant: now, class: "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified".into() }),
+//!     authz: Vec::new(),
+//!     attributes: Attributes::default(),
+//! };
+//! let bytes = issuer.issue(&ticket)?;
+//!
+//! let mut verifier = Verifier::new(DEFAULT, "https://cloud.example/");
+//! verifier.trust("https://account.example/", &[issuer.key().spki().clone()])?;
+//! let verified = verifier.verify(&bytes, now, Presenter::Anyone)?;
+//! assert_eq!(*verified, ticket);
+//!
+//! let late = verifier.verify(&bytes, now.plus(600), Presenter::Anyone).err();
+//! assert!(late.is_some_and(|error| error.is(req::TKT_014)));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 mod attributes;
 mod grammar;

@@ -397,7 +397,8 @@ impl<'a> Scanner<'a> {
     }
 
     fn base64(&mut self) -> Result<Vec<u8>, Error> {
-        STANDARD.decode(self.slot('<')?).or(Err(req::TKT_006.into()))
+        let slot = self.slot('<')?;
+        demand_some(STANDARD.decode(slot).ok(), req::TKT_006, || lenient_decode(slot))
     }
 
     fn starts_with(&self, literal: &str) -> bool {

@@ -9,7 +9,7 @@ use super::parse::{Parsed, parse};
 use super::{MAX_LIFETIME, MAX_SKEW, Subject, Ticket};
 use crate::crypto::{KeyRejected, Provider, PublicKey, Spki};
 use crate::error::Error;
-use crate::requirement::{self as req, demand, demand_some};
+use crate::requirement::{self as req, demand, demand_some, deviates};
 use crate::time::UnixTime;
 
 /// A ticket that passed every rule of section 4.3. Only [`Verifier::verify`] makes one.
@@ -126,7 +126,8 @@ impl Verifier {
         demand(ticket.not_before <= now.plus(MAX_SKEW), req::TKT_022)?;
         demand(now < ticket.not_on_or_after, req::TKT_014)?;
         let lifetime = ticket.not_on_or_after.0.checked_sub(ticket.not_before.0);
-        demand(lifetime.is_some_and(|life| (1..=MAX_LIFETIME).contains(&life)), req::TKT_023)?;
+        let fits = lifetime.is_some_and(|life| (1..=MAX_LIFETIME).contains(&life));
+        demand(fits || deviates(req::TKT_002), req::TKT_023)?; // the mutant believes its own tickets
         demand(ticket.audience == self.audience, req::TKT_024)?;
         let possessed = match (&ticket.confirmation, presenter) {
             (None, _) | (Some(_), Presenter::CheckedByCaller) => true,

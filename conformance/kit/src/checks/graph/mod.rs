@@ -13,7 +13,7 @@
 //! | [`walk`] | 4.10, reading, and what is found from the root |
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
-//! | [`writers`] | 4.13, writers |
+//! | [`writers`] | 4.14, writers |
 
 mod batch;
 mod changes;

@@ -1,6 +1,7 @@
 //! graph.md section 4.4: meeting at a relay.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ use crate::target::relay::expect;
 use crate::target::world::{Device, World};
 
 const HONEST: &str = "gph.rendezvous";
+/// How many rendezvous of two devices are too many in a minute (GPH-142).
+const TOO_MANY: usize = 121;
+
 /// Two devices have one rendezvous at a time.
 const PAIR: &str = "rendezvous";
 /// Longer than a cloud takes to notice.
@@ -90,6 +94,10 @@ pub(super) fn checks() -> Vec<Check> {
             })
         })
         .twin(HONEST),
+        case("gph.rendezvous.too-many", &["GPH-142"], "asked for 121 times in a row", |context, world| {
+            Box::pin(async move { too_many(&context, &world).await })
+        })
+        .twin(HONEST),
         case("gph.rendezvous.newest", &["GPH-127"], "the list has the newest alone", |context, world| {
             Box::pin(async move {
                 ask(&context, &world).await?;
@@ -137,6 +145,25 @@ async fn list(context: &Context, world: &World) -> Result<Vec<Value>, Stop> {
         call(context, "GET", &path(&world.phone.id)).tickets(&world.phone.grant.tickets).send().await?;
     let items = reply.expect(200)?.json()?["items"].as_array().cloned().unwrap_or_default();
     Ok(items.into_iter().filter(|item| item["device"] == world.laptop.id.as_str()).collect())
+}
+
+/// The other way round than all other checks, for these use it up.
+async fn too_many(context: &Context, world: &World) -> Verdict {
+    let began = Instant::now();
+    for number in 0..TOO_MANY {
+        let reply = post(context, &world.phone, &world.laptop.id, &json!({})).await?;
+        if reply.status == 429 {
+            demand!(number > 0, "the first rendezvous is one too many");
+            let wait = reply.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+            demand!(wait.is_some_and(|seconds| seconds > 0), "Retry-After is no number of seconds");
+            return reply.expect_problem(429, "too-many-attempts");
+        }
+        success(reply, "a rendezvous of two devices of one user")?;
+    }
+    if began.elapsed() > Duration::from_mins(1) {
+        return Err(Stop::Blocked(format!("{TOO_MANY} requests took longer than a minute")));
+    }
+    Err(Stop::Fail(format!("{TOO_MANY} rendezvous within a minute")))
 }
 
 async fn meet(context: &Context, world: &World) -> Verdict {

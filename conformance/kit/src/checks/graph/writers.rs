@@ -1,4 +1,4 @@
-//! graph.md section 4.13, and the signing keys of claims in 4.3.
+//! graph.md section 4.14, and the signing keys of claims in 4.3.
 
 use serde_json::{Value, json};
 

@@ -43,10 +43,10 @@ pub(super) fn checks() -> Vec<Check> {
         sends_m1(
             "hs.frame.body-longer",
             &["HSK-003"],
-            "M1 with a byte between box1 and mac1",
+            "M1 with a byte behind mac1, and nothing else wrong",
             Silence,
             |m1| {
-                m1.forge.before_mac = Some(Box::new(|frame| frame.push(0)));
+                m1.forge.trailing = vec![0];
             },
         ),
         sends_m1(

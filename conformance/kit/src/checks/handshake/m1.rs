@@ -181,10 +181,12 @@ async fn failures_alike(context: Context) -> Verdict {
     for (name, fault) in faults {
         let initiator = m1(&context, |_| {}, fault);
         let mut conn = PeerConn::dial(&context).await?;
-        conn.send(&format!("M1 with a wrong {name}"), &initiator.m1).await?;
-        let ending = conn.ending().await;
+        let asked = conn.ask(&initiator).await?;
+        asked.demand_silent(&context)?;
+        let Err(ending) = asked.answer else {
+            return Err(Stop::KitError("a frame is not silent".to_owned()));
+        };
         context.note(name, format!("{:?} after {} bytes", ending.how, ending.bytes.len()));
-        ending.demand_silent(context.targets().patience.0)?;
         match &first {
             None => first = Some((name, ending)),
             Some((before, expected)) => demand!(
@@ -200,9 +202,9 @@ async fn failures_alike(context: Context) -> Verdict {
 
 async fn replayed(context: Context) -> Verdict {
     let initiator = m1(&context, |_| {}, |_| {});
-    PeerConn::dial(&context).await?.expect_m2(&initiator).await?;
+    let keys = PeerConn::dial(&context).await?.expect_m2(&initiator).await?;
     let mut again = PeerConn::dial(&context).await?;
-    again.send("the same M1", &initiator.m1).await?;
+    again.send("the same M1", &keys.m1).await?;
     again.expect_silent_close().await
 }
 

@@ -102,17 +102,14 @@ fn m1(context: &Context, ticket: ChangeTicket, change: ChangeM1) -> Initiator {
 
 /// Sends an M1 and demands an answer.
 async fn expect(conn: &mut PeerConn, initiator: &Initiator, answer: Answer) -> Verdict {
+    let asked = conn.ask(initiator).await?;
     match answer {
-        Answer::M2 => conn.expect_m2(initiator).await.map(|_| ()),
-        Answer::Silence => {
-            conn.send("M1", &initiator.m1).await?;
-            conn.expect_silent_close().await
-        }
+        Answer::M2 => asked.expect_m2().map(|_| ()),
+        Answer::Silence => asked.demand_silent(conn.context()),
         Answer::Refuse(code) => {
-            conn.send("M1", &initiator.m1).await?;
             let wanted = format!("REFUSE with code {code}");
-            let frame = conn.read_frame().await.map_err(|ending| ending.instead_of(&wanted))?;
-            match initiator.read(&frame) {
+            let frame = asked.answer.map_err(|ending| ending.instead_of(&wanted))?;
+            match asked.initiator.read(&frame) {
                 Ok(Reply::Refused(got)) if got == code => conn.expect_silent_close().await,
                 Ok(Reply::Refused(got)) => Err(Stop::Fail(format!("expected {wanted}, got code {got}"))),
                 Ok(Reply::M2 { .. }) => {
@@ -125,8 +122,7 @@ async fn expect(conn: &mut PeerConn, initiator: &Initiator, answer: Answer) -> V
             }
         }
         Answer::NoCommonSuite => {
-            conn.send("M1", &initiator.m1).await?;
-            let frame = conn.read_frame().await.map_err(|ending| ending.instead_of("NO_COMMON_SUITE"))?;
+            let frame = asked.answer.map_err(|ending| ending.instead_of("NO_COMMON_SUITE"))?;
             if frame != [6, 0, 0, 0] {
                 let text = format!("expected NO_COMMON_SUITE, 06 00 00 00, got {}", first_bytes(&frame));
                 return Err(Stop::Fail(text));

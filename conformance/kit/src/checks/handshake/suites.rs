@@ -148,14 +148,12 @@ fn offering(context: &Context, offer: &[u16], change: impl FnOnce(&mut M1Fields)
 /// Sends an M1 and reads M2. A device without these suites says so.
 async fn answered(context: &Context, initiator: &Initiator) -> Result<(PeerConn, Keys), Stop> {
     let mut conn = PeerConn::dial(context).await?;
-    conn.send("M1", &initiator.m1).await?;
-    let frame = conn.read_frame().await.map_err(|ending| ending.instead_of("M2"))?;
-    if frame == [6, 0, 0, 0] {
+    let asked = conn.ask(initiator).await?;
+    if asked.answer.as_ref().is_ok_and(|frame| *frame == [6, 0, 0, 0]) {
         let offer: Vec<String> = initiator.offer.iter().map(|suite| format!("{suite:#06x}")).collect();
         return Err(Stop::NotApplicable(format!("the device has no suite {}", offer.join(", "))));
     }
-    let keys = PeerConn::judge_m2(initiator, frame)?;
-    Ok((conn, keys))
+    Ok((conn, asked.expect_m2()?))
 }
 
 /// With an initiator of its own, for whom nothing weaker is good afterwards (HSK-045).

@@ -7,14 +7,16 @@
 //! | [`view`] | 4.4 and 4.5, paths of entries and entries of paths |
 //! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
 //! | [`transfer`] | 4.7, contents |
-//! | [`signed`] | 4.8, who wrote it |
 //! | [`chunks`] | 4.7, contents in chunks |
+//! | [`ignored`] | 4.8, what is ignored |
+//! | [`signed`] | 4.9, who wrote it |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
 //! own in the one folder of the fixture, and they take turns, so that a device that talks to one peer at a time passes.
 
 mod chunks;
+mod ignored;
 mod merge;
 pub mod message;
 mod moved;
@@ -32,7 +34,8 @@ use crate::oracle::crypto::hex;
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
     let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
-    [parts.concat(), chunks::checks(), signed::checks(), moved::checks()].concat()
+    let more = [chunks::checks(), ignored::checks(), signed::checks(), moved::checks()];
+    [parts.concat(), more.concat()].concat()
 }
 
 /// A directory that the kit's device made is taken over.

@@ -51,17 +51,21 @@ impl Session {
         }
     }
 
-    /// Opens a channel and exchanges HELLOs.
-    pub async fn greet(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
-        let channel = Channel::open_with(context, ticket).await?;
-        let mut session = Session {
+    /// A session over a channel on which nothing was said.
+    pub fn over(channel: Channel) -> Self {
+        Session {
             channel,
             folders: Vec::new(),
             contents: BTreeMap::new(),
             cards: Vec::new(),
             introduced: BTreeSet::new(),
             received: Vec::new(),
-        };
+        }
+    }
+
+    /// Opens a channel and exchanges HELLOs.
+    pub async fn greet(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
+        let mut session = Session::over(Channel::open_with(context, ticket).await?);
         session.send("HELLO", &message::hello(&[PeerFixture::FOLDER])).await?;
         match session.read().await? {
             Message::Hello(folders) => session.folders = folders,

@@ -1,4 +1,4 @@
-//! sync.md sections 3.4, 3.5 and 4.8: changes that their writers did not make.
+//! sync.md sections 3.4, 3.5 and 4.9: changes that their writers did not make.
 
 use super::message::{self, Card, Entry, State};
 use super::session::{Session, bring, find, look};

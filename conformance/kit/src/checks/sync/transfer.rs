@@ -190,6 +190,10 @@ async fn partial(context: Context) -> Verdict {
     loop {
         match session.read().await? {
             Message::Request(request) => session.serve(request).await?,
+            // Of what an earlier check did not give whole: a device that is not answered waits.
+            Message::ManifestRequest(number, ..) => {
+                session.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
+            }
             Message::Bye => break,
             _ => {}
         }

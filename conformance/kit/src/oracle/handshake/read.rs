@@ -72,29 +72,8 @@ impl From<Rejection> for Failure {
 impl Responder {
     /// Section 4.2.
     pub fn read_m1(&self, m1: &[u8]) -> Result<Answer, Failure> {
-        let mut body = Fields(frame_body(m1, &[(kind::M1, LARGEST)])?.1);
-        let version = body.take(2)?;
-        require(version == [0, 1], "HSK-010", "version")?;
-        let suites = body.u8_list(2)?;
-        let suites: Vec<u16> = suites.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
-        let repeated = suites.iter().enumerate().any(|(i, suite)| suites[..i].contains(suite));
-        require((1..=8).contains(&suites.len()) && !repeated, "HSK-011", "suite-list")?;
-        body.take(32)?;
-        let rdv_token = body.take(16)?;
-        let cookie = body.u8_list(1)?;
-        require([0, 40].contains(&cookie.len()), "HSK-012", "cookie")?;
-        let share = body.u16_list()?;
-        require(share.len() == share::initiator_length(&suites), "HSK-013", "share")?;
-        let ct_r = body.u16_list()?;
-        let box1_len = body.u24()?;
-        let prefix = &m1[..m1.len() - body.0.len()];
-        let box1 = body.take(box1_len)?;
-        let before_mac1 = &m1[..m1.len() - body.0.len()];
-        let mac1 = body.take(16)?;
-        body.end()?;
         let own_spki = spki(&self.key.to_public_key());
-        let right = hmac(&h(&[b"meshp2p/1 mac1", &own_spki]), &[before_mac1]);
-        require(mac1 == &right[..16], "HSK-014", "mac1")?;
+        let Clear { suites, rdv_token, cookie, share, ct_r, prefix, box1 } = read_clear(m1, &own_spki)?;
         let common = |suite: &u16| suites.contains(suite) && self.suites.contains(suite);
         let Some(suite) = [HYBRID, X25519, SUITE].into_iter().find(common) else {
             let rejection = Rejection { requirement: "HSK-015", reason: "no-common-suite" };
@@ -189,6 +168,51 @@ impl Responder {
     }
 }
 
+/// What an M1 says before anything is decrypted.
+struct Clear<'a> {
+    suites: Vec<u16>,
+    rdv_token: &'a [u8],
+    cookie: &'a [u8],
+    share: &'a [u8],
+    ct_r: &'a [u8],
+    /// `M1prefix`.
+    prefix: &'a [u8],
+    box1: &'a [u8],
+}
+
+/// The steps of section 4.2 that need nothing of the responder but its public key.
+fn read_clear<'a>(m1: &'a [u8], spki_r: &[u8]) -> Result<Clear<'a>, Rejection> {
+    let mut body = Fields(frame_body(m1, &[(kind::M1, LARGEST)])?.1);
+    let version = body.take(2)?;
+    require(version == [0, 1], "HSK-010", "version")?;
+    let suites = body.u8_list(2)?;
+    let suites: Vec<u16> = suites.chunks(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+    let repeated = suites.iter().enumerate().any(|(i, suite)| suites[..i].contains(suite));
+    require((1..=8).contains(&suites.len()) && !repeated, "HSK-011", "suite-list")?;
+    body.take(32)?;
+    let rdv_token = body.take(16)?;
+    let cookie = body.u8_list(1)?;
+    require([0, 40].contains(&cookie.len()), "HSK-012", "cookie")?;
+    let share = body.u16_list()?;
+    require(share.len() == share::initiator_length(&suites), "HSK-013", "share")?;
+    let ct_r = body.u16_list()?;
+    let box1_len = body.u24()?;
+    let prefix = &m1[..m1.len() - body.0.len()];
+    let box1 = body.take(box1_len)?;
+    let before_mac1 = &m1[..m1.len() - body.0.len()];
+    let mac1 = body.take(16)?;
+    body.end()?;
+    let right = hmac(&h(&[b"meshp2p/1 mac1", spki_r]), &[before_mac1]);
+    require(mac1 == &right[..16], "HSK-014", "mac1")?;
+    Ok(Clear { suites, rdv_token, cookie, share, ct_r, prefix, box1 })
+}
+
+/// Whether a responder may ask for a cookie before it goes on with this M1: it has none, and nothing in clear is wrong.
+pub fn may_be_asked(m1: &[u8], spki_r: &[u8]) -> bool {
+    let has = |suite: &u16| [HYBRID, X25519, SUITE].contains(suite);
+    read_clear(m1, spki_r).is_ok_and(|clear| clear.cookie.is_empty() && clear.suites.iter().any(has))
+}
+
 /// Section 4.5: `traffic_I` and `traffic_R`.
 pub fn read_m3(m3: &[u8], ck3: &[u8], th2: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Rejection> {
     let mut body = Fields(frame_body(m3, &[(kind::M3, 32)])?.1);
@@ -199,6 +223,7 @@ pub fn read_m3(m3: &[u8], ck3: &[u8], th2: &[u8]) -> Result<(Vec<u8>, Vec<u8>), 
 }
 
 /// What an initiator knows when it awaits M2.
+#[derive(Clone)]
 pub struct Initiator {
     /// Its key.
     pub key: RsaPrivateKey,
@@ -254,7 +279,8 @@ impl Initiator {
         }
     }
 
-    /// The M1 that answers RETRY (HSK-047): cookie, box1 and mac1 are new, and what is in box1 stays.
+    /// The M1 that answers RETRY (HSK-047): cookie, box1 and mac1 are new, and what is in box1 stays. A box1 that does not
+    /// open, as checks send, does not open then either.
     pub fn m1_again(&self, cookie: &[u8]) -> Vec<u8> {
         let suites = 4 + 2 + 1 + 2 * usize::from(self.m1[6]);
         let cookie_at = suites + 32 + 16;
@@ -265,17 +291,16 @@ impl Initiator {
         let ct = usize::from(self.m1[ct_at]) << 8 | usize::from(self.m1[ct_at + 1]);
         let box1_at = ct_at + 2 + ct + 3;
         let (prefix, rest) = self.m1.split_at(box1_at);
-        let keys = M1Keys::new(&self.k_r, prefix);
         let box1 = &rest[..rest.len() - 16];
-        let plaintext = etm_open(&keys.k1, &h(&[prefix]), box1).expect("the initiator's own box");
+        let plaintext = etm_open(&M1Keys::new(&self.k_r, prefix).k1, &h(&[prefix]), box1);
 
         let length = [&[u8::try_from(cookie.len()).expect("40 bytes")], cookie].concat();
         let mut m1 = [&prefix[..cookie_at], &length, &prefix[after..]].concat();
         let body = m1.len() - 4 + box1.len() + 16;
         m1[1..4].copy_from_slice(&super::u24(body));
         let keys = M1Keys::new(&self.k_r, &m1);
-        let box1 = etm_seal(&keys.k1, &h(&[&m1]), &plaintext);
-        m1.extend(box1);
+        let sealed = plaintext.map(|plaintext| etm_seal(&keys.k1, &h(&[&m1]), &plaintext));
+        m1.extend(sealed.unwrap_or_else(|| box1.to_vec()));
         let mac1 = hmac(&h(&[b"meshp2p/1 mac1", &self.names.spki_r]), &[&m1]);
         m1.extend(&mac1[..16]);
         m1

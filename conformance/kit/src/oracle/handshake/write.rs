@@ -43,6 +43,8 @@ pub struct M1Fields {
 /// Where M1 can be changed.
 #[derive(Default)]
 pub struct M1Forge {
+    /// Bytes behind `mac1`, which the length of the body counts.
+    pub trailing: Vec<u8>,
     /// The type of the frame.
     pub kind: Option<u8>,
     /// The plaintext of box1, before padding.
@@ -123,7 +125,7 @@ impl M1Fields {
         ]
         .concat();
         // The body is known in length before box1 is sealed, for M1prefix begins with the frame's header.
-        let len = fixed.len() + box1_len + 16;
+        let len = fixed.len() + box1_len + 16 + self.forge.trailing.len();
         let prefix = [&[self.forge.kind.unwrap_or(kind::M1)], &u24(len)[..], &fixed].concat();
 
         let keys = M1Keys::new(&self.k_r, &prefix);
@@ -131,11 +133,12 @@ impl M1Fields {
         edit(self.forge.sealed.as_ref(), &mut box1);
         let mut frame = [&prefix[..], &box1].concat();
         edit(self.forge.before_mac.as_ref(), &mut frame);
-        let len = u24(frame.len() - 4 + 16);
+        let len = u24(frame.len() - 4 + 16 + self.forge.trailing.len());
         frame[1..4].copy_from_slice(&len);
         let mut mac1 = hmac(&h(&[b"meshp2p/1 mac1", &self.spki_r]), &[&frame])[..16].to_vec();
         edit(self.forge.mac1.as_ref(), &mut mac1);
         frame.extend(mac1);
+        frame.extend(&self.forge.trailing);
         edit(self.forge.after.as_ref(), &mut frame);
         M1 { frame, prefix, plaintext, keys }
     }

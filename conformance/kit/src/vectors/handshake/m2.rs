@@ -287,10 +287,8 @@ impl List {
                 m2.k_i = message;
             });
         }
-        // Whether ct_I of another length is malformed or fails to decrypt is open.
-        let open = ("HSK-033", "");
-        self.invalid("ct-255", open, "a ct_I of 255 bytes", set(to_x(LABEL_I, &k_i)[1..].to_vec()));
-        self.invalid("ct-empty", open, "no ct_I", set(Vec::new()));
+        self.invalid("ct-255", rule, "a ct_I of 255 bytes", set(to_x(LABEL_I, &k_i)[1..].to_vec()));
+        self.invalid("ct-empty", rule, "no ct_I", set(Vec::new()));
     }
 
     fn refuse(&mut self) {

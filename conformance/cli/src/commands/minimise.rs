@@ -1,0 +1,109 @@
+//! `meshproof minimise`: the smallest input on which an implementation still fails a vector in the same way.
+//!
+//! What it ought to do with an input that nobody wrote down is known from the oracle, so that any piece can be left out:
+//! the input that remains is one on which the two still differ as they did.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail, ensure};
+use meshproof_kit::target::shim::{Answer, Outcome, ProcessShim, Shim};
+use meshproof_kit::vectors::{self, VectorTest, Verdict, minimise, reader};
+use meshproof_proto::requirement::Fault;
+use serde_json::{Value, json};
+
+use super::replay::{self, Replay};
+use super::{SHIM_TIMEOUT, shim_command};
+use crate::matrix::Mutant;
+
+/// Exit code for a failure that is still there.
+const FAILS: u8 = 1;
+
+/// Makes the failed vector of a `replay.json` smaller and writes it beside it.
+pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
+    let replay = replay::read(file)?;
+    let id = replay.check.strip_prefix("vector.");
+    let test = id.and_then(|id| vectors::all().iter().find(|test| test.id == id));
+    let Some(test) = test else {
+        bail!("{} is no vector: a conversation over a network is replayed, not minimised", replay.check);
+    };
+    let (mut shim, _mutant) = implementation(&replay)?;
+    let Some(found) = smaller(test, &mut *shim)? else {
+        println!("{} does not fail any more", replay.check);
+        return Ok(0);
+    };
+    let path = file.with_file_name("minimal.json");
+    let text = serde_json::to_string_pretty(&found.document).context("JSON")? + "\n";
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}: {}", replay.check, found.what);
+    println!("{} bytes of input became {} in {} tries", found.before, found.after, found.tried);
+    println!("{}", serde_json::to_string_pretty(&found.document["request"]).context("JSON")?);
+    println!("\nwritten to {}", path.display());
+    Ok(FAILS)
+}
+
+/// What was found.
+struct Found {
+    document: Value,
+    what: String,
+    before: usize,
+    after: usize,
+    tried: usize,
+}
+
+/// The smallest input that still fails the same way; nothing if the vector passes.
+fn smaller(test: &VectorTest, shim: &mut dyn Shim) -> anyhow::Result<Option<Found>> {
+    let request = vectors::request(test);
+    let got = shim.call(&request).context("the shim does not answer")?;
+    let Verdict::Fail(what) = vectors::judge(test, &got) else { return Ok(None) };
+    let wanted = reader::answer(&request);
+    ensure!(differ(&wanted, &got), "the oracle itself answers so: this is a fault of the kit");
+    let (want, have) = (kind(&wanted), kind(&got));
+    let input = json!({"group": request["group"], "test": request["test"]});
+    let whole = |input: &Value| json!({"op": "vector", "type": request["type"], "group": input["group"], "test": input["test"]});
+    let same = |input: &Value| {
+        let request = whole(input);
+        // The oracle is cheaper to ask, and most pieces matter to it.
+        let wanted = reader::answer(&request);
+        kind(&wanted) == want
+            && shim.call(&request).is_ok_and(|got| kind(&got) == have && differ(&wanted, &got))
+    };
+    let found = minimise::minimise(&input, same);
+    let request = whole(&found.input);
+    let answers = [reader::answer(&request), shim.call(&request).context("the shim does not answer")?];
+    let [wanted, got] = answers.map(|answer| serde_json::to_value(answer).unwrap_or_default());
+    let document = json!({
+        "vector": test.id, "reqs": test.reqs, "request": request, "specification": wanted, "implementation": got,
+        "complete": found.complete,
+    });
+    let after = minimise::size(&found.input);
+    Ok(Some(Found { document, what, before: minimise::size(&input), after, tried: found.tried }))
+}
+
+/// What stays the same while an input gets smaller.
+fn kind(answer: &Answer) -> (Outcome, Option<String>) {
+    (answer.outcome, answer.reason.clone())
+}
+
+/// Whether two answers are not those of one specification.
+fn differ(wanted: &Answer, got: &Answer) -> bool {
+    let output = wanted.outcome == Outcome::Accept
+        && wanted.output.as_object().into_iter().flatten().any(|(name, value)| got.output[name] != *value);
+    wanted.outcome != got.outcome || output || (got.reason.is_some() && wanted.reason != got.reason)
+}
+
+/// What the replay was of: a shim's command, or the reference with or without a fault.
+fn implementation(replay: &Replay) -> anyhow::Result<(Box<dyn Shim>, Option<Mutant>)> {
+    let value = |option: &str| {
+        let at = replay.arguments.iter().position(|word| word.split('=').next() == Some(option))?;
+        let word = &replay.arguments[at];
+        word.split_once('=')
+            .map(|(_, value)| value.to_owned())
+            .or_else(|| replay.arguments.get(at + 1).cloned())
+    };
+    if let Some(command) = value("--shim") {
+        return Ok((Box::new(ProcessShim::new(&shim_command(&command)?, SHIM_TIMEOUT)), None));
+    }
+    let fault =
+        value("--mutant").map(|name| Fault::by_name(&name).with_context(|| format!("no mutant {name}")));
+    Ok((Box::new(crate::shim::reference()), fault.transpose()?.map(Mutant::plant)))
+}

@@ -1,0 +1,236 @@
+//! `.meshignore`: what of a folder is not synchronised here (`spec/sync.md`, section 4.8).
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use meshproof_proto::sync::{Item, Kind, PortablePath};
+
+use super::disk::{self, Found};
+use super::temp::PREFIX;
+use crate::error::{Error, Result};
+
+/// The name of the file, in the folder's root.
+pub const FILE: &str = ".meshignore";
+/// How many bytes of it count.
+const COUNTS: u64 = 65_536;
+
+/// The patterns of a folder.
+#[derive(Default)]
+pub(super) struct Rules {
+    matcher: Option<Gitignore>,
+    text: String,
+}
+
+impl Rules {
+    /// Those that the file in the root has now; none if there is no such file.
+    pub(super) fn read(root: &Path) -> Result<Self> {
+        Ok(Self::new(read(root)?))
+    }
+
+    fn new(text: String) -> Self {
+        let mut builder = builder();
+        for line in text.lines() {
+            if let Err(error) = builder.add_line(None, &plain_braces(line)) {
+                tracing::warn!("{FILE}: {error}");
+            }
+        }
+        // Together they may be more than the matcher takes: then none counts, and nobody has to guess which.
+        let matcher = builder.build().inspect_err(|error| tracing::warn!("{FILE}: {error}"));
+        let matcher = matcher.ok().filter(|matcher| !matcher.is_empty());
+        Self { matcher, text }
+    }
+
+    /// Whether these are the same as others.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        self.text == others.text
+    }
+
+    /// Whether the path, or a directory that it is in, is ignored.
+    pub(super) fn ignore(&self, path: &str, is_directory: bool) -> bool {
+        if self.matcher.is_none() {
+            return false;
+        }
+        let above = path.match_indices('/').any(|(at, _)| self.matches(&path[..at], true));
+        above || self.matches(path, is_directory)
+    }
+
+    /// The same for a path in a directory that is not ignored.
+    pub(super) fn matches(&self, path: &str, is_directory: bool) -> bool {
+        let matches = |matcher: &Gitignore| matcher.matched(path, is_directory).is_ignore();
+        path != FILE && self.matcher.as_ref().is_some_and(matches)
+    }
+
+    /// Whether what the item shows is ignored.
+    pub(super) fn ignore_item(&self, item: &Item) -> bool {
+        self.ignore(item.path.as_str(), item.kind == Kind::Directory)
+    }
+}
+
+fn builder() -> GitignoreBuilder {
+    let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
+    builder
+}
+
+/// The lines that count.
+fn read(root: &Path) -> Result<String> {
+    let Ok(path) = PortablePath::parse(FILE) else { return Ok(String::new()) };
+    if !matches!(disk::look(root, &path)?, Found::File { .. }) {
+        return Ok(String::new());
+    }
+    let file = root.join(FILE);
+    let mut bytes = Vec::new();
+    let opened = File::open(&file).and_then(|opened| opened.take(COUNTS + 1).read_to_end(&mut bytes));
+    opened.map_err(Error::io("reading", &file))?;
+    if bytes.len() as u64 > COUNTS {
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        bytes.truncate(whole);
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Braces have no meaning in these patterns, and one in those of the matcher.
+fn plain_braces(line: &str) -> String {
+    let (mut plain, mut escaped, mut in_class) = (String::new(), false, false);
+    for character in line.chars() {
+        match character {
+            '{' | '}' if !escaped && !in_class => plain.extend(['[', character, ']']),
+            _ => plain.push(character),
+        }
+        if !escaped {
+            in_class = match character {
+                '[' => true,
+                ']' => false,
+                _ => in_class,
+            };
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    plain
+}
+
+/// The lines of the file that are patterns.
+pub fn patterns(root: &Path) -> Result<Vec<String>> {
+    let is_pattern = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+    Ok(read(root)?.lines().filter(is_pattern).map(str::to_owned).collect())
+}
+
+/// Adds a pattern to the file, or removes it. `false`: it was there already, or was not.
+pub fn edit(root: &Path, pattern: &str, remove: bool) -> Result<bool> {
+    let trial = builder().add_line(None, &plain_braces(pattern)).map(drop);
+    trial.map_err(|error| Error::usage(format!("{pattern} is no pattern: {error}")))?;
+    if pattern.trim().is_empty() || pattern.contains('\n') || pattern.starts_with('#') {
+        return Err(Error::usage("a pattern is one line, as in a .gitignore file"));
+    }
+    let path = root.join(FILE);
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(Error::io("reading", &path)(error)),
+    };
+    let mut lines: Vec<&str> = before.lines().collect();
+    if lines.contains(&pattern) != remove {
+        return Ok(false);
+    }
+    if remove {
+        lines.retain(|line| *line != pattern);
+    } else {
+        lines.push(pattern);
+    }
+    let after: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+    if after.len() as u64 > COUNTS {
+        return Err(Error::usage(format!("{FILE} would be longer than {COUNTS} bytes")));
+    }
+    replace(root, &path, after.as_bytes()).map_err(Error::io("writing", &path))?;
+    Ok(true)
+}
+
+fn replace(root: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    let mut file = builder.prefix(PREFIX).tempfile_in(root)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(rules: &str, path: &str) -> bool {
+        let (path, is_directory) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
+        Rules::new(rules.into()).ignore(path, is_directory)
+    }
+
+    #[test]
+    fn patterns_of_the_specification() {
+        for (rules, path, expected) in [
+            ("*.tmp", "a.tmp", true),
+            ("*.tmp", "deep/er/a.tmp", true),
+            ("*.tmp", "a.tmpl", false),
+            ("/top", "top", true),
+            ("/top", "deep/top", false),
+            ("deep/top", "deep/top", true),
+            ("deep/top", "very/deep/top", false),
+            ("**/top", "very/deep/top", true),
+            ("deep/**", "deep/a/b", true),
+            ("deep/**", "deep/", false),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("build/", "build/", true),
+            ("build/", "build", false),
+            ("build/", "src/build/x/y", true),
+            ("a*b", "a/b", false),
+            ("a?c", "abc", true),
+            ("[a-c]x", "bx", true),
+            ("[!a-c]x", "bx", false),
+            ("*.log\n!kept.log", "kept.log", false),
+            ("*.log\n!kept.log", "other.log", true),
+            ("logs/\n!logs/kept", "logs/kept", true),
+            ("# comment", "# comment", false),
+            ("\\#name", "#name", true),
+            ("\\!name", "!name", true),
+            ("name  ", "name", true),
+            ("{a,b}", "a", false),
+            ("{a,b}", "{a,b}", true),
+            ("[", "[", false),
+            ("*", ".meshignore", false),
+            ("", "a", false),
+        ] {
+            assert_eq!(ignored(rules, path), expected, "{path} by {rules:?}");
+        }
+    }
+
+    #[test]
+    fn lines_beyond_the_limit_do_not_count() {
+        let root = tempfile::tempdir().unwrap();
+        let long = format!("first\n{}\nlast\n", "x".repeat(65_535));
+        std::fs::write(root.path().join(FILE), long).unwrap();
+        assert_eq!(patterns(root.path()).unwrap(), ["first"]);
+        std::fs::write(root.path().join(FILE), b"first\n\xFF\nlast\n").unwrap();
+        assert_eq!(patterns(root.path()).unwrap(), ["first", "last"]);
+    }
+
+    #[test]
+    fn editing() {
+        let root = tempfile::tempdir().unwrap();
+        let edit = |pattern, remove| edit(root.path(), pattern, remove);
+        assert!(edit("*.tmp", false).unwrap());
+        assert!(edit("/build/", false).unwrap());
+        assert!(!edit("*.tmp", false).unwrap());
+        assert_eq!(patterns(root.path()).unwrap(), ["*.tmp", "/build/"]);
+        assert!(edit("*.tmp", true).unwrap());
+        assert!(!edit("*.tmp", true).unwrap());
+        assert_eq!(patterns(root.path()).unwrap(), ["/build/"]);
+        for bad in ["", "a\nb", "[z-a]", "# comment"] {
+            assert!(edit(bad, false).is_err(), "{bad:?}");
+        }
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+}

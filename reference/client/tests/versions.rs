@@ -1,0 +1,67 @@
+//! What a sync replaces or deletes is kept, and comes back.
+
+mod common;
+
+use common::{Node, X, Y, sync};
+use meshproof_client::sync::versions::{self, Limits};
+use meshproof_proto::crypto::DEFAULT;
+
+fn both() -> (Node, Node) {
+    (Node::new(DEFAULT, X), Node::new(DEFAULT, Y).keeping(Limits::default()))
+}
+
+fn kept(node: &Node, path: &str) -> Vec<u64> {
+    versions::list(&node.root, Some(path)).iter().map(|version| version.size).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_replace_and_delete_is_kept_here() {
+    let (x, y) = both();
+    x.write("notes/a.txt", "first");
+    x.write("notes/b.txt", "b");
+    sync(&x, &y).await;
+    assert!(!y.root.join(versions::DIRECTORY).exists(), "nothing was replaced yet");
+    x.write("notes/a.txt", "second!");
+    sync(&x, &y).await;
+    std::fs::remove_dir_all(x.root.join("notes")).unwrap();
+    sync(&x, &y).await;
+    assert!(!y.root.join("notes").exists());
+    let mut sizes = kept(&y, "notes/a.txt");
+    sizes.sort_unstable();
+    assert_eq!((sizes, kept(&y, "notes/b.txt"), kept(&y, "notes").len()), (vec![5, 7], vec![1], 3));
+    assert!(!x.root.join(versions::DIRECTORY).exists(), "who edits or deletes keeps nothing");
+
+    // Put back, it is a change as any other, and what is kept is nobody else's.
+    let first = versions::list(&y.root, Some("notes/a.txt")).into_iter().find(|version| version.size == 5);
+    first.unwrap().restore(&y.root).unwrap();
+    sync(&x, &y).await;
+    assert_eq!(x.read("notes/a.txt").as_deref(), Some("first"));
+    assert_eq!(kept(&y, "notes").len(), 3);
+    let (mine, theirs) = sync(&x, &y).await;
+    assert_eq!(mine.bytes_sent + theirs.bytes_sent, 0, "nothing is left to do");
+    assert_eq!(x.tree().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_beyond_the_limits_goes() {
+    let x = Node::new(DEFAULT, X);
+    let y = Node::new(DEFAULT, Y).keeping(Limits { number: 3, ..Limits::default() });
+    for number in 0..6 {
+        x.write("file", format!("version {number}"));
+        sync(&x, &y).await;
+    }
+    assert_eq!(kept(&y, "file").len(), 3);
+    assert_eq!(y.read("file").as_deref(), Some("version 5"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loser_of_a_conflict_is_no_version() {
+    let (x, y) = both();
+    x.write("file", "before");
+    sync(&x, &y).await;
+    x.write("file", "by x");
+    y.write("file", "by y, longer");
+    sync(&x, &y).await;
+    assert_eq!(x.tree().len(), 2);
+    assert!(kept(&y, "").is_empty());
+}
