@@ -28,6 +28,14 @@ pub enum Error {
     /// A relay does not join this device with the peer.
     #[error("{0}")]
     Relay(meshproof_proto::relay::Refusal),
+    /// The peer gave what a writer did not say, or a writer said two things.
+    #[error("{rule}: changes of the device {writer}")]
+    Writer {
+        /// The rule that was enforced.
+        rule: meshproof_proto::error::Error,
+        /// Whose changes they are said to be.
+        writer: meshproof_proto::codec::Id,
+    },
     /// The peer did something that no requirement names yet.
     #[error("the peer broke the protocol: {0}")]
     Peer(&'static str),
@@ -57,7 +65,7 @@ impl Error {
     /// The requirement of `spec/` that the failure enforces, if it enforces one.
     pub fn requirement(&self) -> Option<Requirement> {
         match self {
-            Self::Protocol(error) => error.requirement(),
+            Self::Protocol(error) | Self::Writer { rule: error, .. } => error.requirement(),
             Self::Channel { requirement, .. } => *requirement,
             Self::Problem(problem) => meshproof_proto::requirement::by_id(&problem.requirement),
             _ => None,

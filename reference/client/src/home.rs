@@ -4,6 +4,7 @@
 //!  config.json    cloud, user, device, folders
 //!  ca.pem         the certificate authority that the cloud's certificate is checked with, if it is not a public one
 //!  device.key     the device's private key, PKCS#8 DER, readable by its user alone
+//!  signing.key    the seed of the key with which the device signs its changes; readable by its user alone
 //!  session.json   tickets of the last run, and what is needed to verify those of others; readable by its user alone
 //!  suites.json    the strongest suite used with each other device
 //!  index.db       what is known of the folders' files

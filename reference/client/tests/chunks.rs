@@ -190,7 +190,7 @@ async fn asked_for_chunks(content: &[u8]) -> (Node, common::Serving, RawPeer, u3
     let known = x.entry("large").unwrap();
     let mut new = file("large", content, X, 9).contents[0].clone();
     new.stamp.counter = known.version.counters()[0].1 + 1;
-    let entry = known.rewritten(new, &[known.contents[0].stamp.dot()]).unwrap();
+    let entry = common::sign_new(known.rewritten(new, &[known.contents[0].stamp.dot()]).unwrap());
     let serving = serve(&y).await;
     let mut peer = RawPeer::connect(X, &y, &serving.address, Role::Owner).await;
     peer.offer(vec![entry]);

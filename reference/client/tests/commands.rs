@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use meshproof_client::sync::journal::{Event, Happened};
-use meshproof_client::sync::{Direction, Folder, Index, NoProgress, scan};
+use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Signer, scan};
 use meshproof_proto::codec::Id;
+use meshproof_proto::crypto::{DEFAULT, Secret};
 use serde_json::{Value, json};
 
 const FOLDER: Id = Id([0xF0; 16]);
@@ -114,7 +115,14 @@ fn conflicts_and_the_log() {
     assert_eq!(home.json(&["conflicts"]), json!([]));
     home.write("a (conflict 02020202 3).txt", "the other content");
     let index = home.index();
-    let folder = Folder::open(FOLDER, Id([2; 16]), &home.root, Direction::Both, index.clone()).unwrap();
+    let folder = Folder::open(
+        FOLDER,
+        Arc::new(Signer::new(DEFAULT, Id([2; 16]), &Secret::default())),
+        &home.root,
+        Direction::Both,
+        index.clone(),
+    )
+    .unwrap();
     scan(&folder, &NoProgress).unwrap();
     let conflict = json!({
         "folder": FOLDER.to_string(), "folder_name": "docs", "path": "a (conflict 02020202 3).txt",

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, state, sync, versioned};
+use common::{
+    FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, signed, state, sync, versioned,
+};
 use meshproof_client::sync::{Direction, NoProgress, Report, SkipReason, Skipped, TEMP_PREFIX, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
@@ -99,7 +101,7 @@ async fn an_empty_file_with_the_hash_of_another() {
     let (node, serving, peer) = raw(Role::Owner).await;
     let mut entry = file("theirs", b"", X, 1);
     entry.contents[0].kind = Kind::File { size: 0, hash: MediaHash::of(b"not empty") };
-    peer.offer(vec![entry]);
+    peer.offer(vec![signed(entry)]);
     refused(&node, &serving, "SYN-030").await;
 }
 
@@ -326,7 +328,7 @@ async fn seen_by_another(node: &Node) -> Node {
 async fn an_entry_of_too_many_devices_is_ignored() {
     let directory = |mut entry: Entry| {
         entry.contents[0].kind = Kind::Directory;
-        entry
+        signed(entry)
     };
     for change in [gone, |entry| entry, directory] {
         let node = Node::new(DEFAULT, Y);
@@ -390,7 +392,7 @@ async fn a_counter_beyond_its_end_is_refused() {
     let (node, serving, peer) = raw(Role::Contributor).await;
     let marked = 0x0000_1122_3344_5566_u64;
     let version = Version::new(vec![(X, 1), (Y, marked)]).unwrap();
-    let (mut bytes, entries) = (Vec::new(), vec![Entry { version, ..file("mine", b"evil", X, 9) }]);
+    let (mut bytes, entries) = (Vec::new(), vec![signed(Entry { version, ..file("mine", b"evil", X, 9) })]);
     Message::Hello(vec![FOLDER]).write(&mut bytes);
     state().write(&mut bytes);
     Message::Index { folder: FOLDER, last: true, entries }.write(&mut bytes);

@@ -104,7 +104,7 @@ async fn a_device_that_lost_its_index_makes_its_files_anew() {
     y.write("other", "3");
     sync(&x, &y).await;
     y.folder.index().forget(FOLDER).unwrap();
-    let clock = Some(meshproof_client::sync::Clock { lamport: 1, counter: 1 });
+    let clock = Some(meshproof_client::sync::Clock { lamport: 1, counter: 1, chain: [0; 32] });
     let batch = meshproof_client::sync::Batch { clock, ..Default::default() };
     y.folder.index().write(FOLDER, &batch).unwrap();
     scan(&y.folder, &NoProgress).unwrap();

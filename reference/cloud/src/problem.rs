@@ -52,7 +52,7 @@ impl Problem {
 fn status_of(requirement: Requirement) -> StatusCode {
     match requirement.id {
         id if id.starts_with("IDN-") => status_of_identity(id),
-        "GPH-001" | "GPH-033" => StatusCode::UNAUTHORIZED,
+        "GPH-001" | "GPH-033" | "GPH-150" => StatusCode::UNAUTHORIZED,
         // A set is refused as a whole (TKT-031); that a set denies an action (TKT-030) is a matter of rights.
         "TKT-030" | "TKT-035" => StatusCode::FORBIDDEN,
         id if id.starts_with("TKT-") => StatusCode::UNAUTHORIZED,

@@ -12,7 +12,7 @@ use crate::config::Service;
 use crate::graph::{
     batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings,
     members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root,
-    subscriptions, sync,
+    subscriptions, sync, writers,
 };
 use crate::problem::Problem;
 use crate::state::App;
@@ -69,6 +69,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/invitations", get(invitations::list).post(invitations::post))
         .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
+        .route("/writers", get(writers::list))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))

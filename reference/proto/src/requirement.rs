@@ -471,6 +471,8 @@ requirements! {
     GPH_134 = "GPH-134", "too-many-folders", Peer;
     GPH_135 = "GPH-135", "none", Peer;
     GPH_137 = "GPH-137", "too-many-devices", Peer;
+    GPH_150 = "GPH-150", "signing-key-unproven", Peer;
+    GPH_152 = "GPH-152", "none", Peer;
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
     GPH_142 = "GPH-142", "too-many-attempts", Peer;
@@ -650,6 +652,18 @@ requirements! {
     SYN_045 = "SYN-045", "none", Peer;
     SYN_046 = "SYN-046", "none", Peer;
     SYN_048 = "SYN-048", "none", Peer;
+    SYN_050 = "SYN-050", "sync-proofs", Message;
+    SYN_051 = "SYN-051", "change-unproven", Message;
+    SYN_052 = "SYN-052", "change-forged", Peer;
+    SYN_053 = "SYN-053", "none", Peer;
+    SYN_054 = "SYN-054", "writer-forked", Peer;
+    SYN_055 = "SYN-055", "head-forged", Peer;
+    SYN_056 = "SYN-056", "none", Peer;
+    SYN_057 = "SYN-057", "writer-changed", Peer;
+    SYN_058 = "SYN-058", "head-forked", Peer;
+    SYN_059 = "SYN-059", "none", Peer;
+    SYN_060 = "SYN-060", "none", Peer;
+    SYN_061 = "SYN-061", "none", Peer;
     SYN_070 = "SYN-070", "sync-chunk", Message;
     SYN_071 = "SYN-071", "sync-manifest", Peer;
     SYN_072 = "SYN-072", "chunk-hash", Peer;

@@ -92,6 +92,7 @@ fn vector(request: &Value) -> Answer {
         "SyncMerge" => tell(sync::merge(test)),
         "SyncView" => tell(sync::view(test)),
         "SyncDigest" => tell(sync::digest(test)),
+        "SyncSigned" => both(&|p| sync::signed(p, group, test)),
         _ => Answer::unsupported(),
     }
 }

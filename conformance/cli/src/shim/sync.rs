@@ -1,8 +1,10 @@
 //! Entries, what they become together, and their paths.
 
-use meshproof_proto::codec::{Id, hex};
+use meshproof_proto::codec::{Id, Reader, hex, hex_array};
+use meshproof_proto::crypto::{Provider, Spki};
+use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::sync::{
-    Context, Decoder, Entry, Kind, Message, Name, Tree, digest as digests, merge as merge_entries,
+    Card, Context, Decoder, Entry, Head, Kind, Message, Name, Tree, digest as digests, merge as merge_entries,
 };
 use serde_json::{Value, json};
 
@@ -63,6 +65,39 @@ pub(super) fn view(test: Fields<'_>) -> Ran {
 
 pub(super) fn digest(test: Fields<'_>) -> Ran {
     Ok(json!({"digest": hex(&digests::digest(&entries(test)?))}))
+}
+
+/// What writers signed, and what the issuer did.
+pub(super) fn signed(p: &dyn Provider, group: Fields<'_>, test: Fields<'_>) -> Ran {
+    let folder = group.id("folder")?;
+    let bytes = test.hex("bytes")?;
+    let mut fields = Reader::new(&bytes);
+    let key = |device: Id| -> Result<[u8; 32], Stop> {
+        let of = |pair: &&Value| pair[0] == device.to_string();
+        let key = test.list("keys").iter().find(of).and_then(|pair| hex_array(pair[1].as_str()?));
+        key.ok_or_else(|| missing("keys", "the key of a writer"))
+    };
+    match test.text("what")? {
+        "entry" => {
+            let entry = Entry::read(&mut fields)?;
+            for proof in &entry.proofs {
+                let signed = proof.verify(p, (folder, entry.id), &key(proof.stamp.writer)?);
+                demand(signed, req::SYN_052)?;
+            }
+        }
+        "head" => {
+            let head = Head::read(&mut fields)?;
+            demand(head.verify(p, folder, &key(head.device)?), req::SYN_055)?;
+        }
+        _ => {
+            let spki = Spki::parse(&group.hex("issuer")?).ok();
+            let issuer = spki.and_then(|spki| p.public_key(&spki).ok());
+            let issuer = issuer.ok_or_else(|| missing("issuer", "an SPKI"))?;
+            let card = Card::read(&mut fields)?;
+            demand(card.verify(folder, &*issuer), req::SYN_056)?;
+        }
+    }
+    Ok(json!({}))
 }
 
 fn entries(test: Fields<'_>) -> Result<Vec<Entry>, Stop> {

@@ -14,6 +14,7 @@ use crate::oracle::handshake::frame;
 use crate::oracle::handshake::kind;
 use crate::oracle::record::DATA;
 use crate::oracle::relay::{JOINED, PASS};
+use crate::oracle::sync::card;
 use crate::target::caller::{Ends, Received};
 use crate::target::fixture::PeerFixture;
 use crate::target::peer::PeerConn;
@@ -167,6 +168,8 @@ impl Call {
             Message::Hello(_) => return Err(Stop::Fail("the client does not want the folder".to_owned())),
             other => return Err(Stop::Fail(format!("the client began with {other:?} instead of HELLO"))),
         }
+        let cards = [PeerFixture::DEVICE_X, PeerFixture::DEVICE_Z].map(|device| card(FOLDER, device));
+        session.send("WRITERS", &message::writers(FOLDER, &cards)).await?;
         session.send("STATE", &message::state(&State::different(FOLDER))).await?;
         let mut entries = lock(&self.shared.world).entries.clone();
         entries.sort_by_key(|entry| entry.id);

@@ -6,6 +6,7 @@ use super::cloud::Principal;
 use super::http::{Reply, Request};
 use super::{Shared, USER, lock};
 use crate::oracle::crypto::{RsaPublicKey, base64, base64url, fingerprint, hex, public_key_from_spki};
+use crate::oracle::sync::card;
 use crate::oracle::ticket::{ConfirmationKey, TicketFields, time, uri};
 use crate::target::fixture::PeerFixture;
 use crate::target::peer::now;
@@ -206,9 +207,18 @@ impl Shared {
     fn folder(&self) -> Value {
         let path = folder_path();
         let mut links = json!({ "self": path });
-        for name in
-            ["members", "invitations", "mappings", "media", "ticket", "news", "presence", "uploads", "wanted"]
-        {
+        for name in [
+            "members",
+            "invitations",
+            "mappings",
+            "writers",
+            "media",
+            "ticket",
+            "news",
+            "presence",
+            "uploads",
+            "wanted",
+        ] {
             links[name] = json!(format!("{path}/{name}"));
         }
         links["entries"] = json!(format!("{path}/feeds/files/entries"));
@@ -225,6 +235,11 @@ impl Shared {
                 let mapped = lock(&self.world).mapped.clone();
                 let items: Vec<Value> = mapped.iter().map(|id| mapping(id)).collect();
                 collection(&format!("{}/mappings", folder_path()), &items)
+            }
+            ("GET", ["writers"]) => {
+                let devices = [PeerFixture::DEVICE_X, PeerFixture::DEVICE_Z];
+                let items: Vec<Value> = devices.map(writer).to_vec();
+                collection(&format!("{}/writers", folder_path()), &items)
             }
             ("PUT", ["mappings", id]) => {
                 let known =
@@ -352,6 +367,15 @@ fn mesh() -> Value {
             "queues": "/mesh/queues", "relays": "/mesh/relays", "batch": "/mesh/batch",
             "invitations": "/mesh/invitations", "contacts": "/contacts", "profile": "/profile",
         },
+    })
+}
+
+/// The card of a device of the fixture.
+fn writer(device: [u8; 16]) -> Value {
+    let card = card(PeerFixture::FOLDER, device);
+    json!({
+        "device": hex(&device), "key": hex(&card.key), "signature": base64(&card.signature), "etag": "\"w1\"",
+        "links": { "self": format!("/mesh/devices/{}", hex(&device)) },
     })
 }
 

@@ -13,6 +13,8 @@ use crate::vectors::fixtures;
 /// - the private key `vectors/keys/device-y.pem` and the device identifier [`PeerFixture::DEVICE_Y`]
 ///   (`0d00000000000000000000000000000b`),
 /// - trust in tickets of the issuer [`PeerFixture::ISSUER`], whose public key is that of `vectors/keys/issuer-a.pem`,
+/// - the Ed25519 signing key of the seed [`PeerFixture::signing_seed`] of its identifier, which is
+///   BLAKE3("meshproof signing key" || identifier); its card comes from the kit, in WRITERS,
 /// - no revoked devices, the time of day in UTC,
 /// - one folder to sync, [`PeerFixture::FOLDER`], on an empty directory that it may fill and empty again,
 /// - an address on which it accepts TCP connections of initiators.
@@ -55,6 +57,11 @@ impl PeerFixture {
             key_y: fixtures::KEY_Y.private.clone(),
             issuer: fixtures::ISSUER_A.private.clone(),
         })
+    }
+
+    /// What the signing key of a device of this world is made of.
+    pub fn signing_seed(device: [u8; 16]) -> [u8; 32] {
+        *blake3::hash(&[b"meshproof signing key", &device[..]].concat()).as_bytes()
     }
 
     /// The pair ticket that lets X talk to Y: one user claims both, and one folder is mapped on both.

@@ -3,6 +3,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ed25519_dalek::{Signer as _, SigningKey};
 use rsa::rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
@@ -160,11 +161,20 @@ pub async fn post_proof(context: &Context, user: &User, device: &str, answer: &s
 
 /// Claims a device, proves its key, and signs it in.
 pub async fn claim(context: &Context, user: &User, name: &str, key: &RsaPrivateKey) -> Result<Device, Stop> {
-    let reply = post_claim(context, user, name, &spki(&key.to_public_key())).await?.expect(201)?;
+    let spki = spki(&key.to_public_key());
+    let signing = signing_key_beside(&spki);
+    let public = hex(signing.verifying_key().as_bytes());
+    let claim = json!({"name": name, "spki": base64(&spki), "signing_key": public});
+    let tickets = &user.grant.tickets;
+    let reply =
+        call(context, "POST", "/mesh/devices").tickets(tickets).json(&claim).send().await?.expect(201)?;
     let (id, body) = (reply.text("device")?, reply.json()?);
     let audience = &user.grant.audience;
     let answer = answer(key, &Binding { purpose: "claim", device: &id, audience }, &body["proof"])?;
-    let proved = post_proof(context, user, &id, &answer).await?;
+    let signature = sign_claim(&signing, &id, &spki);
+    let proof = json!({"answer": answer, "signature": signature});
+    let path = format!("/mesh/devices/{id}/proof");
+    let proved = call(context, "POST", &path).tickets(tickets).json(&proof).send().await?;
     demand!(
         (200..300).contains(&proved.status),
         "the right proof of a claim was answered with {}",
@@ -172,6 +182,18 @@ pub async fn claim(context: &Context, user: &User, name: &str, key: &RsaPrivateK
     );
     let grant = Grant::read(&device_tickets(context, &id, key, audience).await?.expect(200)?)?;
     Ok(Device { id, key: key.clone(), grant })
+}
+
+/// The signing key of a device of this world, whose RSA key is this one.
+pub fn signing_key_beside(spki: &[u8]) -> SigningKey {
+    SigningKey::from_bytes(&h(&[b"signing key beside", spki]))
+}
+
+/// What a claim with a signing key is proved by (graph.md section 3.1).
+pub fn sign_claim(key: &SigningKey, device: &str, spki: &[u8]) -> String {
+    let statement =
+        [b"meshproof device key", &from_hex(device).unwrap_or_default()[..], &h(&[spki])].concat();
+    hex(&key.sign(&statement).to_bytes())
 }
 
 /// Asks for a challenge and answers it.

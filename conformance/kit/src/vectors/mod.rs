@@ -101,6 +101,7 @@ files! {
     "sync" "merge",
     "sync" "view",
     "sync" "digest",
+    "sync" "signed",
 }
 
 /// Every test of every committed file.

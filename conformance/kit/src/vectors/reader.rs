@@ -46,6 +46,7 @@ pub fn answer(request: &Value) -> Answer {
         }
         Some("SyncDigest") => entries(&test["entries"])
             .map(|entries| Answer::accept(json!({"digest": hex(&sync::digest(&entries))}))),
+        Some("SyncSigned") => sync_signed(group, test),
         _ => return Answer::unsupported(),
     };
     answer.unwrap_or_else(|| Answer::error("the request lacks a field or holds a wrong one"))
@@ -60,6 +61,34 @@ fn sync_index(test: &Value) -> Option<Answer> {
     Some(sync::index(&bytes(&test["body"])?).map_or_else(rejected, |entries| {
         Answer::accept(json!({"ids": entries.iter().map(|entry| hex(&entry.id)).collect::<Vec<_>>()}))
     }))
+}
+
+fn sync_signed(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let bytes = bytes(&test["bytes"])?;
+    let mut fields = sync::Fields(&bytes);
+    let key = |device: sync::Id| {
+        let of = |pair: &&Value| pair[0] == hex(&device).as_str();
+        self::bytes(&test["keys"].as_array()?.iter().find(of)?[1])?.try_into().ok()
+    };
+    let (signed, requirement, reason) = match test["what"].as_str()? {
+        "entry" => {
+            let entry = fields.entry()?;
+            let is_signed =
+                |proof: &sync::Proof| Some(proof.is_signed(folder, entry.id, &key(proof.stamp.writer)?));
+            let all = entry.proofs().iter().map(is_signed).collect::<Option<Vec<_>>>()?;
+            (!all.contains(&false), "SYN-052", "change-forged")
+        }
+        "head" => {
+            let head = fields.head()?;
+            (head.is_signed(folder, &key(head.device)?), "SYN-055", "head-forged")
+        }
+        _ => {
+            let issuer = public_key_from_spki(&self::bytes(&group["issuer"])?)?;
+            (fields.card()?.is_signed(folder, &issuer), "SYN-056", "none")
+        }
+    };
+    Some(if signed { Answer::accept(json!({})) } else { rejected(Rejection { requirement, reason }) })
 }
 
 fn sync_merge(test: &Value) -> Option<Answer> {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::envelope::{File, Group, Test};
 use crate::oracle::Rejection;
 use crate::oracle::crypto::hex;
-use crate::oracle::sync::{self, Content, Entry, Id, ROOT, Stamp, fold, id_of};
+use crate::oracle::sync::{self, Content, Deleted, Entry, Id, Proof, ROOT, Stamp, fold, id_of};
 use crate::target::fixture::PeerFixture;
 
 const X: Id = PeerFixture::DEVICE_X;
@@ -13,7 +13,7 @@ const Z: Id = PeerFixture::DEVICE_Z;
 
 /// All files of the part.
 pub(super) fn files() -> Vec<File> {
-    vec![name_file(), index_file(), merge_file(), view_file(), digest_file()]
+    vec![name_file(), index_file(), merge_file(), view_file(), digest_file(), signed_file()]
 }
 
 fn file(name: &'static str, header: &'static [&'static str], kind: &'static str, tests: Vec<Test>) -> File {
@@ -120,6 +120,40 @@ fn index_file() -> File {
     bad("version-zero", "a device with no changes", one(&|entry| entry.version.push((Z, 0))));
     bad("version-falling", "devices that fall", one(&|entry| entry.version.insert(0, (Z, 1))));
     bad("name", "a name that leads out", one(&|entry| entry.name = b"..".to_vec()));
+    let proofs = |change: &dyn Fn(&mut Vec<Proof>)| {
+        let mut entry = two_contents().deleted(&[(X, 4), (Z, 2)]);
+        change(entry.proofs.as_mut().expect("known"));
+        index_body(&[entry])
+    };
+    bad("proofs-falling", "proofs that fall", proofs(&|proofs| proofs.reverse()));
+    bad("proofs-twice", "one proof twice", proofs(&|proofs| proofs.push(proofs[2].clone())));
+    bad(
+        "proof-unneeded",
+        "the proof of a change that left nothing",
+        one(&|entry| {
+            let mut proofs = entry.proofs();
+            proofs[0].stamp.counter = 2;
+            let unneeded = proofs.remove(0);
+            entry.proofs = Some([entry.proofs(), vec![unneeded]].concat());
+        }),
+    );
+    bad("deleted-falling", "deletions that fall", proofs(&|proofs| proofs[1].deleted.reverse()));
+    bad("deleted-part", "a deletion of what is neither", proofs(&|proofs| proofs[1].deleted[0].part = 3));
+    bad("unproven", "a change without a proof", proofs(&|proofs| drop(proofs.remove(2))));
+    bad("unproven-all", "no proofs", proofs(&Vec::clear));
+    bad("unproven-lamport", "a stamp with another lamport", proofs(&|proofs| proofs[0].stamp.lamport += 1));
+    bad("unproven-place", "another place", proofs(&|proofs| proofs[0].place[0] ^= 1));
+    bad("unproven-content", "another content", proofs(&|proofs| proofs[2].content[31] ^= 1));
+    bad(
+        "unproven-deletion",
+        "a place that nobody deleted",
+        proofs(&|proofs| drop(proofs[1].deleted.remove(0))),
+    );
+    bad(
+        "unproven-deletion-of",
+        "a content that nobody deleted",
+        proofs(&|proofs| drop(proofs[1].deleted.pop())),
+    );
     let mut trailing = index_body(&good);
     trailing.push(0);
     bad("trailing", "a byte behind the entries", trailing);
@@ -173,7 +207,44 @@ fn some_entry(dice: &mut Dice) -> Entry {
     contents.sort_by_key(|content| content.stamp);
     let place = stamp(dice);
     let name = format!("{}-{}", place.writer[0], place.counter).into_bytes();
-    Entry { id: [9; 16], parent: ROOT, name, place, gone: u8::from(dice.roll(3) == 0), contents, version }
+    // What is gone was deleted by one of the changes that are in the version.
+    let last = version.iter().map(|(_, counter)| *counter).max().unwrap_or_default();
+    contents.iter_mut().for_each(|content| content.gone &= u8::from(content.stamp.counter < last));
+    let gone = u8::from(dice.roll(3) == 0 && place.counter < last);
+    let mut entry = Entry { id: [9; 16], parent: ROOT, name, place, gone, contents, version, proofs: None };
+    let mut dots = entry.version.clone();
+    dots.push((place.writer, place.counter));
+    dots.extend(entry.contents.iter().map(|content| (content.stamp.writer, content.stamp.counter)));
+    dots.sort_unstable();
+    dots.dedup();
+    entry.proofs = Some(dots.into_iter().map(some_proof).collect());
+    entry
+}
+
+/// What the change with this dot did, in whatever state it occurs: it put, wrote, and deleted all with a smaller counter.
+fn some_proof((writer, counter): (Id, u64)) -> Proof {
+    let mut did = some_change(writer, counter);
+    let mut proof = did.proofs().remove(0);
+    for (part, device) in [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2), (2, 3)] {
+        for counter in 1..counter {
+            proof.deleted.push(Deleted { part, change: ([device; 16], counter) });
+        }
+    }
+    did.id = [9; 16];
+    proof.sign(did.id);
+    proof
+}
+
+/// An entry with nothing but the place and content of one change.
+fn some_change(writer: Id, counter: u64) -> Entry {
+    let byte = u8::try_from(counter).expect("small");
+    let mut entry = Entry::file(&format!("{}-{counter}", writer[0]), &[writer[0], byte]).by(
+        writer,
+        counter * 2 + u64::from(writer[0]) % 2,
+        &[(writer, counter)],
+    );
+    entry.parent = ROOT;
+    entry
 }
 
 fn merge_file() -> File {
@@ -202,7 +273,7 @@ fn merge_file() -> File {
     let edited = |writer, lamport, version: &[(Id, u64)], content: &[u8]| {
         let mut entry = Entry::file("f", content).by(writer, lamport, version);
         entry.place = first.place;
-        entry
+        entry.knowing(&first)
     };
     let by_x = edited(X, 2, &[(X, 2)], b"2");
     let by_z = edited(Z, 3, &[(X, 1), (Z, 1)], b"3");
@@ -272,6 +343,7 @@ fn view_file() -> File {
     let into = |path: &str, parent: &str, lamport| {
         let mut entry = Entry::directory(path);
         (entry.parent, entry.place.lamport) = (id_of(parent), lamport);
+        entry.contents[0].stamp = entry.place;
         entry
     };
     let deleted = |path: &str| Entry::directory(path).deleted(&[(X, 2)]);
@@ -312,6 +384,7 @@ fn view_file() -> File {
     let case = |path: &str, lamport| {
         let mut entry = Entry::file(path, path.as_bytes());
         entry.place.lamport = lamport;
+        entry.contents[0].stamp = entry.place;
         entry
     };
     test(
@@ -371,4 +444,59 @@ fn digest_file() -> File {
     two.sort_by_key(|entry| entry.id);
     test("two", "two entries", &two);
     file("digest", &["spec/sync.md section 3.2: the digest of a bucket"], "SyncDigest", tests)
+}
+
+fn signed_file() -> File {
+    let mut tests = Vec::new();
+    let keys = json!([X, Z].map(|device| json!([hex(&device), hex(&sync::public_key(device))])));
+    let mut test = |id: &str, what: &str, comment: &str, bad: Option<(&str, &str)>, bytes: &[u8]| {
+        let inputs = json!({"what": what, "bytes": hex(bytes), "keys": keys.clone()});
+        let (id, twin) = (format!("sync.signed.{id}"), format!("sync.signed.{what}"));
+        tests.push(match bad {
+            None => Test::valid(&id, comment, &[], inputs),
+            Some((requirement, reason)) => Test::invalid(&id, &twin, comment, &[requirement], reason, inputs),
+        });
+    };
+    let entry = two_contents().deleted(&[(X, 4), (Z, 2)]);
+    let forged = Some(("SYN-052", "change-forged"));
+    test("entry", "entry", "an entry that its writers signed", None, &entry.bytes());
+    for number in 0..3 {
+        let mut proofs = entry.proofs();
+        proofs[number].signature[63 - number] ^= 1;
+        let bad = Entry { proofs: Some(proofs), ..entry.clone() };
+        test(&format!("entry-{number}"), "entry", "one signature with another bit", forged, &bad.bytes());
+    }
+    let mut proofs = entry.proofs();
+    proofs[1].place = [1; 32];
+    let bad = Entry { proofs: Some(proofs), ..entry.clone() };
+    test("entry-more", "entry", "a proof that says more than was signed", forged, &bad.bytes());
+    let mut elsewhere = entry.clone();
+    elsewhere.id[15] ^= 1;
+    elsewhere.proofs = Some(entry.proofs());
+    test("entry-elsewhere", "entry", "the proofs of another entry", forged, &elsewhere.bytes());
+    let head = sync::head(PeerFixture::FOLDER, X, 7, [3; 32]);
+    test("head", "head", "a head that its writer signed", None, &head.bytes());
+    let forged = Some(("SYN-055", "head-forged"));
+    let later = sync::Head { counter: 8, ..head };
+    test("head-later", "head", "a head with another counter", forged, &later.bytes());
+    let other = sync::Head { chain: [4; 32], ..head };
+    test("head-other", "head", "a head with another chain", forged, &other.bytes());
+    let whose = sync::Head { device: Z, ..head };
+    test("head-of-another", "head", "a head of another device", forged, &whose.bytes());
+    let card = sync::card(PeerFixture::FOLDER, X);
+    test("card", "card", "a card that the issuer signed", None, &card.bytes());
+    let forged = Some(("SYN-056", "none"));
+    let other = sync::Card { device: Z, ..card.clone() };
+    test("card-of-another", "card", "the card of another device", forged, &other.bytes());
+    let mut other = card;
+    other.key[0] ^= 1;
+    test("card-key", "card", "a card with another key", forged, &other.bytes());
+    let fields = json!({
+        "folder": hex(&PeerFixture::FOLDER),
+        "issuer": hex(&crate::oracle::crypto::spki(&PeerFixture::get().issuer.to_public_key())),
+    });
+    let header = &["spec/sync.md sections 3.4 and 3.5: what writers and the issuer sign"];
+    let file = file("signed", header, "SyncSigned", tests);
+    let groups = file.groups.into_iter().map(|group| Group { fields: fields.clone(), ..group }).collect();
+    File { groups, ..file }
 }

@@ -19,7 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::crypto::{DEFAULT, Provider};
+use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
 use zeroize::Zeroizing;
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
-use crate::sync::{Folder, Index};
+use crate::sync::{Folder, Index, Signer};
 use crate::{Sessions, SuiteBook};
 
 pub use copy::CloudReport;
@@ -45,6 +45,7 @@ pub use status::{FolderStatus, LastSession, LastSync, PeerStatus, Status};
 const CONFIG: &str = "config.json";
 const SESSION: &str = "session.json";
 const KEY: &str = "device.key";
+const SIGNING_KEY: &str = "signing.key";
 const CA: &str = "ca.pem";
 
 /// A device and its state directory.
@@ -53,6 +54,7 @@ pub struct Agent {
     config: Config,
     provider: &'static dyn Provider,
     device: Option<Arc<Device>>,
+    signer: Option<Arc<Signer>>,
     cloud: Option<Arc<Cloud>>,
     index: Arc<Index>,
     suites: Arc<SuiteBook>,
@@ -87,6 +89,7 @@ impl Agent {
             config,
             provider,
             device: None,
+            signer: None,
             cloud: None,
             index,
             suites,
@@ -98,6 +101,7 @@ impl Agent {
             lock: Mutex::default(),
         };
         agent.device = agent.load_device()?.map(Arc::new);
+        agent.signer = agent.load_signer()?.map(Arc::new);
         agent.cloud = agent.connect_cloud()?.map(Arc::new);
         Ok(agent)
     }
@@ -139,7 +143,8 @@ impl Agent {
 
     /// The folders of this device, opened.
     pub fn folders(&self) -> Result<Vec<Arc<Folder>>> {
-        let device = self.device()?.id();
+        self.device()?;
+        let signer = self.signer.as_ref().ok_or_else(lost)?;
         let mut open = lock(&self.folders);
         let mut folders = Vec::new();
         for config in &self.config.folders {
@@ -148,7 +153,7 @@ impl Agent {
                 folder.clone()
             } else {
                 let index = self.index.clone();
-                let folder = Folder::open(id, device, &config.path, config.direction, index)?;
+                let folder = Folder::open(id, signer.clone(), &config.path, config.direction, index)?;
                 Arc::new(if config.versions.days > 0 {
                     folder.with_versions(config.versions)
                 } else {
@@ -164,6 +169,9 @@ impl Agent {
     /// Who signs the tickets of peers, for this device as audience.
     async fn verifier(&self) -> Result<Verifier> {
         let (issuer, keys) = self.cloud()?.issuer().await?;
+        for folder in self.folders()? {
+            folder.trust(&keys);
+        }
         pair_verifier(self.device()?, &issuer, &keys)
             .map_err(|_| Error::Cloud("the issuer's key is not acceptable".into()))
     }
@@ -198,9 +206,14 @@ impl Agent {
     fn load_device(&self) -> Result<Option<Device>> {
         let Some(config) = &self.config.device else { return Ok(None) };
         let id = parse_id("device", &config.id)?;
-        let lost = || Error::usage("device.key is missing or damaged: use `mesh device add NAME` again");
         let key = self.home.read(KEY)?.map(Zeroizing::new).ok_or_else(lost)?;
         Device::load(self.provider, id, &key, &mut crate::os_entropy).map(Some).map_err(|_| lost())
+    }
+
+    fn load_signer(&self) -> Result<Option<Signer>> {
+        let Some(config) = &self.config.device else { return Ok(None) };
+        let seed = self.home.read(SIGNING_KEY)?.and_then(|seed| seed.try_into().ok()).ok_or_else(lost)?;
+        Ok(Some(Signer::new(self.provider, parse_id("device", &config.id)?, &Secret::new(seed))))
     }
 
     fn connect_cloud(&self) -> Result<Option<Cloud>> {
@@ -214,6 +227,10 @@ impl Agent {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn lost() -> Error {
+    Error::usage("a key of this device is missing or damaged: use `mesh device add NAME` again")
 }
 
 fn parse_id(what: &str, text: &str) -> Result<Id> {

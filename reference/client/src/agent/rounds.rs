@@ -224,12 +224,15 @@ impl Agent {
     /// The devices that have one of these folders too.
     pub(super) async fn peers(&self, folders: &[Arc<Folder>]) -> Result<BTreeSet<Id>> {
         let (cloud, own) = (self.cloud()?, self.device()?.id());
+        let (_, keys) = cloud.issuer().await?;
         let mut peers = BTreeSet::new();
         for folder in folders {
             let devices: Vec<Id> =
                 cloud.mappings(folder.id()).await?.into_iter().map(|mapping| mapping.device).collect();
             peers.extend(&devices);
             folder.set_devices(devices)?;
+            folder.trust(&keys);
+            folder.learn(cloud.writers(folder.id()).await?)?;
         }
         peers.remove(&own);
         super::lock(&self.known_peers).clone_from(&peers);

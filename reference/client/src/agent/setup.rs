@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::crypto::KeyBits;
+use meshproof_proto::crypto::{KeyBits, draw_secret};
 use meshproof_proto::handshake::Device;
 
-use super::{Agent, CA, KEY, SESSION, parse_id};
+use super::{Agent, CA, KEY, SESSION, SIGNING_KEY, parse_id};
 use crate::cloud::{Cloud, DeviceCode, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
-use crate::sync::Direction;
 use crate::sync::versions::Limits;
+use crate::sync::{Direction, Signer};
 
 /// A folder that is to be added.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ impl Agent {
         if self.config.cloud != url || self.config.user != user {
             self.config = Config { cloud: url, user, ..Config::default() };
             self.device = None;
+            self.signer = None;
         }
         self.home.write(CA, ca.as_deref().unwrap_or_default())?;
         if ca.is_none() {
@@ -109,11 +110,15 @@ impl Agent {
         let key = self.provider.generate_key(bits, &mut crate::os_entropy);
         let load = |id| Device::load(self.provider, id, &key, &mut crate::os_entropy);
         let failed = |_| Error::Cloud("the new key is not acceptable".into());
+        let seed = draw_secret(&mut crate::os_entropy);
+        let signer = |id| Signer::new(self.provider, id, &seed);
         // The key is kept before it is claimed: a device whose key is lost cannot be used.
         self.home.write(KEY, &key)?;
-        let claimed = cloud.claim(name, load(Id::default()).map_err(failed)?.spki()).await?;
-        let device = load(claimed.device).map_err(failed)?;
-        cloud.prove(&claimed, &device).await?;
+        self.home.write(SIGNING_KEY, &*seed)?;
+        let public = signer(Id::default()).public();
+        let claimed = cloud.claim(name, load(Id::default()).map_err(failed)?.spki(), &public).await?;
+        let (device, signer) = (load(claimed.device).map_err(failed)?, signer(claimed.device));
+        cloud.prove(&claimed, &device, &signer).await?;
         self.config.device = Some(DeviceConfig {
             id: claimed.device.to_string(),
             name: name.into(),
@@ -121,6 +126,7 @@ impl Agent {
         });
         self.save_config()?;
         self.device = Some(std::sync::Arc::new(device));
+        self.signer = Some(std::sync::Arc::new(signer));
         // From now on the device signs in by its key. A token that cannot be ended now ends by itself.
         if let Err(error) = cloud.sign_out().await {
             tracing::warn!(%error, "the sign-in was not ended");

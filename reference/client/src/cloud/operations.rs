@@ -2,11 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use meshproof_proto::codec::{Id, hex_array};
+use meshproof_proto::codec::{Id, hex, hex_array};
 use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::nearby::LanKey;
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::identity::Purpose;
+use meshproof_proto::sync::Card;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use super::Cloud;
 use super::http::unexpected;
 use super::session::{MESH, answer};
 use crate::error::Result;
+use crate::sync::Signer;
 
 /// A device in the graph.
 #[derive(Clone, Debug, Serialize)]
@@ -69,8 +71,9 @@ pub struct Pair {
 
 impl Cloud {
     /// Claims the key as a device of this user. To be followed by [`prove`](Self::prove).
-    pub async fn claim(&self, name: &str, key: &Spki) -> Result<ClaimedDevice> {
-        let body = json!({ "name": name, "spki": STANDARD.encode(key.der()) });
+    pub async fn claim(&self, name: &str, key: &Spki, signing_key: &[u8; 32]) -> Result<ClaimedDevice> {
+        let (spki, signing_key) = (STANDARD.encode(key.der()), hex(signing_key));
+        let body = json!({ "name": name, "spki": spki, "signing_key": signing_key });
         let devices = self.devices_path().await?;
         let answer = self.call(Method::POST, &devices, Some(&body), MESH).await?;
         let device = id(&answer.body, "device")?;
@@ -79,11 +82,13 @@ impl Cloud {
         Ok(ClaimedDevice { device, path, challenge: answer.body["proof"].clone() })
     }
 
-    /// Proves the key of a claimed device.
-    pub async fn prove(&self, claimed: &ClaimedDevice, device: &Device) -> Result<()> {
+    /// Proves the keys of a claimed device.
+    pub async fn prove(&self, claimed: &ClaimedDevice, device: &Device, signer: &Signer) -> Result<()> {
         let audience = self.session.lock().await.audience.clone();
         let answer = answer(device, claimed.device, Purpose::Claim, &audience, &claimed.challenge)?;
-        let body = json!({ "answer": answer });
+        let fingerprint = device.spki().fingerprint(device.provider());
+        let statement = [b"meshproof device key", &claimed.device.0[..], &fingerprint].concat();
+        let body = json!({ "answer": answer, "signature": hex(&signer.sign(&statement)) });
         self.call(Method::POST, &claimed.path, Some(&body), MESH).await.map(drop)
     }
 
@@ -132,6 +137,20 @@ impl Cloud {
         let path = self.folder_path(folder).await?;
         let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
+    }
+
+    /// The cards of those who write, or once wrote, in the folder. Whose word they are is for the caller to verify.
+    pub async fn writers(&self, folder: Id) -> Result<Vec<Card>> {
+        let path = self.folder_path(folder).await?;
+        let card = |item: &Value| {
+            let key = item["key"].as_str().and_then(hex_array);
+            let signature = item["signature"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            let (key, signature) = key
+                .zip(signature)
+                .ok_or_else(|| unexpected("GET of the writers of a folder", "a card is none"))?;
+            Ok(Card { device: id(item, "device")?, key, signature })
+        };
+        self.list(&format!("{path}/writers"), &path).await?.iter().map(card).collect()
     }
 
     /// Says for `ttl` seconds where this device can be reached.

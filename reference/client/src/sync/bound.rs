@@ -1,6 +1,7 @@
 //! How much of a peer's index this device is ready to hold.
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::sync::proof::{Deleted, Proof};
 use meshproof_proto::sync::{Content, Entry};
 
 use crate::error::{Error, Result};
@@ -41,6 +42,8 @@ fn size(entry: &Entry) -> usize {
         + entry.place.name.as_str().len()
         + size_of_val::<[Content]>(&entry.contents)
         + size_of_val::<[(Id, u64)]>(entry.version.counters())
+        + size_of_val::<[Proof]>(&entry.proofs)
+        + entry.proofs.iter().map(|proof| size_of_val::<[Deleted]>(&proof.deleted)).sum::<usize>()
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::index::{Batch, Clock, Record};
 use super::moves::{Moves, find_moves};
 use super::progress::{SkipReason, Skipped};
 use super::scan::State;
+use super::writers::{say_head, sign};
 use crate::error::Result;
 
 /// What was found, by path.
@@ -118,13 +119,14 @@ impl<'a> Changes<'a> {
         }
         self.batch.entries = self.touched.iter().filter_map(|id| self.entries.get(id).cloned()).collect();
         self.batch.entries.sort_by_key(|entry| entry.id);
+        if self.clock != start {
+            sign(self.folder, &mut self.batch, &mut self.clock);
+        }
         self.batch.clock = Some(self.clock);
         if self.clock != start {
             self.batch.settled = Some(false);
-            let mut context = self.folder.index().context(self.folder.id(), self.folder.device())?;
-            context.0.insert(self.folder.device(), self.clock.counter);
-            self.batch.contexts.push((self.folder.device(), context));
         }
+        say_head(self.folder, &mut self.batch, &self.clock, self.clock != start)?;
         Ok(())
     }
 
@@ -385,8 +387,8 @@ impl<'a> Changes<'a> {
         if self.clock.counter >= MAX_COUNTER {
             return Err(SkipReason::Uncountable);
         }
-        self.clock = Clock { lamport: next_lamport(self.clock.lamport), counter: self.clock.counter + 1 };
-        let (lamport, counter) = (self.clock.lamport, self.clock.counter);
+        let (lamport, counter) = (next_lamport(self.clock.lamport), self.clock.counter + 1);
+        self.clock = Clock { lamport, counter, ..self.clock };
         Ok(Stamp { lamport, writer: self.folder.device(), counter })
     }
 }

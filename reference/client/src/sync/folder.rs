@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use meshproof_proto::codec::{Id, hex};
+use meshproof_proto::crypto::{PublicKey, Spki};
 use meshproof_proto::storage::MediaHash;
 
 use super::disk::{Seen, open_seen};
@@ -14,6 +15,7 @@ use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
 use super::versions::{self, Limits};
 use super::watch::{Named, Watch};
+use super::writers::Signer;
 use super::{Index, collect};
 use crate::error::{Error, Result};
 
@@ -48,6 +50,9 @@ pub struct Folder {
     root: PathBuf,
     direction: Direction,
     index: Arc<Index>,
+    signer: Arc<Signer>,
+    /// The keys of the issuer, by whose word this device believes who writes.
+    issuers: Mutex<Arc<Vec<Box<dyn PublicKey>>>>,
     lock: Mutex<()>,
     /// Counts the writes, so that who plans in several steps notices others.
     writes: AtomicU64,
@@ -66,8 +71,14 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder `id` of `device`, with its files below the directory `root`.
-    pub fn open(id: Id, device: Id, root: &Path, direction: Direction, index: Arc<Index>) -> Result<Self> {
+    /// The folder `id` of the device that signs with `signer`, with its files below the directory `root`.
+    pub fn open(
+        id: Id,
+        signer: Arc<Signer>,
+        root: &Path,
+        direction: Direction,
+        index: Arc<Index>,
+    ) -> Result<Self> {
         let root = std::fs::canonicalize(root).map_err(Error::io("opening the folder", root))?;
         if !root.is_dir() {
             return Err(Error::usage(format!("{} is not a directory", root.display())));
@@ -76,10 +87,12 @@ impl Folder {
         crate::os_entropy(&mut run);
         Ok(Self {
             id,
-            device,
+            device: signer.device(),
             root,
             direction,
             index,
+            signer,
+            issuers: Mutex::default(),
             lock: Mutex::new(()),
             writes: AtomicU64::new(0),
             devices: Mutex::new(None),
@@ -171,6 +184,23 @@ impl Folder {
     /// Which way changes go.
     pub fn direction(&self) -> Direction {
         self.direction
+    }
+
+    /// Believes cards that an issuer with these keys signed (SYN-056).
+    pub fn trust(&self, keys: &[Spki]) {
+        let provider = self.signer.provider();
+        let keys = keys.iter().filter_map(|key| provider.public_key(key).ok()).collect();
+        *self.issuers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// What [`trust`](Self::trust) said.
+    pub(super) fn issuers(&self) -> Arc<Vec<Box<dyn PublicKey>>> {
+        self.issuers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What signs the changes of this device.
+    pub(super) fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// What is known of its paths.

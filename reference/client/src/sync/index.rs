@@ -6,11 +6,11 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use meshproof_proto::codec::Id;
+use meshproof_proto::codec::{Id, Reader};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::digest::{self, Digests};
 use meshproof_proto::sync::entry::MAX_COUNTER;
-use meshproof_proto::sync::{Context, Entry, Item};
+use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
@@ -19,7 +19,7 @@ use super::temp::open_private;
 use crate::error::{Error, Result};
 
 /// The number of this schema. An index of another one is made anew: the next scan fills it, files stay.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
@@ -36,10 +36,22 @@ const SCHEMA: &str = "
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS disk_by_hash ON disk (folder, hash) WHERE kind = 1;
     CREATE TABLE IF NOT EXISTS folders (
-        folder BLOB PRIMARY KEY, lamport INTEGER NOT NULL, counter INTEGER NOT NULL, settled INTEGER NOT NULL
+        folder BLOB PRIMARY KEY, lamport INTEGER NOT NULL, counter INTEGER NOT NULL, settled INTEGER NOT NULL,
+        chain BLOB NOT NULL, past INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE IF NOT EXISTS contexts (
         folder BLOB NOT NULL, device BLOB NOT NULL, context BLOB NOT NULL, PRIMARY KEY (folder, device)
+    );
+    CREATE TABLE IF NOT EXISTS heads (
+        folder BLOB NOT NULL, device BLOB NOT NULL, head BLOB NOT NULL, PRIMARY KEY (folder, device)
+    );
+    CREATE TABLE IF NOT EXISTS own_heads (
+        folder BLOB NOT NULL, counter INTEGER NOT NULL, chain BLOB NOT NULL, PRIMARY KEY (folder, counter)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS met (folder BLOB NOT NULL, device BLOB NOT NULL, PRIMARY KEY (folder, device));
+    CREATE TABLE IF NOT EXISTS writers (
+        folder BLOB NOT NULL, device BLOB NOT NULL, key BLOB NOT NULL, signature BLOB NOT NULL,
+        PRIMARY KEY (folder, device)
     );
     CREATE TABLE IF NOT EXISTS digests (
         folder BLOB NOT NULL, bucket INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (folder, bucket)
@@ -49,7 +61,20 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 8] = ["entries", "disk", "folders", "contexts", "digests", "roots", "syncs", "chunks"];
+const TABLES: [&str; 12] = [
+    "entries",
+    "disk",
+    "folders",
+    "contexts",
+    "heads",
+    "own_heads",
+    "met",
+    "writers",
+    "digests",
+    "roots",
+    "syncs",
+    "chunks",
+];
 
 /// One path on this disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +92,8 @@ pub struct Clock {
     pub lamport: u64,
     /// How far this device's changes are counted.
     pub counter: u64,
+    /// The hash chain over them.
+    pub chain: [u8; 32],
 }
 
 /// Changes that are written together or not at all.
@@ -84,8 +111,25 @@ pub struct Batch {
     pub clock: Option<Clock>,
     /// What devices have seen.
     pub contexts: Vec<(Id, Context)>,
+    /// How far writers have come.
+    pub heads: Vec<Head>,
     /// Whether what is on disk is the view.
     pub settled: Option<bool>,
+    /// What became of what this device did before its index was made anew.
+    pub past: Option<Past>,
+    /// A device all of whose entries were taken over.
+    pub met: Option<Id>,
+}
+
+/// Whether this device knows what it did itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Past {
+    /// All of it, as far as anybody has said.
+    Known = 0,
+    /// Not what was before its index was made anew: it has not yet met all who may know.
+    Lost = 1,
+    /// It lost it, and has what the others had of it.
+    Regained = 2,
 }
 
 /// The index of one device. All folders share one file.
@@ -209,15 +253,15 @@ impl Index {
     /// Where the counting stands. A new index begins beyond what an earlier one of the same device can have used: no two
     /// changes may have one counter.
     pub fn clock(&self, folder: Id) -> Result<Clock> {
-        let sql = "SELECT lamport, counter FROM folders WHERE folder = ?1";
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let sql = "SELECT lamport, counter, chain FROM folders WHERE folder = ?1";
+        let read = |row: &Row<'_>| {
+            let (lamport, counter): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (lamport, counter) = (lamport.cast_unsigned(), counter.cast_unsigned());
+            Ok(Clock { lamport, counter, chain: row.get(2)? })
+        };
         let stored = self.lock().query_row(sql, [folder.0], read).optional()?;
-        Ok(match stored {
-            Some((lamport, counter)) => {
-                Clock { lamport: lamport.cast_unsigned(), counter: counter.cast_unsigned() }
-            }
-            None => Clock { lamport: 0, counter: (crate::now().0 << 16).min(MAX_COUNTER / 2) },
-        })
+        let counter = (crate::now().0 << 16).min(MAX_COUNTER / 2);
+        Ok(stored.unwrap_or(Clock { lamport: 0, counter, chain: [0; 32] }))
     }
 
     /// Whether what is on disk is the view of the entries.
@@ -233,6 +277,68 @@ impl Index {
             self.lock().query_row(sql, params![folder.0, device.0], |row| row.get(0)).optional()?;
         let Some(bytes) = bytes else { return Ok(Context::default()) };
         Context::from_bytes(&bytes).map_err(|_| damaged("a context"))
+    }
+
+    /// How far each writer has come of whose changes this device has seen all, by the writer's own word.
+    pub fn heads(&self, folder: Id) -> Result<Vec<Head>> {
+        let connection = self.lock();
+        let mut statement =
+            connection.prepare_cached("SELECT head FROM heads WHERE folder = ?1 ORDER BY device")?;
+        let rows = statement.query_map([folder.0], |row| row.get::<_, Vec<u8>>(0))?;
+        rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
+    }
+
+    /// Whether this device knows what it did itself.
+    pub fn past(&self, folder: Id) -> Result<Past> {
+        let sql = "SELECT past FROM folders WHERE folder = ?1";
+        let past: Option<u8> = self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?;
+        Ok(match past {
+            Some(1) => Past::Lost,
+            Some(2) => Past::Regained,
+            _ => Past::Known,
+        })
+    }
+
+    /// Whether a head that this device signed shows that it did what it does not know of: it never stood there, as far as
+    /// this index goes back.
+    pub fn is_strange(&self, folder: Id, counter: u64, chain: &[u8; 32]) -> Result<bool> {
+        let past = self.past(folder)?;
+        let sql = "SELECT coalesce(min(counter), 0),
+            coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0)
+            FROM own_heads WHERE folder = ?1";
+        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
+        let values = params![folder.0, counter.cast_signed(), chain];
+        let (first, stood) = self.lock().query_row(sql, values, read)?;
+        let before = counter <= first.cast_unsigned();
+        Ok(!stood && (past == Past::Known || !before))
+    }
+
+    /// Whether all entries of a device were taken over, since this index was made.
+    pub fn has_met(&self, folder: Id, device: Id) -> Result<bool> {
+        let sql = "SELECT 1 FROM met WHERE folder = ?1 AND device = ?2";
+        Ok(self.lock().prepare_cached(sql)?.exists(params![folder.0, device.0])?)
+    }
+
+    /// The cards of the writers that this device knows.
+    pub fn writers(&self, folder: Id) -> Result<Vec<Card>> {
+        let connection = self.lock();
+        let sql = "SELECT device, key, signature FROM writers WHERE folder = ?1 ORDER BY device";
+        let mut statement = connection.prepare_cached(sql)?;
+        let card =
+            |row: &Row<'_>| Ok(Card { device: Id(row.get(0)?), key: row.get(1)?, signature: row.get(2)? });
+        let rows = statement.query_map([folder.0], card)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Remembers the cards of writers.
+    pub fn add_writers(&self, folder: Id, cards: &[Card]) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for Card { device, key, signature } in cards {
+            let sql = "INSERT OR REPLACE INTO writers VALUES (?1, ?2, ?3, ?4)";
+            transaction.prepare_cached(sql)?.execute(params![folder.0, device.0, key, signature])?;
+        }
+        Ok(transaction.commit()?)
     }
 
     /// How many files and directories, and how many bytes, of the folder are on this disk.
@@ -278,11 +384,27 @@ impl Index {
                 let sql = "INSERT OR REPLACE INTO contexts VALUES (?1, ?2, ?3)";
                 transaction.prepare_cached(sql)?.execute(params![folder.0, device.0, context.to_bytes()])?;
             }
-            if let Some(clock) = batch.clock {
-                let sql = "INSERT INTO folders VALUES (?1, ?2, ?3, 0)
-                           ON CONFLICT (folder) DO UPDATE SET lamport = ?2, counter = ?3";
-                let values = params![folder.0, clock.lamport.cast_signed(), clock.counter.cast_signed()];
+            for head in &batch.heads {
+                let mut bytes = Vec::new();
+                head.write(&mut bytes);
+                let sql = "INSERT OR REPLACE INTO heads VALUES (?1, ?2, ?3)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, head.device.0, bytes])?;
+            }
+            if let Some(Clock { lamport, counter, chain }) = batch.clock {
+                let sql = "INSERT OR IGNORE INTO own_heads VALUES (?1, ?2, ?3)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, counter.cast_signed(), chain])?;
+                let sql = "INSERT INTO folders (folder, lamport, counter, settled, chain) VALUES (?1, ?2, ?3, 0, ?4)
+                           ON CONFLICT (folder) DO UPDATE SET lamport = ?2, counter = ?3, chain = ?4";
+                let values = params![folder.0, lamport.cast_signed(), counter.cast_signed(), chain];
                 transaction.prepare_cached(sql)?.execute(values)?;
+            }
+            if let Some(device) = batch.met {
+                let sql = "INSERT OR IGNORE INTO met VALUES (?1, ?2)";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, device.0])?;
+            }
+            if let Some(past) = batch.past {
+                let sql = "UPDATE folders SET past = ?2 WHERE folder = ?1";
+                transaction.prepare_cached(sql)?.execute(params![folder.0, past as u8])?;
             }
             if let Some(settled) = batch.settled {
                 let sql = "UPDATE folders SET settled = ?2 WHERE folder = ?1";
@@ -358,6 +480,9 @@ impl Batch {
             && self.vacant.is_empty()
             && self.clock.is_none()
             && self.contexts.is_empty()
+            && self.heads.is_empty()
+            && self.past.is_none()
+            && self.met.is_none()
             && self.settled.is_none()
     }
 }

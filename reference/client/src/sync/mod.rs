@@ -37,10 +37,11 @@ mod temp;
 mod upload;
 pub mod versions;
 mod watch;
+mod writers;
 
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
-pub use index::{Batch, Clock, Index, Record};
+pub use index::{Batch, Clock, Index, Past, Record};
 pub use limit::{Bucket, Limited};
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use pulse::Pulse;
@@ -48,3 +49,4 @@ pub use scan::{ScanReport, names_left_out, scan};
 pub use scope::refresh;
 pub use session::run as run_session;
 pub use temp::PREFIX as TEMP_PREFIX;
+pub use writers::Signer;

@@ -89,6 +89,8 @@ pub enum SkipReason {
     Gone,
     /// The peer's version and the own one are of too many devices together (SYN-016).
     Unmergeable,
+    /// It was changed by a device that this one knows nothing of yet (SYN-053).
+    UnknownWriter(Id),
     /// It changed here, and this device's user may only read the folder (SYN-023).
     ReadOnly,
     /// So many bytes are needed for it, and so many are free.
@@ -110,6 +112,10 @@ impl std::fmt::Display for SkipReason {
             }
             Self::Unmergeable => f.write_str(
                 "more than 64 devices changed it, says the peer (SYN-016); it stays as it is here",
+            ),
+            Self::UnknownWriter(device) => write!(
+                f,
+                "changed by the device {device}, of which this one has no card yet (SYN-053); a later sync takes it"
             ),
             Self::ReadOnly => f.write_str(
                 "changed here, and you may only read this folder; the change stays on this device",

@@ -88,9 +88,10 @@ mod tests {
     use std::sync::Arc;
 
     use meshproof_proto::codec::Id;
+    use meshproof_proto::crypto::{DEFAULT, Secret};
 
     use super::*;
-    use crate::sync::{Direction, Index, NoProgress};
+    use crate::sync::{Direction, Index, NoProgress, Signer};
 
     const FOLDER: Id = Id([7; 16]);
 
@@ -100,9 +101,13 @@ mod tests {
             write(&root, file);
         }
         let index = Arc::new(Index::open(&directory.join("index.db")).unwrap());
-        let folder = Folder::open(FOLDER, Id([1; 16]), &root, Direction::Both, index).unwrap();
+        let folder = Folder::open(FOLDER, signer(), &root, Direction::Both, index).unwrap();
         scan(&folder, &NoProgress).unwrap();
         folder
+    }
+
+    fn signer() -> Arc<Signer> {
+        Arc::new(Signer::new(DEFAULT, Id([1; 16]), &Secret::default()))
     }
 
     fn write(root: &Path, path: &str) {

@@ -23,7 +23,7 @@ use super::bound::Bound;
 use super::fetch::{Fetch, Fetched, Want};
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
-use super::take::{Differing, check_counter, differing, state, take};
+use super::take::{Differing, check_state, differing, state, take};
 use super::upload::{Gate, Job, Upload};
 use super::{Direction, Folder};
 use crate::error::{Error, Result};
@@ -255,6 +255,10 @@ impl Session<'_> {
                 shared.into_iter().for_each(|shared| shared.peer_done = true);
                 Ok(())
             }
+            Message::Writers { folder, cards } => match self.agreed(folder)? {
+                Some(number) => self.shared[number].apply.folder.learn(cards),
+                None => Ok(()),
+            },
             Message::Bye => {
                 self.heard_bye = true;
                 let early = self.shared.iter().any(|shared| shared.agreed && !shared.peer_done);
@@ -273,6 +277,9 @@ impl Session<'_> {
             shared.agreed = theirs.contains(&shared.apply.folder_id());
             if shared.agreed {
                 self.report.folders.push(shared.apply.folder_id());
+                if !deviates(req::SYN_061) {
+                    write_cards(shared.apply.folder, &mut states)?;
+                }
                 let mine = state(shared.apply.folder, shared.gives)?;
                 Message::State(Box::new(mine.clone())).write(&mut states);
                 shared.mine = Some(mine);
@@ -284,14 +291,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn handle_state(&mut self, theirs: Box<State>) -> Result<()> {
+    fn handle_state(&mut self, mut theirs: Box<State>) -> Result<()> {
         let Some(number) = self.agreed(theirs.folder)? else { return Ok(()) };
         let shared = &mut self.shared[number];
         demand(shared.theirs.is_none(), req::SYN_015)?;
         let Some(mine) = &shared.mine else { return Ok(()) };
-        if shared.takes {
-            check_counter(shared.apply.folder, &theirs)?;
-        }
+        check_state(shared.apply.folder, &mut theirs)?;
         let differing = differing(&mine.digests, &theirs.digests);
         shared.theirs = Some((theirs, differing));
         let gives = shared.gives;
@@ -411,4 +416,13 @@ impl Session<'_> {
             std::sync::mpsc::TrySendError::Disconnected(_) => Error::Peer("it takes no answers any more"),
         })
     }
+}
+
+/// SYN-061: the cards of all writers, as many in a message as fit.
+fn write_cards(folder: &Folder, out: &mut Vec<u8>) -> Result<()> {
+    let cards = folder.index().writers(folder.id())?;
+    for cards in cards.chunks(1_000) {
+        Message::Writers { folder: folder.id(), cards: cards.to_vec() }.write(out);
+    }
+    Ok(())
 }

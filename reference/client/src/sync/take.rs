@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
+use meshproof_proto::sync::entry::MAX_COUNTER;
 use meshproof_proto::sync::tree::holding;
-use meshproof_proto::sync::{Digests, Entry, ROOT, State, merge};
+use meshproof_proto::sync::{Digests, Entry, Head, ROOT, State, merge};
 
 use super::Folder;
-use super::index::{Batch, Clock};
+use super::index::{Batch, Clock, Past};
 use super::progress::{Report, SkipReason, Skipped};
+use super::writers::{Heads, check_entries, check_heads, seen};
 use crate::error::{Error, Result};
 
 /// Which buckets are to be sent.
@@ -29,22 +31,28 @@ pub(super) fn differing(mine: &Digests, theirs: &Digests) -> Differing {
 pub(super) fn state(folder: &Folder, gives: bool) -> Result<State> {
     let _lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
-    let context = index.context(id, folder.device())?;
-    Ok(State { folder: id, complete: gives, context, digests: index.digests(id)? })
+    Ok(State { folder: id, complete: gives, heads: index.heads(id)?, digests: index.digests(id)? })
 }
 
-/// The peer saw changes of this device that this device does not know: its index is not the one that it was. All that is
-/// here becomes a change of its own with the next scan.
-pub(super) fn check_counter(folder: &Folder, theirs: &State) -> Result<()> {
+/// Leaves of the peer's heads those that hold. If it saw changes of this device that this device does not know, the index is
+/// not the one that it was: all that is here becomes a change of its own with the next scan.
+pub(super) fn check_state(folder: &Folder, theirs: &mut State) -> Result<()> {
     let _lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
-    let clock = index.clock(id)?;
-    let seen = theirs.context.0.get(&folder.device()).copied().unwrap_or_default();
-    if seen <= clock.counter {
-        return Ok(());
-    }
+    let counter = match check_heads(folder, std::mem::take(&mut theirs.heads))? {
+        Heads::Seen(heads) => {
+            theirs.heads = heads;
+            return Ok(());
+        }
+        Heads::LostPast(counter) => counter,
+    };
+    let (clock, cards) = (index.clock(id)?, index.writers(id)?);
     index.forget(id)?;
-    folder.write(&Batch { clock: Some(Clock { counter: seen, ..clock }), ..Batch::default() })?;
+    index.add_writers(id, &cards)?;
+    // Beyond what may have been used twice.
+    let counter = counter.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
+    let clock = Some(Clock { counter, ..clock });
+    folder.write(&Batch { clock, past: Some(Past::Lost), ..Batch::default() })?;
     Err(Error::usage(
         "the index of this device was older than what others saw of it, and is made anew: sync again",
     ))
@@ -62,6 +70,7 @@ pub(super) fn take(
     let _lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
     let mut context = index.context(id, folder.device())?;
+    let their_context = seen(&theirs.heads);
     let mut own: HashMap<Id, Entry> = HashMap::new();
     for (number, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
         own.extend(index.bucket(id, number)?.into_iter().map(|entry| (entry.id, entry)));
@@ -71,7 +80,19 @@ pub(super) fn take(
     let mut listed = HashSet::new();
     let mut refused = false;
     let mut forgotten = BTreeMap::new();
-    for entry in received {
+    let known = |entry: Id| match own.get(&entry) {
+        None if !differing[usize::from(bucket(entry))] => index.entry(id, entry).ok().flatten(),
+        known => known.cloned(),
+    };
+    let unknown = check_entries(folder, &received, known)?;
+    for (entry, unknown) in received.into_iter().zip(unknown) {
+        if let Some(writer) = unknown {
+            refused = true;
+            let path = entry.place.name.as_str().to_owned();
+            report.skipped.push((id, Skipped { path, reason: SkipReason::UnknownWriter(writer) }));
+            listed.insert(entry.id);
+            continue;
+        }
         clock.lamport = clock.lamport.max(entry.lamport());
         listed.insert(entry.id);
         let mine = match own.get(&entry.id) {
@@ -86,7 +107,7 @@ pub(super) fn take(
             }
             None if deviates(req::SYN_040) && !is_known(&entry, &own, folder)? => {}
             None => batch.entries.push(entry),
-            Some(mine) => match merge(&mine, &entry, (&context, &theirs.context)) {
+            Some(mine) => match merge(&mine, &entry, (&context, &their_context)) {
                 Some(merged) if merged == mine => {}
                 Some(merged) => batch.entries.push(merged),
                 None => {
@@ -100,16 +121,20 @@ pub(super) fn take(
     if theirs.complete || deviates(req::SYN_048) {
         // SYN-045: what the peer saw and does not have any more was deleted, however long ago.
         let seen = own.values().filter(|entry| {
-            !listed.contains(&entry.id) && theirs.context.covers(&entry.version) && !deviates(req::SYN_045)
+            !listed.contains(&entry.id) && their_context.covers(&entry.version) && !deviates(req::SYN_045)
         });
         forgotten.extend(seen.map(|entry| (entry.id, entry.clone())));
     }
     forget(folder, forgotten, &mut batch)?;
     if theirs.complete && !refused {
-        context.join(&theirs.context);
+        let is_news =
+            |head: &&Head| context.0.get(&head.device).is_none_or(|counter| *counter < head.counter);
+        batch.heads = theirs.heads.iter().filter(is_news).copied().collect();
+        context.join(&their_context);
         batch.contexts.push((folder.device(), context));
+        batch.met = Some(peer);
     }
-    batch.contexts.push((peer, theirs.context.clone()));
+    batch.contexts.push((peer, their_context));
     batch.clock = Some(clock);
     if !batch.entries.is_empty() || !batch.forgotten.is_empty() {
         batch.settled = Some(false);

@@ -281,5 +281,9 @@ fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>)
 
 /// Not less than what the entry takes in an INDEX.
 fn size_of(entry: &Entry) -> usize {
-    96 + entry.place.name.as_str().len() + 96 * entry.contents.len() + 24 * entry.version.counters().len()
+    let proofs: usize = entry.proofs.iter().map(|proof| 161 + 25 * proof.deleted.len()).sum();
+    96 + entry.place.name.as_str().len()
+        + 96 * entry.contents.len()
+        + 24 * entry.version.counters().len()
+        + proofs
 }

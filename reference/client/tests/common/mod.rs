@@ -3,7 +3,7 @@
 
 #![allow(dead_code, unreachable_pub)] // each test program uses a part
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -11,16 +11,17 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use meshproof_client::responder::{Responder, pair_verifier};
 use meshproof_client::sync::versions::Limits;
-use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Report};
+use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Report, Signer};
 use meshproof_client::transport::{self, Connection, Incoming};
 use meshproof_client::{Error, now, os_entropy};
 use meshproof_proto::codec::Id;
-use meshproof_proto::crypto::{DEFAULT, Provider};
+use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::entry::new_id;
+use meshproof_proto::sync::proof::{Deleted, Part};
 use meshproof_proto::sync::{
-    Content, Context, Decoder, Digests, Entry, Kind, Message, Name, ROOT, Stamp, State, Version,
+    Card, Content, Decoder, Digests, Entry, Kind, Message, Name, Proof, ROOT, Stamp, State, Version,
 };
 use meshproof_proto::ticket::{
     Attributes, Claim, Issuer, KeyBinding, Mapping, Role, Subject, Ticket, device_audience,
@@ -52,6 +53,17 @@ fn key_of(id: Id) -> &'static str {
 pub fn issuer() -> Issuer {
     let key = pkcs8(include_str!("../../../../vectors/keys/issuer-a.pem"));
     Issuer::new(DEFAULT, DEFAULT.private_key(&key).unwrap())
+}
+
+/// The signing key of a device of these tests.
+pub fn signer(provider: &'static dyn Provider, id: Id) -> Arc<Signer> {
+    Arc::new(Signer::new(provider, id, &Secret::new([id.0[0]; 32])))
+}
+
+/// What the issuer says of a device of these tests.
+pub fn card(id: Id) -> Card {
+    let key = signer(DEFAULT, id).public();
+    Card { device: id, key, signature: issuer().key().sign(&Card::statement(FOLDER, id, &key)) }
 }
 
 /// A pair ticket and all else that `from` needs to dial `to`.
@@ -132,7 +144,9 @@ impl Node {
         let root = root.canonicalize().unwrap();
         let device = Arc::new(Device::load(provider, id, &pkcs8(key_of(id)), &mut os_entropy).unwrap());
         let index = Arc::new(Index::open(&home.path().join("index.db")).unwrap());
-        let folder = Arc::new(Folder::open(FOLDER, id, &root, direction, index).unwrap());
+        let folder = Arc::new(Folder::open(FOLDER, signer(provider, id), &root, direction, index).unwrap());
+        folder.trust(&[issuer().key().spki().clone()]);
+        folder.learn([X, Y, Z].map(card).to_vec()).unwrap();
         Self { device, folder, root, home }
     }
 
@@ -140,7 +154,9 @@ impl Node {
     #[must_use]
     pub fn reopen(self) -> Self {
         let index = Arc::new(Index::open(&self.home.path().join("index.db")).unwrap());
-        let folder = Folder::open(FOLDER, self.device.id(), &self.root, Direction::Both, index).unwrap();
+        let signer = signer(self.device.provider(), self.device.id());
+        let folder = Folder::open(FOLDER, signer, &self.root, Direction::Both, index).unwrap();
+        folder.trust(&[issuer().key().spki().clone()]);
         Self { folder: Arc::new(folder), ..self }
     }
 
@@ -148,7 +164,9 @@ impl Node {
     #[must_use]
     pub fn keeping(self, limits: Limits) -> Self {
         let index = Arc::new(Index::open(&self.home.path().join("index.db")).unwrap());
-        let folder = Folder::open(FOLDER, self.device.id(), &self.root, Direction::Both, index).unwrap();
+        let signer = signer(self.device.provider(), self.device.id());
+        let folder = Folder::open(FOLDER, signer, &self.root, Direction::Both, index).unwrap();
+        folder.trust(&[issuer().key().spki().clone()]);
         Self { folder: Arc::new(folder.with_versions(limits)), ..self }
     }
 
@@ -290,6 +308,7 @@ impl RawPeer {
     pub fn offer(&self, entries: Vec<Entry>) {
         self.send(&[
             Message::Hello(vec![FOLDER]),
+            cards_of(&entries),
             state(),
             Message::Index { folder: FOLDER, last: true, entries },
         ]);
@@ -324,7 +343,7 @@ impl RawPeer {
 /// The STATE of a peer that saw nothing and has something else in every bucket.
 pub fn state() -> Message {
     let digests = Digests([[0xFF; 16]; 256]);
-    Message::State(Box::new(State { folder: FOLDER, complete: true, context: Context::default(), digests }))
+    Message::State(Box::new(State { folder: FOLDER, complete: true, heads: Vec::new(), digests }))
 }
 
 /// A file in the root that `writer` wrote as its first change.
@@ -333,7 +352,49 @@ pub fn file(name: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
     let kind = Kind::File { size: content.len() as u64, hash: MediaHash::of(content) };
     let content = Content { stamp, kind, mode: 0o644, mtime: 1_600_000_000_000_000_000, gone: false };
     let name = Name::parse(name).unwrap();
-    Entry::new(new_id(ROOT, &name, 0), (ROOT, name), content).unwrap()
+    signed(Entry::new(new_id(ROOT, &name, 0), (ROOT, name), content).unwrap())
+}
+
+/// The cards of all who wrote in these.
+pub fn cards_of(entries: &[Entry]) -> Message {
+    let writers: BTreeSet<Id> =
+        entries.iter().flat_map(|entry| &entry.proofs).map(|proof| proof.stamp.writer).collect();
+    Message::Writers { folder: FOLDER, cards: writers.into_iter().map(card).collect() }
+}
+
+/// The entry with signatures where there are none yet.
+pub fn sign_new(mut entry: Entry) -> Entry {
+    for proof in entry.proofs.iter_mut().filter(|proof| proof.signature == [0; 64]) {
+        proof.signature = signer(DEFAULT, proof.stamp.writer).sign(&proof.statement(FOLDER, entry.id));
+    }
+    entry
+}
+
+/// The entry with the proofs that all its writers would make.
+pub fn signed(mut entry: Entry) -> Entry {
+    let mut proofs = Vec::new();
+    let stamps: Vec<Stamp> =
+        entry.contents.iter().map(|content| content.stamp).chain([entry.place.stamp]).collect();
+    for (writer, counter) in entry.version.counters().iter().copied().chain(stamps.iter().map(Stamp::dot)) {
+        let dot = (writer, counter);
+        let stamp = stamps.iter().find(|stamp| stamp.dot() == dot).copied();
+        let stamp = stamp.unwrap_or(Stamp { lamport: 1, writer, counter });
+        let place = Some(&entry.place).filter(|place| place.stamp == stamp);
+        let content = entry.contents.iter().find(|content| content.stamp == stamp);
+        let mut proof = Proof::new(stamp, place, content);
+        if entry.place.gone && place.is_some() {
+            proof.deleted.push(Deleted { part: Part::Place, change: dot });
+        }
+        if content.is_some_and(|content| content.gone) {
+            proof.deleted.push(Deleted { part: Part::Content, change: dot });
+        }
+        proof.signature = signer(DEFAULT, writer).sign(&proof.statement(FOLDER, entry.id));
+        proofs.push(proof);
+    }
+    proofs.sort_by_key(|proof| proof.stamp.dot());
+    proofs.dedup();
+    entry.proofs = proofs;
+    entry
 }
 
 /// The entry as the first device of this version wrote it.
@@ -342,12 +403,12 @@ pub fn versioned(mut entry: Entry, version: Version) -> Entry {
     let stamp = Stamp { writer, counter, ..entry.place.stamp };
     entry.place.stamp = stamp;
     entry.contents[0].stamp = stamp;
-    Entry { version, ..entry }
+    signed(Entry { version, ..entry })
 }
 
 /// The entry, deleted.
 pub fn gone(mut entry: Entry) -> Entry {
     entry.place.gone = true;
     entry.contents.iter_mut().for_each(|content| content.gone = true);
-    entry
+    signed(entry)
 }

@@ -7,13 +7,14 @@ use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::{hex, hex_array};
 use meshproof_proto::crypto::{DEFAULT, Spki};
 use meshproof_proto::identity::Purpose;
-use meshproof_proto::requirement::{self as req, demand_some};
+use meshproof_proto::requirement::{self as req, demand, demand_some};
 use serde::Deserialize;
 
 use super::access::{Granted, WriteDevice, WriteMesh};
+use super::writers::is_proved;
 use super::{access, created, devices, node, paths};
 use crate::account::challenges;
-use crate::extract::{Json, check_name};
+use crate::extract::{Json, check_name, present};
 use crate::problem::Problem;
 use crate::source::Source;
 use crate::state::{new_etag, new_id};
@@ -25,6 +26,8 @@ use crate::store::devices::{Device, DeviceState};
 pub(crate) struct Claim {
     name: String,
     spki: String,
+    #[serde(default, deserialize_with = "present")]
+    signing_key: Option<String>,
 }
 
 /// The answer to the challenge of a claim.
@@ -32,6 +35,8 @@ pub(crate) struct Claim {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answer {
     answer: String,
+    #[serde(default, deserialize_with = "present")]
+    signature: Option<String>,
 }
 
 /// Claims a device: it is pending until it has proved its key (GPH-032).
@@ -42,6 +47,8 @@ pub(crate) async fn post(
 ) -> Result<Response, Problem> {
     access::person(&tickets, None)?; // GPH-035
     check_name(&claim.name)?;
+    let signing_key = claim.signing_key.unwrap_or_default();
+    demand(signing_key.is_empty() || hex_array::<32>(&signing_key).is_some(), req::GPH_006)?;
     let der = STANDARD.decode(&claim.spki).map_err(|_| Problem::from(req::GPH_006))?;
     // Numbers that look like a key but are none, such as an even modulus, are refused by the provider only.
     let key = Spki::parse(&der).ok();
@@ -55,6 +62,7 @@ pub(crate) async fn post(
         name: claim.name,
         spki: claim.spki,
         fingerprint: hex(&DEFAULT.sha256(&[&der])),
+        signing_key,
         state: DeviceState::Pending,
         etag: new_etag(),
     };
@@ -72,6 +80,11 @@ pub(crate) async fn post_proof(
     Json(answer): Json<Answer>,
 ) -> Result<Response, Problem> {
     access::person(&tickets, None)?; // GPH-035
+    if !device.signing_key.is_empty() {
+        let signature = answer.signature.as_deref();
+        let proved = is_proved(id, &device.fingerprint, &device.signing_key, signature);
+        demand(proved, req::GPH_150)?;
+    }
     // What is no answer at all is a wrong answer.
     let answer = hex_array::<32>(&answer.answer).unwrap_or_default();
     challenges::answer_claim(&app, id, &answer).await?; // GPH-033

@@ -65,7 +65,7 @@ pub(crate) async fn delete(
 
 pub(crate) fn representation(device: &Device) -> Value {
     let path = paths::device(device.id);
-    json!({
+    let mut body = json!({
         "device": device.id.to_string(),
         "name": device.name,
         "spki": device.spki,
@@ -79,5 +79,9 @@ pub(crate) fn representation(device: &Device) -> Value {
             "proof": format!("{path}/proof"),
             "self": path,
         },
-    })
+    });
+    if !device.signing_key.is_empty() {
+        body["signing_key"] = device.signing_key.clone().into();
+    }
+    body
 }

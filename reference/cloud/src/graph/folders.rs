@@ -129,6 +129,7 @@ fn representation(folder: &Folder) -> Value {
             "members": paths::members(id),
             "invitations": paths::invitations(id),
             "mappings": paths::mappings(id),
+            "writers": paths::writers(id),
             "entries": paths::entries(id),
             "sync": paths::sync(id),
             "news": paths::news(id),

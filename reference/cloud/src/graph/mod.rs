@@ -27,6 +27,7 @@ pub(crate) mod root;
 pub(crate) mod subscriptions;
 pub(crate) mod sync;
 pub(crate) mod watermark;
+pub(crate) mod writers;
 
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode};

@@ -76,6 +76,11 @@ pub(crate) fn entries(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/entries")
 }
 
+/// Whose changes devices believe (GPH-151).
+pub(crate) fn writers(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/writers")
+}
+
 pub(crate) fn member(folder: Id, user: Id) -> String {
     format!("{}/{user}", members(folder))
 }

@@ -20,6 +20,8 @@ pub(crate) struct Device {
     pub(crate) spki: String,
     /// In hexadecimal.
     pub(crate) fingerprint: String,
+    /// In hexadecimal. Empty: it writes nothing.
+    pub(crate) signing_key: String,
     pub(crate) state: DeviceState,
     pub(crate) etag: String,
 }
@@ -63,7 +65,7 @@ const PENDING_LIFETIME: u64 = 300;
 /// How many revoked devices of a user are remembered. What is forgotten is as little claimed as before.
 const MOST_REVOKED: u64 = 256;
 
-const COLUMNS: &str = "SELECT id, user_id, name, spki, fingerprint, state, etag FROM devices";
+const COLUMNS: &str = "SELECT id, user_id, name, spki, fingerprint, state, etag, signing_key FROM devices";
 
 impl Store {
     /// Adds a pending device, unless another claimed device has its key (GPH-031). The oldest go if there are many
@@ -71,13 +73,15 @@ impl Store {
     pub(crate) async fn add_device(&self, device: Device, now: UnixTime) -> Result<(), StoreError> {
         self.write(move |sql| {
             demand(!key_in_use(sql, &device)?, req::GPH_031)?;
-            let Device { id, user, name, spki, fingerprint, state, etag } = &device;
+            let Device { id, user, name, spki, fingerprint, signing_key, state, etag } = &device;
             if !deviates(req::GPH_135) {
                 forget_but(sql, *user, DeviceState::Pending, MOST_PENDING - 1)?;
             }
-            let insert = "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag, since)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
-            sql.execute(insert, values![*id, *user, name, spki, fingerprint, state.name(), etag, now])?;
+            let insert =
+                "INSERT INTO devices (id, user_id, name, spki, fingerprint, state, etag, since, signing_key)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            let state = state.name();
+            sql.execute(insert, values![*id, *user, name, spki, fingerprint, state, etag, now, signing_key])?;
             Ok(())
         })
         .await
@@ -327,5 +331,6 @@ fn device(row: &Row<'_>) -> Result<Device, StoreError> {
         fingerprint: row.text(4)?,
         state: row.parsed(5, DeviceState::parse)?,
         etag: row.text(6)?,
+        signing_key: row.text(7)?,
     })
 }

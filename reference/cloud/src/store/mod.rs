@@ -36,6 +36,7 @@ pub(crate) mod throttle;
 pub(crate) mod uploads;
 pub(crate) mod users;
 pub(crate) mod wanted;
+pub(crate) mod writers;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_rendezvous.sql"),
     include_str!("migrations/0012_creators.sql"),
     include_str!("migrations/0013_bounds.sql"),
+    include_str!("migrations/0016_writers.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

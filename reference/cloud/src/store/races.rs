@@ -61,6 +61,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
         name: "x".into(),
         spki: String::new(),
         fingerprint: "f".into(),
+        signing_key: String::new(),
         state: DeviceState::Pending,
         etag: "a".into(),
     };

@@ -12,14 +12,17 @@ use aws_lc_rs::rsa::{
     KeyPair, KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey, PublicEncryptingKey,
 };
-use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
+use aws_lc_rs::signature::{
+    ED25519, Ed25519KeyPair, KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    UnparsedPublicKey,
+};
 use aws_lc_rs::{agreement, digest, hmac, kem, rand};
 use meshproof_sha256x2::HmacKey;
 use zeroize::Zeroizing;
 
 use super::{
     CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
-    PublicKey, Secret, Spki,
+    PublicKey, SIGNATURE, Secret, SigningKey, Spki,
 };
 
 pub(super) struct AwsLc;
@@ -79,6 +82,14 @@ impl Provider for AwsLc {
         let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, peer);
         // The library refuses a result of zeros.
         agreement::agree(&x25519_key(secret)?, peer, (), |shared| Ok(Secret::new(first_32(shared)))).ok()
+    }
+
+    fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey> {
+        Box::new(Signing(Ed25519KeyPair::from_seed_unchecked(&**seed).ok()))
+    }
+
+    fn verify(&self, key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
     }
 
     fn kem_key(&self, _: &mut dyn Entropy) -> Box<dyn KemKey> {
@@ -146,6 +157,20 @@ impl MacKey for Hmac256 {
             Some(two) => two.mac_pair(prefixes, messages),
             None => [0, 1].map(|lane| self.mac(&[prefixes[lane], messages[lane]])),
         }
+    }
+}
+
+/// `None` never happens: every seed is a key.
+struct Signing(Option<Ed25519KeyPair>);
+
+impl SigningKey for Signing {
+    fn public(&self) -> [u8; 32] {
+        self.0.as_ref().map_or([0; 32], |key| first_32(key.public_key().as_ref()))
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE] {
+        let signature = self.0.as_ref().map(|key| key.sign(message));
+        signature.and_then(|signature| signature.as_ref().try_into().ok()).unwrap_or([0; SIGNATURE])
     }
 }
 

@@ -1,6 +1,6 @@
 //! The cryptography that the protocol uses, behind one seam.
 //!
-//! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR, RSA, X25519 and ML-KEM-768. Two exist: [`RUSTCRYPTO`], portable, and
+//! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR, RSA, X25519, Ed25519 and ML-KEM-768. Two exist: [`RUSTCRYPTO`], portable, and
 //! [`AWS_LC`](AWS_LC) (feature `aws-lc`), constant time and faster. Every handshake test runs over the pairs of them.
 
 mod hkdf;
@@ -81,6 +81,10 @@ pub trait Provider: Send + Sync {
     fn x25519_public(&self, secret: &Secret) -> [u8; 32];
     /// The X25519 shared secret. `None` if it is all zeros.
     fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret>;
+    /// The Ed25519 key of a seed (RFC 8032).
+    fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey>;
+    /// Verifies an Ed25519 signature (RFC 8032).
+    fn verify(&self, key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE]) -> bool;
     /// Makes an ML-KEM-768 key pair (FIPS 203). A provider that cannot take seeds ignores `entropy`.
     fn kem_key(&self, entropy: &mut dyn Entropy) -> Box<dyn KemKey>;
     /// ML-KEM-768 encapsulation: ciphertext and shared secret. `None` if the key is not in the form of FIPS 203, 7.2.
@@ -102,6 +106,17 @@ pub trait KemKey: Send + Sync {
     fn encapsulation_key(&self) -> [u8; KEM_KEY];
     /// The shared secret. A ciphertext that is not for this key gives one that nobody else knows (FIPS 203, 6.3).
     fn decapsulate(&self, ciphertext: &[u8; KEM_CIPHERTEXT]) -> Secret;
+}
+
+/// The length of an Ed25519 signature, in bytes.
+pub const SIGNATURE: usize = 64;
+
+/// An Ed25519 private key: what a device signs its changes with. Its RSA key only decrypts.
+pub trait SigningKey: Send + Sync {
+    /// The public key.
+    fn public(&self) -> [u8; 32];
+    /// Signs.
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE];
 }
 
 /// HMAC-SHA256 under one key.

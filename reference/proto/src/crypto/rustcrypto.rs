@@ -6,6 +6,7 @@ use core::convert::Infallible;
 
 use aes::Aes128;
 use ctr::cipher::{InnerIvInit, KeyInit as _, StreamCipherCore};
+use ed25519_dalek::{Signature, Signer as _, VerifyingKey};
 use hmac::{Hmac, Mac};
 use ml_kem::kem::{Decapsulate, KeyExport};
 use ml_kem::{DecapsulationKey768, EncapsulationKey768};
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::{
     CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
-    PublicKey, Secret, Spki, draw_secret,
+    PublicKey, SIGNATURE, Secret, SigningKey, Spki, draw_secret,
 };
 
 pub(super) struct RustCrypto;
@@ -81,6 +82,16 @@ impl Provider for RustCrypto {
         shared.was_contributory().then(|| Secret::new(shared.to_bytes()))
     }
 
+    fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey> {
+        Box::new(Signing(ed25519_dalek::SigningKey::from_bytes(seed)))
+    }
+
+    fn verify(&self, key: &[u8; 32], message: &[u8], signature: &[u8; SIGNATURE]) -> bool {
+        use ed25519_dalek::Verifier as _;
+        let verify = |key: VerifyingKey| key.verify(message, &Signature::from_bytes(signature));
+        VerifyingKey::from_bytes(key).is_ok_and(|key| verify(key).is_ok())
+    }
+
     fn kem_key(&self, entropy: &mut dyn Entropy) -> Box<dyn KemKey> {
         let mut seed = Zeroizing::new([0; 64]);
         entropy.fill(&mut *seed);
@@ -96,6 +107,18 @@ impl Provider for RustCrypto {
         let message = draw_secret(entropy);
         let (ciphertext, shared) = key.encapsulate_deterministic(&(*message).into());
         Some((ciphertext.into(), Secret::new(shared.into())))
+    }
+}
+
+struct Signing(ed25519_dalek::SigningKey);
+
+impl SigningKey for Signing {
+    fn public(&self) -> [u8; 32] {
+        self.0.verifying_key().to_bytes()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE] {
+        self.0.sign(message).to_bytes()
     }
 }
 

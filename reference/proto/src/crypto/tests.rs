@@ -20,7 +20,11 @@ proptest::proptest! {
         let run = |p: &dyn Provider| {
             let mut data = parts.concat();
             p.ctr_key(&key).apply(&block, &mut data);
-            (p.sha256(&parts), p.mac_key(&key).mac(&parts), data)
+            let signing = p.signing_key(&Secret::new([key[0]; 32]));
+            let signed = signing.sign(&data);
+            assert!(p.verify(&signing.public(), &data, &signed));
+            assert!(!p.verify(&signing.public(), &key, &signed) || key[..] == data[..]);
+            (p.sha256(&parts), p.mac_key(&key).mac(&parts), data, signing.public(), signed)
         };
         for provider in providers() {
             proptest::prop_assert_eq!(run(provider), run(RUSTCRYPTO));

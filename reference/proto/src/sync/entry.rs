@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::path::Name;
+use super::proof::{Deleted, Part, Proof};
 use crate::codec::Id;
 use crate::error::Error;
 use crate::requirement::{self as req, demand, deviates};
@@ -30,6 +31,8 @@ pub struct Entry {
     pub contents: Vec<Content>,
     /// All changes.
     pub version: Version,
+    /// What the writers say of the changes in it. Ascending by writer and counter.
+    pub proofs: Vec<Proof>,
 }
 
 /// One change, and when it was: larger is later as far as anybody can know.
@@ -112,12 +115,9 @@ impl Entry {
     pub fn new(id: Id, (parent, name): (Id, Name), content: Content) -> Option<Self> {
         let stamp = content.stamp;
         let version = Version::default().with(stamp)?;
-        Some(Self {
-            id,
-            place: Place { stamp, parent, name, gone: false },
-            contents: [content].to_vec(),
-            version,
-        })
+        let place = Place { stamp, parent, name, gone: false };
+        let proofs = [Proof::new(stamp, Some(&place), Some(&content))].to_vec();
+        Some(Self { id, place, contents: [content].to_vec(), version, proofs })
     }
 
     /// Whether it was deleted, and no change says otherwise that the deletion did not see (SYN-022).
@@ -145,7 +145,9 @@ impl Entry {
     #[must_use]
     pub fn moved(&self, (parent, name): (Id, Name), stamp: Stamp) -> Option<Self> {
         let place = Place { stamp, parent, name, gone: false };
-        Some(Self { place, version: self.version.with(stamp)?, ..self.clone() })
+        let proof = Proof::new(stamp, Some(&place), None);
+        let entry = Self { place, version: self.version.with(stamp)?, ..self.clone() };
+        Some(entry.proved(proof))
     }
 
     /// Another content, by somebody who saw those with the dots `seen`. It stays or comes back. `None` if no version or
@@ -155,20 +157,29 @@ impl Entry {
         let version = self.version.with(content.stamp)?;
         let mut contents: Vec<Content> = self.contents.clone();
         contents.retain(|other| !other.gone && !seen.contains(&other.stamp.dot()));
+        let proof = Proof::new(content.stamp, None, Some(&content));
         contents.push(content);
         contents.sort();
-        (contents.len() <= MAX_CONTENTS).then(|| Self { contents, version, ..self.clone() })
+        let entry = Self { contents, version, ..self.clone() };
+        (entry.contents.len() <= MAX_CONTENTS).then(|| entry.proved(proof))
     }
 
     /// Deleted, by somebody who saw it at the place with this stamp, and the contents with these dots.
     #[must_use]
     pub fn deleted(&self, place: Stamp, seen: &[(Id, u64)], stamp: Stamp) -> Option<Self> {
         let mut entry = Self { version: self.version.with(stamp)?, ..self.clone() };
-        entry.place.gone |= entry.place.stamp == place;
-        for content in &mut entry.contents {
-            content.gone |= seen.contains(&content.stamp.dot());
+        let mut proof = Proof::new(stamp, None, None);
+        if entry.place.stamp == place && !entry.place.gone {
+            entry.place.gone = true;
+            proof.deleted.push(Deleted { part: Part::Place, change: place.dot() });
         }
-        Some(entry)
+        let here = |content: &&mut Content| !content.gone && seen.contains(&content.stamp.dot());
+        for content in entry.contents.iter_mut().filter(here) {
+            content.gone = true;
+            proof.deleted.push(Deleted { part: Part::Content, change: content.stamp.dot() });
+        }
+        proof.deleted.sort_unstable();
+        Some(entry.proved(proof))
     }
 
     /// Without the contents with these dots, which became entries of their own. `None` as above, or if none would stay.
@@ -176,15 +187,17 @@ impl Entry {
     pub fn without(&self, seen: &[(Id, u64)], stamp: Stamp) -> Option<Self> {
         let mut entry = Self { version: self.version.with(stamp)?, ..self.clone() };
         entry.contents.retain(|content| !seen.contains(&content.stamp.dot()));
-        (!entry.contents.is_empty()).then_some(entry)
+        (!entry.contents.is_empty()).then(|| entry.proved(Proof::new(stamp, None, None)))
     }
 
     /// Put where it was, anew, with a new content: what somebody makes at the place of something deleted.
     #[must_use]
     pub fn revived(&self, place: (Id, Name), content: &Content) -> Option<Self> {
-        let entry = self.rewritten(content.clone(), &[])?;
+        let mut entry = self.rewritten(content.clone(), &[])?;
         let place = Place { stamp: content.stamp, parent: place.0, name: place.1, gone: false };
-        Some(Self { place, ..entry })
+        let proof = Proof::new(content.stamp, Some(&place), Some(content));
+        entry.proofs.retain(|other| other.stamp != content.stamp);
+        Some(Self { place, ..entry }.proved(proof))
     }
 
     /// The largest Lamport counter in it.

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use super::entry::{Content, Context, Entry, MAX_CONTENTS, Place};
+use super::proof::{MAX_PROOFS, join};
 use crate::requirement::{self as req, deviates};
 
 /// What `mine` and `theirs`, of one identifier, are together. `None` if no entry can say it (SYN-016).
@@ -40,12 +41,11 @@ pub fn merge(mine: &Entry, theirs: &Entry, contexts: (&Context, &Context)) -> Op
         contents.drain(..contents.len() - 1); // the last that came, whatever else was written
     }
     contents.sort();
-    (contents.len() <= MAX_CONTENTS).then(|| Entry {
-        id: mine.id,
-        place: place(&mine.place, &theirs.place),
-        contents,
-        version,
-    })
+    let proofs = join(&mine.proofs, &theirs.proofs);
+    let place = place(&mine.place, &theirs.place);
+    let mut entry = Entry { id: mine.id, place, contents, version, proofs };
+    entry.prune();
+    (entry.contents.len() <= MAX_CONTENTS && entry.proofs.len() <= MAX_PROOFS).then_some(entry)
 }
 
 /// The later place (SYN-020); deleted from there if either side says so.

@@ -7,6 +7,7 @@ use super::digest::{BUCKETS, Digests};
 use super::entry::{Context, Entry};
 use super::manifest::{self, Chunk, ManifestRequest};
 use super::wire::{malformed, read_flag};
+use super::writer::{self, Card, Head};
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;
 use crate::requirement::{self as req, demand};
@@ -56,6 +57,13 @@ pub enum Message {
         /// The chunks in their order, or `None` if the content is not here any more.
         chunks: Option<Vec<Chunk>>,
     },
+    /// Who writes in a folder.
+    Writers {
+        /// The folder.
+        folder: Id,
+        /// What the issuer says of some of them.
+        cards: Vec<Card>,
+    },
 }
 
 /// What a device has of a folder.
@@ -65,8 +73,8 @@ pub struct State {
     pub folder: Id,
     /// Whether the INDEX will have all that this device has in the buckets that differ.
     pub complete: bool,
-    /// The changes that it has seen.
-    pub context: Context,
+    /// The changes that it has seen: of each writer all up to this.
+    pub heads: Vec<Head>,
     /// The digests of its entries.
     pub digests: Digests,
 }
@@ -120,6 +128,10 @@ impl Message {
             Self::State(state) => state.write(out),
             Self::ManifestRequest(request) => request.write(out),
             Self::Manifest { request, chunks } => manifest::write(*request, chunks.as_deref(), out),
+            Self::Writers { folder, cards } => {
+                out.extend_from_slice(&folder.0);
+                writer::write_cards(cards, out);
+            }
         }
         let length = u32::try_from(out.len() - start - HEADER).unwrap_or(u32::MAX);
         out[start + 1..start + HEADER].copy_from_slice(&length.to_be_bytes());
@@ -136,6 +148,7 @@ impl Message {
             Self::ManifestRequest(_) => 7,
             Self::Manifest { .. } => 8,
             Self::State(_) => 16,
+            Self::Writers { .. } => 17,
         }
     }
 
@@ -154,6 +167,10 @@ impl Message {
                 Self::Manifest { request, chunks }
             }
             16 => Self::State(Box::new(State::read(&mut fields)?)),
+            17 => Self::Writers {
+                folder: malformed(fields.array().map(Id))?,
+                cards: writer::read_cards(&mut fields)?,
+            },
             // What the mutant takes it for is a message without effect.
             _ => demand(false, req::SYN_001).map(|()| Self::Done(Id::default()))?,
         };
@@ -193,22 +210,27 @@ impl Message {
 }
 
 impl State {
+    /// The changes that it has seen, if the heads are what they say.
+    pub fn context(&self) -> Context {
+        writer::context(&self.heads)
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.folder.0);
         out.put_u8(u8::from(self.complete));
-        self.context.write(out);
+        writer::write_heads(&self.heads, out);
         self.digests.0.iter().for_each(|digest| out.extend_from_slice(digest));
     }
 
     fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
         let folder = malformed(fields.array().map(Id))?;
         let complete = read_flag(fields)?;
-        let context = Context::read(fields)?;
+        let heads = writer::read_heads(fields)?;
         let mut digests = [[0; 16]; BUCKETS];
         for digest in &mut digests {
             *digest = malformed(fields.array())?;
         }
-        Ok(Self { folder, complete, context, digests: Digests(digests) })
+        Ok(Self { folder, complete, heads, digests: Digests(digests) })
     }
 }
 
@@ -250,7 +272,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Message>, Error> {
         let mut rest = Reader::new(&self.buffer[self.at..]);
         let Some(number) = rest.u8() else { return Ok(None) };
-        demand(matches!(number, 1..=8 | 16), req::SYN_001)?;
+        demand(matches!(number, 1..=8 | 16 | 17), req::SYN_001)?;
         let Some(length) = rest.u32().and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
         };

@@ -173,10 +173,12 @@ proptest! {
             n => file(n),
         };
         let entry = entry(1, 2, "name", kind, stamp(3, lamport));
+        let head = Head { device: Id([3; 16]), counter: lamport, chain: [6; 32], signature: [7; 64] };
+        let card = Card { device: Id([3; 16]), key: [8; 32], signature: bytes.clone() };
         let state = State {
             folder,
             complete: true,
-            context: Context([(Id([3; 16]), lamport)].into()),
+            heads: [head].to_vec(),
             digests: Digests([[5; 16]; 256]),
         };
         let messages = [
@@ -187,6 +189,7 @@ proptest! {
             Message::Block { request: 1, content: Some(bytes) },
             Message::Block { request: 2, content: None },
             Message::Done(folder),
+            Message::Writers { folder, cards: [card].to_vec() },
             Message::Bye,
         ];
         let mut bytes = Vec::new();

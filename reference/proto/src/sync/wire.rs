@@ -7,6 +7,7 @@ use super::entry::{
     Content, Context, Entry, Kind, MAX_CONTENTS, MAX_COUNTER, MAX_LINK, Place, ROOT, Stamp, Version,
 };
 use super::path::Name;
+use super::proof;
 use crate::codec::{Id, Reader, Write};
 use crate::error::Error;
 use crate::requirement::{self as req, demand, demand_some};
@@ -26,6 +27,7 @@ impl Entry {
         out.put_u8(u8::try_from(self.contents.len()).unwrap_or(u8::MAX));
         self.contents.iter().for_each(|content| content.write(out));
         put_counters(out, self.version.counters().iter().copied());
+        proof::write(&self.proofs, out);
     }
 
     /// The next entry, if it breaks no rule.
@@ -50,7 +52,9 @@ impl Entry {
         let counted = |stamp: &Stamp| stamp.counter > 0 && version.has(stamp.dot());
         let stamps = contents.iter().map(|content| &content.stamp).chain([&place.stamp]);
         demand(stamps.into_iter().all(counted), req::SYN_025)?;
-        Ok(Self { id, place, contents, version })
+        let entry = Self { id, place, contents, version, proofs: proof::read(fields)? };
+        entry.check_proofs()?;
+        Ok(entry)
     }
 
     /// The bytes alone.
@@ -70,13 +74,13 @@ impl Entry {
 }
 
 impl Stamp {
-    fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
         out.put_u64(self.lamport);
         out.extend_from_slice(&self.writer.0);
         out.put_u64(self.counter);
     }
 
-    fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
+    pub(super) fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
         let lamport = malformed(fields.u64())?;
         demand(lamport <= MAX_COUNTER, req::SYN_007)?;
         let writer = malformed(fields.array().map(Id))?;
@@ -88,6 +92,11 @@ impl Content {
     fn write(&self, out: &mut Vec<u8>) {
         self.stamp.write(out);
         out.put_u8(u8::from(self.gone));
+        self.write_what(out);
+    }
+
+    /// All but the stamp and whether it is gone: what its writer signs.
+    pub(super) fn write_what(&self, out: &mut Vec<u8>) {
         let (number, size, hash) = match self.kind {
             Kind::File { size, hash } => (1, size, hash),
             Kind::Directory => (2, 0, MediaHash::default()),

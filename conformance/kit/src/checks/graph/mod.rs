@@ -13,6 +13,7 @@
 //! | [`walk`] | 4.10, reading, and what is found from the root |
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
+//! | [`writers`] | 4.14, writers |
 
 mod batch;
 mod changes;
@@ -26,6 +27,7 @@ mod rendezvous;
 mod requests;
 mod rights;
 mod walk;
+mod writers;
 
 use serde_json::{Value, json};
 
@@ -51,6 +53,7 @@ pub fn checks() -> Vec<Check> {
         walk::checks(),
         pages::checks(),
         batch::checks(),
+        writers::checks(),
     ]
     .concat()
 }

@@ -114,11 +114,14 @@ async fn two_versions(
     second: (Version<'_>, u64),
 ) -> Result<Entry, Stop> {
     let path = format!("{}.txt", name(context));
-    let mut brought = Vec::new();
+    let mut brought: Vec<Entry> = Vec::new();
     for (number, (version, lamport)) in [first, second].into_iter().enumerate() {
         let content = content(number + 1);
         let mut entry = Entry::file(&path, &content).by(version[0].0, lamport, version);
         entry.contents[0].mtime -= number as u64 * 1_000_000_000;
+        if let Some(before) = brought.last() {
+            entry = entry.knowing(before);
+        }
         bring(context, vec![entry.clone()], &[&content]).await?;
         brought.push(entry);
     }
@@ -188,9 +191,10 @@ async fn move_and_edit(context: Context) -> Verdict {
     let file = Entry::file(&path, &content(1));
     bring(&context, vec![file.clone()], &[&content(1)]).await?;
     let stamp = Stamp { lamport: 2, writer: X, counter: 2 };
-    let moved = file.moved(&format!("{path}-b"), stamp, &[(X, 2)]);
+    let moved = file.clone().moved(&format!("{path}-b"), stamp, &[(X, 2)]);
     let mut edited = Entry::file(&path, &content(2)).by(Z, 2, &[(X, 1), (Z, 1)]);
     edited.place = Entry::directory(&path).place;
+    let edited = edited.knowing(&file);
     bring(&context, vec![moved.clone()], &[]).await?;
     bring(&context, vec![edited.clone()], &[&content(2)]).await?;
     let entry = demand_merged(&context, &path, &moved, &edited).await?;

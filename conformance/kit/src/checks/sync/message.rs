@@ -1,7 +1,7 @@
 //! The messages of sync.md section 3: written with every field free, and read strictly.
 
 use crate::oracle::sync::Fields;
-pub use crate::oracle::sync::{Content, Entry, Stamp};
+pub use crate::oracle::sync::{Card, Content, Entry, Head, Stamp};
 
 /// The message types.
 pub mod kind {
@@ -19,6 +19,8 @@ pub mod kind {
     pub const BYE: u8 = 6;
     /// What a device has of a folder.
     pub const STATE: u8 = 16;
+    /// Who writes in a folder.
+    pub const WRITERS: u8 = 17;
     /// Asks for the chunks of a content.
     pub const MANIFEST_REQUEST: u8 = 7;
     /// Gives the chunks.
@@ -40,9 +42,27 @@ pub fn hello(folders: &[[u8; 16]]) -> Vec<u8> {
 pub fn state(state: &State) -> Vec<u8> {
     let mut body = state.folder.to_vec();
     body.push(state.complete);
-    crate::oracle::sync::write_counters(&state.context, &mut body);
+    body.extend(length16(state.heads.len()));
+    for head in &state.heads {
+        body.extend(head.device);
+        body.extend(head.counter.to_be_bytes());
+        body.extend(head.chain);
+        body.extend(head.signature);
+    }
     body.extend(state.digests.concat());
     message(kind::STATE, &body)
+}
+
+/// WRITERS.
+pub fn writers(folder: [u8; 16], cards: &[Card]) -> Vec<u8> {
+    let mut body = [&folder[..], &length16(cards.len())].concat();
+    for card in cards {
+        body.extend(card.device);
+        body.extend(card.key);
+        body.extend(length16(card.signature.len()));
+        body.extend(&card.signature);
+    }
+    message(kind::WRITERS, &body)
 }
 
 /// INDEX.
@@ -132,6 +152,8 @@ pub enum Message {
     Bye,
     /// What the device has.
     State(State),
+    /// Folder and cards.
+    Writers([u8; 16], Vec<Card>),
     /// Number, folder, hash.
     ManifestRequest(u32, [u8; 16], [u8; 32]),
     /// Number, status, chunks.
@@ -146,7 +168,7 @@ pub struct State {
     /// Whether all of it will be in the INDEX: 0 or 1.
     pub complete: u8,
     /// What was seen.
-    pub context: Vec<([u8; 16], u64)>,
+    pub heads: Vec<Head>,
     /// Of each bucket.
     pub digests: Vec<[u8; 16]>,
 }
@@ -154,7 +176,7 @@ pub struct State {
 impl State {
     /// Of a device that saw nothing and has something else in every bucket.
     pub fn different(folder: [u8; 16]) -> Self {
-        State { folder, complete: 1, context: Vec::new(), digests: vec![[0xFF; 16]; 256] }
+        State { folder, complete: 1, heads: Vec::new(), digests: vec![[0xFF; 16]; 256] }
     }
 }
 
@@ -214,9 +236,16 @@ impl Fields<'_> {
             kind::STATE => Message::State(State {
                 folder: self.array()?,
                 complete: self.u8()?,
-                context: self.counters()?,
+                heads: {
+                    let count = self.u16()?;
+                    (0..count).map(|_| self.head()).collect::<Option<_>>()?
+                },
                 digests: (0..256).map(|_| self.array()).collect::<Option<_>>()?,
             }),
+            kind::WRITERS => {
+                let (folder, count) = (self.array()?, self.u16()?);
+                Message::Writers(folder, (0..count).map(|_| self.card()).collect::<Option<_>>()?)
+            }
             kind::MANIFEST_REQUEST => Message::ManifestRequest(self.u32()?, self.array()?, self.array()?),
             kind::MANIFEST => {
                 let (number, status) = (self.u32()?, self.array::<1>()?[0]);
@@ -246,6 +275,7 @@ mod tests {
             Entry::file("a/b", b"content"),
             Entry::directory("c").deleted(&[([1; 16], 1)]),
         ];
+        let entries: Vec<Entry> = entries.iter().map(|entry| entry.clone().knowing(entry)).collect();
         let bytes = index([7; 16], true, &entries);
         assert_eq!(Message::read(bytes[0], &bytes[5..]), Ok(Message::Index([7; 16], true, entries)));
         let bytes = hello(&[[1; 16], [2; 16]]);

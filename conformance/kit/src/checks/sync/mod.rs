@@ -9,6 +9,7 @@
 //! | [`transfer`] | 4.7, contents |
 //! | [`chunks`] | 4.7, contents in chunks |
 //! | [`ignored`] | 4.8, what is ignored |
+//! | [`signed`] | 4.9, who wrote it |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
 //!
 //! [`message`] writes and reads the messages, [`session`] speaks the protocol honestly. Every check works below paths of its
@@ -21,6 +22,7 @@ pub mod message;
 mod moved;
 mod read;
 pub mod session;
+mod signed;
 mod state;
 mod transfer;
 mod view;
@@ -32,7 +34,8 @@ use crate::oracle::crypto::hex;
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
     let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
-    [parts.concat(), chunks::checks(), ignored::checks(), moved::checks()].concat()
+    let more = [chunks::checks(), ignored::checks(), signed::checks(), moved::checks()];
+    [parts.concat(), more.concat()].concat()
 }
 
 /// A directory that the kit's device made is taken over.

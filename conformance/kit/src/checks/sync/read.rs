@@ -4,6 +4,7 @@ use super::message::{self, Entry, State, kind, message};
 use super::session::{Session, bring, look};
 use super::{HONEST, check, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
+use crate::oracle::sync::head;
 use crate::oracle::ticket::uri;
 use crate::target::fixture::PeerFixture;
 
@@ -146,7 +147,9 @@ fn messages() -> Vec<Check> {
 fn states() -> Vec<Check> {
     let (x, z) = (PeerFixture::DEVICE_X, PeerFixture::DEVICE_Z);
     let context = |id: &str, req: &str, title: &str, context: Vec<([u8; 16], u64)>| {
-        let state = message::state(&State { context, ..State::different(FOLDER) });
+        let heads =
+            context.into_iter().map(|(device, counter)| head(FOLDER, device, counter, [1; 32])).collect();
+        let state = message::state(&State { heads, ..State::different(FOLDER) });
         closes_before_state(id, req, title, state)
     };
     let mut short = message::state(&State::different(FOLDER)).split_off(5);

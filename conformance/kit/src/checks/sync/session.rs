@@ -1,10 +1,11 @@
 //! An honest session over a channel: what the kit's device says and how it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{LazyLock, Mutex};
 
-use super::message::{self, Entry, Message, Request, State};
+use super::message::{self, Card, Entry, Message, Request, State};
 use crate::check::{Context, Stop, Verdict};
-use crate::oracle::sync::id_of;
+use crate::oracle::sync::{card, id_of};
 use crate::oracle::ticket::TicketFields;
 use crate::target::channel::{Channel, Record};
 use crate::target::fixture::PeerFixture;
@@ -17,6 +18,9 @@ pub struct Session {
     pub folders: Vec<[u8; 16]>,
     /// What the kit's device can give.
     pub contents: BTreeMap<[u8; 32], Vec<u8>>,
+    /// Whose cards the device showed.
+    pub cards: Vec<Card>,
+    introduced: BTreeSet<[u8; 16]>,
     received: Vec<u8>,
 }
 
@@ -29,21 +33,34 @@ impl Session {
     /// The same with a changed pair ticket.
     pub async fn open_with(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
         let mut session = Session::greet(context, ticket).await?;
+        if session.folders.contains(&PeerFixture::FOLDER) {
+            session.introduce([]).await?;
+        }
         session.send("STATE", &message::state(&State::different(PeerFixture::FOLDER))).await?;
         Ok(session)
     }
 
     /// The STATE that the device sends after HELLO.
     pub async fn state(&mut self) -> Result<State, Stop> {
-        match self.read().await? {
-            Message::State(state) => Ok(state),
-            other => Err(Stop::Fail(format!("the device sent {other:?} instead of STATE"))),
+        loop {
+            match self.read().await? {
+                Message::State(state) => return Ok(state),
+                Message::Writers(_, cards) => self.cards.extend(cards),
+                other => return Err(Stop::Fail(format!("the device sent {other:?} instead of STATE"))),
+            }
         }
     }
 
     /// A session over a channel on which nothing was said.
     pub fn over(channel: Channel) -> Self {
-        Session { channel, folders: Vec::new(), contents: BTreeMap::new(), received: Vec::new() }
+        Session {
+            channel,
+            folders: Vec::new(),
+            contents: BTreeMap::new(),
+            cards: Vec::new(),
+            introduced: BTreeSet::new(),
+            received: Vec::new(),
+        }
     }
 
     /// Opens a channel and exchanges HELLOs.
@@ -55,6 +72,24 @@ impl Session {
             other => return Err(Stop::Fail(format!("the device began with {other:?} instead of HELLO"))),
         }
         Ok(session)
+    }
+
+    /// Shows the cards of these writers, and of the three devices of the fixture.
+    pub async fn introduce(&mut self, writers: impl IntoIterator<Item = [u8; 16]>) -> Verdict {
+        let fixed = [PeerFixture::DEVICE_X, PeerFixture::DEVICE_Y, PeerFixture::DEVICE_Z];
+        let writers: BTreeSet<[u8; 16]> = writers.into_iter().chain(fixed).collect();
+        let new: Vec<[u8; 16]> = writers.difference(&self.introduced).copied().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.introduced.extend(&new);
+        let cards: Vec<Card> = new.into_iter().map(cached_card).collect();
+        self.send("WRITERS", &message::writers(PeerFixture::FOLDER, &cards)).await
+    }
+
+    /// Shows no card of this writer.
+    pub fn known(&mut self, writer: [u8; 16]) {
+        self.introduced.insert(writer);
     }
 
     /// Offers a file with its content.
@@ -100,6 +135,8 @@ impl Session {
     pub async fn exchange(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Stop> {
         entries.sort_by_key(|entry| entry.id);
         let folder = PeerFixture::FOLDER;
+        let proofs = entries.iter().flat_map(Entry::proofs);
+        self.introduce(proofs.map(|proof| proof.stamp.writer).collect::<Vec<_>>()).await?;
         self.send("INDEX", &message::index(folder, true, &entries)).await?;
         self.send("DONE and BYE", &[message::done(folder), message::bye()].concat()).await?;
         let mut index = Vec::new();
@@ -112,6 +149,7 @@ impl Session {
                     self.send("MANIFEST", &message::manifest(number, 1, &[])).await?;
                 }
                 Message::Done(_) | Message::State(_) => {}
+                Message::Writers(_, cards) => self.cards.extend(cards),
                 Message::Bye => return Ok(index),
                 other => return Err(Stop::Fail(format!("the device sent {other:?} out of turn"))),
             }
@@ -154,6 +192,13 @@ impl Session {
             }
         }
     }
+}
+
+/// Cards take an RSA signature each, so they are made once.
+fn cached_card(device: [u8; 16]) -> Card {
+    static CARDS: LazyLock<Mutex<BTreeMap<[u8; 16], Card>>> = LazyLock::new(Mutex::default);
+    let mut cards = CARDS.lock().expect("nobody panics with the cards");
+    cards.entry(device).or_insert_with(|| card(PeerFixture::FOLDER, device)).clone()
 }
 
 /// A whole session that brings entries with their contents to the device. Gives back its index of that moment.

@@ -4,7 +4,8 @@ use super::message::{self, Entry, State};
 use super::session::{Session, bring, find};
 use super::{check, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
-use crate::oracle::sync::Id;
+use crate::oracle::sync::{Id, head};
+use crate::target::fixture::PeerFixture;
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
@@ -66,7 +67,7 @@ pub(super) fn checks() -> Vec<Check> {
 async fn index_beside(context: &Context, differing: &[u8]) -> Result<Vec<Entry>, Stop> {
     let mut session = Session::greet(context, |_| {}).await?;
     let mut state = session.state().await?;
-    (state.context, state.complete) = (Vec::new(), 0);
+    (state.heads, state.complete) = (Vec::new(), 0);
     for bucket in differing {
         state.digests[usize::from(*bucket)][0] ^= 1;
     }
@@ -116,7 +117,8 @@ async fn missing(context: &Context, complete: u8, seen: u64) -> Result<(Entry, b
 
     let mut session = Session::greet(context, |_| {}).await?;
     let theirs = session.state().await?;
-    let mut state = State { complete, context: vec![(writer, seen)], ..theirs };
+    let heads = vec![head(PeerFixture::FOLDER, writer, seen, [1; 32])];
+    let mut state = State { complete, heads, ..theirs };
     state.digests[usize::from(entry.id[0])][0] ^= 1;
     session.send("STATE", &message::state(&state)).await?;
     let entries = if complete == 1 { others } else { Vec::new() };

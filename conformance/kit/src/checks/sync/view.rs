@@ -49,6 +49,7 @@ async fn cycle(context: Context) -> Verdict {
     let into = |path: &str, parent: &str, lamport| {
         let mut entry = Entry::directory(path);
         (entry.parent, entry.place.lamport) = (id_of(parent), lamport);
+        entry.contents[0].stamp = entry.place;
         entry
     };
     let file = Entry::file(&format!("{a}/file"), &content);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Content, Entry, Id};
+use super::{Content, Entry, Id, Proof};
 
 /// Of each device a counter: a version, or a context.
 type Counters = [(Id, u64)];
@@ -42,7 +42,9 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&Counters, &Counters)) -> Option<E
             .collect();
     }
     contents.sort_by_key(|content| content.stamp);
-    (version.len() <= 64 && contents.len() <= 16).then(|| Entry {
+    let (before, theirs) = (a.proofs(), b.proofs());
+    let ok = version.len() <= 64 && contents.len() <= 16;
+    let mut entry = Entry {
         id: a.id,
         parent: place.parent,
         name: place.name.clone(),
@@ -50,7 +52,17 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&Counters, &Counters)) -> Option<E
         gone,
         contents,
         version: version.into_iter().collect(),
-    })
+        proofs: None,
+    };
+    let mut proofs: Vec<Proof> = Vec::new();
+    for proof in before.iter().chain(&theirs).filter(|proof| entry.needs(proof)) {
+        if proofs.iter().all(|other| other.dot() != proof.dot()) {
+            proofs.push(proof.clone());
+        }
+    }
+    proofs.sort_by_key(Proof::dot);
+    entry.proofs = Some(proofs);
+    ok.then_some(entry)
 }
 
 fn has(counters: &Counters, content: &Content) -> bool {

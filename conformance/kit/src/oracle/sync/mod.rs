@@ -2,11 +2,12 @@
 
 mod merge;
 mod read;
+mod signed;
 mod view;
 
 pub use merge::merge;
-pub(crate) use read::write_counters;
 pub use read::{Fields, index, name};
+pub use signed::{Card, Deleted, Head, Proof, card, head, public_key, signing_key};
 pub use view::{Shown, fold, view};
 
 use crate::target::fixture::PeerFixture;
@@ -63,6 +64,8 @@ pub struct Entry {
     pub contents: Vec<Content>,
     /// Devices and their counters.
     pub version: Vec<(Id, u64)>,
+    /// Of its changes. `None`: those that the writers would make of it, if it were all that they ever did.
+    pub proofs: Option<Vec<Proof>>,
 }
 
 /// The identifier of a new entry at a path (SYN-035).
@@ -115,6 +118,7 @@ impl Entry {
                 hash: [0; 32],
             }],
             version: vec![(stamp.writer, stamp.counter)],
+            proofs: None,
         }
     }
 
@@ -135,26 +139,33 @@ impl Entry {
         let stamp = Stamp { lamport, writer, counter };
         self.place = stamp;
         self.contents.iter_mut().for_each(|content| content.stamp = stamp);
-        self.version = version.to_vec();
+        (self.version, self.proofs) = (version.to_vec(), None);
         self
     }
 
     /// The same, deleted by a change that is in this version.
     #[must_use]
-    pub fn deleted(mut self, version: &[(Id, u64)]) -> Self {
-        self.gone = 1;
-        self.contents.iter_mut().for_each(|content| content.gone = 1);
-        self.version = version.to_vec();
+    pub fn deleted(self, version: &[(Id, u64)]) -> Self {
+        let before = self.clone();
+        let mut entry = Entry { gone: 1, version: version.to_vec(), proofs: None, ..self };
+        entry.contents.iter_mut().for_each(|content| content.gone = 1);
+        entry.knowing(&before)
+    }
+
+    /// The same, with the changes that another state of the entry proves, proved as there.
+    #[must_use]
+    pub fn knowing(mut self, before: &Entry) -> Self {
+        self.proofs = Some(self.prove(&before.proofs()));
         self
     }
 
     /// The same, moved by a change of the kit's device.
     #[must_use]
-    pub fn moved(mut self, path: &str, stamp: Stamp, version: &[(Id, u64)]) -> Self {
-        let at = Entry::directory(path);
-        (self.parent, self.name, self.place, self.gone) = (at.parent, at.name, stamp, 0);
-        self.version = version.to_vec();
-        self
+    pub fn moved(self, path: &str, stamp: Stamp, version: &[(Id, u64)]) -> Self {
+        let (at, before) = (Entry::directory(path), self.clone());
+        let (parent, name, version) = (at.parent, at.name, version.to_vec());
+        let entry = Entry { parent, name, place: stamp, gone: 0, version, proofs: None, ..self };
+        entry.knowing(&before)
     }
 
     /// The name, for people and comparison.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use unicode_normalization::is_nfc;
 
-use super::{Content, Entry, Id, ROOT, Stamp};
+use super::{Content, Entry, Id, ROOT, Stamp, signed};
 use crate::oracle::{Rejection, reject};
 
 const MALFORMED: Rejection = Rejection { requirement: "SYN-003", reason: "sync-malformed" };
@@ -23,7 +23,9 @@ impl Fields<'_> {
         self.0 = rest;
         let (place, gone, count) = (self.stamp()?, self.u8()?, self.u8()?);
         let contents = (0..count).map(|_| self.content()).collect::<Option<_>>()?;
-        Some(Entry { id, parent, name: name.to_vec(), place, gone, contents, version: self.counters()? })
+        let (version, count) = (self.counters()?, self.u8()?);
+        let proofs = Some((0..count).map(|_| self.proof()).collect::<Option<_>>()?);
+        Some(Entry { id, parent, name: name.to_vec(), place, gone, contents, version, proofs })
     }
 
     fn content(&mut self) -> Option<Content> {
@@ -38,7 +40,7 @@ impl Fields<'_> {
         })
     }
 
-    fn stamp(&mut self) -> Option<Stamp> {
+    pub(super) fn stamp(&mut self) -> Option<Stamp> {
         Some(Stamp { lamport: self.u64()?, writer: self.array()?, counter: self.u64()? })
     }
 
@@ -89,13 +91,12 @@ impl Entry {
         for content in &self.contents {
             content.stamp.write(out);
             out.push(content.gone);
-            out.push(content.kind);
-            out.extend(content.mode.to_be_bytes());
-            out.extend(content.mtime.to_be_bytes());
-            out.extend(content.size.to_be_bytes());
-            out.extend(content.hash);
+            out.extend(content.what());
         }
         write_counters(&self.version, out);
+        let proofs = self.proofs();
+        out.push(u8::try_from(proofs.len()).expect("the kit writes few proofs"));
+        proofs.iter().for_each(|proof| proof.write(out));
     }
 
     /// The bytes.
@@ -107,14 +108,14 @@ impl Entry {
 }
 
 impl Stamp {
-    fn write(self, out: &mut Vec<u8>) {
+    pub(super) fn write(self, out: &mut Vec<u8>) {
         out.extend(self.lamport.to_be_bytes());
         out.extend(self.writer);
         out.extend(self.counter.to_be_bytes());
     }
 }
 
-pub(crate) fn write_counters(counters: &[(Id, u64)], out: &mut Vec<u8>) {
+fn write_counters(counters: &[(Id, u64)], out: &mut Vec<u8>) {
     out.extend(length16(counters.len()));
     for (device, counter) in counters {
         out.extend(device);
@@ -178,7 +179,10 @@ fn check(entry: &Entry) -> Result<(), Rejection> {
         let of_writer = version.iter().find(|(device, _)| *device == stamp.writer);
         stamp.counter > 0 && of_writer.is_some_and(|(_, counter)| stamp.counter <= *counter)
     };
-    if stamps.iter().all(known) { Ok(()) } else { reject("SYN-025", "sync-stamp") }
+    if !stamps.iter().all(known) {
+        return reject("SYN-025", "sync-stamp");
+    }
+    signed::check(entry)
 }
 
 /// The rules for names.
