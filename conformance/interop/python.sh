@@ -39,9 +39,12 @@ run "shim check" "$bin/meshproof" shim check "$python $peer/shim.py"
 run "run --shim" "$bin/meshproof" run --shim "$python $peer/shim.py" --report "$CARGO_TARGET_DIR/python-report"
 grep 'CONFORMANT' "$log" | sed 's/^/python: vectors and initiator: /'
 
+# The signing key of the kit's fixture device (conformance/shims/python/README.md).
+seed=$(cd "$peer" && "$python" -c 'from blake3 import blake3
+print(blake3(b"meshproof signing key" + bytes.fromhex("0d00000000000000000000000000000b")).hex())')
 (cd "$peer" && exec "$python" -W ignore peer.py listen --key ../../../vectors/keys/device-y.pem \
     --device 0d00000000000000000000000000000b --folder "f01de400000000000000000000000001=$folder/files" \
-    --issuer https://account.mesh.example/=../../../vectors/keys/issuer-a.pem) >"$log.peer" 2>&1 &
+    --issuer https://account.mesh.example/=../../../vectors/keys/issuer-a.pem --signing-seed "$seed") >"$log.peer" 2>&1 &
 listener=$!
 until address=$(sed -n 's/^listening on //p' "$log.peer") && [ -n "$address" ]; do
     kill -0 "$listener" || { cat "$log.peer"; exit 1; }

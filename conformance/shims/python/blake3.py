@@ -2,7 +2,8 @@
 
 The standard library has no BLAKE3. This one is written for reading, but for one thing: chunks do not depend on each other, so many
 of them are computed at once, each in a *lane* of 64 bits of one large integer. A word has 32 bits; what an addition or a shift
-makes in the upper half of a lane is masked away. That is about ten times as fast as one chunk after the other: ten megabytes a second.
+makes in the upper half of a lane is masked away. That is about ten times as fast as one chunk after the other: some ten megabytes
+a second.
 """
 
 import array

@@ -1,6 +1,7 @@
 """Entries, contexts and messages as bytes: spec/sync.md sections 3 and 4.1.
 
-What comes from a peer is checked while it is read; the Failure names the sentence. An Entry that exists is well formed.
+What comes from a peer is checked while it is read; the Failure names the sentence. An Entry that exists is well formed, and its
+proofs say what it says; whether they are signed is for writers.py.
 """
 
 import struct
@@ -9,6 +10,7 @@ from collections import namedtuple
 import names
 from blake3 import blake3
 from crypto import Failure
+from proofs import PLACE, CONTENT, Proof, content_hash, needed, place_hash
 
 FILE, DIRECTORY, LINK = 1, 2, 3
 ROOT = bytes(16)                        # the folder itself, as a parent
@@ -19,8 +21,8 @@ LONGEST_TARGET = 4096
 MESSAGE_LARGEST = 1048576               # SYN-002
 
 HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST = range(1, 9)
-STATE = 16
-TYPES = {HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST, STATE}
+STATE, WRITERS = 16, 17
+TYPES = {HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST, STATE, WRITERS}
 
 
 class Stamp(namedtuple("Stamp", "lamport writer counter")):
@@ -29,6 +31,10 @@ class Stamp(namedtuple("Stamp", "lamport writer counter")):
     def encode(self):
         return struct.pack(">Q16sQ", *self)
 
+    @property
+    def dot(self):
+        return self.writer, self.counter
+
     def seen_in(self, counters):
         """Whether a version or context has this dot."""
         return counters.get(self.writer, 0) >= self.counter
@@ -36,20 +42,24 @@ class Stamp(namedtuple("Stamp", "lamport writer counter")):
 
 class Content(namedtuple("Content", "stamp gone kind mode mtime size hash")):
     def encode(self):
-        return self.stamp.encode() + struct.pack(">BBHQQ32s", *self[1:])
+        return self.stamp.encode() + bytes([self.gone]) + self.encode_from_kind()
+
+    def encode_from_kind(self):
+        return struct.pack(">BHQQ32s", *self[2:])
 
     def same_bytes(self, other):
         return (self.kind, self.size, self.hash) == (other.kind, other.size, other.hash)
 
 
-class Entry(namedtuple("Entry", "id parent name stamp gone contents version")):
-    """`name` is text, `contents` a tuple ascending by stamp, `version` a dictionary device -> counter."""
+class Entry(namedtuple("Entry", "id parent name stamp gone contents version proofs", defaults=[()])):
+    """`name` is text, `contents` a tuple ascending by stamp, `version` a dictionary device -> counter, `proofs` a tuple ascending by
+    dot."""
 
     def encode(self):
         name = self.name.encode()
         return (self.id + self.parent + len(name).to_bytes(2, "big") + name + self.stamp.encode()
                 + bytes([self.gone, len(self.contents)]) + b"".join(c.encode() for c in self.contents)
-                + encode_counters(self.version))
+                + encode_counters(self.version) + bytes([len(self.proofs)]) + b"".join(p.encode() for p in self.proofs))
 
     @property
     def tombstone(self):
@@ -60,6 +70,10 @@ class Entry(namedtuple("Entry", "id parent name stamp gone contents version")):
         """Those that are not gone; if only a place keeps the entry, they count as if they were not (SYN-022)."""
         living = [c for c in self.contents if not c.gone]
         return living or ([] if self.gone else list(self.contents))
+
+
+# How far a writer has come: the counter of its last change, the chain over all, its signature (section 3.5).
+Head = namedtuple("Head", "counter chain signature")
 
 
 def join(*counters):
@@ -115,12 +129,11 @@ def _ascending(items):
     return all(a < b for a, b in zip(items, items[1:]))
 
 
-def _counters(r, most, least, failure):
-    """A version (SYN-008) or a context (SYN-028), which differ in how long they may be."""
+def _version(r):
     n = r.number(2)
     pairs = [(r.take(16), r.number(8)) for _ in range(n)]
-    if not least <= n <= most or not _ascending([d for d, _ in pairs]) or any(not 0 < c < LIMIT for _, c in pairs):
-        raise failure
+    if not 1 <= n <= MOST_DEVICES or not _ascending([d for d, _ in pairs]) or any(not 0 < c < LIMIT for _, c in pairs):
+        raise Failure("sync-version", "SYN-008")
     return dict(pairs)
 
 
@@ -152,10 +165,35 @@ def read_entry(r):
     contents = [_content(r) for _ in range(r.number(1))]
     if not 1 <= len(contents) <= MOST_CONTENTS or not _ascending([c.stamp for c in contents]):
         raise Failure("sync-contents", "SYN-026")
-    version = _counters(r, MOST_DEVICES, 1, Failure("sync-version", "SYN-008"))
+    version = _version(r)
     if any(not s.counter or not s.seen_in(version) for s in (stamp, *(c.stamp for c in contents))):
         raise Failure("sync-stamp", "SYN-025")
-    return Entry(identifier, parent, name, stamp, gone, tuple(contents), version)
+    entry = Entry(identifier, parent, name, stamp, gone, tuple(contents), version, tuple(_proof(r) for _ in range(r.number(1))))
+    _check_proofs(entry)
+    return entry
+
+
+def _proof(r):
+    stamp, place, content = _stamp(r), r.take(32), r.take(32)
+    deleted = tuple((r.number(1), r.take(16), r.number(8)) for _ in range(r.number(1)))
+    return Proof(stamp, place, content, deleted, r.take(64))
+
+
+def _check_proofs(entry):
+    if (not _ascending([p.dot for p in entry.proofs]) or not all(_ascending(p.deleted) for p in entry.proofs)
+            or needed(entry, entry.proofs) != entry.proofs):
+        raise Failure("sync-proofs", "SYN-050")
+    said = {p.dot: p for p in entry.proofs}
+    deleted = {d for p in entry.proofs for d in p.deleted}
+    place = said.get(entry.stamp.dot)
+    proven = place and place.stamp == entry.stamp and place.place == place_hash(entry.parent, entry.name)
+    proven = proven and (not entry.gone or (PLACE, *entry.stamp.dot) in deleted)
+    for content in entry.contents:
+        proof = said.get(content.stamp.dot)
+        proven = proven and proof and proof.stamp == content.stamp and proof.content == content_hash(content)
+        proven = proven and (not content.gone or (CONTENT, *content.stamp.dot) in deleted)
+    if not proven or any(dot not in said for dot in entry.version.items()):
+        raise Failure("change-unproven", "SYN-051")
 
 
 def entry_of(data):
@@ -205,19 +243,48 @@ def read_hello(body):
     return folders
 
 
-def write_state(folder, complete, context, digests):
+def write_state(folder, complete, heads, digests):
     """`digests`: 256 of them, by the first byte of the identifiers."""
-    return message(STATE, folder, bytes([complete]), encode_counters(context), *digests)
+    return message(STATE, folder, bytes([complete]), len(heads).to_bytes(2, "big"),
+                   *(device + struct.pack(">Q32s64s", *heads[device]) for device in sorted(heads)), *digests)
+
+
+def read_head(r):
+    """(device, Head)"""
+    return r.take(16), Head(*struct.unpack(">Q32s64s", r.take(104)))
 
 
 def read_state(body):
-    """(folder, complete, context, digests)"""
+    """(folder, complete, heads, digests)"""
     r = Reader(body)
     folder, complete = r.take(16), r.flag()
-    context = _counters(r, MOST_IN_CONTEXT, 0, Failure("sync-context", "SYN-028"))
+    heads = [read_head(r) for _ in range(r.number(2))]
+    if len(heads) > MOST_IN_CONTEXT or not _ascending([d for d, _ in heads]) or any(not 0 < h.counter < LIMIT for _, h in heads):
+        raise Failure("sync-context", "SYN-028")
     digests = [r.take(16) for _ in range(256)]
     r.end()
-    return folder, complete, context, digests
+    return folder, complete, dict(heads), digests
+
+
+def write_writers(folder, cards):
+    """`cards`: device -> (key, signature)."""
+    return message(WRITERS, folder, len(cards).to_bytes(2, "big"),
+                   *(device + cards[device][0] + len(cards[device][1]).to_bytes(2, "big") + cards[device][1]
+                     for device in sorted(cards)))
+
+
+def read_card(r):
+    """(device, key, signature)"""
+    return r.take(16), r.take(32), r.take(r.number(2))
+
+
+def read_writers(body):
+    """(folder, [(device, key, signature)])"""
+    r = Reader(body)
+    folder = r.take(16)
+    cards = [read_card(r) for _ in range(r.number(2))]
+    r.end()
+    return folder, cards
 
 
 def write_index(folder, entries, piece=1 << 19):

@@ -12,27 +12,33 @@ import ignore
 import names
 from blake3 import Blake3
 from changes import Changes
+from crypto import draw
 from disk import EMPTY, Item, by_depth, seen_of, split
 from entries import DIRECTORY, FILE, Content, Stamp
 from ignore import Ignore
 from placing import Placing
+from proofs import Signer
 from replica import Replica
 from view import on_disk, view
+from writers import Writers
 
 
 class Folder:
     """`root`: the directory; `state`: another one of the same file system, for what this device knows and for files on their way.
-    One lock for everything, but nobody holds it while waiting for a peer."""
+    `signer`: the device's signing key, one of this folder if there is none; `issuers`: SPKIs of who signs cards. One lock for
+    everything, but nobody holds it while waiting for a peer."""
 
-    def __init__(self, device, root, state=None, log=lambda *words: None):
+    def __init__(self, device, identifier, root, issuers=(), signer=None, state=None, log=lambda *words: None):
         self.root = os.path.realpath(root)
         self.state = state or os.path.join(os.path.dirname(self.root), f".{os.path.basename(self.root)}.mesh")
         self.device, self.log, self.lock = device, log, threading.RLock()
-        self.replica, self.items, self.moving, self.told = Replica(device), {}, {}, set()
-        self.ignored, self.without_rules = Ignore(), False
         for name in ("incoming", "partial", "moving"):
             os.makedirs(os.path.join(self.state, name), exist_ok=True)
         os.makedirs(self.root, exist_ok=True)
+        signer = signer or self._signer()
+        self.writers = Writers(identifier, issuers, (device, signer.key))
+        self.replica, self.items, self.moving, self.told = Replica(device, identifier, signer), {}, {}, set()
+        self.ignored, self.without_rules = Ignore(), False
         self._load()
 
     def at(self, path):
@@ -46,11 +52,21 @@ class Folder:
 
     # ---- kept in a file ----
 
+    def _signer(self):
+        path = os.path.join(self.state, "signing.key")
+        if not os.path.exists(path):
+            with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
+                f.write(draw(32))
+            os.rename(path + ".new", path)
+        with open(path, "rb") as f:
+            return Signer(f.read())
+
     def _load(self):
         with contextlib.suppress(FileNotFoundError):
             with open(os.path.join(self.state, "state.json")) as f:
                 data = json.load(f)
-            self.replica = Replica.from_json(self.device, data["replica"])
+            self.replica.load(data["replica"])
+            self.writers.cards = {bytes.fromhex(d): (bytes.fromhex(k), bytes.fromhex(s)) for d, (k, s) in data["cards"].items()}
             for path, (identifier, kind, place, content, copy, seen) in data["items"].items():
                 self.items[path] = Item(bytes.fromhex(identifier), kind, stamp_of(place), content and Content(
                     stamp_of(content[0]), *content[1:-1], bytes.fromhex(content[-1])), copy, tuple(seen))
@@ -61,7 +77,8 @@ class Folder:
 
     def save(self):
         content = lambda c: c and [text_of(c.stamp), *c[1:-1], c.hash.hex()]
-        data = {"replica": self.replica.to_json(), "moving": self.moving,
+        cards = {d.hex(): (key.hex(), signature.hex()) for d, (key, signature) in self.writers.cards.items()}
+        data = {"replica": self.replica.to_json(), "cards": cards, "moving": self.moving,
                 "items": {p: [i.id.hex(), i.kind, text_of(i.place), content(i.content), i.copy, i.seen]
                           for p, i in self.items.items()}}
         path = os.path.join(self.state, "state.json")
@@ -71,13 +88,14 @@ class Folder:
             os.fsync(f.fileno())
         os.replace(path + ".new", path)
 
-    def lost_past(self, context):
+    def lost_past(self, heads):
         """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then all of its files become new."""
+        head = heads.get(self.device)
         with self.lock:
-            if not self.replica.lost_past(context):
+            if not self.replica.lost_past(head):
                 return False
             self.tell("this device has lost what it knew of", self.root, "and begins anew")
-            self.replica.begin_anew(context)
+            self.replica.begin_anew(head)
             self.items = {}
             self.scan()
             return True

@@ -5,7 +5,7 @@ import time
 
 import identity
 from cloud import Problem
-from crypto import draw, public_spki
+from crypto import H, draw, public_spki
 from ticket import from_base64url
 
 RENEW_BEFORE = 60                       # seconds before the first ticket ends (IDN-065)
@@ -68,14 +68,17 @@ class Graph:
 
     # devices (section 4.3)
 
-    def claim(self, name, key):
-        """Claim a device for the key and prove the key. With a person's tickets only (GPH-035). The claimed device."""
-        spki = base64.b64encode(public_spki(key)).decode()
-        device = self.request("POST", self.link("devices"), {"name": name, "spki": spki}).json()
+    def claim(self, name, key, signer):
+        """Claim a device for the key, with the key of its proofs.Signer, and prove both. With a person's tickets only (GPH-035). The
+        claimed device."""
+        spki = public_spki(key)
+        body = {"name": name, "spki": base64.b64encode(spki).decode(), "signing_key": signer.key.hex()}
+        device = self.request("POST", self.link("devices"), body).json()
         proof = device["proof"]
         answer = identity.answer_challenge(key, identity.CLAIM, proof["challenge"], base64.b64decode(proof["ciphertext"]),
                                            device["device"], self.grant.audience)
-        return self.request("POST", device["links"]["proof"], {"answer": answer}).json()
+        signature = signer.sign(b"meshproof device key" + bytes.fromhex(device["device"]) + H(spki))
+        return self.request("POST", device["links"]["proof"], {"answer": answer, "signature": signature.hex()}).json()
 
     def revoke(self, device):
         self.request("DELETE", device["links"]["self"], headers={"If-Match": device.get("etag", "*")})
@@ -92,6 +95,11 @@ class Graph:
     def map(self, folder, device):
         """The mapping of a folder on a device; its node is below the collection, by the device's identifier (section 3.1)."""
         return self.request("PUT", f"{folder['links']['mappings']}/{device['device']}", {}).json()
+
+    def writers(self, folder):
+        """The cards of a folder, as writers.Writers learns them (section 4.13)."""
+        return [(bytes.fromhex(i["device"]), bytes.fromhex(i["key"]), base64.b64decode(i["signature"]))
+                for i in self.items(folder["links"]["writers"])]
 
     def presence(self, folder):
         return self.get(folder["links"]["presence"])["items"]

@@ -1,6 +1,7 @@
 """One entry out of two: spec/sync.md section 4.3."""
 
 from entries import MOST_CONTENTS, MOST_DEVICES, Entry, join
+from proofs import MOST, needed
 
 
 def merge(mine, theirs, mine_context, theirs_context):
@@ -11,7 +12,10 @@ def merge(mine, theirs, mine_context, theirs_context):
         return None
     place = _place(mine, theirs)
     gone = (mine.gone or theirs.gone) if mine.stamp == theirs.stamp else place.gone
-    return Entry(mine.id, place.parent, place.name, place.stamp, gone, contents, version)
+    entry = Entry(mine.id, place.parent, place.name, place.stamp, gone, contents, version)
+    known = {p.dot: p for p in mine.proofs + theirs.proofs}
+    proofs = needed(entry, [known[dot] for dot in sorted(known)])
+    return entry._replace(proofs=proofs) if len(proofs) <= MOST else None
 
 
 def _place(mine, theirs):

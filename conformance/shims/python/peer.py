@@ -4,8 +4,8 @@
     peer.py dial HOST PORT --key KEY.pem --device HEX --peer HEX --peer-key KEY.pem --ticket FILE [--folder ID=DIRECTORY]
 
 With --folder both sync; what a device knows of a directory is in another beside it, `.NAME.mesh`. Without --folder the listener
-sends back what it gets. Instead of --ticket, `dial` takes --issuer NAME=KEY.pem with a private key and writes the ticket itself,
-for tests. Key files may be private or public.
+sends back what it gets. Key files may be private or public. For tests: of an issuer whose private key is given, the device writes
+what else the graph service would give it, its card for a folder, and `dial` the ticket if there is no --ticket.
 """
 
 import argparse
@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives import serialization
 import channel
 import session
 import ticket as tickets
-from crypto import Failure, H, load_private_pem, public_spki, spki_of
+from crypto import Failure, H, load_private_pem, public_spki, rsa_sign, spki_of
 from folder import Folder
 from guard import Memory
 from handshake import SUITES, Initiator
 from issue import issue
+from proofs import Signer, card_text
 from responder import Responder
 
 UNFINISHED, UNFINISHED_OF_SOURCE = 256, 64                          # HSK-008
@@ -168,6 +169,17 @@ def sync(open_channel, folders, ticket, peer, peer_spki):
     session.Session(open_channel, folders, session.roles_of(grounds, True), peer, log).run()
 
 
+def folder_of(a, identifier, directory):
+    """A folder of the command line, with a card if an issuer's private key is there."""
+    signer = a.signing_seed and Signer(a.signing_seed)
+    folder = Folder(a.device, identifier, directory, [spki_from_pem(path) for _, path in a.issuer], signer, log=log)
+    for _, path in a.issuer:
+        with contextlib.suppress(TypeError, ValueError):            # a public key
+            text = card_text(identifier, *folder.writers.own)
+            folder.writers.learn(*folder.writers.own, rsa_sign(load_private_pem(path), text))
+    return folder
+
+
 def pair_of(text):
     name, _, value = text.rpartition("=")
     return name, value
@@ -193,6 +205,7 @@ def arguments():
         p.add_argument("--device", required=True, type=bytes.fromhex)
         p.add_argument("--issuer", action="append", default=[], type=pair_of, metavar="NAME=KEY.pem")
         p.add_argument("--folder", action="append", default=[], type=pair_of, metavar="ID=DIRECTORY")
+        p.add_argument("--signing-seed", type=bytes.fromhex, help="of the Ed25519 key; if not given, drawn for each folder")
         p.add_argument("--suites", default=",".join(f"{s:04x}" for s in SUITES))
     return top.parse_args()
 
@@ -202,7 +215,7 @@ def main():
     key, suites = load_private_pem(a.key), [int(s, 16) for s in a.suites.split(",")]
     if 0x0301 not in SUITES:
         log("suite 0x0301 is not there: this `cryptography` has no ML-KEM")
-    folders = {bytes.fromhex(i): Folder(a.device, directory, log=log) for i, directory in a.folder}
+    folders = {bytes.fromhex(i): folder_of(a, bytes.fromhex(i), directory) for i, directory in a.folder}
     application = syncing(folders) if folders else echo
     if a.command == "listen":
         host, port = a.listen.rsplit(":", 1)

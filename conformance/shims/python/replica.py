@@ -3,8 +3,9 @@
 import time
 
 from blake3 import blake3
-from entries import (LIMIT, MOST_CONTENTS, MOST_DEVICES, ROOT, Content, Entry, Stamp, covers, digests, entry_of, join)
+from entries import (LIMIT, MOST_CONTENTS, MOST_DEVICES, ROOT, Content, Entry, Head, Stamp, covers, digests, entry_of, join)
 from merge import merge
+from proofs import MOST, NONE, chain, change_text, head_text, needed, statement
 
 
 class Uncountable(Exception):
@@ -27,46 +28,59 @@ def identifiers(parent, name):
 
 
 class Replica:
-    """`entries` by identifier; `context` is what this device has seen, `contexts` what others said that they have."""
+    """`entries` by identifier; `heads` of the other writers, which make this device's context; `contexts` what others said that they
+    have. `folder` is the identifier, `signer` a proofs.Signer."""
 
-    def __init__(self, device, counter=None):
-        self.device, self.counter, self.lamport = device, first_counter() if counter is None else counter, 0
-        self.entries, self.context, self.contexts = {}, {}, {}
-        # (after, to): counters that this device does not know to have used. A device without a past may have had one.
-        self.gaps = [(0, self.counter)] if counter is None else []
+    def __init__(self, device, folder, signer, counter=None):
+        self.device, self.folder, self.signer = device, folder, signer
+        self.counter, self.lamport = first_counter() if counter is None else counter, 0
+        self.entries, self.heads, self.contexts = {}, {}, {}
+        self.last, self.chain = 0, NONE                             # of its own changes
+        self.chains, self.born = {}, self.counter                   # counter -> chain; what is before was in another life
         self.claims = True                                          # whether its own counter is in its context
 
-    def begin_anew(self, context):
+    def lost_past(self, head):
+        """Section 4.6, SYN-058: whether somebody has seen a change by this device, under its signature, that it does not know of.
+        A device without a past may have had one; one that began anew has had it."""
+        if not head:
+            return False
+        return self.chains.get(head.counter) != head.chain and (head.counter > self.born or self.claims)
+
+    def begin_anew(self, head):
         """What this device made and does not know of, it must not claim to have seen, or the others would forget it: its own
         counter stays out of its context (see DISAGREEMENTS.md, D-60)."""
-        self.__init__(self.device, max(self.counter, context[self.device], first_counter()))
+        self.__init__(self.device, self.folder, self.signer, max(self.counter, head.counter, first_counter()))
         self.claims = False
 
-    def start(self):
-        """After this program was away: whatever it had counted that it does not know of, from here on it counts higher."""
-        now = first_counter()
-        if now > self.counter:
-            after = self.gaps.pop()[0] if self.gaps and self.gaps[-1][1] == self.counter else self.counter
-            self.gaps.append((after, now))
-            self.counter = now
+    def known_heads(self):
+        """The heads in a STATE, its own among them."""
+        if not self.last or not self.claims:
+            return self.heads
+        text = head_text(self.folder, self.device, self.last, self.chain)
+        return {**self.heads, self.device: Head(self.last, self.chain, self.signer.sign(text))}
 
-    def lost_past(self, context):
-        """Section 4.6: whether somebody has seen a change by this device that it does not know of."""
-        seen = context.get(self.device, 0)
-        return seen > self.counter or any(after < seen <= to for after, to in self.gaps)
+    @property
+    def context(self):
+        own = {self.device: self.last} if self.last and self.claims else {}
+        return {**{device: head.counter for device, head in self.heads.items()}, **own}
 
     # ---- changes (section 3.1) ----
 
     def _write(self, old, make):
-        """One change of `old`, an entry or None; `make` is given its stamp and returns the new entry without version."""
+        """One change of `old`, an entry or None; `make` is given its stamp and returns the new entry but for version and proofs."""
         stamp = Stamp(min(self.lamport + 1, LIMIT - 1), self.device, self.counter + 1)
         before = old.version if old else {}
         entry = make(stamp)._replace(version=join(before, {self.device: stamp.counter}))
-        if stamp.seen_in(before) or stamp.counter >= LIMIT or len(entry.version) > MOST_DEVICES or len(entry.contents) > MOST_CONTENTS:
+        proof = statement(stamp, old, entry)
+        text = change_text(self.folder, entry.id, proof)
+        proofs = sorted([*(old.proofs if old else ()), proof._replace(signature=self.signer.sign(text))], key=lambda p: p.dot)
+        entry = entry._replace(proofs=needed(entry, proofs))
+        if (stamp.seen_in(before) or stamp.counter >= LIMIT or len(entry.version) > MOST_DEVICES
+                or len(entry.contents) > MOST_CONTENTS or len(entry.proofs) > MOST):
             raise Uncountable(entry.name)
-        self.counter, self.lamport = stamp.counter, stamp.lamport
-        if self.claims:
-            self.context[self.device] = stamp.counter
+        self.counter = self.last = stamp.counter
+        self.lamport, self.chain = stamp.lamport, chain(self.chain, text)
+        self.chains[self.last] = self.chain
         self.entries[entry.id] = entry
         return entry
 
@@ -120,26 +134,34 @@ class Replica:
 
     # ---- the INDEX of a peer (sections 4.3 and 4.6) ----
 
-    def take(self, peer, received, mine, complete, context, theirs):
-        """Merge what a peer has. `mine`, `theirs`: the digests of both STATEs; `complete` and `context` are of the peer's."""
-        late, all_taken = {}, True
+    def take(self, peer, received, mine, complete, heads, theirs, ignored=()):
+        """Merge what a peer has. `mine`, `theirs`: the digests of both STATEs; `complete` and `heads` are of the peer's; `ignored`:
+        the identifiers of entries that came and are not among `received`."""
+        own_context, context = self.context, {device: head.counter for device, head in heads.items()}
+        late, all_taken = {}, not ignored
         for entry in received:
             own = self.entries.get(entry.id)
-            if own is None and covers(self.context, entry.version):
+            if own is None and covers(own_context, entry.version):
                 late[entry.id] = entry
                 continue
-            merged = merge(own, entry, self.context, context) if own else entry
+            merged = merge(own, entry, own_context, context) if own else entry
             if merged is None:                                      # SYN-016
                 all_taken = False
                 continue
             self.entries[entry.id] = merged
         self._take_holders(late)
         if complete:                                                # SYN-048
-            self._forget({e.id for e in received}, mine, context, theirs)
+            self._forget({*ignored, *(e.id for e in received)}, mine, context, theirs)
             if all_taken:
-                self.context = join(self.context, context)
+                self._join(heads)
         self.contexts[peer] = context
-        self.lamport = max([self.lamport, *(s.lamport for e in received for s in (e.stamp, *(c.stamp for c in e.contents)))])
+        seen = [s.lamport for e in received for s in (e.stamp, *(c.stamp for c in e.contents))]
+        self.lamport = max([self.lamport, *seen])
+
+    def _join(self, heads):
+        for device, head in heads.items():
+            if device != self.device or not self.claims:
+                self.heads[device] = max(head, self.heads.get(device, head), key=lambda h: h.counter)
 
     def _take_holders(self, late):
         """SYN-046: of what was deleted here long ago, what has a living entry in it is taken back."""
@@ -174,19 +196,22 @@ class Replica:
     # ---- kept in a file ----
 
     def to_json(self):
-        return {"counter": self.counter, "lamport": self.lamport, "context": _hex(self.context),
-                "gaps": self.gaps, "claims": self.claims, "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
+        return {"counter": self.counter, "last": self.last, "chain": self.chain.hex(), "lamport": self.lamport,
+                "chains": [[c, h.hex()] for c, h in self.chains.items()], "born": self.born,
+                "claims": self.claims, "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
+                "heads": {d.hex(): [h.counter, h.chain.hex(), h.signature.hex()] for d, h in self.heads.items()},
                 "entries": [e.encode().hex() for e in self.entries.values()]}
 
-    @classmethod
-    def from_json(cls, device, data):
-        self = cls(device, data["counter"])
-        self.lamport, self.context, self.gaps = data["lamport"], _unhex(data["context"]), [tuple(g) for g in data["gaps"]]
+    def load(self, data):
+        self.counter, self.last, self.chain = data["counter"], data["last"], bytes.fromhex(data["chain"])
+        self.lamport, self.born, self.claims = data["lamport"], data["born"], data["claims"]
+        self.chains = {c: bytes.fromhex(h) for c, h in data["chains"]}
         self.contexts = {bytes.fromhex(d): _unhex(c) for d, c in data["contexts"].items()}
-        self.claims = data["claims"]
+        self.heads = {bytes.fromhex(d): Head(c, bytes.fromhex(chained), bytes.fromhex(signature))
+                      for d, (c, chained, signature) in data["heads"].items()}
         self.entries = {e.id: e for e in (entry_of(bytes.fromhex(text)) for text in data["entries"])}
-        self.start()
-        return self
+        # After this program was away: whatever it had counted that it does not know of, from here on it counts higher.
+        self.counter = max(self.counter, first_counter())
 
 
 def _replaced(content, was):

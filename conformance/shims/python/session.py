@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 import entries
 from chunks import PIECE, cut, read_manifest, write_manifest
 from crypto import Failure
-from entries import (BLOCK, BYE, DONE, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, Messages, Reader,
-                     message, write_index, write_state)
+from entries import (BLOCK, BYE, DONE, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, WRITERS, Messages, Reader,
+                     message, write_index, write_state, write_writers)
 from transfer import Fetch
 
 READER = "reader"
@@ -32,8 +32,10 @@ class Shared:
     own_role: str
     peer_role: str
     own_digests: list = None
-    state: tuple = None                                             # (complete, context, digests) of the peer
+    state: tuple = None                                             # (complete, heads, digests) of the peer
     received: list = field(default_factory=list)
+    ignored: set = field(default_factory=set)
+    latest: bytes = ROOT                                            # the identifier that the next message of the INDEX goes on from
     index_ended: bool = False
     fetches: set = field(default_factory=set)
     rules_first: bool = False
@@ -125,8 +127,9 @@ class Session:
             raise Failure("sync-state", "SYN-015", f"message {kind} and HELLO")
         if self.heard_bye and kind not in (BLOCK, MANIFEST):
             raise Failure("sync-state", "SYN-015", f"message {kind} after BYE")
-        {HELLO: self._hello, STATE: self._state, INDEX: self._index, REQUEST: self._request, BLOCK: self._block,
-         DONE: self._done, BYE: self._bye, MANIFEST_REQUEST: self._manifest_request, MANIFEST: self._manifest}[kind](body)
+        {HELLO: self._hello, WRITERS: self._writers, STATE: self._state, INDEX: self._index, REQUEST: self._request,
+         BLOCK: self._block, DONE: self._done, BYE: self._bye, MANIFEST_REQUEST: self._manifest_request,
+         MANIFEST: self._manifest}[kind](body)
 
     def _of(self, identifier):
         if identifier not in self.shared:
@@ -141,49 +144,66 @@ class Session:
             with folder.lock:
                 folder.scan()
                 folder.apply()
-                one.own_digests, context = folder.replica.digests(), dict(folder.replica.context)
+                one.own_digests, heads = folder.replica.digests(), folder.replica.known_heads()
+                cards = dict(folder.writers.cards)
             if not complete:
                 folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
-            self._say(write_state(one.id, complete, context, one.own_digests))
+            self._say(write_writers(one.id, cards))                 # SYN-061
+            self._say(write_state(one.id, complete, heads, one.own_digests))
         self._end()
 
-    def _state(self, body):
-        identifier, complete, context, digests = entries.read_state(body)
+    def _writers(self, body):
+        identifier, cards = entries.read_writers(body)
         one = self._of(identifier)
+        if one.index_ended:
+            raise Failure("sync-state", "SYN-015", "WRITERS after the last INDEX")
+        with one.folder.lock:
+            for card in cards:
+                one.folder.writers.learn(*card)
+
+    def _state(self, body):
+        identifier, complete, heads, digests = entries.read_state(body)
+        one, folder = self._of(identifier), self._of(identifier).folder
         if one.state:
             raise Failure("sync-state", "SYN-015", "a second STATE")
-        one.state = complete and one.peer_role != READER, context, digests
-        if one.folder.lost_past(context):                           # what was said in HELLO and STATE is void: another session
+        with folder.lock:
+            heads = folder.writers.check_heads(heads, folder.replica.heads)
+        one.state = complete and one.peer_role != READER, heads, digests
+        if folder.lost_past(heads):                                 # what was said in HELLO and STATE is void: another session
             self._stop_asking()
             return
-        with one.folder.lock:
-            index = one.folder.replica.differing(one.own_digests, digests) if one.own_role != READER else []
+        with folder.lock:
+            index = folder.replica.differing(one.own_digests, digests) if one.own_role != READER else []
         for piece in write_index(one.id, index):
             self._say(piece)
 
     def _index(self, body):
-        identifier, last, received = entries.read_index(body, self._latest(body[:16]))
+        one = self.shared.get(body[:16])
+        identifier, last, received = entries.read_index(body, one.latest if one else ROOT)
         one = self._of(identifier)
         if not one.state or one.index_ended:
             raise Failure("sync-state", "SYN-015", "an INDEX before the STATE or after the last")
-        one.received += received
+        one.latest = received[-1].id if received else one.latest
+        if one.peer_role != READER:                                 # SYN-023
+            self._check(one, received)
         if last:
             one.index_ended = True
             if self.asking:
                 self._take(one)
 
-    def _latest(self, identifier):
-        """The identifier that the next message of an INDEX goes on from."""
-        one = self.shared.get(identifier)
-        return one.received[-1].id if one and one.received else ROOT
+    def _check(self, one, received):
+        with one.folder.lock:
+            for entry in received:
+                if one.folder.writers.check(entry, one.folder.replica.entries.get(entry.id)):
+                    one.received.append(entry)
+                else:                                               # SYN-053
+                    one.ignored.add(entry.id)
+                    one.folder.tell(entry.name, "comes from a device that nobody vouches for: it is ignored")
 
     def _take(self, one):
-        complete, context, digests = one.state
+        complete, heads, digests = one.state
         with one.folder.lock:
-            if one.peer_role == READER:                             # SYN-023
-                one.folder.replica.contexts[self.peer] = context
-            else:
-                one.folder.replica.take(self.peer, one.received, one.own_digests, complete, context, digests)
+            one.folder.replica.take(self.peer, one.received, one.own_digests, complete, heads, digests, one.ignored)
             one.folder.without_rules = False
         self._want(one)
 

@@ -23,6 +23,7 @@ from merge import merge
 from record import DATA, TICKET, Opener, Sealer
 from responder import Responder, read_m3
 from view import view
+from writers import Writers
 
 load_key = functools.lru_cache(None)(lambda text: load_private_der(base64.b64decode(text)))
 
@@ -224,12 +225,30 @@ def sync_digest(_, test):
     return {"digest": entries.digest([entries.entry_of(bytes.fromhex(data)) for data in test["entries"]]).hex()}
 
 
+def sync_signed(group, test):
+    data, keys = from_hex(test, "bytes"), {bytes.fromhex(d): bytes.fromhex(k) for d, k in test["keys"]}
+    known = Writers(from_hex(group, "folder"), [from_hex(group, "issuer")], (None, None))
+    known.cards = {device: (key, b"") for device, key in keys.items()}
+    if test["what"] == "entry":
+        complete = known.check(entries.entry_of(data), None)
+    elif test["what"] == "head":
+        complete = known.check_heads(dict([entries.read_head(entries.Reader(data))]), {})
+    else:
+        card = entries.read_card(entries.Reader(data))
+        known.cards = {}
+        known.learn(*card)
+        complete = known.cards
+    if not complete:
+        raise Failure("ignored", "SYN-053")
+    return {}
+
+
 TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet": ticket_set, "TicketPair": ticket_pair,
          "HandshakeM1": handshake_m1, "HandshakeM2": handshake_m2, "HandshakeM3": handshake_m3,
          "HandshakeRetry": handshake_retry, "RecordOpen": record_open, "RecordSeal": record_seal,
          "RelayPass": relay_pass, "RelayJoin": relay_join,
          "SyncName": sync_name, "SyncIndex": sync_index, "SyncMerge": sync_merge, "SyncView": sync_view,
-         "SyncDigest": sync_digest}
+         "SyncDigest": sync_digest, "SyncSigned": sync_signed}
 
 
 # ---- a live initiator --------------------------------------------------------------------------------------------
@@ -238,7 +257,7 @@ ESTABLISHED = {}                        # responder -> the strongest suite with 
 
 
 def hello(_):
-    return {"implementation": "python peer 0.2", "protocol": 1, "ops": ["hello", "vector", "connect"]}
+    return {"implementation": "python peer 0.3", "protocol": 1, "ops": ["hello", "vector", "connect"]}
 
 
 def connect(request):

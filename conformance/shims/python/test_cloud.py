@@ -27,6 +27,7 @@ from cloud import Cloud, Problem
 from crypto import Failure, draw, load_private_pem
 from folder import Folder
 from handshake import SUITES
+from proofs import Signer
 from test_sync import contents, scribble
 from ticket import from_base64url, verify
 
@@ -52,7 +53,8 @@ class CloudTest(unittest.TestCase):
         cls.user = identity.register(cls.cloud(), "ann", PASSWORD)
         cls.ann = graphs.Graph(cls.cloud(), identity.sign_in(cls.cloud(), "ann", PASSWORD))
         cls.keys = {name: load_private_pem(os.path.join(KEYS, f"device-{name}.pem")) for name in "xy"}
-        cls.devices = {name: cls.ann.claim("device " + name, key) for name, key in cls.keys.items()}
+        cls.signers = {name: Signer(draw(32)) for name in cls.keys}
+        cls.devices = {name: cls.ann.claim("device " + name, key, cls.signers[name]) for name, key in cls.keys.items()}
         cls.graphs = {name: graphs.Graph(cls.cloud(), cls.device_grant(name)) for name in "xy"}
 
     @classmethod
@@ -102,7 +104,8 @@ class CloudTest(unittest.TestCase):
         states = {d["device"]: d["state"] for d in self.ann.devices()}
         self.assertEqual({states[d["device"]] for d in self.devices.values()}, {"claimed"})
         self.assertEqual(self.ann.mesh()["name"], "ann")
-        self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", load_private_pem(os.path.join(KEYS, "device-z.pem")))
+        self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", load_private_pem(os.path.join(KEYS, "device-z.pem")),
+                     Signer(draw(32)))
 
     def test_entries_and_delta(self):
         folder = self.ann.add_folder("Entries")
@@ -231,8 +234,15 @@ class CloudTest(unittest.TestCase):
             self.ann.folder_ticket(folder)                          # it was not there yet at the sign-in
             for name in "xy":
                 self.ann.map(folder, self.devices[name])
-            folders = {name: Folder(bytes.fromhex(self.devices[name]["device"]), os.path.join(trees, name)) for name in "xy"}
             identifier = bytes.fromhex(folder["folder"])
+            issuers = [key for keys in self.ann.grant.issuers().values() for key in keys]
+            folders = {}
+            for name in "xy":
+                folders[name] = Folder(bytes.fromhex(self.devices[name]["device"]), identifier, os.path.join(trees, name), issuers,
+                                       self.signers[name])
+                for card in self.ann.writers(folder):
+                    folders[name].writers.learn(*card)
+                self.assertEqual(len(folders[name].writers.cards), 3)
             self.they_answer(theirs, tree, home, identifier, folders["x"])
             self.they_call(theirs, tree, mesh, identifier, folders["y"])
 

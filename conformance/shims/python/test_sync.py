@@ -1,6 +1,8 @@
 """Sync between devices of this implementation: python3 -m unittest"""
 
+import dataclasses
 import itertools
+import json
 import os
 import random
 import shutil
@@ -14,9 +16,10 @@ import chunks
 import entries
 import replica
 import session
-from crypto import Failure, draw
+from crypto import Failure, draw, load_private_pem, public_spki, rsa_sign
 from entries import DIRECTORY, FILE, NOTHING, ROOT
 from folder import Folder
+from proofs import Signer, card_text, change_text, head_text, place_hash
 from replica import Replica
 from view import view
 
@@ -88,23 +91,29 @@ class Pipe:
             pass
 
 
+F = b"F" * 16
+ISSUER = load_private_pem(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors/keys/issuer-a.pem"))
+
+
+def card(folder):
+    """What the issuer says of the device of a folder.Folder."""
+    return *folder.writers.own, rsa_sign(ISSUER, card_text(F, *folder.writers.own))
+
+
 class Device:
     def __init__(self, where, number):
-        self.id = bytes([number]) * 16
-        self.folder = Folder(self.id, os.path.join(where, str(number)))
-        self.root = self.folder.root
+        self.id, self.root = bytes([number]) * 16, os.path.join(where, str(number))
+        self.again()
 
     def again(self):
         """The same device after a restart."""
-        self.folder = Folder(self.id, self.root)
+        self.folder = Folder(self.id, F, self.root, [public_spki(ISSUER)])
+        self.folder.writers.learn(*card(self.folder))
 
     def write(self, path, data):
         os.makedirs(os.path.dirname(os.path.join(self.root, path)), exist_ok=True)
         with open(os.path.join(self.root, path), "wb") as f:
             f.write(data)
-
-
-F = b"F" * 16
 
 
 def meet(one, other, roles=("owner", "owner"), cut_after=None, tap=None):
@@ -326,6 +335,98 @@ class Sync(unittest.TestCase):
         self.same(self.a, self.b)
 
 
+class Writers(unittest.TestCase):
+    """Section 4.8: what a peer may not say."""
+
+    def setUp(self):
+        Sync.setUp(self)
+        self.a.write("f", b"f")
+        self.a.write("g", b"g")
+        self.a.folder.scan()
+
+    def refused(self, reason, one=None, other=None):
+        found = meet(one or self.a, other or self.b)
+        self.assertIn(reason, [failure.reason for failure in found])
+
+    def entry(self, device, name):
+        return next(e for e in device.folder.replica.entries.values() if e.name == name)
+
+    def test_forged(self):
+        """SYN-052: of another writer's entry somebody else makes another one, and signs it itself."""
+        meet(self.a, self.b)
+        mallory = self.b.folder.replica
+        before, entry = contents(self.c.root), self.entry(self.b, "f")
+        forged = entry.proofs[0]._replace(place=place_hash(ROOT, "other"))
+        forged = forged._replace(signature=mallory.signer.sign(change_text(F, entry.id, forged)))
+        mallory.entries[entry.id] = entry._replace(name="other", proofs=(forged,))
+        with unittest.mock.patch.object(self.b.folder, "scan"), unittest.mock.patch.object(self.b.folder, "apply"):
+            self.refused("change-forged", self.b, self.c)
+        self.assertEqual(contents(self.c.root), before)
+
+    def test_unproven(self):
+        """SYN-051: another name under the same proof."""
+        entry = self.entry(self.a, "f")
+        self.a.folder.replica.entries[entry.id] = entry._replace(name="other")
+        with unittest.mock.patch.object(self.a.folder, "scan"), unittest.mock.patch.object(self.a.folder, "apply"):
+            self.refused("change-unproven")
+
+    def test_forked(self):
+        """SYN-054: a device from a backup uses a counter twice."""
+        old = shutil.copytree(self.a.folder.state, self.a.folder.state + ".old")
+        self.a.write("f", b"one")
+        meet(self.a, self.b)
+        with open(os.path.join(old, "state.json")) as f:
+            state = json.load(f)["replica"]
+        with unittest.mock.patch("replica.first_counter", lambda: 0):
+            self.a.folder.replica.load(state)
+        self.a.folder.items = {p: dataclasses.replace(i, content=self.entry(self.a, p).contents[0], seen=(0, 0, 0))
+                               for p, i in self.a.folder.items.items()}
+        self.a.write("f", b"two")
+        with unittest.mock.patch.object(self.a.folder, "lost_past", lambda heads: False):
+            found = meet(self.a, self.b)
+        self.assertTrue({f.reason for f in found} & {"writer-forked", "head-forked"}, found)
+
+    def test_a_writer_without_a_card_is_ignored_until_it_has_one(self):
+        self.a.folder.writers.cards.clear()
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual((contents(self.b.root), self.b.folder.replica.context), ({}, {}))
+        self.a.folder.writers.learn(*card(self.a.folder))
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual(contents(self.b.root), contents(self.a.root))
+
+    def test_cards(self):
+        device, key, signature = card(self.a.folder)
+        self.b.folder.writers.learn(device, key, signature[:-1] + bytes([signature[-1] ^ 1]))           # SYN-056
+        self.assertNotIn(device, self.b.folder.writers.cards)
+        self.assertEqual(meet(self.a, self.b), [])
+        other = Signer(draw(32)).key
+        with self.assertRaises(Failure) as caught:                  # SYN-057
+            self.b.folder.writers.learn(device, other, rsa_sign(ISSUER, card_text(F, device, other)))
+        self.assertEqual(caught.exception.reason, "writer-changed")
+
+    def test_heads(self):
+        meet(self.a, self.b)
+        head = self.b.folder.replica.heads[self.a.id]
+        forged = head._replace(counter=head.counter + 5)
+        self.b.folder.replica.heads[self.a.id] = forged             # SYN-055
+        self.refused("head-forged", self.b, self.c)
+        del self.b.folder.replica.heads[self.a.id]
+        other = bytes(32)                                           # SYN-058: two chains of one length
+        signature = self.a.folder.replica.signer.sign(head_text(F, self.a.id, head.counter, other))
+        self.c.folder.replica.heads[self.a.id] = head._replace(chain=other, signature=signature)
+        self.refused("head-forked", self.a, self.c)
+
+    def test_no_more_proofs_than_needed(self):
+        for text in (b"1", b"2", b"3"):
+            self.a.write("f", text)
+            meet(self.a, self.b)
+        entry = self.entry(self.b, "f")
+        self.assertEqual(len(entry.proofs), 2)                      # of the place, and of the content, which is the last change
+        with self.assertRaises(Failure) as caught:                  # SYN-050
+            entries.entry_of(entry._replace(proofs=entry.proofs[::-1]).encode())
+        self.assertEqual(caught.exception.reason, "sync-proofs")
+
+
 class Chunks(unittest.TestCase):
     def test_whole(self):
         for size in (0, 1, 16384, 1_000_000):
@@ -346,7 +447,7 @@ class Replicas(unittest.TestCase):
         """Replicas without disks; the same view, whoever met whom."""
         for seed in range(20):
             draws = random.Random(seed)
-            replicas = [Replica(bytes([n]) * 16, 0) for n in range(1, 4)]
+            replicas = [Replica(bytes([n]) * 16, F, Signer(bytes([n]) * 32), 0) for n in range(1, 4)]
             for _ in range(30):
                 self.change(draws, draws.choice(replicas))
                 if draws.random() < 0.4:
@@ -375,11 +476,11 @@ class Replicas(unittest.TestCase):
 
     @staticmethod
     def exchange(one, other):
-        digests, context = (one.digests(), other.digests()), dict(one.context)
+        digests, heads = (one.digests(), other.digests()), one.known_heads()
         from_one, from_other = one.differing(*digests), other.differing(*digests[::-1])
         wire = b"".join(e.encode() for e in from_one)
         reader, got = entries.Reader(wire), []
         while reader.at < len(wire):
             got.append(entries.read_entry(reader))
-        one.take(other.device, from_other, digests[0], 1, dict(other.context), digests[1])
-        other.take(one.device, got, digests[1], 1, context, digests[0])
+        one.take(other.device, from_other, digests[0], 1, other.known_heads(), digests[1])
+        other.take(one.device, got, digests[1], 1, heads, digests[0])
