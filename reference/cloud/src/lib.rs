@@ -1,7 +1,7 @@
 //! The cloud services of the Meshproof reference implementation: identity, account, graph and storage in one process.
 //!
 //! [`start`] serves them over HTTPS from a data directory; the binary `meshd` is a shell around it. One folder a
-//! service, one file an endpoint group; [`router`] is the table of contents. All SQL is in `store/`.
+//! service, one file an endpoint group; `router.rs` is the table of contents. All SQL is in `store/`.
 //!
 //! Every rejection that `spec/` demands goes through `meshproof_proto::requirement::demand` and becomes a problem
 //! document (`problem.rs`) that names the requirement.
