@@ -147,12 +147,12 @@ fn index_file() -> File {
     bad(
         "unproven-deletion",
         "a place that nobody deleted",
-        proofs(&|proofs| drop(proofs[1].deleted.remove(0))),
+        proofs(&|proofs| _ = proofs[1].deleted.remove(0)),
     );
     bad(
         "unproven-deletion-of",
         "a content that nobody deleted",
-        proofs(&|proofs| drop(proofs[1].deleted.pop())),
+        proofs(&|proofs| _ = proofs[1].deleted.pop()),
     );
     let mut trailing = index_body(&good);
     trailing.push(0);
