@@ -54,19 +54,21 @@ impl Folder {
     pub fn learn(&self, cards: Vec<Card>) -> Result<()> {
         let _lock = self.lock();
         let known = keys(self)?;
+        // The own key is known without a card, but others want to see one (SYN-061).
+        let kept = self.index().writers(self.id())?;
         let issuers = self.issuers();
         let mut new = Vec::new();
         for card in cards {
-            let before = known.get(&card.device);
-            if before == Some(&card.key) {
+            if kept.iter().any(|kept| (kept.device, kept.key) == (card.device, card.key)) {
                 continue;
             }
             let signed = issuers.iter().any(|issuer| card.verify(self.id(), &**issuer));
             if !signed && !deviates(req::SYN_056) {
                 continue;
             }
-            blame(before.is_none(), req::SYN_057, card.device)?;
-            if before.is_none() {
+            let same = known.get(&card.device).is_none_or(|key| *key == card.key);
+            blame(same, req::SYN_057, card.device)?;
+            if same {
                 new.push(card);
             }
         }
