@@ -76,7 +76,7 @@ async fn a_file_without_room_keeps_no_other_from_coming() {
     let (node, serving, mut peer) = raw(Role::Owner).await;
     let mut large = file("large", b"one of many", X, 1);
     large.contents[0].kind = Kind::File { size: 1 << 60, hash: MediaHash::of(b"one of many") };
-    let mut entries = vec![large, file("small", b"content", X, 2)];
+    let mut entries = vec![signed(large), file("small", b"content", X, 2)];
     entries.sort_by_key(|entry| entry.id);
     peer.offer(entries);
     let request = peer.wait(|m| if let Message::Request(r) = m { Some(r) } else { None }).await.unwrap();

@@ -27,6 +27,7 @@ async fn folders() {
             "members": format!("{folder}/members"),
             "invitations": format!("{folder}/invitations"),
             "mappings": format!("{folder}/mappings"),
+            "writers": format!("{folder}/writers"),
             "entries": format!("{folder}/feeds/files/entries"),
             "sync": format!("{folder}/feeds/files/sync"),
             "news": format!("{folder}/news"),
