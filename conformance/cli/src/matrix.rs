@@ -106,7 +106,7 @@ pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
         let rules = Rules::One(*requirement);
         single.push(Trial::new(Fault::Without(rules), ids(&citing), &citing, &all));
         let twins: BTreeSet<&str> = citing.iter().filter_map(|check| check.twin.as_deref()).collect();
-        if requirement.error != "none" && !twins.is_empty() {
+        if !twins.is_empty() {
             let twins: Vec<&Check> = all.iter().filter(|check| twins.contains(check.id.as_str())).collect();
             single.push(Trial::new(Fault::Against(rules), ids(&twins), &twins, &all));
         }
@@ -169,7 +169,8 @@ async fn run_trials(
     let places = Arc::new(Semaphore::new(AT_ONCE));
     let mut processes = JoinSet::new();
     for (row, trial) in trials.iter().enumerate() {
-        let live: Vec<String> = trial.checks.iter().filter(is_live).map(|check| check.id.clone()).collect();
+        let live: Vec<String> =
+            trial.checks.iter().filter(|check| is_live(check)).map(|check| check.id.clone()).collect();
         if live.is_empty() {
             bar.step("");
             continue;
@@ -207,7 +208,7 @@ async fn run_trials(
     Ok(())
 }
 
-fn is_live(check: &&Check) -> bool {
+fn is_live(check: &Check) -> bool {
     check.role != Role::Vectors
 }
 

@@ -51,9 +51,7 @@ async fn a_device_that_asks_for_ever_is_not_conformant() {
         report(Fault::AsksForEver, &["hs.m1.honest", "hs.box1.clock-slow", "hs.m1.mac1-flipped"]).await;
     let message = |id: &str| {
         let found = report.results.iter().find(|result| result.id == id);
-        found
-            .map(|result| (result.outcome, result.message.clone()))
-            .unwrap_or_else(|| panic!("no check {id}"))
+        found.map_or_else(|| panic!("no check {id}"), |result| (result.outcome, result.message.clone()))
     };
     let (outcome, text) = message("hs.m1.honest");
     assert!(outcome == Outcome::Fail && text.contains("HSK-080"), "{text}");

@@ -71,14 +71,16 @@ impl Lan {
         std::thread::spawn(move || {
             // Ends with the daemon.
             while let Ok(event) = events.recv() {
-                match event {
-                    ServiceEvent::ServiceResolved(service) => {
-                        if lock(&seen).resolved(provider, &service) {
-                            found();
-                        }
+                let is_news = match event {
+                    ServiceEvent::ServiceResolved(service) => lock(&seen).resolved(provider, &service),
+                    ServiceEvent::ServiceRemoved(_, name) => {
+                        lock(&seen).seen.remove(&name);
+                        false
                     }
-                    ServiceEvent::ServiceRemoved(_, name) => drop(lock(&seen).seen.remove(&name)),
-                    _ => {}
+                    _ => false,
+                };
+                if is_news {
+                    found();
                 }
             }
         });
@@ -314,7 +316,7 @@ mod tests {
         }
         assert_eq!(state.seen.len(), MAX_OF_PEER);
         state.saw("peer", of_peer("192.0.2.9:1"));
-        let searches = (1..).find(|_| {
+        let searches = (1..=5_000).find(|_| {
             let tried = state.addresses(PEER);
             assert!(tried.len() <= MAX_ADDRESSES);
             tried.iter().for_each(|address| state.failed(address));

@@ -10,7 +10,7 @@ use meshproof_client::sync::{NoProgress, ScanReport, refresh, scan};
 use meshproof_proto::crypto::DEFAULT;
 
 /// Far more than it takes; a test that fails waits so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Watched {
     node: Node,

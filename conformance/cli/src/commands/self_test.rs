@@ -37,7 +37,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
 
     let report = runtime()?.block_on(async {
         let mission = match mutant {
-            None if !args.no_mission => Some(mission::run(&sources).await?),
+            None if !args.no_mission => Some(Box::pin(mission::run(&sources)).await?),
             _ => None,
         };
         let mut report = run_checks(&selected, &options, mutant).await?;

@@ -223,7 +223,7 @@ mod tests {
 
     fn findings(leaky: bool) -> Vec<Finding> {
         let mut probe = Simulated { calls: 0, leaky };
-        let limit = Duration::from_nanos(1_000);
+        let limit = Duration::from_micros(1);
         let timing = run(&mut probe, Duration::MAX, 150, limit, 7).expect("a measurement");
         assert!(timing.calibrated && timing.rounds == 150);
         timing.classes.iter().map(|class| class.finding).collect()

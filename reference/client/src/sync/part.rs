@@ -264,7 +264,7 @@ mod tests {
     #[test]
     fn parts_are_few_and_the_largest_stays() {
         let root = tempfile::tempdir().unwrap();
-        begin(root.path(), "large", &HASH, &[7; 200_000]);
+        begin(root.path(), "large", &HASH, &vec![7; 200_000]);
         for number in 0..=MOST.0 {
             begin(root.path(), &number.to_string(), &HASH, b"begun");
         }
@@ -284,7 +284,7 @@ mod tests {
     fn too_many_bytes_cost_the_oldest() {
         let root = tempfile::tempdir().unwrap();
         for (number, name) in (0..).zip(["first", "second", "third"]) {
-            begin(root.path(), name, &HASH, &[7; 100_000]);
+            begin(root.path(), name, &HASH, &vec![7; 100_000]);
             let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
             let changed = SystemTime::now() - Duration::from_secs(100 - number);
             let times = FileTimes::new().set_modified(changed);

@@ -113,6 +113,7 @@ async fn stays(context: Context) -> Verdict {
     edit.contents = Entry::file(&ignored, edited.as_bytes()).contents;
     edit.contents[0].stamp = stamp;
     edit.version = vec![(X, 2)];
+    let edit = edit.knowing(&entries[0]);
     bring(&context, vec![edit.clone()], &[edited.as_bytes()]).await?;
     demand!(has(&ignored).await?, "{ignored} is replaced, and it is ignored");
     bring(&context, vec![edit.deleted(&[(X, 3)]), entries[1].clone().deleted(&[(X, 2)])], &[]).await?;

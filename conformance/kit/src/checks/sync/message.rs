@@ -270,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let entries = vec![
+        let entries = [
             Entry::directory("a"),
             Entry::file("a/b", b"content"),
             Entry::directory("c").deleted(&[([1; 16], 1)]),
