@@ -117,6 +117,12 @@ class Reader:
             raise Failure("sync-malformed", "SYN-003", f"{value} for a flag")
         return value
 
+    def part(self):
+        value = self.number(1)
+        if value not in (PLACE, CONTENT):
+            raise Failure("sync-malformed", "SYN-003", f"{value} for a part")
+        return value
+
     def rest(self):
         return self.take(len(self.data) - self.at)
 
@@ -175,7 +181,7 @@ def read_entry(r):
 
 def _proof(r):
     stamp, place, content = _stamp(r), r.take(32), r.take(32)
-    deleted = tuple((r.number(1), r.take(16), r.number(8)) for _ in range(r.number(1)))
+    deleted = tuple((r.part(), r.take(16), r.number(8)) for _ in range(r.number(1)))
     return Proof(stamp, place, content, deleted, r.take(64))
 
 
