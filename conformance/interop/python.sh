@@ -42,6 +42,7 @@ grep 'CONFORMANT' "$log" | sed 's/^/python: vectors and initiator: /'
 # The signing key of the kit's fixture device (conformance/shims/python/README.md).
 seed=$(cd "$peer" && "$python" -c 'from blake3 import blake3
 print(blake3(b"meshproof signing key" + bytes.fromhex("0d00000000000000000000000000000b")).hex())')
+: >"$log.peer"
 (cd "$peer" && exec "$python" -W ignore peer.py listen --key ../../../vectors/keys/device-y.pem \
     --device 0d00000000000000000000000000000b --folder "f01de400000000000000000000000001=$folder/files" \
     --issuer https://account.mesh.example/=../../../vectors/keys/issuer-a.pem --signing-seed "$seed") >"$log.peer" 2>&1 &
