@@ -68,6 +68,17 @@ pub struct Peer {
     pub transcript: [u8; 32],
 }
 
+/// ```text
+///  initiate:  AwaitM2 --M2 ok / M3--> Open          accept:  AwaitM1 --M1 ok / M2--> AwaitM3 --M3 ok--> Open
+///               |  ^                                           |  ^
+///               +--+ RETRY, once / M1 with the cookie          +--+ under load / RETRY, once
+///
+///  Open --close_notify both ways--> closed
+///  Open --failure, silence, a stream that ends without close_notify; the end of the ticket / close_notify--> Ended
+///  Await.. --failure / REFUSE, NO_COMMON_SUITE or nothing; 30 s; the end of the stream--> Ended
+/// ```
+///
+/// Which of two channels between the same devices stays is no affair of a channel (HSK-058, RLY-030).
 enum State {
     AwaitM2(Box<AwaitM2>, Vouched),
     AwaitM1(AwaitM1),

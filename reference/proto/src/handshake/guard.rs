@@ -141,9 +141,9 @@ impl Guard {
 
     fn cookie(&self, knock: &Knock<'_>, time: UnixTime) -> [u8; COOKIE] {
         let epoch = time.0 / COOKIE_EPOCH;
-        let secret = self.provider.mac_key(&*self.secret).mac(&[&epoch.to_be_bytes()]);
+        let secret = self.provider.hmac(&*self.secret, &[&epoch.to_be_bytes()]);
         let time = time.0.to_be_bytes();
-        let mac = self.provider.mac_key(&secret).mac(&[&time, knock.source, &knock.head]);
+        let mac = self.provider.hmac(&secret, &[&time, knock.source, &knock.head]);
         let mut cookie = [0; COOKIE];
         cookie[..8].copy_from_slice(&time);
         cookie[8..].copy_from_slice(&mac);

@@ -95,7 +95,12 @@ impl AwaitM1 {
         let mac1 = messages::mac1(p, self.device.spki(), m1.maced);
         demand(equal(&mac1, m1.mac1), req::HSK_014)?;
         let suite = self.choose_suite(&m1.suites)?;
-        if let Some(cookie) = self.pass_guard(frame, &m1, now)? {
+        let guard = self.guard.clone();
+        let knock = guard.as_ref().map(|(guard, source)| {
+            let (m1_hash, head) = (p.sha256(&[&frame.bytes]), p.sha256(&m1.head));
+            (guard, Knock { now, source, m1: m1_hash, head, cookie: m1.cookie })
+        });
+        if let Some(cookie) = self.pass_guard(&m1, knock.as_ref())? {
             self.retried = true;
             return Ok(Answer::Retry(self, messages::write_retry(&cookie)));
         }
@@ -120,27 +125,29 @@ impl AwaitM1 {
             let answer = Some(write_refusal(&self.device, &chain, &hash, code));
             Failure { error, cause, answer, refused: Some(code) }
         })?;
-        self.answer(frame, &m1, suite, &chain, admitted, now, entropy)
+        let answer = self.answer(frame, &m1, suite, &chain, admitted, entropy)?;
+        if let Some((guard, knock)) = &knock {
+            guard.locked(&mut |guard| guard.answered(knock));
+        }
+        Ok(answer)
     }
 
     /// HSK-050 to HSK-052. `Some`: a cookie has to be shown first.
-    fn pass_guard(&self, frame: &Frame, m1: &M1<'_>, now: UnixTime) -> Result<Option<[u8; COOKIE]>, Error> {
-        let Some((guard, source)) = &self.guard else {
+    fn pass_guard(
+        &self,
+        m1: &M1<'_>,
+        knock: Option<&(&Arc<dyn SharedGuard>, Knock<'_>)>,
+    ) -> Result<Option<[u8; COOKIE]>, Error> {
+        let Some((guard, knock)) = knock else {
             // Who gives out no cookies made none.
             return demand(m1.cookie.is_empty(), req::HSK_050).map(|()| None);
         };
-        let knock = self.knock(frame, m1, source, now);
         let mut verdict = Ok(None);
-        guard.locked(&mut |guard| verdict = guard.admit(&knock));
+        guard.locked(&mut |guard| verdict = guard.admit(knock));
         match verdict? {
             Some(_) if self.retried => Err(req::HSK_050.into()),
             cookie => Ok(cookie),
         }
-    }
-
-    fn knock<'a>(&self, frame: &Frame, m1: &M1<'a>, source: &'a [u8], now: UnixTime) -> Knock<'a> {
-        let p = self.device.provider;
-        Knock { now, source, m1: p.sha256(&[&frame.bytes]), head: p.sha256(&m1.head), cookie: m1.cookie }
     }
 
     /// HSK-015, HSK-016: the strongest suite that both sides have.
@@ -185,7 +192,6 @@ impl AwaitM1 {
     }
 
     /// Section 4.3.
-    #[allow(clippy::too_many_arguments)] // one step, and each is another thing
     fn answer(
         self,
         frame: &Frame,
@@ -193,7 +199,6 @@ impl AwaitM1 {
         suite: Suite,
         chain: &Chain1,
         admitted: Admitted,
-        now: UnixTime,
         entropy: &mut dyn Entropy,
     ) -> Result<Answer, Failure> {
         let p = self.device.provider;
@@ -211,10 +216,6 @@ impl AwaitM1 {
         let initiator = Party { id: admitted.grounds.initiator, fingerprint };
         let done = chain.mix_k_i(p, &k_i).confirm(p, initiator, self.device.party(), &frame.bytes, &m2);
         m2.extend_from_slice(&done.tag_r);
-        if let Some((guard, source)) = &self.guard {
-            let knock = self.knock(frame, m1, source, now);
-            guard.locked(&mut |guard| guard.answered(&knock));
-        }
         Ok(Answer::M2(Box::new(AwaitM3 { device: self.device, suite, done, admitted }), m2))
     }
 }
