@@ -1,6 +1,6 @@
 //! A round: scan, find the peers, and sync with each that is online.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::meet::Met;
-use super::visits::{Wanted, visit};
+use super::visits::{Owner, Wanted, visit};
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::sync::journal::Link;
@@ -180,8 +180,17 @@ impl Agent {
     ) -> oneshot::Receiver<PeerRound> {
         self.retries.begun(peer, Instant::now());
         let (done, end) = oneshot::channel();
-        let _ = visits.send(Wanted { peer, folders: folders.to_vec(), progress: progress.clone(), done });
+        let (owner, folders, progress) = (self.owner(peer), folders.to_vec(), progress.clone());
+        let _ = visits.send(Wanted { peer, owner, folders, progress, done });
         end
+    }
+
+    /// Whose device a peer is, as the graph says.
+    pub(super) fn owner(&self, peer: Id) -> Owner {
+        let owners = super::lock(&self.owners);
+        let own = self.device().ok().and_then(|device| owners.get(&device.id()));
+        let user = owners.get(&peer).copied();
+        Owner { user: user.unwrap_or(peer), is_own: user.is_some() && user.as_ref() == own }
     }
 
     /// Tries a peer again that could not be reached. What comes of it is told late.
@@ -225,16 +234,18 @@ impl Agent {
     pub(super) async fn peers(&self, folders: &[Arc<Folder>]) -> Result<BTreeSet<Id>> {
         let (cloud, own) = (self.cloud()?, self.device()?.id());
         let (_, keys) = cloud.issuer().await?;
-        let mut peers = BTreeSet::new();
+        let (mut peers, mut owners) = (BTreeSet::new(), HashMap::new());
         for folder in folders {
-            let devices: Vec<Id> =
-                cloud.mappings(folder.id()).await?.into_iter().map(|mapping| mapping.device).collect();
+            let mappings = cloud.mappings(folder.id()).await?;
+            let devices: Vec<Id> = mappings.iter().map(|mapping| mapping.device).collect();
+            owners.extend(mappings.iter().filter_map(|mapping| Some((mapping.device, mapping.user?))));
             peers.extend(&devices);
             folder.set_devices(devices)?;
             folder.trust(&keys);
             folder.learn(cloud.writers(folder.id()).await?)?;
         }
         peers.remove(&own);
+        *super::lock(&self.owners) = owners;
         super::lock(&self.known_peers).clone_from(&peers);
         self.retries.forget_others(&peers);
         if let Some(lan) = &*super::lock(&self.lan) {

@@ -167,8 +167,8 @@ impl Fetch {
         let under_way: u64 = self.files.values().map(Receiving::to_come).sum();
         let needed = size.saturating_sub(part::taken(root, place, hash)).saturating_add(RESERVE);
         let short = || disk::free(root).filter(|free| *free < needed.saturating_add(under_way));
-        short()?;
-        part::give_up_others(root, place, hash);
+        let missing = needed.saturating_add(under_way) - short()?;
+        part::give_up_others(root, place, hash, missing);
         short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 

@@ -88,11 +88,28 @@ pub(super) fn give_up(root: &Path, place: &str) {
     }
 }
 
-/// Removes all parts that nobody writes, but the one for `place` with the content `hash`: their room is needed. Whether there were any.
-pub(super) fn give_up_others(root: &Path, place: &str, hash: &MediaHash) -> bool {
+/// Removes parts that nobody writes, the oldest first, until they gave so many bytes, but not the one for `place` with the content
+/// `hash`; none, if all together do not have as many: then nothing is gained.
+pub(super) fn give_up_others(root: &Path, place: &str, hash: &MediaHash, bytes: u64) {
     let directory = root.join(DIRECTORY);
     let but = directory.join(name_of(place, hash));
-    is_directory(&directory) && make_room(&directory, &but, (0, 0))
+    if !is_directory(&directory) {
+        return;
+    }
+    let mut idle = idle_in(&directory, &but);
+    if idle.iter().map(|part| part.size).sum::<u64>() < bytes {
+        return;
+    }
+    idle.sort_by_key(|part| part.changed);
+    let mut given = 0;
+    for part in idle {
+        if given >= bytes {
+            break;
+        }
+        if take(&part.path).is_some() && std::fs::remove_file(&part.path).is_ok() {
+            given += part.size;
+        }
+    }
 }
 
 /// How many bytes the part for `place` with the content `hash` takes.
@@ -112,9 +129,7 @@ fn room_of(metadata: &std::fs::Metadata) -> u64 {
 /// Removes parts until there are no more than these, and one: the smallest if there are too many, the oldest if they are too large.
 /// Whether one was removed.
 fn make_room(directory: &Path, but: &Path, (most, most_bytes): (usize, u64)) -> bool {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut idle: Vec<Idle> =
-        entries.filter(|entry| entry.path() != but).filter_map(|entry| Idle::of(&entry)).collect();
+    let mut idle = idle_in(directory, but);
     idle.sort_by_key(|part| std::cmp::Reverse(part.size));
     let mut gone = idle.split_off(idle.len().min(most));
     idle.sort_by_key(|part| std::cmp::Reverse(part.changed));
@@ -128,6 +143,12 @@ fn make_room(directory: &Path, but: &Path, (most, most_bytes): (usize, u64)) -> 
     let removed =
         gone.iter().filter(|part| take(&part.path).is_some() && std::fs::remove_file(&part.path).is_ok());
     removed.count() > 0
+}
+
+/// The parts that may be removed, but for one.
+fn idle_in(directory: &Path, but: &Path) -> Vec<Idle> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path() != but).filter_map(|entry| Idle::of(&entry)).collect()
 }
 
 /// A part that is not being written, as far as its directory tells.
@@ -271,12 +292,30 @@ mod tests {
         let count = || std::fs::read_dir(root.path().join(DIRECTORY)).unwrap().count();
         assert_eq!(count(), MOST.0 + 1, "and the last");
         assert_eq!(open(root.path(), "large", &HASH).unwrap().had, 200_000);
-        let writing = open(root.path(), "large", &HASH).unwrap();
-        assert!(give_up_others(root.path(), "no such", &HASH));
-        assert_eq!(count(), 1, "what is being written stays");
+    }
+
+    #[test]
+    fn parts_give_way_if_that_is_enough_and_as_many_as_it_takes() {
+        let root = tempfile::tempdir().unwrap();
+        for (number, name) in (0..).zip(["first", "second", "third"]) {
+            begin(root.path(), name, &HASH, &vec![7; 100_000]);
+            let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
+            let changed = SystemTime::now() - Duration::from_secs(100 - number);
+            let times = FileTimes::new().set_modified(changed);
+            File::options().write(true).open(part).unwrap().set_times(times).unwrap();
+        }
+        let count = || std::fs::read_dir(root.path().join(DIRECTORY)).map_or(0, Iterator::count);
+        give_up_others(root.path(), "another", &HASH, 1 << 62);
+        assert_eq!(count(), 3, "a file that fits nowhere costs nobody anything");
+        let writing = open(root.path(), "first", &HASH).unwrap();
+        give_up_others(root.path(), "another", &HASH, 50_000);
+        assert_eq!(count(), 2, "what is being written stays");
         drop(writing);
-        assert!(!give_up_others(root.path(), "large", &HASH));
-        assert!(give_up_others(root.path(), "another", &HASH));
+        assert_eq!(open(root.path(), "second", &HASH).unwrap().had, 0, "the oldest of the others went");
+        assert_eq!(open(root.path(), "third", &HASH).unwrap().had, 100_000);
+        give_up_others(root.path(), "third", &HASH, 150_000);
+        assert_eq!(open(root.path(), "third", &HASH).unwrap().had, 100_000);
+        give_up_others(root.path(), "another", &HASH, 150_000);
         assert_eq!(count(), 0);
     }
 

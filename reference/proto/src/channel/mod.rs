@@ -15,8 +15,8 @@ use crate::crypto::{Entropy, Provider};
 use crate::error::Error;
 use crate::handshake::frame::{Frame, FrameType};
 use crate::handshake::{
-    self, Admission, Answer, AwaitM1, AwaitM2, AwaitM3, DEADLINE, Device, Established, Failure, Heard,
-    Renewal, Suite, Target, Vouched,
+    self, Admission, Answer, AwaitM1, AwaitM2, AwaitM3, CurrentVerifier, DEADLINE, Device, Established,
+    Failure, Heard, Renewal, Suite, Target, Vouched,
 };
 use crate::requirement::{self as req, demand, deviates};
 use crate::ticket::Verifier;
@@ -91,6 +91,7 @@ enum State {
 struct Renewer {
     device: Arc<Device>,
     verifier: Arc<Verifier>,
+    current: Option<Arc<dyn CurrentVerifier>>,
 }
 
 /// One end of a connection between two devices.
@@ -301,8 +302,8 @@ impl Channel {
             State::AwaitM3(state, renewer) => {
                 let Admission { established, key, grounds, ends } = state.handle(&frame)?;
                 demand(now < ends, req::HSK_042)?;
-                let Renewer { device, verifier } = renewer;
-                let renewal = Renewal { device, verifier, initiator: established.initiator, key };
+                let Renewer { device, verifier, current } = renewer;
+                let renewal = Renewal { device, verifier, current, initiator: established.initiator, key };
                 self.open(established, Side::Responder(renewal), grounds, ends, now);
             }
             state @ (State::Open(_) | State::Ended) => self.state = state,
@@ -311,7 +312,8 @@ impl Channel {
     }
 
     fn read_m1(&mut self, state: AwaitM1, frame: &Frame, now: UnixTime) -> Result<(), Failure> {
-        let renewer = Renewer { device: state.device().clone(), verifier: state.verifier().clone() };
+        let (device, verifier) = (state.device().clone(), state.verifier().clone());
+        let renewer = Renewer { device, verifier, current: state.current_verifier() };
         match state.handle(frame, now, &mut *self.entropy)? {
             Answer::Retry(state, retry) => {
                 self.outbox.extend(retry);

@@ -193,6 +193,34 @@ fn a_ticket_of_others_ends_the_channel_in_order() {
     assert!(matches!(left.last(), Some(Event::PeerClosed)), "no truncation");
 }
 
+/// HSK-054: an issuer's key that was replaced since does not carry a channel on.
+#[test]
+fn a_ticket_by_a_key_that_is_not_trusted_any_more_ends_the_channel() {
+    struct Now(Arc<Verifier>);
+    impl CurrentVerifier for Now {
+        fn current(&self) -> Arc<Verifier> {
+            self.0.clone()
+        }
+    }
+    let world = world(DEFAULT, DEFAULT);
+    let vouched = world.target.verify(&world.initiator, &world.verifier, NOW).unwrap();
+    for is_trusted in [true, false] {
+        let nobody = || Verifier::new(DEFAULT, crate::ticket::device_audience(world.target.device));
+        let current = if is_trusted { world.verifier.clone() } else { Arc::new(nobody()) };
+        let start = AwaitM1::new(world.responder.clone(), world.verifier.clone());
+        let (one, two) = (Box::new(Script::new(1)), Box::new(Script::new(2)));
+        let mut ends = [
+            Channel::initiate(world.initiator.clone(), &world.target, vouched.clone(), NOW, one).unwrap(),
+            Channel::accept(start.trusting(Arc::new(Now(current))), NOW, two),
+        ];
+        settle(&mut ends, NOW);
+        let (ticket, vouched) = world.renewed(NOW);
+        ends[0].renew(&ticket, &vouched).unwrap();
+        let [_, right] = settle(&mut ends, NOW);
+        assert_eq!(failed_with(&right, req::HSK_054), !is_trusted);
+    }
+}
+
 #[test]
 fn no_channel_lives_longer_than_a_day() {
     let world = world(DEFAULT, RUSTCRYPTO);
