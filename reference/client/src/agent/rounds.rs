@@ -240,9 +240,13 @@ impl Agent {
             let devices: Vec<Id> = mappings.iter().map(|mapping| mapping.device).collect();
             owners.extend(mappings.iter().filter_map(|mapping| Some((mapping.device, mapping.user?))));
             peers.extend(&devices);
-            folder.set_devices(devices)?;
-            folder.trust(&keys);
-            folder.learn(cloud.writers(folder.id()).await?)?;
+            let (folder, keys, cards) = (folder.clone(), keys.clone(), cloud.writers(folder.id()).await?);
+            on_thread(move || {
+                folder.set_devices(devices)?;
+                folder.trust(&keys);
+                folder.learn(cards)
+            })
+            .await?;
         }
         peers.remove(&own);
         *super::lock(&self.owners) = owners;
@@ -292,14 +296,16 @@ impl Agent {
             match result {
                 Ok(report) => {
                     let (moved, shared) = (report.moved, report.folders.clone());
-                    self.index.set_link(&Link {
+                    let link = Link {
                         peer,
                         time: crate::now().0,
                         way: if relayed { "relay" } else { "direct" }.into(),
                         received: report.bytes_received,
                         sent: report.bytes_sent,
                         millis: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    })?;
+                    };
+                    let index = self.index.clone();
+                    on_thread(move || index.set_link(&link)).await?;
                     sum.add(report);
                     if next.is_some() {
                         continue;
@@ -307,9 +313,11 @@ impl Agent {
                     if moved {
                         return Ok((name, Outcome::Underway));
                     }
-                    for folder in folders.iter().filter(|folder| shared.contains(&folder.id())) {
-                        folder.index().set_synced(folder.id(), peer, crate::now().0)?;
-                    }
+                    let index = self.index.clone();
+                    on_thread(move || {
+                        shared.iter().try_for_each(|folder| index.set_synced(*folder, peer, crate::now().0))
+                    })
+                    .await?;
                     return Ok((name, Outcome::Synced(Box::new(sum))));
                 }
                 Err(error) if next.is_some() => tracing::info!(%peer, "at the relay: {error}"),
@@ -371,6 +379,11 @@ impl Report {
 }
 
 async fn scan_on_thread(folder: Arc<Folder>, progress: Arc<dyn Progress>) -> Result<ScanReport> {
-    let scanned = tokio::task::spawn_blocking(move || refresh(&folder, &*progress)).await;
-    scanned.unwrap_or(Err(Error::Peer("the scan panicked")))
+    on_thread(move || refresh(&folder, &*progress)).await
+}
+
+/// What takes the lock of a folder or the index may wait for whoever holds it for minutes: not on the thread on which this device announces
+/// itself, answers calls and renews tickets.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Peer("a thread panicked")))
 }
