@@ -180,7 +180,9 @@ impl Agent {
         let (tell, mut news) = mpsc::unbounded_channel();
         let started = match self.device() {
             Ok(device) if wanted => {
-                let found = move |peer| drop(tell.send(peer));
+                let found = move |peer| {
+                    let _ = tell.send(peer);
+                };
                 Lan::start(self.provider, device.id(), listening, found).map(Arc::new)
             }
             _ => return std::future::pending().await,
