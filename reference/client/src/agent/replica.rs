@@ -66,6 +66,8 @@ struct Visit<'a> {
     head_tags: HashMap<Id, String>,
     /// The own head as the cloud showed it.
     own_head: Vec<u8>,
+    /// Whether all states were read again, for the cloud went back.
+    read_anew: bool,
     /// Whether there may be contents that were not there before.
     news: bool,
 }
@@ -85,6 +87,7 @@ impl Agent {
             report: CloudReport::default(),
             head_tags: HashMap::new(),
             own_head: Vec::new(),
+            read_anew: false,
             news: false,
         };
         for attempt in 1..=ATTEMPTS {
@@ -109,7 +112,14 @@ impl Visit<'_> {
         let heads = self.cloud.heads(self.folder.id()).await?;
         self.read_states().await?;
         self.look_again().await?;
-        self.judge_heads(&heads)
+        self.judge_heads(&heads)?;
+        let went_back = |doubt: &CloudDoubt| [req::SYN_087, req::SYN_088].contains(&doubt.rule);
+        if self.report.doubts.iter().any(went_back) && !std::mem::replace(&mut self.read_anew, true) {
+            // What else is not there any more is only seen by who looks at all of it.
+            self.begin_anew()?;
+            self.read_states().await?;
+        }
+        Ok(())
     }
 
     async fn read_states(&mut self) -> Result<()> {
@@ -405,7 +415,9 @@ impl Visit<'_> {
         let text = format!("the cloud is not to be believed ({}): {why}", rule.id);
         tracing::warn!(folder = %self.folder.id(), requirement = rule.id, "{text}");
         self.folder.index().doubt(self.folder.id(), kind, subject, &text)?;
-        self.report.doubts.push(CloudDoubt { rule, text });
+        if self.report.doubts.iter().all(|doubt| doubt.text != text) {
+            self.report.doubts.push(CloudDoubt { rule, text });
+        }
         Ok(())
     }
 }

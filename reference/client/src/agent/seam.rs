@@ -13,11 +13,12 @@ use std::fs::File;
 use std::path::Path;
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::Entry;
 
 use crate::cloud::Cloud;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// The seam of one folder.
 #[derive(Clone, Copy)]
@@ -41,7 +42,8 @@ impl<'a> Seam<'a> {
     #[allow(clippy::unused_self)]
     pub(super) fn entry_in(&self, id: Id, bytes: &[u8]) -> Result<Entry> {
         let entry = Entry::from_bytes(bytes)?;
-        if entry.id == id { Ok(entry) } else { Err(Error::Peer("a state of another entry")) }
+        demand(entry.id == id, req::SYN_086)?;
+        Ok(entry)
     }
 
     /// Brings a content to the cloud.
