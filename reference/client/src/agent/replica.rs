@@ -117,6 +117,7 @@ impl Visit<'_> {
         if self.report.doubts.iter().any(went_back) && !std::mem::replace(&mut self.read_anew, true) {
             // What else is not there any more is only seen by who looks at all of it.
             self.begin_anew()?;
+            self.cloud.forget_entries(self.folder.id()).await;
             self.read_states().await?;
         }
         Ok(())

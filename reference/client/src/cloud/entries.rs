@@ -65,6 +65,11 @@ impl Cloud {
         Ok(entries)
     }
 
+    /// Reads all entries of a folder the next time: what was read before is not so any more.
+    pub async fn forget_entries(&self, folder: Id) {
+        self.known.lock().await.remove(&folder);
+    }
+
     /// Writes entries. Each succeeds or fails by itself; `Ok` has the new `ETag`.
     pub async fn write_entries(
         &self,
