@@ -157,10 +157,14 @@ impl Visit<'_> {
 
     /// States that could not be taken over before: a card may have come meanwhile.
     async fn look_again(&mut self) -> Result<()> {
-        let mut states = Vec::new();
-        for entry in self.folder.index().waiting_states(self.folder.id(), AT_ONCE)? {
-            states.extend(self.cloud.state(self.folder.id(), entry).await?);
+        if self.folder.direction() == Direction::SendOnly {
+            return Ok(()); // nothing is taken at all
         }
+        let waiting = self.folder.index().waiting_states(self.folder.id(), AT_ONCE)?;
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let states = self.cloud.states_of(self.folder.id(), &waiting).await?;
         self.take(states, None)
     }
 

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// As many states are read at once.
 const PAGE: usize = 500;
+/// As many operations go into one request (GPH-097).
+const MOST_PARTS: usize = 100;
 
 /// A state or a head as the cloud shows it.
 #[derive(Clone, Debug)]
@@ -50,21 +52,21 @@ impl Cloud {
         Ok(Some(StatesPage { states, watermark: text(&page, "watermark"), more: page["more"] == true }))
     }
 
-    /// One state, if it is there.
-    pub async fn state(&self, folder: Id, entry: Id) -> Result<Option<CloudState>> {
-        let path = self.folder_path(folder).await?;
-        let link = format!("{path}/feeds/states/entries/{entry}");
-        // By GET alone the tag is in a field; with a batch it is beside the body.
-        let body = json!({ "parts": [{ "method": "GET", "href": link }] });
-        let answer =
-            self.call(Method::POST, &self.below_root("batch").await?, Some(&body), &path).await?.body;
-        let item = items(&answer)?.first().cloned().unwrap_or_default();
-        if item["status"] != 200 {
-            return Ok(None);
+    /// Those of these states that are there.
+    pub async fn states_of(&self, folder: Id, entries: &[Id]) -> Result<Vec<CloudState>> {
+        let (path, batch) = (self.folder_path(folder).await?, self.below_root("batch").await?);
+        let mut found = Vec::new();
+        for entries in entries.chunks(MOST_PARTS) {
+            let part = |entry: &Id| json!({ "method": "GET", "href": format!("{path}/feeds/states/entries/{entry}") });
+            let body = json!({ "parts": entries.iter().map(part).collect::<Vec<_>>() });
+            let answer = self.call(Method::POST, &batch, Some(&body), &path).await?.body;
+            for item in items(&answer)?.iter().filter(|item| item["status"] == 200) {
+                let mut body = item["body"].clone();
+                body["etag"] = item["etag"].clone();
+                found.push(state(&body, "entry", "state")?);
+            }
         }
-        let mut body = item["body"].clone();
-        body["etag"] = item["etag"].clone();
-        state(&body, "entry", "state").map(Some)
+        Ok(found)
     }
 
     /// The heads of all writers that put one.
