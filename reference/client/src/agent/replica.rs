@@ -13,7 +13,7 @@ use super::seam::Seam;
 use crate::cloud::{Cloud, CloudState, EntryWrite, state_body};
 use crate::error::{Error, Result};
 use crate::sync::replica::{self, Got, Source, Wanted};
-use crate::sync::{Direction, Folder, Progress, Report, Shown, Skipped, Standing};
+use crate::sync::{Direction, Folder, Progress, Report, Shown, SkipReason, Skipped, Standing};
 
 /// How often states are read and put again when somebody else put one meanwhile.
 const ATTEMPTS: usize = 3;
@@ -68,6 +68,8 @@ struct Visit<'a> {
     own_head: Vec<u8>,
     /// Whether all states were read again, for the cloud went back.
     read_anew: bool,
+    /// Whether the cloud has all states as they are here.
+    all_put: bool,
     /// Whether there may be contents that were not there before.
     news: bool,
 }
@@ -88,6 +90,7 @@ impl Agent {
             head_tags: HashMap::new(),
             own_head: Vec::new(),
             read_anew: false,
+            all_put: false,
             news: false,
         };
         for attempt in 1..=ATTEMPTS {
@@ -126,22 +129,21 @@ impl Visit<'_> {
     async fn read_states(&mut self) -> Result<()> {
         let (folder, index) = (self.folder.id(), self.folder.index());
         let mut mark = index.cloud_mark(folder)?;
-        let anew = mark.is_none();
+        let mut anew = mark.is_none();
         if anew {
             self.begin_anew()?;
         }
         loop {
             let Some(page) = self.cloud.states_since(folder, mark.as_deref()).await? else {
-                mark = None;
+                (mark, anew) = (None, true);
                 self.begin_anew()?;
                 continue;
             };
             self.news |= mark.as_deref() != Some(page.watermark.as_str());
             self.take(page.states, Some(&page.watermark))?;
-            let whole = mark.is_none() || anew;
             mark = Some(page.watermark);
             if !page.more {
-                if whole {
+                if anew {
                     for entry in index.not_shown_again(folder)? {
                         self.doubt(req::SYN_087, "withheld", entry, "a state is not there any more")?;
                     }
@@ -312,6 +314,7 @@ impl Visit<'_> {
             return Ok(true);
         }
         let (mut after, mut all) = (Id::default(), true);
+        self.all_put = true;
         loop {
             let unsent = index.unsent(folder, after, AT_ONCE)?;
             let Some(last) = unsent.last() else { return Ok(all) };
@@ -327,6 +330,7 @@ impl Visit<'_> {
                 let version = shown.as_ref().and_then(|shown| shown.version.as_ref());
                 // What others wrote meanwhile is taken over first.
                 if version.is_some_and(|version| !entry.version.dominates(version)) {
+                    self.all_put = false;
                     continue;
                 }
                 let etag = shown.map(|shown| shown.etag);
@@ -338,7 +342,10 @@ impl Visit<'_> {
             }
             let (mut taken, mut put) = (Vec::new(), Vec::new());
             let results = match self.cloud.write_states(folder, &writes).await {
-                Err(Error::Problem(problem)) if problem.error == "not-authorised" => return Ok(true),
+                Err(Error::Problem(problem)) if problem.error == "not-authorised" => {
+                    self.all_put = false;
+                    return Ok(true); // a reader
+                }
                 results => results?,
             };
             for ((entry, write), result) in entries.into_iter().zip(&writes).zip(results) {
@@ -349,11 +356,23 @@ impl Visit<'_> {
                         put.push(entry);
                         self.report.states += 1;
                     }
-                    Err(Error::Problem(problem)) if problem.error == "not-authorised" => return Ok(true),
+                    Err(Error::Problem(problem)) if problem.error == "not-authorised" => {
+                        self.all_put = false;
+                        return Ok(true); // a reader
+                    }
                     Err(Error::Problem(problem))
                         if ["etag-mismatch", "if-match-required"].contains(&&*problem.error) =>
                     {
-                        all = false;
+                        (all, self.all_put) = (false, false);
+                    }
+                    // Too large, or no room: the others go.
+                    Err(Error::Problem(problem))
+                        if ["body-unacceptable", "metadata-full"].contains(&&*problem.error) =>
+                    {
+                        self.all_put = false;
+                        let path = entry.place.name.as_str().to_owned();
+                        let reason = SkipReason::Unreadable(problem.to_string());
+                        self.report.skipped.push(Skipped { path, reason });
                     }
                     Err(error) => return Err(error),
                 }
@@ -370,7 +389,8 @@ impl Visit<'_> {
         let Some(head) = head.filter(|_| !deviates(req::SYN_084)) else { return Ok(()) };
         let mut bytes = Vec::new();
         head.write(&mut bytes);
-        if index.most_shown(folder, own)? < head.counter || self.own_head == bytes {
+        let counted = index.most_shown(folder, own)? >= head.counter;
+        if !self.all_put || !counted || self.own_head == bytes {
             return Ok(());
         }
         let tag = self.head_tags.get(&own).map(String::as_str);
