@@ -65,7 +65,8 @@ impl Agent {
             loop {
                 let peers = super::lock(&self.known_peers).clone();
                 cloud.listen_for(&mut news, peers).await?;
-                cloud.listen_to(&mut news, self.folders()?.iter().map(|folder| folder.id())).await?;
+                let folders: Vec<Id> = self.folders()?.iter().map(|folder| folder.id()).collect();
+                cloud.listen_to(&mut news, &folders).await?;
                 let told = cloud.wait_for_news(&mut news).await?;
                 if !told.changed.is_empty() {
                     self.cloud_news.notify_one();

@@ -2,8 +2,10 @@
 //! are taken, contents that no device gave are fetched, own states and the own head are put. What shows that it lies is noted.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use meshproof_proto::codec::{Id, Reader};
 use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
 use meshproof_proto::sync::{Entry, Head};
@@ -413,9 +415,8 @@ impl Visit<'_> {
         let (folder, watch) = (self.folder.clone(), progress.clone());
         let disk = tokio::task::spawn_blocking(move || replica::fetch(&folder, &Asking(wanted), &*watch));
         while let Some(Asked { wanted, answers }) = asked.recv().await {
-            let one =
-                async |wanted: &Wanted| got(self.seam.media_in(wanted.hash, wanted.size, &wanted.to).await);
-            let all: Vec<_> = futures_util::future::join_all(wanted.iter().map(one)).await;
+            let one = |wanted: Wanted| Box::pin(get(self.seam, wanted)) as Getting<'_>;
+            let all = join_all(wanted.into_iter().map(one).collect::<Vec<_>>()).await;
             let _ = answers.send(all);
         }
         let fetched = disk.await.unwrap_or(Err(Error::Peer("the fetching panicked")))?;
@@ -465,8 +466,10 @@ impl Source for Asking {
     }
 }
 
-fn got(result: Result<()>) -> Result<Got> {
-    match result {
+type Getting<'a> = Pin<Box<dyn Future<Output = Result<Got>> + Send + 'a>>;
+
+async fn get(seam: Seam<'_>, wanted: Wanted) -> Result<Got> {
+    match seam.media_in(wanted.hash, wanted.size, &wanted.to).await {
         Ok(()) => Ok(Got::Bytes),
         Err(Error::WrongBytes(_)) => Ok(Got::Wrong),
         Err(Error::Problem(problem)) if problem.error == "no-such-media" => Ok(Got::Nothing),

@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshproof_proto::codec::Id;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Agent, Outcome, PeerRound, Round};
+use super::{Agent, CloudReport, Outcome, PeerRound, Round};
 use crate::error::{Error, Result};
 use crate::lan::Lan;
 use crate::responder::Responder;
@@ -22,6 +24,8 @@ const TTL: u32 = 120;
 
 /// How soon a change is tried again that a peer was too busy for; twice as long each time.
 const BUSY: Duration = Duration::from_secs(1);
+
+type CloudRound<'a> = Pin<Box<dyn Future<Output = Vec<(Id, Result<CloudReport>)>> + Send + 'a>>;
 
 /// How long the cloud is left alone at least.
 const REST: Duration = Duration::from_millis(500);
@@ -197,7 +201,8 @@ impl Agent {
             let begin = Instant::now();
             let round = match self.folders() {
                 Ok(folders) => {
-                    let cloud = Box::pin(self.sync_with_cloud(&folders, progress, true)).await;
+                    let syncing = self.sync_with_cloud(&folders, progress, true);
+                    let cloud = (Box::pin(syncing) as CloudRound<'_>).await;
                     self.save_session().await.map(|()| Round { cloud, ..Round::default() })
                 }
                 Err(error) => Err(error),

@@ -97,8 +97,8 @@ impl Cloud {
     }
 
     /// Has the queue tell when these folders change, too.
-    pub async fn listen_to(&self, news: &mut News, folders: impl IntoIterator<Item = Id>) -> Result<()> {
-        for folder in folders {
+    pub async fn listen_to(&self, news: &mut News, folders: &[Id]) -> Result<()> {
+        for folder in folders.iter().copied() {
             let resource = self.folder_path(folder).await?;
             if news.folders.contains_key(&resource) {
                 continue;
