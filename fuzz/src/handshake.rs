@@ -1,13 +1,16 @@
 //! Handshakes under attack: raw bytes, and a puppeteer between two honest devices.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
 use meshproof_proto::handshake::AwaitM1;
 
 use crate::world::{Counter, NOW, WORLD};
 
 /// Whoever has neither key nor ticket gets nothing out of either role but silence or a refusal.
-pub fn handshake(data: &[u8]) {
+///
+/// Whether the responder answered at all.
+pub fn handshake(data: &[u8]) -> bool {
+    let mut answered = false;
     for (mut channel, name) in [(responder(), "responder"), (initiator(), "initiator")] {
         let mut said = drain(&mut channel).bytes; // the initiator's M1
         if name == "initiator" {
@@ -22,19 +25,21 @@ pub fn handshake(data: &[u8]) {
         // The vectors are written to the responder's key and hold tickets of an issuer that it does not trust: REFUSE.
         let refused = end.bytes.starts_with(&[5, 0, 0, 64]) || end.bytes == [6, 0, 0, 0];
         assert!(end.bytes.is_empty() || refused, "HSK-006: {name} answered {:?}", end.bytes);
+        answered |= refused;
     }
+    answered
 }
 
 /// What a puppeteer does with the messages that pass.
 #[derive(Clone, Debug, Arbitrary)]
-pub struct Trace {
+struct Trace {
     /// One step for each message that passes, as long as they last.
-    pub steps: Vec<Step>,
+    steps: Vec<Step>,
 }
 
 /// What is done with one message.
 #[derive(Clone, Debug, Arbitrary)]
-pub enum Step {
+enum Step {
     /// It passes.
     Pass,
     /// One byte is changed: where, and by which bits.
@@ -55,7 +60,10 @@ pub enum Step {
 
 /// Whatever the puppeteer does, a device that accepts has a partner that was in the same handshake, and what arrives is
 /// what was sent, in order, and complete if the end was seen.
-pub fn handshake_puppet(trace: &Trace) {
+///
+/// Whether both accepted.
+pub fn handshake_puppet(data: &[u8]) -> bool {
+    let trace = Trace::arbitrary_take_rest(Unstructured::new(data)).unwrap_or(Trace { steps: Vec::new() });
     let mut sides = [initiator(), responder()];
     let mut ends = [End::default(), End::default()];
     let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -86,6 +94,7 @@ pub fn handshake_puppet(trace: &Trace) {
         ends[side].absorb(drain(channel));
     }
     check(&ends, texts);
+    ends.iter().all(|end| end.peer.is_some())
 }
 
 /// Who gets what instead of the other side getting `message`.
