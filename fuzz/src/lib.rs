@@ -55,19 +55,19 @@ pub const TARGETS: [Target; 14] = [
         name: "crypto",
         run: crypto,
         promise: "both libraries of cryptography make the same of any key, ciphertext and signature",
-        bugs: &[("fuzz:long-signature", 20_000)],
+        bugs: &[("fuzz:long-signature", 50_000)],
     },
     Target {
         name: "graph",
         run: graph,
         promise: "no request fails the service; what is malformed, unticketed, somebody else's or stale is refused",
-        bugs: &[("GPH-002", 3_000), ("GPH-006", 3_000), ("GPH-012", 3_000), ("GPH-050", 3_000), ("GPH-066", 3_000)],
+        bugs: &[("GPH-002", 10_000), ("GPH-006", 3_000), ("GPH-012", 3_000), ("GPH-050", 3_000), ("GPH-066", 3_000)],
     },
     Target {
         name: "handshake",
         run: handshake,
-        promise: "who has neither key nor ticket gets nothing but silence or a refusal",
-        bugs: &[("HSK-014", 20_000)],
+        promise: "who has no ticket gets silence or the refusal that the oracle gives",
+        bugs: &[("HSK-014", 20_000), ("HSK-010", 20_000)],
     },
     Target {
         name: "handshake_m1",
@@ -79,7 +79,7 @@ pub const TARGETS: [Target; 14] = [
         name: "handshake_puppet",
         run: handshake_puppet,
         promise: "whatever somebody between two devices does, who accepts has a partner in the same handshake",
-        bugs: &[("HSK-040", 5_000), ("REC-016", 5_000)],
+        bugs: &[("HSK-040", 20_000), ("REC-011", 20_000)],
     },
     Target {
         name: "record",

@@ -82,6 +82,11 @@ fn prove() -> Result<ExitCode, String> {
             }
             let found = hunt(target, &corpus, SEED, *budget);
             plant(None);
+            if let Some(Found { input, .. }) = &found
+                && std::panic::catch_unwind(|| (target.run)(input)).is_err()
+            {
+                return Err(format!("{}: what {bug} was found by is found without it", target.name));
+            }
             let promise = if number == 0 { target.promise } else { "" };
             let (runs, seconds) = match &found {
                 Some(found) => (found.runs.to_string(), format!("{:.2}", found.after.as_secs_f64())),
