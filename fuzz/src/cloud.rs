@@ -82,7 +82,8 @@ impl Cloud {
         let token = self.json("POST", "/identity/token", &[], &credentials).expect(200);
         let bearer = format!("Bearer {}", token["token"].as_str().unwrap_or_default());
         let headers = vec![("authorization", bearer.into_bytes())];
-        let traded = self.ask(Ask { method: "POST", path: "/tickets", headers, body: Vec::new() }).expect(200);
+        let traded =
+            self.ask(Ask { method: "POST", path: "/tickets", headers, body: Vec::new() }).expect(200);
         let texts = traded["tickets"].as_array().into_iter().flatten().filter_map(Value::as_str);
         (texts.map(str::to_owned).collect(), made["user"].as_str().unwrap_or_default().to_owned())
     }
@@ -93,7 +94,13 @@ impl Cloud {
         let name = format!("folder {}", self.folders);
         let made = self.json("POST", "/mesh/objects", &self.alice, &json!({ "name": name }));
         let mut tickets = self.alice.clone();
-        tickets.extend(made.headers.get_all("mesh-ticket").iter().filter_map(|value| value.to_str().ok()).map(str::to_owned));
+        tickets.extend(
+            made.headers
+                .get_all("mesh-ticket")
+                .iter()
+                .filter_map(|value| value.to_str().ok())
+                .map(str::to_owned),
+        );
         let path = made.header("location").unwrap_or_default().to_owned();
         assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
         (path, tickets)

@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
+use meshproof_kit::fuzz::Draw;
 use meshproof_kit::oracle::crypto::{is_device_key, oaep_encrypt, public_key_from_spki, sign};
 use meshproof_kit::vectors::fixtures::{KEY_3072, KEY_3080, KEY_X};
 use meshproof_proto::crypto::{AWS_LC, KEM_KEY, PrivateKey, Provider, RUSTCRYPTO, Secret, Spki};
 
-use crate::draw::Draw;
 use crate::plant::{LONG_SIGNATURE, planted};
 use crate::world::Counter;
 
@@ -70,7 +70,12 @@ pub fn crypto(data: &[u8]) -> bool {
             draw.edit(&mut der);
             let parsed = Spki::parse(&der).ok();
             let theirs = public_key_from_spki(&der).is_some_and(|key| is_device_key(&key));
-            assert_eq!(parsed.is_some(), theirs, "the oracle says the right of an SPKI of {} bytes", der.len());
+            assert_eq!(
+                parsed.is_some(),
+                theirs,
+                "the oracle says the right of an SPKI of {} bytes",
+                der.len()
+            );
             let Some(spki) = parsed else { return false };
             let loaded = both(|p| p.public_key(&spki).map(|key| key.verify(MESSAGE, &keys.signature)).ok());
             same("a public key", loaded).is_some()
@@ -96,13 +101,15 @@ pub fn crypto(data: &[u8]) -> bool {
         5 => {
             let seed = Secret::new([9; 32]);
             let mut key = RUSTCRYPTO.signing_key(&seed).public().to_vec();
-            let mut signature = same("an Ed25519 signature", both(|p| p.signing_key(&seed).sign(MESSAGE))).to_vec();
+            let mut signature =
+                same("an Ed25519 signature", both(|p| p.signing_key(&seed).sign(MESSAGE))).to_vec();
             if draw.one_in(2) {
                 draw.edit(&mut key);
             } else {
                 draw.edit(&mut signature);
             }
-            let (Ok(key), Ok(signature)) = (<[u8; 32]>::try_from(key), <[u8; 64]>::try_from(signature)) else {
+            let (Ok(key), Ok(signature)) = (<[u8; 32]>::try_from(key), <[u8; 64]>::try_from(signature))
+            else {
                 return false;
             };
             same("Ed25519", both(|p| p.verify(&key, MESSAGE, &signature)))

@@ -5,7 +5,9 @@ use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::{Dice, Target};
+use meshproof_kit::fuzz::Dice;
+
+use crate::Target;
 
 /// What broke a promise.
 #[derive(Debug)]
@@ -72,8 +74,22 @@ fn next(dice: &mut Dice, pool: &[Vec<u8>]) -> Vec<u8> {
 
 fn change(dice: &mut Dice, input: &mut Vec<u8>, pool: &[Vec<u8>]) {
     const WORDS: [&[u8]; 16] = [
-        b"\0", b"\xff", b"\x01", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0\0\0", b"<!--", b"&amp;", b"..", b"/",
-        b"\"", b" ", b"0", b"9", b"Permit", b"=",
+        b"\0",
+        b"\xff",
+        b"\x01",
+        b"\x7f\xff\xff\xff",
+        b"\xff\xff\xff\xff",
+        b"\0\0\0\0",
+        b"<!--",
+        b"&amp;",
+        b"..",
+        b"/",
+        b"\"",
+        b" ",
+        b"0",
+        b"9",
+        b"Permit",
+        b"=",
     ];
     let at = dice.below(input.len() + 1);
     let end = (at + 1 + dice.below(16)).min(input.len());

@@ -3,13 +3,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use meshproof_kit::oracle::crypto::{oaep_encrypt, public_key_from_spki, spki};
-use meshproof_kit::oracle::handshake::{
-    Answer as Wanted, Ephemeral, HYBRID, LABEL_I, LABEL_R, M1Fields, Responder, SUITE, X25519,
-};
+use meshproof_kit::fuzz::{Draw, change_m1, change_ticket};
+use meshproof_kit::oracle::crypto::public_key_from_spki;
+use meshproof_kit::oracle::handshake::{Answer as Wanted, HYBRID, M1Fields, Responder, SUITE, X25519};
 use meshproof_kit::oracle::ticket::Issuer;
 use meshproof_kit::target::fixture::PeerFixture;
-use meshproof_kit::vectors::fixtures::{self, ISSUER_A, ISSUER_EVIL, KEY_1024, KEY_3072, KEY_X, KEY_Y};
+use meshproof_kit::vectors::fixtures::{self, ISSUER_A, ISSUER_EVIL, KEY_Y};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Spki};
 use meshproof_proto::handshake::frame::{Frame, FrameType};
@@ -17,8 +16,6 @@ use meshproof_proto::handshake::{Answer, AwaitM1, Device, Suite, Suites};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use meshproof_proto::time::UnixTime;
 
-use crate::draw::Draw;
-use crate::ticket::change;
 use crate::world::Counter;
 
 /// The rendezvous token that the relayed responder expects.
@@ -65,17 +62,18 @@ pub fn handshake_m1(data: &[u8]) -> bool {
         Ok(Some(frame)) => Ok(frame),
         Err(error) => Err(error),
     };
-    let ours = frame.map_err(|error| (error.requirement().map(|rule| rule.id), Vec::new())).and_then(|frame| {
-        let start = AwaitM1::new(WORLD.device.clone(), WORLD.verifier.clone());
-        let start = if relayed { start.relayed(TOKEN) } else { start };
-        match start.handle(&frame, UnixTime(fixtures::NOW), &mut Counter(7)) {
-            Ok(Answer::M2(next, _)) => Ok((next.suite().number(), next.claimed_initiator().to_string())),
-            Ok(Answer::Retry(..)) => panic!("HSK-050: a cookie is asked for without a guard"),
-            Err(failure) => {
-                Err((failure.error.requirement().map(|rule| rule.id), failure.answer.unwrap_or_default()))
+    let ours =
+        frame.map_err(|error| (error.requirement().map(|rule| rule.id), Vec::new())).and_then(|frame| {
+            let start = AwaitM1::new(WORLD.device.clone(), WORLD.verifier.clone());
+            let start = if relayed { start.relayed(TOKEN) } else { start };
+            match start.handle(&frame, UnixTime(fixtures::NOW), &mut Counter(7)) {
+                Ok(Answer::M2(next, _)) => Ok((next.suite().number(), next.claimed_initiator().to_string())),
+                Ok(Answer::Retry(..)) => panic!("HSK-050: a cookie is asked for without a guard"),
+                Err(failure) => {
+                    Err((failure.error.requirement().map(|rule| rule.id), failure.answer.unwrap_or_default()))
+                }
             }
-        }
-    });
+        });
     let theirs = match oracle.read_m1(&m1) {
         Ok(Wanted::M2 { pair, suite, .. }) => Ok((suite, pair.initiator)),
         Ok(_) => panic!("the oracle answers a good M1 with something else than M2"),
@@ -96,7 +94,7 @@ fn write(draw: &mut Draw<'_>, relayed: bool) -> Vec<u8> {
     let fixture = PeerFixture::get();
     let mut ticket = fixture.pair_ticket([9; 16], fixtures::NOW);
     for _ in 0..draw.below(3) {
-        change(draw, &mut ticket);
+        change_ticket(draw, &mut ticket, fixtures::NOW);
     }
     let issuer = if draw.one_in(16) { &ISSUER_EVIL } else { &ISSUER_A };
     let responder = fixture.key_y.to_public_key();
@@ -107,56 +105,8 @@ fn write(draw: &mut Draw<'_>, relayed: bool) -> Vec<u8> {
     if relayed {
         fields.rdv_token = TOKEN;
     }
-    let ephemeral = Ephemeral { x25519: [6; 32], kem: vec![8; 64] };
     for _ in 0..draw.below(3) {
-        match draw.below(13) {
-            0 => fields.version = u16::from(draw.byte()),
-            1 | 2 => {
-                let known = [SUITE, X25519, HYBRID, 0x0999, 0];
-                fields.suites = (0..draw.below(10)).map(|_| *draw.pick(&known)).collect();
-                fields.share = ephemeral.initiator_share(&fields.suites);
-            }
-            3 => fields.rdv_token = draw.array(),
-            4 => fields.cookie = vec![1; *draw.pick(&[0, 1, 39, 40, 41])],
-            5 => {
-                fields.share = draw.bytes(64).to_vec();
-            }
-            6 => {
-                let label = *draw.pick(&[LABEL_I, LABEL_R]);
-                fields.ct_r = oaep_encrypt(&responder, label, draw.bytes(40), &[5; 32]);
-            }
-            7 => draw.edit(&mut fields.ct_r),
-            8 => fields.time = fixtures::NOW - 400 + draw.pick(&[0, 99, 100, 101, 699, 700, 701, 800]),
-            9 => {
-                let keys = [&KEY_X, &KEY_Y, &KEY_3072, &KEY_1024];
-                fields.spki_i = spki(&draw.pick(&keys).private.to_public_key());
-                if draw.one_in(4) {
-                    draw.edit(&mut fields.spki_i);
-                }
-            }
-            10 => fields.params = draw.bytes(20).to_vec(),
-            11 => draw.edit(&mut fields.ticket),
-            _ => {
-                let bytes = draw.array::<8>();
-                let change = Box::new(move |text: &mut Vec<u8>| {
-                    Draw(&bytes).edit(text);
-                    text.resize(text.len().max(4), 0); // the kit writes the length there
-                });
-                let forge = &mut fields.forge;
-                *match draw.below(7) {
-                    0 => &mut forge.fields,
-                    1 => &mut forge.plaintext,
-                    2 => &mut forge.sealed,
-                    3 => &mut forge.before_mac,
-                    4 => &mut forge.mac1,
-                    5 => &mut forge.after,
-                    _ => {
-                        forge.trailing = bytes.to_vec();
-                        continue;
-                    }
-                } = Some(change);
-            }
-        }
+        change_m1(draw, &mut fields, &responder, fixtures::NOW);
     }
     fields.build().frame
 }

@@ -6,7 +6,6 @@
 
 mod cloud;
 mod crypto;
-mod draw;
 pub mod engine;
 mod graph;
 mod handshake;
@@ -23,7 +22,6 @@ mod ticket;
 mod world;
 
 pub use crypto::crypto;
-pub use draw::Dice;
 pub use graph::graph;
 pub use handshake::{handshake, handshake_puppet};
 pub use handshake_m1::handshake_m1;
@@ -61,7 +59,13 @@ pub const TARGETS: [Target; 14] = [
         name: "graph",
         run: graph,
         promise: "no request fails the service; what is malformed, unticketed, somebody else's or stale is refused",
-        bugs: &[("GPH-002", 10_000), ("GPH-006", 3_000), ("GPH-012", 3_000), ("GPH-050", 3_000), ("GPH-066", 3_000)],
+        bugs: &[
+            ("GPH-002", 10_000),
+            ("GPH-006", 3_000),
+            ("GPH-012", 3_000),
+            ("GPH-050", 3_000),
+            ("GPH-066", 3_000),
+        ],
     },
     Target {
         name: "handshake",

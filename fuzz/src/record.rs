@@ -2,13 +2,12 @@
 
 use std::sync::LazyLock;
 
+use meshproof_kit::fuzz::{Draw, records};
 use meshproof_kit::oracle::record::{self as oracle, Direction};
 use meshproof_kit::vectors;
 use meshproof_proto::codec::hex_array;
 use meshproof_proto::crypto::{DEFAULT, Provider, RUSTCRYPTO, Secret};
 use meshproof_proto::record::{Event, Opener};
-
-use crate::draw::Draw;
 
 /// The traffic secret of the vectors, so that their streams are good input.
 static SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
@@ -25,44 +24,10 @@ pub fn record(data: &[u8]) -> bool {
         Some((_, rest)) => {
             let mut draw = Draw(rest);
             let step = 1 + draw.below(40);
-            same(&sealed(&mut draw), step)
+            same(&records(&mut draw, &mut Direction::new(&*SECRET)), step)
         }
         None => false,
     }
-}
-
-/// What a sender might seal, who knows the keys and keeps no rule.
-fn sealed(draw: &mut Draw<'_>) -> Vec<u8> {
-    let mut direction = Direction::new(&*SECRET);
-    let mut stream = Vec::new();
-    while !draw.is_empty() && stream.len() < 400_000 {
-        let mut record = match draw.below(10) {
-            0..=2 => {
-                let content = draw.bytes(60).to_vec();
-                direction.seal(1 + draw.byte() % 6, &content, 0)
-            }
-            3 => direction.seal(oracle::DATA, b"padded", draw.below(300)),
-            4 => {
-                let record = direction.seal(oracle::KEY_UPDATE, &[], 0);
-                direction.update();
-                record
-            }
-            5 => direction.seal(oracle::CLOSE_NOTIFY, &[], 0),
-            6 => direction.seal_plaintext(&vec![0; 1 + draw.below(80)]),
-            7 => direction.seal_plaintext(&vec![1; 65_530 + draw.below(12)]),
-            8 => {
-                // Out of turn, or twice.
-                direction.seq = direction.seq.wrapping_add(draw.below(3) as u64).saturating_sub(1);
-                continue;
-            }
-            _ => direction.seal(oracle::TICKET, draw.bytes(20), 0),
-        };
-        if draw.one_in(8) {
-            draw.edit(&mut record);
-        }
-        stream.extend(record);
-    }
-    stream
 }
 
 /// What was in the data records, what in the others, whether the end was seen, and the rule that was broken.

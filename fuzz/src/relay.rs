@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meshproof_kit::fuzz::Draw;
 use meshproof_kit::oracle::relay::{self as oracle, PassFields};
 use meshproof_proto::crypto::{DEFAULT, Secret};
 use meshproof_proto::relay::{
     Account, ConnectionId, Joined, Limits, Pass, REQUEST_MAX, RelayKey, Request, Side, Switchboard,
 };
 use meshproof_proto::time::UnixTime;
-
-use crate::draw::Draw;
 
 const ADDRESS: &str = "relay.example:1";
 const LIMITS: Limits = Limits { connections: 12, account_connections: 4, quota: 1_000, rate: 0 };
@@ -30,7 +29,8 @@ fn connections(draw: &mut Draw<'_>) -> bool {
     const NOW: u64 = 1_000;
     let (key, other) = ([7; 32], [8; 32]);
     let limits = Limits { connections: 1_000, account_connections: 1_000, ..LIMITS };
-    let mut board = Switchboard::new(DEFAULT, vec![RelayKey::new(Secret::new(key))], ADDRESS.to_owned(), limits);
+    let mut board =
+        Switchboard::new(DEFAULT, vec![RelayKey::new(Secret::new(key))], ADDRESS.to_owned(), limits);
     let mut theirs =
         oracle::Relay { key: key.to_vec(), address: ADDRESS.to_owned(), now: NOW, accepted: Vec::new() };
     let mut accepted = false;

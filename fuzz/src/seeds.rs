@@ -1,5 +1,6 @@
 //! What corpora begin with: messages of the vectors, and random bytes that led somewhere. `prove seeds` writes them.
 
+use meshproof_kit::fuzz::{Dice, good_entries};
 use meshproof_kit::oracle::crypto::from_hex;
 use meshproof_kit::oracle::sync::{card, head};
 use meshproof_kit::target::fixture::PeerFixture;
@@ -9,12 +10,17 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::message::{Request, State};
 use meshproof_proto::sync::{Card, Chunk, Digests, Entry, Head, Message};
 
-use crate::{Dice, TARGETS, ticket};
+use crate::{TARGETS, ticket};
 
 /// Names and bytes for the corpus of a target.
 pub fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
     match target {
-        "ticket" => ticket::good().iter().take(6).enumerate().map(|(n, bytes)| (format!("good-{n}"), bytes.clone())).collect(),
+        "ticket" => ticket::good()
+            .iter()
+            .take(6)
+            .enumerate()
+            .map(|(n, bytes)| (format!("good-{n}"), bytes.clone()))
+            .collect(),
         "handshake" => of_vectors("HandshakeM1", "frame", &[]),
         "record" => of_vectors("RecordOpen", "stream", &[0]),
         "relay" => relay(),
@@ -45,7 +51,8 @@ fn name_of(test: &VectorTest) -> String {
 fn relay() -> Vec<(String, Vec<u8>)> {
     let mut seeds = random("relay");
     for test in vectors::all().iter().filter(|test| test.kind == "RelayJoin").take(4) {
-        let connection = test.inputs["connections"].as_array().and_then(|all| from_hex(all.first()?.as_str()?));
+        let connection =
+            test.inputs["connections"].as_array().and_then(|all| from_hex(all.first()?.as_str()?));
         seeds.extend(connection.map(|bytes| (name_of(test), [&[0], &bytes[..]].concat())));
     }
     seeds
@@ -57,7 +64,7 @@ fn messages() -> Vec<(String, Vec<u8>)> {
     let writer = card(PeerFixture::FOLDER, PeerFixture::DEVICE_X);
     let said = head(PeerFixture::FOLDER, PeerFixture::DEVICE_X, 3, [7; 32]);
     let entries: Vec<Entry> = {
-        let mut entries = crate::sync::seeds().to_vec();
+        let mut entries = good_entries().to_vec();
         entries.sort_by_key(|entry| entry.id);
         entries.dedup_by_key(|entry| entry.id);
         entries.iter().filter_map(|entry| Entry::from_bytes(&entry.bytes()).ok()).take(2).collect()
@@ -75,7 +82,10 @@ fn messages() -> Vec<(String, Vec<u8>)> {
     };
     let asked = Request { request: 1, folder, hash: MediaHash::of(b"x"), offset: 0, length: 262_144 };
     let cards = vec![Card { device: Id(writer.device), key: writer.key, signature: writer.signature }];
-    let chunks = vec![Chunk { hash: MediaHash::of(b"x"), length: 16_384 }, Chunk { hash: MediaHash::of(b"y"), length: 1 }];
+    let chunks = vec![
+        Chunk { hash: MediaHash::of(b"x"), length: 16_384 },
+        Chunk { hash: MediaHash::of(b"y"), length: 1 },
+    ];
     let session = [
         ("hello", Message::Hello(vec![folder])),
         ("writers", Message::Writers { folder, cards }),

@@ -1,11 +1,11 @@
 //! Lines of a shim: whatever a program writes, the kit judges it, and nothing but the right answer passes; whatever a
 //! request says, the oracle answers it.
 
+use meshproof_kit::fuzz::Draw;
 use meshproof_kit::target::shim::{Answer, Outcome};
-use meshproof_kit::vectors::{self, Verdict, VectorTest, reader};
+use meshproof_kit::vectors::{self, VectorTest, Verdict, reader};
 use serde_json::{Value, json};
 
-use crate::draw::Draw;
 use crate::plant::{LENIENT_SHIM, planted};
 
 /// The first two bytes choose a vector, the next one whether the answer or the request is changed. Whether an answer passed.
@@ -37,7 +37,9 @@ pub fn shim(data: &[u8]) -> bool {
     let said = serde_json::from_slice::<Value>(&line).unwrap_or_default();
     let wanted = if test.expected.valid { "accept" } else { "reject" };
     assert!(!passes || said["outcome"] == wanted, "{} passes with {said}", test.id);
-    for (name, value) in test.expected.output.as_object().into_iter().flatten().filter(|_| test.expected.valid) {
+    for (name, value) in
+        test.expected.output.as_object().into_iter().flatten().filter(|_| test.expected.valid)
+    {
         assert!(!passes || said["output"][name] == *value, "{} passes with another {name}: {said}", test.id);
     }
     passes
@@ -87,8 +89,20 @@ fn change(draw: &mut Draw<'_>, value: &mut Value) {
         }
         _ => {
             let odd = [
-                Value::Null, json!(0), json!(-1), json!(u64::MAX), json!(1.5), json!(""), json!("accept"), json!("reject"),
-                json!([]), json!({}), json!([[]]), json!("00"), json!("\u{e9}\u{e9}"), json!(true),
+                Value::Null,
+                json!(0),
+                json!(-1),
+                json!(u64::MAX),
+                json!(1.5),
+                json!(""),
+                json!("accept"),
+                json!("reject"),
+                json!([]),
+                json!({}),
+                json!([[]]),
+                json!("00"),
+                json!("\u{e9}\u{e9}"),
+                json!(true),
             ];
             *value = draw.pick(&odd).clone();
         }

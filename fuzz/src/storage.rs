@@ -1,10 +1,10 @@
 //! Stored bytes: manifests, and requests that send bytes in pieces and read them in ranges, against the plainest model of both.
 
+use meshproof_kit::fuzz::Draw;
 use meshproof_proto::sync::{Decoder, Message};
 use serde_json::json;
 
 use crate::cloud::{Answer, Ask, Cloud, authorization};
-use crate::draw::Draw;
 
 /// The first byte chooses: a manifest, or the life of an upload. Whether it was accepted.
 pub fn storage(data: &[u8]) -> bool {
@@ -39,12 +39,14 @@ fn manifest(draw: &mut Draw<'_>) -> bool {
         let last = |length: &u32| (1..=4_194_304).contains(length);
         let inner = |length: &u32| (16_384..=4_194_304).contains(length);
         let good = lengths.split_last().is_some_and(|(end, before)| last(end) && before.iter().all(inner));
-        let untouched = body.len() == whole && body.get(5..) == Some(&*bytes_of(&lengths)) && body[4] == u8::from(gone);
+        let untouched =
+            body.len() == whole && body.get(5..) == Some(&*bytes_of(&lengths)) && body[4] == u8::from(gone);
         assert!(!untouched || !good || gone, "a good manifest of {lengths:?} was refused: {read:?}");
         return false;
     };
     let Some(chunks) = chunks else { return true };
-    let (end, before) = chunks.split_last().expect("SYN-003: a manifest of no chunks, of a content that is here");
+    let (end, before) =
+        chunks.split_last().expect("SYN-003: a manifest of no chunks, of a content that is here");
     assert!((1..=4_194_304).contains(&end.length), "SYN-070: {end:?}");
     assert!(before.iter().all(|chunk| (16_384..=4_194_304).contains(&chunk.length)), "SYN-070: {before:?}");
     true
@@ -100,7 +102,8 @@ impl Run<'_> {
         let mut sent = Vec::new();
         for _ in 0..1 + draw.below(6) {
             let told = match draw.below(6) {
-                0 => (*draw.pick(&["", "-1", "+0", "0x0", " 0", "00", "99999999999999999999999", "1e1"])).to_owned(),
+                0 => (*draw.pick(&["", "-1", "+0", "0x0", " 0", "00", "99999999999999999999999", "1e1"]))
+                    .to_owned(),
                 1 => (sent.len() + 1).to_string(),
                 2 => draw.below(length + 1).to_string(),
                 _ => sent.len().to_string(),
@@ -124,7 +127,11 @@ impl Run<'_> {
             let answer = self.ask("PATCH", &path, headers, bytes.clone());
             let after = [&sent[..], &bytes].concat();
             assert!(right || !answer.is_success(), "STO-015: {told:?} where {} come next", sent.len());
-            assert!(after.len() <= length || !answer.is_success(), "STO-017: {} of {length} bytes", after.len());
+            assert!(
+                after.len() <= length || !answer.is_success(),
+                "STO-017: {} of {length} bytes",
+                after.len()
+            );
             if after.len() == length && right {
                 assert_eq!(answer.is_success(), after == self.content, "STO-018, STO-019: {answer:?}");
                 return answer.is_success();
@@ -167,7 +174,9 @@ impl Run<'_> {
                 assert_eq!(answer.header("content-range"), Some(&*told), "{range}");
             }
             (416, Meant::Behind) => {}
-            (status, meant) => panic!("STO-008, STO-009: {range:?} of {size} bytes: {status}, but it is {meant:?}"),
+            (status, meant) => {
+                panic!("STO-008, STO-009: {range:?} of {size} bytes: {status}, but it is {meant:?}")
+            }
         }
     }
 }

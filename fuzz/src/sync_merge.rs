@@ -1,6 +1,7 @@
 //! Deltas: three devices change one file as they like and tell each other. They come to the same whatever the order, and
 //! to what the oracle comes to.
 
+use meshproof_kit::fuzz::Draw;
 use meshproof_kit::oracle::sync as oracle;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Secret, SigningKey};
@@ -8,7 +9,6 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::entry::{new_id, next_lamport};
 use meshproof_proto::sync::{Content, Context, Entry, Kind, Name, ROOT, Stamp, merge};
 
-use crate::draw::Draw;
 use crate::sync::{oracle_paths, paths};
 
 const FOLDER: Id = Id([0xF0; 16]);
@@ -20,7 +20,8 @@ pub fn sync_merge(data: &[u8]) -> bool {
     let keys = [1, 2, 3].map(|seed| DEFAULT.signing_key(&Secret::new([seed; 32])));
     let mut writers = [1, 2, 3].map(|number| Writer { id: Id([number; 16]), lamport: 0, counter: 0 });
     let name = Name::parse(NAMES[0]).expect("a portable name");
-    let mut first = Entry::new(new_id(ROOT, &name, 0), (ROOT, name), writers[0].content(1)).expect("a first change");
+    let mut first =
+        Entry::new(new_id(ROOT, &name, 0), (ROOT, name), writers[0].content(1)).expect("a first change");
     first.sign(FOLDER, &*keys[0]);
     let mut states = [first.clone(), first.clone(), first];
     for step in 0..draw.below(16) {
@@ -38,7 +39,11 @@ pub fn sync_merge(data: &[u8]) -> bool {
         }
     }
     for state in &states {
-        assert_eq!(Entry::from_bytes(&state.to_bytes()).as_ref(), Ok(state), "an entry that nobody else reads");
+        assert_eq!(
+            Entry::from_bytes(&state.to_bytes()).as_ref(),
+            Ok(state),
+            "an entry that nobody else reads"
+        );
     }
     let [a, b, c] = &states;
     let (Some(ab), Some(bc)) = (both(a, b), both(b, c)) else { return false };
@@ -46,11 +51,18 @@ pub fn sync_merge(data: &[u8]) -> bool {
     assert_eq!(both(&ab, a).as_ref(), Some(&ab), "merging is idempotent");
     if let (Some(left), Some(right)) = (both(&ab, c), both(a, &bc)) {
         assert_eq!(left, right, "merging is associative");
-        assert_eq!(Entry::from_bytes(&left.to_bytes()).as_ref(), Ok(&left), "a merged entry that nobody reads");
+        assert_eq!(
+            Entry::from_bytes(&left.to_bytes()).as_ref(),
+            Ok(&left),
+            "a merged entry that nobody reads"
+        );
     }
     // SYN-022, SYN-037: a content that was neither replaced nor deleted by who saw it is still there.
     for content in a.contents.iter().filter(|content| !content.gone && !b.version.has(content.stamp.dot())) {
-        assert!(ab.contents.iter().any(|kept| kept.stamp == content.stamp && !kept.gone), "a content was lost");
+        assert!(
+            ab.contents.iter().any(|kept| kept.stamp == content.stamp && !kept.gone),
+            "a content was lost"
+        );
         assert!(!ab.is_gone(), "SYN-022: an edit that a deletion did not see is gone");
     }
     a != b
@@ -62,7 +74,11 @@ fn both(a: &Entry, b: &Entry) -> Option<Entry> {
     let ours = merge(a, b, (&none, &none));
     let [mine, theirs] = [a, b].map(|entry| oracle::Fields(&entry.to_bytes()).entry().expect("an entry"));
     let wanted = oracle::merge(&mine, &theirs, (&[], &[]));
-    assert_eq!(ours.as_ref().map(Entry::to_bytes), wanted.as_ref().map(oracle::Entry::bytes), "the oracle merges to the right");
+    assert_eq!(
+        ours.as_ref().map(Entry::to_bytes),
+        wanted.as_ref().map(oracle::Entry::bytes),
+        "the oracle merges to the right"
+    );
     if let (Some(ours), Some(wanted)) = (&ours, wanted) {
         assert_eq!(paths(std::slice::from_ref(ours)), oracle_paths(&[wanted]), "two views of one file");
     }

@@ -11,7 +11,8 @@ const TRIED: usize = 60;
 #[test]
 fn corpora_are_good_input_and_break_no_promise() {
     for target in &TARGETS {
-        let files = read_corpus(target.name).unwrap_or_else(|error| panic!("corpus/{}: {error}", target.name));
+        let files =
+            read_corpus(target.name).unwrap_or_else(|error| panic!("corpus/{}: {error}", target.name));
         let accepted = files.iter().filter(|(name, bytes)| {
             println!("{}/{name}", target.name);
             (target.run)(bytes)
@@ -40,7 +41,8 @@ fn every_bug_is_one_and_every_target_is_wrapped() {
         assert!(std::fs::read_to_string(file).unwrap().contains(&format!("meshproof_fuzz::{name}(data)")));
         for (bug, budget) in *bugs {
             // Not planted here: other tests run in this process.
-            let known = meshproof_proto::requirement::Fault::by_name(bug).is_some() || bug.starts_with("fuzz:");
+            let known =
+                meshproof_proto::requirement::Fault::by_name(bug).is_some() || bug.starts_with("fuzz:");
             assert!(known && *budget > 0, "there is no bug {bug}");
         }
     }

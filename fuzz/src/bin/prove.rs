@@ -19,7 +19,8 @@ fn main() -> ExitCode {
         ["seeds"] => write_seeds(),
         [name, runs, seed @ ..] => {
             let runs = runs.parse().map_err(|_| "RUNS is a number".to_owned());
-            let seed = seed.first().map_or(Ok(SEED), |seed| seed.parse().map_err(|_| "SEED is a number".to_owned()));
+            let seed =
+                seed.first().map_or(Ok(SEED), |seed| seed.parse().map_err(|_| "SEED is a number".to_owned()));
             runs.and_then(|runs| search(name, runs, seed?))
         }
         [_] => Err("usage: prove [seeds | TARGET RUNS [SEED]]".to_owned()),
@@ -68,7 +69,8 @@ fn prove() -> Result<ExitCode, String> {
     warm_up();
     // Thousands of runs end in a panic that is looked for.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut table = "| target | promise | bug | runs | seconds | budget |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut table =
+        "| target | promise | bug | runs | seconds | budget |\n|---|---|---|---|---|---|\n".to_owned();
     let mut missed = Vec::new();
     for target in &TARGETS {
         let corpus = corpus(target)?;

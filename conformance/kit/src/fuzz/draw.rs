@@ -1,21 +1,26 @@
 //! Choices out of bytes: whatever bytes a fuzzer brings, they mean something, and small changes of them mean small changes.
 
 /// A cursor over input. At its end everything is zero.
-pub(crate) struct Draw<'a>(pub(crate) &'a [u8]);
+pub struct Draw<'a>(
+    /// What is left.
+    pub &'a [u8],
+);
 
 impl<'a> Draw<'a> {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether all that comes is zero.
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn byte(&mut self) -> u8 {
+    /// One byte.
+    pub fn byte(&mut self) -> u8 {
         let Some((byte, rest)) = self.0.split_first() else { return 0 };
         self.0 = rest;
         *byte
     }
 
     /// A number below `sides`, of which there are at most 65,536.
-    pub(crate) fn below(&mut self, sides: usize) -> usize {
+    pub fn below(&mut self, sides: usize) -> usize {
         let number = if sides > 256 {
             usize::from(self.byte()) << 8 | usize::from(self.byte())
         } else {
@@ -24,29 +29,31 @@ impl<'a> Draw<'a> {
         number % sides.max(1)
     }
 
-    pub(crate) fn pick<'b, T>(&mut self, of: &'b [T]) -> &'b T {
+    /// One of these, of which there is at least one.
+    pub fn pick<'b, T>(&mut self, of: &'b [T]) -> &'b T {
         &of[self.below(of.len())]
     }
 
     /// One time in `times`, if the bytes are random.
-    pub(crate) fn one_in(&mut self, times: u8) -> bool {
+    pub fn one_in(&mut self, times: u8) -> bool {
         self.byte() % times == times - 1
     }
 
     /// At most so many bytes of the input.
-    pub(crate) fn bytes(&mut self, most: usize) -> &'a [u8] {
+    pub fn bytes(&mut self, most: usize) -> &'a [u8] {
         let length = self.below(most + 1).min(self.0.len());
         let (bytes, rest) = self.0.split_at(length);
         self.0 = rest;
         bytes
     }
 
-    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+    /// So many bytes.
+    pub fn array<const N: usize>(&mut self) -> [u8; N] {
         std::array::from_fn(|_| self.byte())
     }
 
     /// Changes bytes at one place, or not at all.
-    pub(crate) fn edit(&mut self, bytes: &mut Vec<u8>) {
+    pub fn edit(&mut self, bytes: &mut Vec<u8>) {
         let at = self.below(65_536) % (bytes.len() + 1);
         match self.below(5) {
             0 => {}
@@ -59,7 +66,10 @@ impl<'a> Draw<'a> {
 }
 
 /// splitmix64: the same numbers for the same seed, on every machine.
-pub struct Dice(pub u64);
+pub struct Dice(
+    /// The seed.
+    pub u64,
+);
 
 impl Dice {
     /// The next number.
