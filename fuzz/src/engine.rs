@@ -65,7 +65,7 @@ fn next(dice: &mut Dice, pool: &[Vec<u8>]) -> Vec<u8> {
         return dice.bytes(length);
     }
     let mut input = pool[dice.below(pool.len())].clone();
-    for _ in 0..1 + dice.below(4) {
+    for _ in 0..=dice.below(4) {
         change(dice, &mut input, pool);
     }
     input.truncate(LONGEST);

@@ -14,7 +14,7 @@ pub fn graph(data: &[u8]) -> bool {
     let place = Place { path: &folder.0, tickets: &folder.1, user: &cloud.user, stranger: &cloud.bob };
     let mut history = History::default();
     let mut granted = false;
-    for _ in 0..1 + draw.below(6) {
+    for _ in 0..=draw.below(6) {
         let plan = request(&mut draw, &place, &history);
         let mut headers = vec![("content-type", b"application/json".to_vec())];
         headers.extend(plan.authorization.clone().map(|field| ("authorization", field.into_bytes())));

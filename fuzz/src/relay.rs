@@ -34,7 +34,7 @@ fn connections(draw: &mut Draw<'_>) -> bool {
     let mut theirs =
         oracle::Relay { key: key.to_vec(), address: ADDRESS.to_owned(), now: NOW, accepted: Vec::new() };
     let mut accepted = false;
-    for number in 0..1 + draw.below(6) as u64 {
+    for number in 0..=(draw.below(6) as u64) {
         let mut pass = PassFields {
             key: key.to_vec(),
             address: ADDRESS.to_owned(),
@@ -47,7 +47,7 @@ fn connections(draw: &mut Draw<'_>) -> bool {
             0 => pass.key = other.to_vec(),
             1 => pass.address.push('0'),
             2 => pass.side = draw.byte(),
-            3 => pass.expires = draw.pick(&[0, 999, 1_000, 1_001, u64::MAX]).to_owned(),
+            3 => pass.expires = *draw.pick(&[0, 999, 1_000, 1_001, u64::MAX]),
             _ => {}
         }
         let mut bytes = if draw.one_in(8) { oracle::ping(draw.array()) } else { pass.join() };

@@ -15,7 +15,7 @@ pub fn shim(data: &[u8]) -> bool {
     let test = tests[draw.below(tests.len())];
     if draw.one_in(2) {
         let mut request = vectors::request(test);
-        for _ in 0..1 + draw.below(3) {
+        for _ in 0..=draw.below(3) {
             change(&mut draw, &mut request);
         }
         return reader::answer(&request).outcome == Outcome::Accept;

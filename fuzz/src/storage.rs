@@ -63,7 +63,7 @@ fn upload(draw: &mut Draw<'_>) -> bool {
     let run = Run { cloud: &cloud, folder: &folder.0, tickets: authorization(&folder.1), content };
     let kept = run.send(draw);
     if kept {
-        for _ in 0..1 + draw.below(4) {
+        for _ in 0..=draw.below(4) {
             run.read(draw);
         }
     }
@@ -100,7 +100,7 @@ impl Run<'_> {
         assert_eq!(begun.status, 201, "{}", String::from_utf8_lossy(&begun.body));
         let path = begun.header("location").expect("STO-014").to_owned();
         let mut sent = Vec::new();
-        for _ in 0..1 + draw.below(6) {
+        for _ in 0..=draw.below(6) {
             let told = match draw.below(6) {
                 0 => (*draw.pick(&["", "-1", "+0", "0x0", " 0", "00", "99999999999999999999999", "1e1"]))
                     .to_owned(),

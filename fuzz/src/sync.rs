@@ -39,7 +39,7 @@ pub fn sync(data: &[u8]) -> bool {
 pub fn sync_entry(data: &[u8]) -> bool {
     let mut draw = Draw(data);
     let mut entries: Vec<oracle::Entry> = Vec::new();
-    for _ in 0..1 + draw.below(4) {
+    for _ in 0..=draw.below(4) {
         let mut entry = draw.pick(good_entries()).clone();
         entry.proofs = None; // its writers sign whatever it becomes
         let changes = draw.below(3);

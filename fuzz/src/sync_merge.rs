@@ -108,7 +108,7 @@ impl Writer {
 fn change(draw: &mut Draw<'_>, writer: &mut Writer, entry: &Entry, step: usize) -> Option<Entry> {
     let seen: Vec<(Id, u64)> = entry.contents.iter().map(|content| content.stamp.dot()).collect();
     let some = &seen[..draw.below(seen.len() + 1)];
-    let name = Name::parse(*draw.pick::<&str>(&NAMES)).ok()?;
+    let name = Name::parse(draw.pick::<&str>(&NAMES)).ok()?;
     match draw.below(5) {
         0 => entry.moved((ROOT, name), writer.stamp()),
         1 => entry.rewritten(writer.content(step), some),

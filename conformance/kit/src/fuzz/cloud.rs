@@ -10,7 +10,7 @@ use crate::target::cloud::call;
 use crate::target::world::{User, World, etag, renew};
 
 /// Tickets are renewed when they are so old; they live 600 s at most.
-const FRESH: Duration = Duration::from_secs(240);
+const FRESH: Duration = Duration::from_mins(4);
 
 /// Who fuzzes.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl Sessions {
             stranger: &world.bob.grant.tickets,
         };
         let (mut history, mut ended) = (History::default(), Ended::Fine);
-        for _ in 0..1 + draw.below(6) {
+        for _ in 0..=draw.below(6) {
             let plan = request(draw, &place, &history);
             let mut call = call(context, plan.method, &plan.path).header("content-type", "application/json");
             for (name, field) in [("authorization", &plan.authorization), ("if-match", &plan.if_match)] {
@@ -56,12 +56,11 @@ impl Sessions {
 
     /// The people of this run, with tickets that are good for a while.
     async fn world(&mut self, context: &Context) -> Result<World, Stop> {
-        let (mut world, mut alice, mut bob, mut since) = match self.people.take() {
-            Some(people) => people,
-            None => {
-                let world = World::get(context).await?;
-                (world.clone(), world.alice, world.bob, Instant::now())
-            }
+        let (mut world, mut alice, mut bob, mut since) = if let Some(people) = self.people.take() {
+            people
+        } else {
+            let world = World::get(context).await?;
+            (world.clone(), world.alice, world.bob, Instant::now())
         };
         if since.elapsed() > FRESH {
             alice.grant = renew(context, &alice).await?;

@@ -268,8 +268,9 @@ pub fn change_entry(draw: &mut Draw<'_>, entry: &mut Entry, others: &[Entry]) {
         6 => entry.place.counter = u64::from(draw.byte() % 4),
         7 => entry.place.lamport = *draw.pick(&[0, 1, (1 << 48) - 1, 1 << 48, u64::MAX]),
         8 => {
-            entry.version =
-                (0..draw.below(4)).map(|_| ([draw.byte() % 3; 16], u64::from(draw.byte() % 3))).collect()
+            let number = draw.below(4);
+            let counter = |_| ([draw.byte() % 3; 16], u64::from(draw.byte() % 3));
+            entry.version = (0..number).map(counter).collect();
         }
         9 => {
             let most = draw.pick(&[63, 64, 65]).to_owned();

@@ -171,7 +171,7 @@ async fn stream(context: &Context, draw: &mut Draw<'_>) -> Result<Ended, Wrong> 
 /// An INDEX of entries of which one or two are changed.
 async fn index(context: &Context, draw: &mut Draw<'_>) -> Result<Ended, Wrong> {
     let mut entries: Vec<Entry> = Vec::new();
-    for _ in 0..1 + draw.below(3) {
+    for _ in 0..=draw.below(3) {
         let mut entry = draw.pick(good_entries()).clone();
         entry.proofs = None;
         for _ in 0..draw.below(3) {

@@ -17,7 +17,7 @@ pub(super) async fn session(context: &Context, draw: &mut Draw<'_>) -> Result<En
     };
     let base = pass(context)?;
     let (mut waiting, mut ended): (Vec<PeerConn>, _) = (Vec::new(), Ended::Fine);
-    for _ in 0..1 + draw.below(4) {
+    for _ in 0..=draw.below(4) {
         let mut pass = PassFields { side: draw.byte() % 2, ..base.clone() };
         match draw.below(8) {
             0 => pass.key[0] ^= 1,

@@ -37,7 +37,7 @@ impl Fuzzed {
         let tests = unscripted();
         let test = tests[draw.below(tests.len())];
         let mut request = vectors::request(test);
-        for _ in 0..1 + draw.below(2) {
+        for _ in 0..=draw.below(2) {
             change(draw, &mut request["test"]);
         }
         context.note("request", serde_json::to_string_pretty(&request).unwrap_or_default());
