@@ -184,9 +184,7 @@ mod tests {
         let (pool, given_up) = (pool(8 * page), std::sync::Arc::new(AtomicUsize::new(0)));
         let session = || {
             let given_up = given_up.clone();
-            let give_up = move || {
-                given_up.fetch_add(1, Ordering::Relaxed);
-            };
+            let give_up = move || _ = given_up.fetch_add(1, Ordering::Relaxed);
             (pool.share(give_up), Bound::default())
         };
         // A peer with many sessions, folders and patience.
