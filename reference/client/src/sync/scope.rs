@@ -41,18 +41,7 @@ impl Scope {
         root: &Path,
         records: &BTreeMap<String, Record>,
     ) -> BTreeMap<String, bool> {
-        let mut scope: BTreeMap<String, bool> = BTreeMap::new();
-        for (path, deep) in named {
-            let is_known = |above: &&str| {
-                let known = records.get(*above).is_some_and(|record| record.entry.kind == Kind::Directory);
-                known && std::fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_dir())
-            };
-            let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
-            match above.find(|above| !is_known(above)) {
-                Some(above) => drop(scope.insert(above.to_owned(), true)),
-                None => *scope.entry(path).or_default() |= deep,
-            }
-        }
+        let scope = Self::above(&named, root, records);
         // What is shown beside an entry is looked at with it.
         let this = Self::Some(scope);
         let touched: HashSet<_> = records
@@ -63,6 +52,27 @@ impl Scope {
         let Self::Some(mut scope) = this else { return BTreeMap::new() };
         for record in records.values().filter(|record| touched.contains(&record.entry.id)) {
             scope.entry(record.entry.path.as_str().to_owned()).or_default();
+        }
+        scope
+    }
+
+    /// The same without what is shown beside what is named.
+    pub(super) fn above(
+        named: &BTreeMap<String, bool>,
+        root: &Path,
+        records: &BTreeMap<String, Record>,
+    ) -> BTreeMap<String, bool> {
+        let mut scope: BTreeMap<String, bool> = BTreeMap::new();
+        for (path, deep) in named {
+            let is_known = |above: &&str| {
+                let known = records.get(*above).is_some_and(|record| record.entry.kind == Kind::Directory);
+                known && std::fs::symlink_metadata(root.join(above)).is_ok_and(|found| found.is_dir())
+            };
+            let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
+            match above.find(|above| !is_known(above)) {
+                Some(above) => drop(scope.insert(above.to_owned(), true)),
+                None => *scope.entry(path.clone()).or_default() |= deep,
+            }
         }
         scope
     }
