@@ -34,7 +34,7 @@ use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
-use crate::{Sessions, SuiteBook};
+use crate::{Sessions, SuiteBook, relay};
 
 pub use doctor::{Finding, Health};
 pub use journal::Journal;
@@ -69,6 +69,10 @@ pub struct Agent {
     lan: Mutex<Option<Arc<Lan>>>,
     /// The peers of the last round.
     known_peers: Mutex<BTreeSet<Id>>,
+    /// The relays that did not join.
+    failed_relays: relay::Failed,
+    /// The users of these, and of this device.
+    owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
     /// When the list of files of each folder in the cloud was written.
@@ -104,6 +108,8 @@ impl Agent {
             retries: Arc::default(),
             lan: Mutex::default(),
             known_peers: Mutex::default(),
+            owners: Mutex::default(),
+            failed_relays: relay::Failed::default(),
             folders: Mutex::default(),
             copied: Mutex::default(),
             cloud_news: Notify::new(),
