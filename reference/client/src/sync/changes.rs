@@ -53,13 +53,12 @@ impl<'a> Changes<'a> {
         few: Option<Vec<Item>>,
     ) -> Result<Self> {
         let index = folder.index();
-        let (entries, wanted) = match few {
-            Some(items) => (Entries::some(folder), items),
-            None => {
-                let (settled, all) = (index.settled(folder.id())?, index.entries(folder.id())?);
-                let wanted = if settled { Vec::new() } else { Tree::of(&all).items };
-                (Entries::all(folder, all), wanted)
-            }
+        let (entries, wanted) = if let Some(items) = few {
+            (Entries::some(folder), items)
+        } else {
+            let (settled, all) = (index.settled(folder.id())?, index.entries(folder.id())?);
+            let wanted = if settled { Vec::new() } else { Tree::of(&all).items };
+            (Entries::all(folder, all), wanted)
         };
         let wanted = wanted.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
         Ok(Self {

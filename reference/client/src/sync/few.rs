@@ -51,7 +51,11 @@ fn add(folder: &Folder, ids: &[Id], entry: &Entry, few: &mut Few) -> Result<bool
     if index.is_shared(id, entry)? {
         return Ok(false);
     }
-    let Some(parent_path) = path_of_directory(folder, ids, parent)? else { return Ok(false) };
+    let above = match directory(folder, ids, parent)? {
+        Above::Folder => None,
+        Above::Directory(path) => Some(path),
+        Above::Unclear => return Ok(false),
+    };
     if entry.is_gone() {
         few.records.extend(record);
         return Ok(!is_directory);
@@ -59,7 +63,7 @@ fn add(folder: &Folder, ids: &[Id], entry: &Entry, few: &mut Few) -> Result<bool
     if content.gone || (record.is_none() || !is_directory) && index.has_children(id, entry.id)? {
         return Ok(false);
     }
-    let Some(path) = PortablePath::join(parent_path.as_ref(), &entry.place.name) else { return Ok(false) };
+    let Some(path) = PortablePath::join(above.as_ref(), &entry.place.name) else { return Ok(false) };
     if index.get(id, path.as_str())?.is_some_and(|at| at.entry.id != entry.id) {
         return Ok(false);
     }
@@ -90,21 +94,30 @@ fn add(folder: &Folder, ids: &[Id], entry: &Entry, few: &mut Few) -> Result<bool
     Ok(true)
 }
 
-/// Where a directory is that is on disk as it should be: `Some(None)` for the folder itself, `None` if it is not so simple.
-fn path_of_directory(folder: &Folder, ids: &[Id], directory: Id) -> Result<Option<Option<PortablePath>>> {
+/// What something is in.
+enum Above {
+    /// The folder itself.
+    Folder,
+    /// A directory that is on disk as it should be.
+    Directory(PortablePath),
+    /// It is not so simple.
+    Unclear,
+}
+
+fn directory(folder: &Folder, ids: &[Id], directory: Id) -> Result<Above> {
     if directory == ROOT {
-        return Ok(Some(None));
+        return Ok(Above::Folder);
     }
     let (index, id) = (folder.index(), folder.id());
     let is_simple = index.entry(id, directory)?.is_some_and(|entry| {
         !entry.is_gone() && entry.contents.len() == 1 && entry.contents[0].kind == Kind::Directory
     });
     if !is_simple || ids.contains(&directory) {
-        return Ok(None);
+        return Ok(Above::Unclear);
     }
     let records = index.records_of(id, directory)?;
     Ok(match records.as_slice() {
-        [record] if record.entry.kind == Kind::Directory => Some(Some(record.entry.path.clone())),
-        _ => None,
+        [record] if record.entry.kind == Kind::Directory => Above::Directory(record.entry.path.clone()),
+        _ => Above::Unclear,
     })
 }

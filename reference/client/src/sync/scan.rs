@@ -94,7 +94,7 @@ pub(super) fn scan_within(
         None => folder.index().records(folder.id())?,
     };
     check_root(folder, false, &records)?;
-    let scope = Scope::Some(Scope::of(named, folder.root(), &records));
+    let scope = Scope::Some(Scope::of(&named, folder.root(), &records));
     let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;

@@ -37,11 +37,11 @@ pub(super) enum Scope {
 impl Scope {
     /// What has to be looked at for these paths: where a directory on the way is not what it was, that one.
     pub(super) fn of(
-        named: BTreeMap<String, bool>,
+        named: &BTreeMap<String, bool>,
         root: &Path,
         records: &BTreeMap<String, Record>,
     ) -> BTreeMap<String, bool> {
-        let scope = Self::above(&named, root, records);
+        let scope = Self::above(named, root, records);
         // What is shown beside an entry is looked at with it.
         let this = Self::Some(scope);
         let touched: HashSet<_> = records
