@@ -1,5 +1,6 @@
 //! `meshproof self-test`: the kit against the reference in this process, and the kit against itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     Ok(if mission_failed { code.max(1) } else { code })
 }
 
-async fn run_checks(
+pub(crate) async fn run_checks(
     selected: &[meshproof_kit::check::Check],
     options: &Options,
     mutant: Option<Fault>,
@@ -68,7 +69,8 @@ async fn run_checks(
     // What refuses the good would refuse to be set up: such a mutant is planted when the kit has its users and devices.
     let late = mutant.filter(|mutant| matches!(mutant, Fault::Against(_)));
     let _planted = mutant.filter(|_| late.is_none()).map(Mutant::plant);
-    let embedded = Embedded::start().await?;
+    let roles: BTreeSet<Role> = selected.iter().map(|check| check.role).collect();
+    let embedded = Embedded::start(&roles).await?;
     let patience = if mutant.is_some() { MUTANT_PATIENCE } else { PATIENCE };
     let mut targets = embedded.targets(patience)?;
     if let Some(mutant) = mutant {
