@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::envelope::{File, Test};
-use super::{END, X, Y, Z, contents, devices};
+use super::{Dice, END, X, Y, Z, contents, devices};
 use crate::oracle::crypto::hex;
 use crate::oracle::sync::{self, Content, Deleted, Entry, Id, Proof, ROOT, Stamp};
 
@@ -189,19 +189,6 @@ impl Merges {
         let (first, second) = (place("g", 9, Y, 2), place("h", 10, X, 2));
         let comment = "a later place of a smaller writer";
         self.both("places-by-lamport", comment, "SYN-020", (&first, &second), [&[], &[]]);
-    }
-}
-
-/// The same numbers for the same seed: splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % sides
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sync vectors: `vectors/sync/`.
 
 mod index;
+mod matrix;
 mod merge;
 mod name;
 mod signed;
@@ -54,4 +55,17 @@ fn contents(path: &str, count: u8) -> Entry {
 fn devices(path: &str, count: u8) -> Entry {
     let version: Vec<(Id, u64)> = (1..=count).map(|n| ([n; 16], 1)).collect();
     Entry::file(path, b"1").by([1; 16], 1, &version)
+}
+
+/// The same numbers for the same seed: splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % sides
+    }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::envelope::{File, Test};
+use super::matrix::{self, Bad, Good};
 use crate::oracle::Rejection;
 use crate::oracle::crypto::hex;
 use crate::oracle::sync::{self, fold};
@@ -10,13 +11,13 @@ use crate::oracle::sync::{self, fold};
 pub(super) fn file() -> File {
     let input = |bytes: &[u8]| json!({"name": hex(bytes)});
     let mut tests = Vec::new();
-    for (id, name) in good() {
+    for (id, name) in good().into_iter().chain(matrix::good()) {
         let id = format!("sync.name.{id}");
         let comment = name.escape_debug().to_string();
         let test = Test::valid(&id, &comment, &["SYN-041"], input(name.as_bytes()));
         tests.push(test.expect(json!({"folded": fold(&name)})));
     }
-    for (id, twin, name) in bad() {
+    for (id, twin, name) in bad().into_iter().chain(matrix::bad()) {
         let Err(Rejection { requirement, reason }) = sync::name(&name) else { panic!("{id} is good") };
         let comment = "a name that some system cannot hold, or that leads elsewhere";
         let (id, twin) = (format!("sync.name.{id}"), format!("sync.name.{twin}"));
@@ -25,7 +26,7 @@ pub(super) fn file() -> File {
     super::file("name", &["spec/sync.md section 4.2, and the folding of section 4.4"], "SyncName", tests)
 }
 
-fn good() -> Vec<(&'static str, String)> {
+fn good() -> Vec<Good> {
     let texts = [
         ("plain", "a.txt"),
         ("hidden", ".hidden"),
@@ -78,12 +79,15 @@ fn good() -> Vec<(&'static str, String)> {
         ("device-dotless-i", "conın$"),
         ("device-conin", "conin"),
     ];
-    let mut all = texts.map(|(id, name)| (id, name.to_owned())).to_vec();
-    all.extend([("long", "x".repeat(255)), ("long-letters", format!("{}x", "é".repeat(127)))]);
+    let mut all = texts.map(|(id, name)| (id.to_owned(), name.to_owned())).to_vec();
+    all.extend([
+        ("long".to_owned(), "x".repeat(255)),
+        ("long-letters".to_owned(), format!("{}x", "é".repeat(127))),
+    ]);
     all
 }
 
-fn bad() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+fn bad() -> Vec<Bad> {
     let rows: [(&str, &str, &[u8]); 61] = [
         ("empty", "plain", b""),
         ("dot", "plain", b"."),
@@ -147,5 +151,5 @@ fn bad() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("device-conin-dollar-space", "device-conin", b"CONIN$ .txt"),
         ("trailing-dots-extension", "plain", b"a.txt.."),
     ];
-    rows.map(|(id, twin, name)| (id, twin, name.to_vec())).into()
+    rows.map(|(id, twin, name)| (id.to_owned(), twin.to_owned(), name.to_vec())).into()
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::envelope::{File, Test};
-use super::{X, Y, Z, two_contents};
+use super::{Dice, X, Y, Z, two_contents};
 use crate::oracle::crypto::hex;
 use crate::oracle::sync::{self, Content, Entry, Id, Stamp, id_of};
 
@@ -115,6 +115,7 @@ pub(super) fn file() -> File {
     views.copies();
     views.kept_by_a_move();
     views.long_paths();
+    views.folders();
     super::file("view", &["spec/sync.md section 4.4"], "SyncView", views.0)
 }
 
@@ -404,6 +405,65 @@ impl Views {
         below.push(within(made("g", 18, 1, X, 18), 17));
         self.add("path-below-4096", "what is below a path of 4,096 bytes", None, &below);
     }
+
+    /// Small folders in which all of this meets.
+    fn folders(&mut self) {
+        let mut dice = Dice(4_711);
+        for number in 0..100 {
+            let entries = some_folder(&mut dice);
+            let comment = format!("a folder of {} entries", entries.len());
+            self.add(&format!("random-{number}"), &comment, Some("SYN-041"), &entries);
+        }
+    }
+}
+
+/// Some entries that are in each other, with names that are alike, copies and deletions. Each change has a dot of its own.
+fn some_folder(dice: &mut Dice) -> Vec<Entry> {
+    let count = u8::try_from(3 + dice.roll(5)).expect("small");
+    let mut counter = 0;
+    let mut change = |dice: &mut Dice| {
+        counter += 1;
+        (1 + dice.roll(4), [X, Y, Z][usize::try_from(dice.roll(3)).expect("small")], counter)
+    };
+    let mut entries = Vec::new();
+    for id in 1..=count {
+        let name = ["a", "A", "a.txt", "A.TXT", "b"][usize::try_from(dice.roll(5)).expect("small")];
+        let (lamport, writer, number) = change(dice);
+        let kind = dice.roll(3);
+        let mut entry = if kind == 0 {
+            directory(name, id, lamport, writer, number)
+        } else {
+            made(name, id, lamport, writer, number)
+        };
+        if kind == 2 {
+            entry.contents[0].kind = 3;
+        }
+        let parent = u8::try_from(dice.roll(u64::from(count) + 2)).expect("small");
+        if parent != id {
+            entry = within(entry, parent);
+        }
+        if dice.roll(3) == 0 {
+            let (lamport, writer, number) = change(dice);
+            let bytes = [u8::try_from(dice.roll(3)).expect("small")];
+            entry = with(entry, &bytes, lamport, writer, number);
+        }
+        if dice.roll(4) == 0 {
+            let (_, writer, number) = change(dice);
+            let mut version = entry.version.clone();
+            version.retain(|(device, _)| *device != writer);
+            version.push((writer, number));
+            version.sort_unstable();
+            let living = entry.clone();
+            entry = if dice.roll(2) == 0 {
+                entry.deleted(&version)
+            } else {
+                // Only the place: the contents keep it.
+                Entry { gone: 1, version, proofs: None, ..entry }.knowing(&living)
+            };
+        }
+        entries.push(entry);
+    }
+    entries
 }
 
 pub(super) fn digest_file() -> File {
