@@ -56,11 +56,9 @@ pub(super) fn bad() -> Vec<Bad> {
             1 => device.to_uppercase(),
             _ => device[..1].to_uppercase() + &device[1..],
         };
-        let id = format!("device-{}-{}", row[0], row[1]);
+        let id = format!("device-{}-{}-{}", row[0], row[1], row[2]);
         all.push((id, format!("no-device-{}", row[0]), format!("{device}{form}").into_bytes()));
     }
-    all.sort();
-    all.dedup_by(|a, b| a.0 == b.0);
     let apart =
         ('\u{80}'..=char::MAX).filter(|c| !is_nfc(&c.to_string()) && fold(&c.to_string()) != c.to_string());
     let apart = apart.enumerate().filter(|(number, _)| number % 13 == 0);
