@@ -5,13 +5,14 @@
 
 use std::io::{BufRead as _, Write as _};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use meshproof_kit::check::{Check, Outcome};
 use meshproof_kit::checks;
 use meshproof_kit::report::CheckResult;
-use meshproof_kit::run::{Filter, Options};
+use meshproof_kit::run::{Filter, Options, Quiet};
 use meshproof_proto::requirement::Fault;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -95,7 +96,7 @@ fn carry_out(order: &Value, all: &[Check]) -> anyhow::Result<Vec<Value>> {
     let selected = Filter::new(ids.map(|id| format!("={id}"))).select(all);
     let options = Options { seed: order["seed"].as_u64().context("no seed")?, ..Options::default() };
     let runtime = runtime()?;
-    let report = runtime.block_on(self_test::run_checks(&selected, &options, Some(fault)));
+    let report = runtime.block_on(self_test::run_checks(&selected, &options, Some(fault), Arc::new(Quiet)));
     runtime.shutdown_timeout(LEAVING);
     let results = report?.results;
     Ok(results.iter().map(|one| json!([one.id, one.outcome.name(), one.message])).collect())
