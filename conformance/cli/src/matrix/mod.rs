@@ -55,8 +55,13 @@ const REASONS: &[(&str, &str)] = &[
     ("vector.handshake.m1.ticket-8193", SEVERAL),
     ("vector.handshake.m2.refuse-63", SEVERAL),
     ("vector.handshake.m2.refuse-empty", SEVERAL),
-    ("vector.sync.name.not-utf8", "bytes that are no text become no name, whatever is left out"),
+    ("vector.sync.name.not-utf8", NO_TEXT),
+    ("vector.sync.name.overlong-slash", NO_TEXT),
+    ("vector.sync.name.surrogate", NO_TEXT),
+    ("vector.sync.name.beyond-last", NO_TEXT),
+    ("vector.sync.name.cut-character", NO_TEXT),
 ];
+const NO_TEXT: &str = "bytes that are no text become no name, whatever is left out";
 const NOT_THERE: &str = "what it speaks of does not exist: the laxest reader has nothing to go on with";
 const FOR_XML: &str =
     "it is for those that read tickets with an XML parser; a reader of literal text has no place for it";

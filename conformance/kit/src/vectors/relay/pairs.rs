@@ -11,7 +11,7 @@ impl Joins {
         let good = caller().seal();
         for at in 0..good.len() {
             let mut pass = good.clone();
-            pass[at] ^= 1 << (at % 8);
+            pass[at] ^= 1 << ((at + 3) % 8);
             let (id, comment) = (format!("byte-{at}"), format!("a bit of byte {at} of the pass is flipped"));
             self.invalid(&id, "alone", UNKNOWN, &comment, NOW, &[join(&pass)]);
         }
@@ -20,7 +20,7 @@ impl Joins {
             let comment = format!("{cut} bytes of JOIN so far");
             self.valid(&format!("cut-{cut}"), &[], &comment, &[whole[..cut].to_vec()]);
         }
-        for cut in (1..ping.len()).filter(|cut| *cut != 10) {
+        for cut in (3..ping.len()).filter(|cut| *cut != 10) {
             let comment = format!("{cut} bytes of PING so far");
             self.valid(&format!("ping-cut-{cut}"), &[], &comment, &[ping[..cut].to_vec()]);
         }
@@ -34,9 +34,8 @@ impl Joins {
         // Nobody; the other side; sides of another circuit; the other side and then a PING.
         let there = 4;
         let faults = 4;
-        for (number, row) in
-            rows(&[2, rests.len(), circuits.len(), users.len(), there, faults]).into_iter().enumerate()
-        {
+        let mut twins: Vec<Vec<usize>> = Vec::new();
+        for row in rows(&[2, rests.len(), circuits.len(), users.len(), there, faults]) {
             let side = u8::from(row[0] == 1);
             let fields = PassFields {
                 key: key().to_vec(),
@@ -57,10 +56,14 @@ impl Joins {
                 _ => (vec![ping([7; 8]), other.join()], "somebody sent a PING, and the other side waits"),
             };
             let what = format!("side {side}, {} s left, {who}", rests[row[1]]);
-            let twin = format!("pair-{number}");
             let with = |last: Vec<u8>| [here.clone(), vec![last]].concat();
             let good = fields.join();
-            self.valid(&twin, &["RLY-010"], &what, &with(good.clone()));
+            let known = twins.iter().position(|twin| *twin == row[..5]);
+            let twin = format!("pair-{}", known.unwrap_or(twins.len()));
+            if known.is_none() {
+                twins.push(row[..5].to_vec());
+                self.valid(&twin, &["RLY-010"], &what, &with(good.clone()));
+            }
             let (id, how, rule, now, connections) = match row[5] {
                 0 => ("expired", "its time is over", EXPIRED, fields.expires, with(good)),
                 1 => {

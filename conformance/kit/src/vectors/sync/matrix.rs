@@ -22,7 +22,7 @@ pub(super) fn good() -> Vec<Good> {
     let mut all = Vec::new();
     for (number, device) in devices().into_iter().enumerate() {
         let name = match number % 5 {
-            0 => format!("{device}_"),
+            0 => format!("{device}-"),
             1 => format!("x{device}.txt"),
             2 => format!(".{device}"),
             3 => format!(" {device}"),
