@@ -51,7 +51,7 @@ impl Agent {
                 if !seen.insert(caller.circuit) {
                     continue;
                 }
-                let responder = responder.clone();
+                let (responder, user) = (responder.clone(), self.owner(caller.device).user);
                 tokio::spawn(async move {
                     let join = async {
                         let stream = relay::join(&caller.relay, &caller.pass).await?;
@@ -59,13 +59,18 @@ impl Agent {
                         let relay = stream.peer_addr().map_err(failed)?;
                         Ok((stream, relay))
                     };
-                    responder.answer_call(caller.device, caller.token, join).await;
+                    responder.answer_call(user, caller.token, join).await;
                 });
             }
             loop {
                 let peers = super::lock(&self.known_peers).clone();
                 cloud.listen_for(&mut news, peers).await?;
+                let folders: Vec<Id> = self.folders()?.iter().map(|folder| folder.id()).collect();
+                cloud.listen_to(&mut news, &folders).await?;
                 let told = cloud.wait_for_news(&mut news).await?;
+                if !told.changed.is_empty() {
+                    self.cloud_news.notify_one();
+                }
                 for peer in told.announced {
                     if !cloud.addresses(peer).await?.is_empty() {
                         self.retries.announced(peer, Instant::now());

@@ -7,7 +7,9 @@ mod doctor;
 mod journal;
 mod meet;
 mod people;
+mod replica;
 mod rounds;
+mod seam;
 mod serve;
 mod setup;
 mod status;
@@ -22,6 +24,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::backoff::Retries;
@@ -31,12 +34,12 @@ use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
-use crate::{Sessions, SuiteBook};
+use crate::{Sessions, SuiteBook, relay};
 
-pub use copy::CloudReport;
 pub use doctor::{Finding, Health};
 pub use journal::Journal;
 pub use people::Shared;
+pub use replica::{CloudDoubt, CloudReport};
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;
@@ -66,8 +69,16 @@ pub struct Agent {
     lan: Mutex<Option<Arc<Lan>>>,
     /// The peers of the last round.
     known_peers: Mutex<BTreeSet<Id>>,
+    /// The relays that did not join.
+    failed_relays: relay::Failed,
+    /// The users of these, and of this device.
+    owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
+    /// How often each folder was written when its list of files in the cloud was what it shows.
+    copied: Mutex<HashMap<Id, u64>>,
+    /// That there may be something to give to the cloud, or to take from it, while this device is online.
+    cloud_news: Notify,
     /// Held from the first sync on.
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -97,7 +108,11 @@ impl Agent {
             retries: Arc::default(),
             lan: Mutex::default(),
             known_peers: Mutex::default(),
+            owners: Mutex::default(),
+            failed_relays: relay::Failed::default(),
             folders: Mutex::default(),
+            copied: Mutex::default(),
+            cloud_news: Notify::new(),
             lock: Mutex::default(),
         };
         agent.device = agent.load_device()?.map(Arc::new);

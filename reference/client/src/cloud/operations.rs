@@ -40,6 +40,9 @@ pub struct FolderInfo {
     pub name: String,
     /// `cloud` or `p2p`.
     pub storage: String,
+    /// Whether the cloud keeps states of it.
+    #[serde(skip)]
+    pub has_states: bool,
 }
 
 /// That a folder is mapped on a device.
@@ -47,6 +50,8 @@ pub struct FolderInfo {
 pub struct MappingInfo {
     /// The device.
     pub device: Id,
+    /// Whose device it is, if the graph says so.
+    pub user: Option<Id>,
 }
 
 /// A device that this user claims, before it has proved its key.
@@ -135,7 +140,7 @@ impl Cloud {
     /// The devices on which the folder is mapped.
     pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
         let path = self.folder_path(folder).await?;
-        let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
+        let mapping = |item| Ok(MappingInfo { device: id(item, "device")?, user: id(item, "user").ok() });
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
     }
 
@@ -209,7 +214,12 @@ impl Cloud {
 }
 
 fn folder_info(item: &Value) -> FolderInfo {
-    FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
+    FolderInfo {
+        folder: text(item, "folder"),
+        name: text(item, "name"),
+        storage: text(item, "storage"),
+        has_states: item["links"]["states"].is_string(),
+    }
 }
 
 pub(super) fn items(body: &Value) -> Result<&Vec<Value>> {

@@ -55,7 +55,7 @@ impl TempFile {
     /// Makes a file that does not outlive this process's interest in it.
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
+        options.read(true).write(true).create_new(true);
         let file = open_private(&mut options, &path).map_err(Error::io("creating", &path))?;
         let removes = Removes(Some(path.clone()));
         Ok(Self { path, file, hasher: MediaHasher::default(), written: 0, stays: false, removes })
@@ -93,10 +93,21 @@ impl TempFile {
         self.file.seek(SeekFrom::Start(offset)).is_ok() && self.file.read_exact(bytes).is_ok()
     }
 
-    fn is_begun(&mut self) {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// There are bytes in it, whoever wrote them.
+    pub(super) fn is_begun(&mut self) {
         if self.stays {
             self.removes.0 = None;
         }
+    }
+
+    /// The file, which is not written any more; it stays if it was begun. To be read while it is locked.
+    pub(super) fn into_source(self) -> Option<File> {
+        self.file.try_clone().ok()
     }
 
     /// What is in the file is of no use.
