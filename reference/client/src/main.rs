@@ -9,6 +9,7 @@ const KEPT: usize = 31 * 1024 * 1024;
 #[tokio::main]
 async fn main() -> ExitCode {
     no_core_dumps();
+    raise_descriptor_limit();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt()
@@ -32,9 +33,28 @@ fn no_core_dumps() {
     }
 }
 
+/// Each connection and each file on its way is a descriptor, and systems give a process few of them unless it asks for more.
+fn raise_descriptor_limit() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+            eprintln!("the limit of file descriptors cannot be raised: {error}");
+        }
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use rustix::process::{DumpableBehavior, dumpable_behavior};
+
+    #[test]
+    fn there_are_as_many_descriptors_as_the_process_may_have() {
+        super::raise_descriptor_limit();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+    }
 
     #[test]
     fn a_crash_leaves_no_keys_on_disk() {

@@ -142,7 +142,7 @@ impl Responder {
             return;
         };
         let start = self.start(source(from.ip()).to_string().into_bytes());
-        self.answer(stream, from, place, start).await;
+        self.answer(stream, from, place, start, false).await;
     }
 
     /// Answers `caller`, for which the graph gave out `rdv_token`, at the relay that `join` leads to, if there is a place for it: who
@@ -160,7 +160,7 @@ impl Responder {
         match join.await {
             Ok((stream, relay)) => {
                 let start = self.start(caller.0.to_vec()).relayed(rdv_token);
-                self.answer(stream, relay, place, start).await;
+                self.answer(stream, relay, place, start, true).await;
             }
             Err(error) => tracing::debug!(peer = %caller, "answering at a relay: {error}"),
         }
@@ -173,21 +173,35 @@ impl Responder {
         from: SocketAddr,
         half_open: Place<K>,
         start: AwaitM1,
+        relayed: bool,
     ) {
         let connection = transport::accept(stream, start, self.outside).await;
-        drop(half_open);
-        if let Ok(connection) = &connection {
-            self.suites.established(connection.peer.device, connection.peer.suite);
-        }
-        let (peer, result) = match connection {
-            Ok(connection) => (Some(connection.peer.device), self.converse(connection).await),
-            Err(error) => (None, Err(error)),
+        let connection = match connection {
+            Ok(connection) => Connection { relayed, ..connection },
+            Err(error) => return self.tell(from, None, &Err(error)),
         };
-        if let Err(error) = &result {
+        let (peer, outgoing) = (connection.peer.device, connection.outgoing.clone());
+        self.suites.established(peer, connection.peer.suite);
+        let Some(_place) = self.admission.session(peer) else {
+            let busy = Error::usage("too many sessions at once; the peer has to come again");
+            outgoing.abort();
+            self.tell(from, Some(peer), &Err(busy));
+            // It has the place that it had until nothing is left of it: it counts as long as it takes a descriptor.
+            return outgoing.ended().await;
+        };
+        drop(half_open);
+        self.tell(from, Some(peer), &self.converse(connection).await);
+        outgoing.close();
+        outgoing.ended().await;
+    }
+
+    /// Tells how a connection ended.
+    fn tell(&self, from: SocketAddr, peer: Option<Id>, result: &Result<Report>) {
+        if let Err(error) = result {
             let peer = peer.map(|peer| peer.to_string());
             tracing::warn!(%from, peer, requirement = error.requirement_id(), "session failed: {error}");
         }
-        (self.on_session)(peer, &result);
+        (self.on_session)(peer, result);
     }
 
     /// The begin of a handshake on a connection from `source`.
@@ -198,11 +212,8 @@ impl Responder {
             .remembering(self.suites.clone())
     }
 
-    /// A session with a device that has authenticated, if there is a place for it.
+    /// A session with a device that has authenticated and has a place.
     async fn converse(&self, connection: Connection) -> Result<Report> {
-        let Some(_place) = self.admission.session(connection.peer.device) else {
-            return Err(Error::usage("too many sessions at once; the peer has to come again"));
-        };
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.sessions.run(connection, folders, self.progress.clone()).await
     }

@@ -43,6 +43,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long the peer may take to answer our close_notify.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long the peer has to take our last words, where nothing is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a channel may be silent both ways before the peer counts as gone.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -81,6 +83,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Whether this device opened the connection.
     pub initiator: bool,
+    /// Whether it goes through a relay.
+    pub relayed: bool,
     /// What the peer sends.
     pub incoming: mpsc::Receiver<Incoming>,
     /// The way to the peer.
@@ -107,6 +111,8 @@ pub struct Outgoing {
     budget: Arc<Budget>,
     /// Told when the connection is to end whatever waits in it.
     given_up: Arc<Notify>,
+    /// Told when it is to end with a close_notify, and nothing else.
+    aborted: Arc<Notify>,
     pulse: Arc<Pulse>,
 }
 
@@ -115,7 +121,6 @@ enum Command {
     Renew { ticket: Vec<u8>, vouched: Vouched },
     Finish,
     Close,
-    Abort,
 }
 
 impl Outgoing {
@@ -145,14 +150,19 @@ impl Outgoing {
         let _ = self.commands.send(Command::Close);
     }
 
-    /// Says that nothing more comes, and waits for no answer: the peer broke a rule.
+    /// Says at once that nothing more comes, and waits for no answer: the peer broke a rule. What was to be sent is not.
     pub fn abort(&self) {
-        let _ = self.commands.send(Command::Abort);
+        self.aborted.notify_one();
     }
 
     /// Ends the connection at once, also if the peer takes nothing of what is to be said.
     pub fn give_up(&self) {
         self.given_up.notify_one();
+    }
+
+    /// Waits until the connection is closed and nothing of it is left.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
     }
 
     /// Whether the session over this channel gets on.
@@ -273,7 +283,7 @@ async fn establish(
     let (to_session, incoming) = mpsc::channel(INCOMING);
     let (commands, from_session) = mpsc::unbounded_channel();
     let budget = Arc::new(Budget::new(BUDGET));
-    let given_up = Arc::new(Notify::new());
+    let (given_up, aborted) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let driver = Driver {
         channel,
         outside,
@@ -284,6 +294,7 @@ async fn establish(
         ready: VecDeque::new(),
         budget: budget.clone(),
         given_up: given_up.clone(),
+        to_abort: aborted.clone(),
         closing_since: None,
         aborted: false,
     };
@@ -307,8 +318,9 @@ async fn establish(
     Ok(Connection {
         peer,
         initiator,
+        relayed: false,
         incoming,
-        outgoing: Outgoing { commands, budget, given_up, pulse: Arc::default() },
+        outgoing: Outgoing { commands, budget, given_up, aborted, pulse: Arc::default() },
     })
 }
 
@@ -336,6 +348,7 @@ struct Driver {
     ready: VecDeque<Incoming>,
     budget: Arc<Budget>,
     given_up: Arc<Notify>,
+    to_abort: Arc<Notify>,
     closing_since: Option<Instant>,
     aborted: bool,
 }
@@ -351,7 +364,7 @@ impl Driver {
         let mut input = Vec::with_capacity(READ);
         let mut last_activity = Instant::now();
         let (mut readable, mut writable, mut session_gone) = (true, true, false);
-        let given_up = self.given_up.clone();
+        let (given_up, to_abort) = (self.given_up.clone(), self.to_abort.clone());
         loop {
             let (ended, deadline) = self.poll_channel();
             let ended = ended || self.aborted;
@@ -397,6 +410,15 @@ impl Driver {
                     self.aborted = true;
                     writable = false;
                 }
+                () = to_abort.notified(), if !self.aborted => {
+                    // Not behind what waits: the peer may take nothing of it for as long as it likes.
+                    self.aborted = true;
+                    if self.closing_since.is_none() {
+                        self.channel.close();
+                        self.closing_since = Some(Instant::now());
+                    }
+                    self.budget.close();
+                }
                 () = tokio::time::sleep_until(wake) => {
                     if !self.ready.is_empty() {
                         // Nothing was read, so nothing could be heard.
@@ -411,6 +433,9 @@ impl Driver {
             }
         }
         self.budget.close();
+        if self.aborted {
+            self.ready.clear(); // nobody waits for it
+        }
         for last in self.ready.drain(..) {
             let _ = to_session.send(last).await;
         }
@@ -520,8 +545,7 @@ impl Driver {
                     }
                 }
                 Command::Finish => self.ready.push_back(Incoming::Finish),
-                Command::Close | Command::Abort => {
-                    self.aborted = matches!(command, Command::Abort);
+                Command::Close => {
                     let _ = self.channel.send(&small);
                     self.channel.close();
                     self.closing_since = Some(Instant::now());
@@ -542,7 +566,7 @@ impl Driver {
     fn wake_at(&self, deadline: Option<UnixTime>, last_activity: Instant) -> Instant {
         let mut wake = last_activity + IDLE;
         if let Some(since) = self.closing_since {
-            wake = wake.min(since + LINGER);
+            wake = wake.min(since + self.patience());
         }
         if let Some(UnixTime(seconds)) = deadline {
             let left = Duration::from_secs(seconds).saturating_sub((self.outside.clock)());
@@ -551,9 +575,14 @@ impl Driver {
         wake
     }
 
+    /// How long the peer has once this end has closed.
+    fn patience(&self) -> Duration {
+        if self.aborted { LAST_WORDS } else { LINGER }
+    }
+
     /// Whether the peer took too long for a close or for any sign of life.
     fn is_dead(&self, last_activity: Instant) -> bool {
-        let lingered = self.closing_since.is_some_and(|since| since.elapsed() >= LINGER);
+        let lingered = self.closing_since.is_some_and(|since| since.elapsed() >= self.patience());
         lingered || last_activity.elapsed() >= IDLE
     }
 }

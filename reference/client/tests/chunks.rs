@@ -150,6 +150,46 @@ async fn a_restart_and_another_peer_change_nothing() {
     let (_, rest) = sync(&z, &y).await;
     assert_eq!(z.tree(), y.tree());
     assert!(got + rest.bytes_received <= 7 * MIB as u64, "{got} and {} bytes", rest.bytes_received);
+    assert!(!y.root.join(PARTS).exists());
+}
+
+/// Y has a beginning from X. A reader of another user then gives a MANIFEST of its own making and bytes that fit it, up to the end or
+/// not quite: what X gave stays (SYN-115).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lie_about_a_content_costs_what_the_liar_gave() {
+    let (content, lie) = (noise(60, 6 * MIB), noise(61, 6 * MIB));
+    for answers in [usize::MAX, 30] {
+        let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+        x.write("large", &content);
+        let got = cut(&x, &y, 4_000_000).await;
+        let serving = serve(&y).await;
+        let mut liar = RawPeer::connect(common::Z, &y, &serving.address, Role::Reader).await;
+        liar.offer(Vec::new());
+        let mut answered = 0;
+        while answered < answers
+            && let Some(message) = liar.next().await
+        {
+            let answer = match message {
+                Message::ManifestRequest(asked) => {
+                    Message::Manifest { request: asked.request, chunks: Some(chunks(&lie)) }
+                }
+                Message::Request(asked) => {
+                    answered += 1;
+                    let from = usize::try_from(asked.offset).unwrap();
+                    let bytes = lie[from..from + asked.length as usize].to_vec();
+                    Message::Block { request: asked.request, content: Some(bytes) }
+                }
+                _ => continue,
+            };
+            liar.send(&[answer]);
+        }
+        drop(liar);
+        let ended = serving.ended().await.unwrap_err();
+        assert_eq!(ended.starts_with("SYN-030"), answers == usize::MAX, "{ended}");
+        let rest = received(&x, &y).await;
+        assert!(got + rest <= 7 * MIB as u64, "{got} and {rest} bytes");
+        assert!(!y.root.join(PARTS).exists());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

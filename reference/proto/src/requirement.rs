@@ -664,6 +664,10 @@ requirements! {
     SYN_059 = "SYN-059", "none", Peer;
     SYN_060 = "SYN-060", "none", Peer;
     SYN_061 = "SYN-061", "none", Peer;
+    SYN_110 = "SYN-110", "none", Peer;
+    SYN_111 = "SYN-111", "none", Peer;
+    SYN_112 = "SYN-112", "none", Peer;
+    SYN_113 = "SYN-113", "fork-forged", Peer;
     SYN_070 = "SYN-070", "sync-chunk", Message;
     SYN_071 = "SYN-071", "sync-manifest", Peer;
     SYN_072 = "SYN-072", "chunk-hash", Peer;

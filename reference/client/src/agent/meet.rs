@@ -232,7 +232,9 @@ impl Agent {
             let stream = relay::join(&rendezvous.relay, &rendezvous.pass).await?;
             let target = Target { rdv_token: rendezvous.token, ..pair.target.clone() };
             let device = self.device()?.clone();
-            transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await
+            let connection =
+                transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await?;
+            Ok(Connection { relayed: true, ..connection })
         })
     }
 }

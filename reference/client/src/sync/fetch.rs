@@ -7,17 +7,17 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{MAX_REQUEST, Request};
 use meshproof_proto::sync::{Chunk, Item, Kind, Message};
 
-use super::plan::{Plan, has_old_version};
+use super::plan::{Here, Plan, has_old_version};
 use super::temp::{Ready, TempFile};
 use super::{Folder, disk, part};
 use crate::error::Result;
@@ -54,6 +54,8 @@ pub(super) enum Fetched {
 /// All content that is on its way.
 #[derive(Default)]
 pub(super) struct Fetch {
+    /// The user whose device gives it.
+    giver: Id,
     queue: VecDeque<Want>,
     /// The files whose requests are being written, one after the other.
     asking: VecDeque<u64>,
@@ -80,8 +82,8 @@ struct Receiving {
 
 /// How what comes is put together.
 enum Gathering {
-    /// Waiting for the chunks. There were so many bytes of the content, and these files of what was to be here before.
-    Asked { had: u64, superseded: Vec<File> },
+    /// Waiting for the chunks.
+    Asked(Here),
     /// In order. These parts came before those in front of them.
     Whole(BTreeMap<u64, Vec<u8>>),
     /// Chunk by chunk.
@@ -95,6 +97,11 @@ struct Part {
 }
 
 impl Fetch {
+    /// Nothing yet, from a device of this user.
+    pub(super) fn from(giver: Id) -> Self {
+        Self { giver, ..Self::default() }
+    }
+
     /// Content is needed.
     pub(super) fn want(&mut self, want: Want) {
         self.queue.push_back(want);
@@ -141,13 +148,13 @@ impl Fetch {
             {
                 return Ok(Some(Fetched::NoRoom(want, needed, free)));
             }
-            let receiving = Receiving::new(folder, want, size, hash)?;
+            let receiving = Receiving::new(folder, want, size, hash, self.giver)?;
             if size == 0 {
                 return receiving.complete(folder).map(Some);
             }
             let number = self.next_file;
             self.next_file += 1;
-            if matches!(receiving.gathering, Gathering::Asked { .. }) {
+            if matches!(receiving.gathering, Gathering::Asked(_)) {
                 let request = self.next_request;
                 self.next_request = self.next_request.wrapping_add(1);
                 Message::ManifestRequest(ManifestRequest { request, folder: folder.id(), hash }).write(out);
@@ -167,8 +174,8 @@ impl Fetch {
         let under_way: u64 = self.files.values().map(Receiving::to_come).sum();
         let needed = size.saturating_sub(part::taken(root, place, hash)).saturating_add(RESERVE);
         let short = || disk::free(root).filter(|free| *free < needed.saturating_add(under_way));
-        short()?;
-        part::give_up_others(root, place, hash);
+        let lacks = needed.saturating_add(under_way) - short()?;
+        part::give_up_others(root, place, hash, lacks);
         short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 
@@ -259,14 +266,19 @@ impl Fetch {
 }
 
 impl Receiving {
-    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash) -> Result<Self> {
-        let part =
-            (size > WHOLE).then(|| part::open(folder.root(), want.theirs.path.as_str(), &hash)).flatten();
+    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash, giver: Id) -> Result<Self> {
+        let open = || part::open(folder.root(), want.theirs.path.as_str(), &hash, giver);
+        let part = (size > WHOLE).then(open).flatten();
         let whole = || (VecDeque::from([0..size; 1]), Gathering::Whole(BTreeMap::new()));
         let (file, (todo, gathering)) = match part {
-            Some(part) if part.had > 0 || !part.superseded.is_empty() || has_old_version(folder, &want)? => {
-                let asked = Gathering::Asked { had: part.had, superseded: part.superseded };
-                (part.file, (VecDeque::new(), asked))
+            Some(part)
+                if part.had > 0
+                    || !part.beside.is_empty()
+                    || !part.superseded.is_empty()
+                    || has_old_version(folder, &want)? =>
+            {
+                let here = Here { had: part.had, beside: part.beside, superseded: part.superseded };
+                (part.file, (VecDeque::new(), Gathering::Asked(here)))
             }
             Some(part) => (part.file, whole()),
             None => (folder.temp_file()?, whole()),
@@ -278,15 +290,15 @@ impl Receiving {
     /// The chunks are known, or the peer does not tell them.
     fn plan(&mut self, chunks: Option<Vec<Chunk>>, folder: &Folder) -> Result<()> {
         let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
-        let Gathering::Asked { had, superseded } = asked else { return Ok(()) };
+        let Gathering::Asked(here) = asked else { return Ok(()) };
         let Some(chunks) = chunks else {
             // What was here stays for a peer that tells the chunks.
             self.file = folder.temp_file()?;
             self.todo = VecDeque::from([0..self.size; 1]);
             return Ok(());
         };
-        let plan = Plan::new(chunks, self.size)?;
-        let filled = plan.fill(&mut self.file, had, folder, &self.want, superseded);
+        let mut plan = Plan::new(chunks, self.size)?;
+        let filled = plan.fill(&mut self.file, here, folder, &self.want);
         if filled.is_err() {
             // No room, most likely: what was put together gives its own back.
             let _ = self.file.clear();
@@ -299,7 +311,7 @@ impl Receiving {
     /// How many bytes are to be asked for.
     fn to_come(&self) -> u64 {
         match self.gathering {
-            Gathering::Asked { .. } => self.size,
+            Gathering::Asked(_) => self.size,
             _ => self.todo.iter().map(|range| range.end - range.start).sum(),
         }
     }
@@ -307,7 +319,7 @@ impl Receiving {
     /// How many bytes came and wait for others.
     fn held(&self) -> u64 {
         match &self.gathering {
-            Gathering::Asked { .. } => 0,
+            Gathering::Asked(_) => 0,
             Gathering::Whole(early) => early.values().map(|content| content.len() as u64).sum(),
             Gathering::Chunks(plan) => plan.held(),
         }
@@ -315,7 +327,7 @@ impl Receiving {
 
     fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {
         match &mut self.gathering {
-            Gathering::Asked { .. } => Ok(()),
+            Gathering::Asked(_) => Ok(()),
             Gathering::Chunks(plan) => plan.take(offset, &content, &mut self.file),
             Gathering::Whole(early) => {
                 if offset != self.file.written() {
@@ -333,20 +345,22 @@ impl Receiving {
 
     fn complete(mut self, folder: &Folder) -> Result<Fetched> {
         let hash = match &mut self.gathering {
-            Gathering::Asked { .. } => return Ok(Fetched::Part),
+            Gathering::Asked(_) => return Ok(Fetched::Part),
             Gathering::Whole(early) => {
                 for (_, rest) in std::mem::take(early) {
                     self.file.write(&rest)?;
                 }
                 self.file.hash()
             }
-            Gathering::Chunks(_) => self.file.hash_all(self.size)?,
+            Gathering::Chunks(plan) => plan.hash(&mut self.file, self.size)?,
         };
         if let Err(error) = demand(hash == self.hash, req::SYN_030) {
+            // What this user gave, and nobody else's (SYN-115).
             self.file.discard();
             return Err(error.into());
         }
-        if let Gathering::Chunks(plan) = &self.gathering {
+        if let Gathering::Chunks(plan) = &mut self.gathering {
+            self.file = plan.join(self.file, self.size)?;
             folder.index().remember(folder.id(), &self.hash, plan.chunks())?;
         }
         let ready = self.file.finish(self.want.theirs.mode, self.want.theirs.mtime)?;

@@ -17,6 +17,8 @@ mod collect;
 mod disk;
 mod fetch;
 mod folder;
+mod forks;
+mod given;
 pub mod ignore;
 mod index;
 pub mod journal;
@@ -39,6 +41,7 @@ pub mod versions;
 mod watch;
 mod writers;
 
+pub use bound::held as held_of_indexes;
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
 pub use index::{Batch, Clock, Index, Past, Record};

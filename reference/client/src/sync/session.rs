@@ -9,18 +9,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use meshproof_proto::channel::Peer;
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::sync::message::Request;
 use meshproof_proto::sync::{Decoder, Entry, Kind, Message, State};
 use meshproof_proto::ticket::Role;
-use meshproof_proto::ticket::pair::SharedFolder;
+use meshproof_proto::ticket::pair::{Grounds, SharedFolder};
 use tokio::sync::mpsc;
 
 use super::apply::Apply;
-use super::bound::Bound;
+use super::bound::{Bound, ROOM};
 use super::fetch::{Fetch, Fetched, Want};
+use super::forks::{learn_forks, write_forks};
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
 use super::take::{Differing, check_state, differing, state, take};
@@ -37,7 +39,8 @@ const MAX_UNANSWERED: usize = 65_536;
 /// # Errors
 /// The first failure. What was completely received until then is in place, nothing else (SYN-033).
 pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progress) -> Result<Report> {
-    let Connection { peer, initiator, mut incoming, outgoing } = connection;
+    let Connection { peer, initiator, relayed, mut incoming, outgoing } = connection;
+    let user = user_of(&peer, initiator);
     // SYN-005: the ticket, not the peer, says what two devices share.
     let common: Vec<(&Folder, &SharedFolder)> = {
         let granted = |folder: &Id| peer.grounds.folders.iter().find(|shared| shared.folder == *folder);
@@ -60,16 +63,20 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         peer: peer.device,
         open: None,
         content: 0,
+        guest: (relayed && peer.grounds.user.is_none()).then_some(user),
     };
     let shared =
         common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
+    let ends = outgoing.clone();
+    let bound = ROOM.enter(user, move || ends.abort());
     let session = Session {
         folders: &all,
         shared,
+        bound,
         started: false,
         peer: peer.device,
         progress,
-        fetch: Fetch::default(),
+        fetch: Fetch::from(user),
         gate: &gate,
         jobs,
         said_bye: false,
@@ -104,6 +111,12 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     result
 }
 
+/// Whose device the peer is; the device itself if the ticket does not say.
+fn user_of(peer: &Peer, initiator: bool) -> Id {
+    let Grounds { initiator_user, responder_user, .. } = peer.grounds;
+    (if initiator { responder_user } else { initiator_user }).unwrap_or(peer.device)
+}
+
 fn wait_for_close(incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
     while let Some(next) = incoming.blocking_recv() {
         if let Incoming::Failed(error) = next {
@@ -129,8 +142,11 @@ struct Shared<'a> {
     mine: Option<State>,
     /// What the peer did, and where that differs.
     theirs: Option<(Box<State>, Differing)>,
+    /// Its entries until all of them are there, if they count, and what they take in memory.
     received: Vec<Entry>,
-    bound: Bound,
+    held: usize,
+    /// The last identifier of its INDEX.
+    last: Option<Id>,
     index_read: bool,
     /// How many files are on their way.
     wanted: usize,
@@ -156,7 +172,8 @@ impl<'a> Shared<'a> {
             mine: None,
             theirs: None,
             received: Vec::new(),
-            bound: Bound::default(),
+            held: 0,
+            last: None,
             index_read: false,
             wanted: 0,
             done: false,
@@ -168,6 +185,8 @@ impl<'a> Shared<'a> {
 struct Session<'a> {
     folders: &'a [&'a Folder],
     shared: Vec<Shared<'a>>,
+    /// What the indexes of this peer may take in memory.
+    bound: Bound,
     /// Whether the peer's HELLO came.
     started: bool,
     peer: Id,
@@ -259,6 +278,10 @@ impl Session<'_> {
                 Some(number) => self.shared[number].apply.folder.learn(cards),
                 None => Ok(()),
             },
+            Message::Forks { folder, forks } => match self.agreed(folder)? {
+                Some(number) => learn_forks(self.shared[number].apply.folder, &forks),
+                None => Ok(()),
+            },
             Message::Bye => {
                 self.heard_bye = true;
                 let early = self.shared.iter().any(|shared| shared.agreed && !shared.peer_done);
@@ -280,6 +303,7 @@ impl Session<'_> {
                 if !deviates(req::SYN_061) {
                     write_cards(shared.apply.folder, &mut states)?;
                 }
+                write_forks(shared.apply.folder, &mut states)?;
                 let mine = state(shared.apply.folder, shared.gives)?;
                 Message::State(Box::new(mine.clone())).write(&mut states);
                 shared.mine = Some(mine);
@@ -296,7 +320,7 @@ impl Session<'_> {
         let shared = &mut self.shared[number];
         demand(shared.theirs.is_none(), req::SYN_015)?;
         let Some(mine) = &shared.mine else { return Ok(()) };
-        check_state(shared.apply.folder, &mut theirs)?;
+        check_state(shared.apply.folder, Some(self.peer), &mut theirs)?;
         let differing = differing(&mine.digests, &theirs.digests);
         shared.theirs = Some((theirs, differing));
         let gives = shared.gives;
@@ -315,19 +339,23 @@ impl Session<'_> {
         let shared = &mut self.shared[number];
         demand(!shared.index_read && shared.theirs.is_some(), req::SYN_015)?;
         // SYN-006 also when messages for two folders take turns.
-        let before = shared.received.last().map(|entry| entry.id);
         let first = entries.first().map(|entry| entry.id);
-        demand(before.is_none() || first.is_none() || first > before, req::SYN_006)?;
-        shared.bound.take(&entries)?;
-        shared.received.extend(entries);
+        demand(shared.last.is_none() || first.is_none() || first > shared.last, req::SYN_006)?;
+        shared.last = entries.last().map(|entry| entry.id).or(shared.last);
         shared.index_read = last;
+        // SYN-023, or this device's own choice: what does not count is not kept either.
+        if shared.takes {
+            shared.held += self.bound.take(&entries)?;
+            shared.received.extend(entries);
+        }
         if !last {
             return Ok(());
         }
         let received = std::mem::take(&mut shared.received);
         if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
-        } // else SYN-023, or this device's own choice
+        }
+        self.bound.give(std::mem::take(&mut shared.held));
         self.plan(number)
     }
 

@@ -104,6 +104,11 @@ impl TempFile {
         self.removes.0 = Some(self.path.clone());
     }
 
+    /// Ends it at `size`.
+    pub(super) fn cut(&mut self, size: u64) -> Result<()> {
+        self.file.set_len(size).map_err(Error::io("writing", &self.path))
+    }
+
     /// Begins anew.
     pub(super) fn clear(&mut self) -> Result<()> {
         self.file.set_len(0).map_err(Error::io("writing", &self.path))?;

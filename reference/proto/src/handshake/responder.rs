@@ -235,7 +235,9 @@ fn unchecked(ticket: &[u8]) -> Option<(VerifiedTicket, Grounds)> {
     let ticket = VerifiedTicket::unchecked(ticket)?;
     let (crate::ticket::Subject::Device(initiator) | crate::ticket::Subject::User(initiator)) =
         ticket.subject;
-    Some((ticket, Grounds { initiator, user: None, folders: Vec::new() }))
+    let nobody =
+        Grounds { initiator, initiator_user: None, responder_user: None, user: None, folders: Vec::new() };
+    Some((ticket, nobody))
 }
 
 #[cfg(not(feature = "mutants"))]

@@ -7,7 +7,7 @@ mod view;
 
 pub use merge::merge;
 pub use read::{Fields, index, name};
-pub use signed::{Card, Deleted, Head, Proof, card, head, public_key, signing_key};
+pub use signed::{Card, Deleted, Fork, Head, Proof, card, head, public_key, signing_key};
 pub use view::{Shown, fold, view};
 
 use crate::target::fixture::PeerFixture;
