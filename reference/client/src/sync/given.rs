@@ -31,12 +31,8 @@ impl Given {
         }
         let most = size.saturating_mul(TIMES).saturating_add(BESIDE);
         let given = today.by_user.entry(user).or_default();
-        let sum = given.saturating_add(bytes);
-        let gives = sum <= most;
-        if gives {
-            *given = sum;
-        }
-        gives
+        *given = given.saturating_add(bytes);
+        *given <= most
     }
 }
 

@@ -121,8 +121,10 @@ impl Upload<'_> {
     fn work(&mut self, jobs: &Receiver<Job>) -> Result<u64> {
         let mut sent = 0;
         let mut piece = Vec::new();
-        let sizes = self.folders.iter().map(|folder| Ok(folder.index().totals(folder.id())?.1));
-        let sizes = if self.guest.is_some() { sizes.collect::<Result<Vec<u64>>>()? } else { Vec::new() };
+        let mut sizes = Vec::new();
+        for folder in self.folders.iter().filter(|_| self.guest.is_some()) {
+            sizes.push(folder.index().totals(folder.id())?.1);
+        }
         while let Ok(job) = jobs.recv() {
             self.outgoing.pulse().sends(true);
             let mut next = Some(job);
