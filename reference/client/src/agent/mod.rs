@@ -31,7 +31,7 @@ use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
-use crate::{Sessions, SuiteBook};
+use crate::{Sessions, SuiteBook, relay};
 
 pub use copy::CloudReport;
 pub use doctor::{Finding, Health};
@@ -66,6 +66,10 @@ pub struct Agent {
     lan: Mutex<Option<Arc<Lan>>>,
     /// The peers of the last round.
     known_peers: Mutex<BTreeSet<Id>>,
+    /// The relays that did not join.
+    failed_relays: relay::Failed,
+    /// The users of these, and of this device.
+    owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
     /// Held from the first sync on.
@@ -97,6 +101,8 @@ impl Agent {
             retries: Arc::default(),
             lan: Mutex::default(),
             known_peers: Mutex::default(),
+            owners: Mutex::default(),
+            failed_relays: relay::Failed::default(),
             folders: Mutex::default(),
             lock: Mutex::default(),
         };

@@ -47,6 +47,8 @@ pub struct FolderInfo {
 pub struct MappingInfo {
     /// The device.
     pub device: Id,
+    /// Whose device it is, if the graph says so.
+    pub user: Option<Id>,
 }
 
 /// A device that this user claims, before it has proved its key.
@@ -135,7 +137,7 @@ impl Cloud {
     /// The devices on which the folder is mapped.
     pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
         let path = self.folder_path(folder).await?;
-        let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
+        let mapping = |item| Ok(MappingInfo { device: id(item, "device")?, user: id(item, "user").ok() });
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
     }
 

@@ -1,11 +1,7 @@
-//! How much of peers' indexes this device is ready to hold, in all sessions together.
-//!
-//! A peer's counts are its claims (section 6), and its entries wait in memory until all of them are there. One user alone may take
-//! all the room; where it is not enough for two, the one who holds more gives way (SYN-117).
+//! How much of a peer's index this device is ready to hold.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::proof::{Deleted, Proof};
@@ -13,137 +9,124 @@ use meshproof_proto::sync::{Content, Entry};
 
 use crate::error::{Error, Result};
 
-/// How many bytes of entries are held at once. As many as a folder may have (SYN-116) are fewer.
-const MOST: usize = 1024 * 1024 * 1024;
-/// How long a session waits for others that are taking over what they hold, or end.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// What the indexes of all peers together take in this process, in bytes: an entry waits in memory until its index is here.
+static POOL: Pool = Pool::new(1024 * 1024 * 1024);
 
-/// The room of this process.
-pub(super) static ROOM: LazyLock<Arc<Room>> = LazyLock::new(|| Room::new(MOST));
+/// How many entries the index of one folder may have. A peer's counts are its claims (section 6).
+const MOST: usize = 4_000_000;
 
-/// How many bytes of peers' indexes are in memory now.
-pub fn held() -> usize {
-    ROOM.lock().sessions.values().map(|session| session.bytes).sum()
+/// What all sessions hold of their peers' indexes (SYN-117). Where that is too much, the largest session with the user who holds most is
+/// given up: who takes its time with a large index, or many, keeps nobody from giving a small one.
+struct Pool {
+    bytes: usize,
+    shares: Mutex<Shares>,
 }
 
-/// What all sessions share.
-pub(super) struct Room {
-    most: usize,
-    taken: Mutex<Taken>,
-    freed: Condvar,
-}
-
-#[derive(Default)]
-struct Taken {
-    sessions: BTreeMap<u64, Holder>,
+struct Shares {
     next: u64,
+    held: BTreeMap<u64, Held>,
 }
 
-/// One session.
-struct Holder {
+struct Held {
     user: Id,
     bytes: usize,
-    /// Ends the session. `None`: that was done.
-    end: Option<Box<dyn FnOnce() + Send>>,
+    give_up: Box<dyn Fn() + Send>,
 }
 
-impl Room {
-    fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: Mutex::default(), freed: Condvar::new() })
+impl Pool {
+    const fn new(bytes: usize) -> Self {
+        Self { bytes, shares: Mutex::new(Shares { next: 0, held: BTreeMap::new() }) }
     }
 
-    /// A session with a device of `user`, which `end` ends.
-    pub(super) fn enter(self: &Arc<Self>, user: Id, end: impl FnOnce() + Send + 'static) -> Bound {
-        let mut taken = self.lock();
-        let number = taken.next;
-        taken.next += 1;
-        taken.sessions.insert(number, Holder { user, bytes: 0, end: Some(Box::new(end)) });
-        Bound { room: self.clone(), number }
+    fn lock(&self) -> MutexGuard<'_, Shares> {
+        self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Taken> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Taken {
-    fn all(&self) -> usize {
-        self.sessions.values().map(|session| session.bytes).sum()
-    }
-
-    fn of(&self, user: Id) -> usize {
-        self.sessions.values().filter(|session| session.user == user).map(|session| session.bytes).sum()
-    }
-
-    /// Ends the largest session of the user who holds most, if that is more than `own`. One at a time.
-    fn make_room(&mut self, own: usize, freed: &Condvar) {
-        if self.sessions.values().any(|session| session.end.is_none()) {
-            return;
-        }
-        let most = self.sessions.values().map(|session| (self.of(session.user), session.user)).max();
-        let Some((bytes, user)) = most else { return };
-        let largest = self.sessions.values_mut().filter(|session| session.user == user);
-        if bytes > own
-            && let Some(end) =
-                largest.max_by_key(|session| session.bytes).and_then(|session| session.end.take())
-        {
-            end();
-            freed.notify_all(); // it may be waiting for room itself
-        }
+    fn share(&'static self, user: Id, give_up: impl Fn() + Send + 'static) -> Share {
+        let mut shares = self.lock();
+        shares.next += 1;
+        let number = shares.next;
+        shares.held.insert(number, Held { user, bytes: 0, give_up: Box::new(give_up) });
+        Share { pool: self, number }
     }
 }
 
-/// What the indexes of one session may have of the room. Gives all back when dropped.
-pub(super) struct Bound {
-    room: Arc<Room>,
+/// What one session holds.
+pub(super) struct Share {
+    pool: &'static Pool,
     number: u64,
 }
 
-impl Bound {
-    /// More entries came. Returns what they take in memory, in bytes. Waits, if others have to give way first.
-    ///
-    /// # Errors
-    /// If they are too many, or too large.
-    pub(super) fn take(&self, entries: &[Entry]) -> Result<usize> {
-        let bytes: usize = entries.iter().map(size).sum();
-        let until = Instant::now() + PATIENCE;
-        let mut taken = self.room.lock();
-        loop {
-            let all = taken.all();
-            let Some(own) = taken.sessions.get_mut(&self.number).filter(|own| own.end.is_some()) else {
-                return Err(Error::Peer("its index takes the room that others need"));
-            };
-            if all.saturating_add(bytes) <= self.room.most {
-                own.bytes += bytes;
-                return Ok(bytes);
-            }
-            if own.bytes == all {
-                return Err(Error::Peer("an INDEX without end"));
-            }
-            let user = own.user;
-            let own = taken.of(user).saturating_add(bytes);
-            taken.make_room(own, &self.room.freed);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(Error::usage("there is no room for its index while others give theirs"));
-            }
-            taken = self.room.freed.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+impl Share {
+    /// That of a session with a device of `user`, which `give_up` ends.
+    pub(super) fn new(user: Id, give_up: impl Fn() + Send + 'static) -> Self {
+        POOL.share(user, give_up)
     }
 
-    /// So many bytes are not held any more.
-    pub(super) fn give(&self, bytes: usize) {
-        if let Some(own) = self.room.lock().sessions.get_mut(&self.number) {
-            own.bytes = own.bytes.saturating_sub(bytes);
+    /// Holds more. `false`: it may not.
+    fn take(&self, bytes: usize) -> bool {
+        let mut shares = self.pool.lock();
+        match shares.held.get_mut(&self.number) {
+            Some(own) => own.bytes += bytes,
+            None => return false, // it was given up
         }
-        self.room.freed.notify_all();
+        while shares.held.values().map(|held| held.bytes).sum::<usize>() > self.pool.bytes {
+            let mut by_user: BTreeMap<Id, usize> = BTreeMap::new();
+            for held in shares.held.values() {
+                *by_user.entry(held.user).or_default() += held.bytes;
+            }
+            let most = shares.held.iter().max_by_key(|(_, held)| (by_user[&held.user], held.bytes));
+            let most = most.map(|(number, _)| *number);
+            let Some((number, held)) = most.and_then(|number| shares.held.remove_entry(&number)) else {
+                break;
+            };
+            if number == self.number {
+                return false;
+            }
+            (held.give_up)();
+        }
+        true
+    }
+
+    fn give_back(&self, bytes: usize) {
+        if let Some(own) = self.pool.lock().held.get_mut(&self.number) {
+            own.bytes -= bytes;
+        }
     }
 }
 
-impl Drop for Bound {
+impl Drop for Share {
     fn drop(&mut self) {
-        self.room.lock().sessions.remove(&self.number);
-        self.room.freed.notify_all();
+        self.pool.lock().held.remove(&self.number);
+    }
+}
+
+/// What came of the peer's index of one folder.
+#[derive(Default)]
+pub(super) struct Bound {
+    entries: usize,
+    /// Of those that are kept.
+    bytes: usize,
+}
+
+impl Bound {
+    /// More entries came, which are kept or only looked at.
+    ///
+    /// # Errors
+    /// If they are too many, or too large.
+    pub(super) fn take(&mut self, entries: &[Entry], share: &Share, keeps: bool) -> Result<()> {
+        self.entries += entries.len();
+        let bytes = if keeps { entries.iter().map(size).sum() } else { 0 };
+        if self.entries > MOST || !share.take(bytes) {
+            return Err(Error::Peer("an INDEX without end"));
+        }
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// They are not held any more.
+    pub(super) fn give_back(&mut self, share: &Share) {
+        share.give_back(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -170,71 +153,76 @@ mod tests {
         Entry { version: Version::new((1..=devices).map(|n| (Id([n; 16]), 1)).collect()).unwrap(), ..entry }
     }
 
-    fn user(number: u8) -> Id {
-        Id([number; 16])
+    fn pool(bytes: usize) -> &'static Pool {
+        Box::leak(Box::new(Pool::new(bytes)))
     }
 
     #[test]
-    fn an_index_is_bounded_by_what_it_takes_in_memory() {
+    fn an_index_is_bounded_by_count() {
+        let share = pool(usize::MAX).share(Id([1; 16]), || ());
+        let mut bound = Bound { entries: MOST - 3, bytes: 0 };
+        bound.take(&[entry(1), entry(1)], &share, true).unwrap();
+        bound.take(&[entry(1)], &share, false).unwrap();
+        bound.take(&[], &share, true).unwrap();
+        assert!(bound.take(&[entry(1)], &share, true).is_err());
+    }
+
+    #[test]
+    fn indexes_are_bounded_by_what_they_take_in_memory() {
+        let share = pool(2 * size(&entry(64))).share(Id([1; 16]), || ());
         assert!(size(&entry(64)) >= size(&entry(1)) + 63 * 24);
-        let room = Room::new(2 * size(&entry(64)));
-        let bound = room.enter(user(1), || unreachable!("nobody else needs it"));
-        let taken = bound.take(&[entry(64)]).unwrap();
-        bound.take(&[entry(1)]).unwrap();
-        assert!(bound.take(&[entry(64)]).is_err());
-        bound.give(taken);
-        bound.take(&[entry(64)]).unwrap();
-        drop(bound);
-        assert_eq!(room.lock().all(), 0);
-    }
-
-    #[test]
-    fn sessions_share_one_room_and_a_user_has_one_share_however_many_sessions() {
-        let one = size(&entry(1));
-        let room = Room::new(10 * one);
-        let ended = Arc::new(Mutex::new(Vec::new()));
-        // Nine sessions of one user: each would have been within a bound of its own.
-        let (tell, gone) = std::sync::mpsc::channel();
-        let hoards: Vec<_> = (0..9)
-            .map(|number| {
-                let (ended, tell) = (ended.clone(), tell.clone());
-                let bound = room.enter(user(1), move || {
-                    ended.lock().unwrap().push(number);
-                    let _ = tell.send(number);
-                });
-                bound.take(&[entry(1)]).unwrap();
-                Some(bound)
-            })
-            .collect();
-        // They end when they are told to, as sessions do.
-        std::thread::spawn(move || {
-            let mut hoards = hoards;
-            for number in gone {
-                hoards[number] = None;
-            }
-        });
-        let honest = room.enter(user(2), || unreachable!("it holds less"));
-        for _ in 0..5 {
-            honest.take(&[entry(1)]).unwrap();
+        let mut bound = Bound::default();
+        bound.take(&[entry(64)], &share, true).unwrap();
+        bound.take(&[entry(1)], &share, true).unwrap();
+        for _ in 0..100 {
+            bound.take(&[entry(64)], &share, false).unwrap(); // a reader's, of which nothing is kept
         }
-        assert_eq!(ended.lock().unwrap().len(), 4, "no more than was needed: half of it each");
-        assert_eq!(room.lock().of(user(1)), 5 * one);
+        bound.give_back(&share);
+        bound.take(&[entry(64), entry(64)], &share, true).unwrap();
+        assert!(bound.take(&[entry(1)], &share, true).is_err());
     }
 
     #[test]
-    fn who_has_to_give_way_takes_no_more() {
-        let room = Room::new(3 * size(&entry(1)));
-        let hoard = room.enter(user(1), || {});
-        hoard.take(&[entry(1), entry(1), entry(1)]).unwrap();
-        let honest = room.enter(user(2), || {});
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| honest.take(&[entry(1)]));
-            while room.lock().sessions[&0].end.is_some() {
-                std::thread::yield_now();
-            }
-            assert!(hoard.take(&[]).is_err());
-            drop(hoard);
-            waits.join().unwrap().unwrap();
-        });
+    fn who_holds_most_gives_way_to_others() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        let page = size(&entry(64));
+        let (pool, given_up) = (pool(8 * page), std::sync::Arc::new(AtomicUsize::new(0)));
+        let session = |user: u8| {
+            let given_up = given_up.clone();
+            let give_up = move || drop(given_up.fetch_add(1, Ordering::Relaxed));
+            (pool.share(Id([user; 16]), give_up), Bound::default())
+        };
+        // A peer with many sessions, folders and patience.
+        let mut hostile: Vec<_> = (0..4).map(|_| session(1)).collect();
+        for (share, bound) in &mut hostile {
+            bound.take(&[entry(64), entry(64)], share, true).unwrap();
+        }
+        let (share, mut bound) = session(2);
+        bound.take(&[entry(64)], &share, true).unwrap();
+        assert_eq!(given_up.load(Ordering::Relaxed), 1);
+        let more = hostile.iter_mut().filter_map(|(share, bound)| bound.take(&[entry(64)], share, true).ok());
+        assert!(more.count() < 4, "who was given up gets no more, and who holds most is next");
+        bound.take(&[entry(1)], &share, true).unwrap();
+        let held: usize = pool.lock().held.values().map(|held| held.bytes).sum();
+        assert!(held <= 8 * page && held > page);
+        drop((share, hostile));
+        assert!(pool.lock().held.is_empty());
+    }
+
+    #[test]
+    fn many_small_sessions_of_one_user_are_one_large_one() {
+        let page = size(&entry(64));
+        let pool = pool(16 * page);
+        let of = |user: u8| (pool.share(Id([user; 16]), || ()), Bound::default());
+        let mut hostile: Vec<_> = (0..16).map(|_| of(1)).collect();
+        for (share, bound) in &mut hostile {
+            bound.take(&[entry(64)], share, true).unwrap();
+        }
+        let (share, mut bound) = of(2);
+        for _ in 0..8 {
+            bound.take(&[entry(64)], &share, true).unwrap();
+        }
+        assert_eq!(pool.lock().held.len(), 9, "as many were given up as room was needed: half for each user");
     }
 }

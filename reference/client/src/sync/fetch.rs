@@ -7,17 +7,17 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
 use std::io::Read;
 use std::ops::Range;
 
-use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{MAX_REQUEST, Request};
 use meshproof_proto::sync::{Chunk, Item, Kind, Message};
 
-use super::plan::{Here, Plan, has_old_version};
+use super::plan::{Plan, has_old_version};
 use super::temp::{Ready, TempFile};
 use super::{Folder, disk, part};
 use crate::error::Result;
@@ -54,8 +54,6 @@ pub(super) enum Fetched {
 /// All content that is on its way.
 #[derive(Default)]
 pub(super) struct Fetch {
-    /// The user whose device gives it.
-    giver: Id,
     queue: VecDeque<Want>,
     /// The files whose requests are being written, one after the other.
     asking: VecDeque<u64>,
@@ -73,6 +71,8 @@ struct Receiving {
     size: u64,
     hash: MediaHash,
     file: TempFile,
+    /// Whether others may have given what is in it.
+    is_shared: bool,
     /// What has to be asked for.
     todo: VecDeque<Range<u64>>,
     unanswered: usize,
@@ -82,8 +82,8 @@ struct Receiving {
 
 /// How what comes is put together.
 enum Gathering {
-    /// Waiting for the chunks.
-    Asked(Here),
+    /// Waiting for the chunks. There were so many bytes of the content, and these files of what was to be here before.
+    Asked { had: u64, superseded: Vec<File> },
     /// In order. These parts came before those in front of them.
     Whole(BTreeMap<u64, Vec<u8>>),
     /// Chunk by chunk.
@@ -97,11 +97,6 @@ struct Part {
 }
 
 impl Fetch {
-    /// Nothing yet, from a device of this user.
-    pub(super) fn from(giver: Id) -> Self {
-        Self { giver, ..Self::default() }
-    }
-
     /// Content is needed.
     pub(super) fn want(&mut self, want: Want) {
         self.queue.push_back(want);
@@ -148,13 +143,13 @@ impl Fetch {
             {
                 return Ok(Some(Fetched::NoRoom(want, needed, free)));
             }
-            let receiving = Receiving::new(folder, want, size, hash, self.giver)?;
+            let receiving = Receiving::new(folder, want, size, hash)?;
             if size == 0 {
                 return receiving.complete(folder).map(Some);
             }
             let number = self.next_file;
             self.next_file += 1;
-            if matches!(receiving.gathering, Gathering::Asked(_)) {
+            if matches!(receiving.gathering, Gathering::Asked { .. }) {
                 let request = self.next_request;
                 self.next_request = self.next_request.wrapping_add(1);
                 Message::ManifestRequest(ManifestRequest { request, folder: folder.id(), hash }).write(out);
@@ -174,8 +169,8 @@ impl Fetch {
         let under_way: u64 = self.files.values().map(Receiving::to_come).sum();
         let needed = size.saturating_sub(part::taken(root, place, hash)).saturating_add(RESERVE);
         let short = || disk::free(root).filter(|free| *free < needed.saturating_add(under_way));
-        let lacks = needed.saturating_add(under_way) - short()?;
-        part::give_up_others(root, place, hash, lacks);
+        let missing = needed.saturating_add(under_way) - short()?;
+        part::give_up_others(root, place, hash, missing);
         short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 
@@ -266,40 +261,51 @@ impl Fetch {
 }
 
 impl Receiving {
-    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash, giver: Id) -> Result<Self> {
-        let open = || part::open(folder.root(), want.theirs.path.as_str(), &hash, giver);
-        let part = (size > WHOLE).then(open).flatten();
+    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash) -> Result<Self> {
+        let part =
+            (size > WHOLE).then(|| part::open(folder.root(), want.theirs.path.as_str(), &hash)).flatten();
         let whole = || (VecDeque::from([0..size; 1]), Gathering::Whole(BTreeMap::new()));
         let (file, (todo, gathering)) = match part {
-            Some(part)
-                if part.had > 0
-                    || !part.beside.is_empty()
-                    || !part.superseded.is_empty()
-                    || has_old_version(folder, &want)? =>
-            {
-                let here = Here { had: part.had, beside: part.beside, superseded: part.superseded };
-                (part.file, (VecDeque::new(), Gathering::Asked(here)))
+            Some(part) if part.had > 0 || !part.superseded.is_empty() || has_old_version(folder, &want)? => {
+                let asked = Gathering::Asked { had: part.had, superseded: part.superseded };
+                (part.file, (VecDeque::new(), asked))
             }
             Some(part) => (part.file, whole()),
             None => (folder.temp_file()?, whole()),
         };
         let todo = if size > 0 { todo } else { VecDeque::new() };
-        Ok(Self { want, size, hash, file, todo, unanswered: 0, gathering, gone: false })
+        let is_shared = matches!(gathering, Gathering::Asked { had: 1.., .. });
+        Ok(Self { want, size, hash, file, is_shared, todo, unanswered: 0, gathering, gone: false })
     }
 
     /// The chunks are known, or the peer does not tell them.
     fn plan(&mut self, chunks: Option<Vec<Chunk>>, folder: &Folder) -> Result<()> {
         let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
-        let Gathering::Asked(here) = asked else { return Ok(()) };
+        let Gathering::Asked { had, superseded: mut sources } = asked else { return Ok(()) };
         let Some(chunks) = chunks else {
             // What was here stays for a peer that tells the chunks.
-            self.file = folder.temp_file()?;
+            (self.file, self.is_shared) = (folder.temp_file()?, false);
             self.todo = VecDeque::from([0..self.size; 1]);
             return Ok(());
         };
         let mut plan = Plan::new(chunks, self.size)?;
-        let filled = plan.fill(&mut self.file, here, folder, &self.want);
-        if filled.is_err() {
+        if !plan.fits(&mut self.file, had) {
+            // What others gave stays as it is, and is read.
+            let place = self.want.theirs.path.as_str();
+            let beside = part::open_beside(folder.root(), place, &self.hash, &plan.sum());
+            let (file, had) = match beside {
+                Some(beside) => {
+                    sources.extend(beside.superseded);
+                    (beside.file, beside.had)
+                }
+                None => (folder.temp_file()?, 0),
+            };
+            sources.extend(std::mem::replace(&mut self.file, file).into_source());
+            self.is_shared = false;
+            plan.fits(&mut self.file, had);
+        }
+        let filled = plan.fill(&mut self.file, folder, &self.want, sources);
+        if filled.is_err() && !self.is_shared {
             // No room, most likely: what was put together gives its own back.
             let _ = self.file.clear();
         }
@@ -311,7 +317,7 @@ impl Receiving {
     /// How many bytes are to be asked for.
     fn to_come(&self) -> u64 {
         match self.gathering {
-            Gathering::Asked(_) => self.size,
+            Gathering::Asked { .. } => self.size,
             _ => self.todo.iter().map(|range| range.end - range.start).sum(),
         }
     }
@@ -319,7 +325,7 @@ impl Receiving {
     /// How many bytes came and wait for others.
     fn held(&self) -> u64 {
         match &self.gathering {
-            Gathering::Asked(_) => 0,
+            Gathering::Asked { .. } => 0,
             Gathering::Whole(early) => early.values().map(|content| content.len() as u64).sum(),
             Gathering::Chunks(plan) => plan.held(),
         }
@@ -327,7 +333,7 @@ impl Receiving {
 
     fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {
         match &mut self.gathering {
-            Gathering::Asked(_) => Ok(()),
+            Gathering::Asked { .. } => Ok(()),
             Gathering::Chunks(plan) => plan.take(offset, &content, &mut self.file),
             Gathering::Whole(early) => {
                 if offset != self.file.written() {
@@ -345,22 +351,22 @@ impl Receiving {
 
     fn complete(mut self, folder: &Folder) -> Result<Fetched> {
         let hash = match &mut self.gathering {
-            Gathering::Asked(_) => return Ok(Fetched::Part),
+            Gathering::Asked { .. } => return Ok(Fetched::Part),
             Gathering::Whole(early) => {
                 for (_, rest) in std::mem::take(early) {
                     self.file.write(&rest)?;
                 }
                 self.file.hash()
             }
-            Gathering::Chunks(plan) => plan.hash(&mut self.file, self.size)?,
+            Gathering::Chunks(_) => self.file.hash_all(self.size)?,
         };
         if let Err(error) = demand(hash == self.hash, req::SYN_030) {
-            // What this user gave, and nobody else's (SYN-115).
-            self.file.discard();
+            if !self.is_shared {
+                self.file.discard();
+            }
             return Err(error.into());
         }
-        if let Gathering::Chunks(plan) = &mut self.gathering {
-            self.file = plan.join(self.file, self.size)?;
+        if let Gathering::Chunks(plan) = &self.gathering {
             folder.index().remember(folder.id(), &self.hash, plan.chunks())?;
         }
         let ready = self.file.finish(self.want.theirs.mode, self.want.theirs.mtime)?;

@@ -41,7 +41,6 @@ pub mod versions;
 mod watch;
 mod writers;
 
-pub use bound::held as held_of_indexes;
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
 pub use index::{Batch, Clock, Index, Past, Record};

@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
-use std::path::PathBuf;
 
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::{MediaHash, MediaHasher};
@@ -16,7 +15,7 @@ use super::chunk::cut;
 use super::disk::open_seen;
 use super::fetch::Want;
 use super::temp::TempFile;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// From how many missing bytes on it pays to cut the old version, which means to read all of it.
 const WORTH_CUTTING: u64 = 4 * 1024 * 1024;
@@ -26,21 +25,10 @@ pub(super) struct Plan {
     chunks: Vec<Chunk>,
     /// Where each chunk begins.
     starts: Vec<u64>,
+    /// Which are at their place, as far as that was looked at.
+    right: Vec<bool>,
     /// Chunks of which a part has come.
     filling: HashMap<usize, Filling>,
-    /// What others gave of the content, and which chunks are there and not in the own file.
-    beside: Vec<(PathBuf, File)>,
-    elsewhere: HashMap<usize, usize>,
-}
-
-/// What is here before anything comes.
-pub(super) struct Here {
-    /// How many bytes are in the own file.
-    pub(super) had: u64,
-    /// What other users gave of the content.
-    pub(super) beside: Vec<(PathBuf, File)>,
-    /// Of what was to be here before.
-    pub(super) superseded: Vec<File>,
 }
 
 struct Filling {
@@ -59,7 +47,8 @@ impl Plan {
             end += u64::from(chunk.length);
         }
         demand(end == size, req::SYN_071)?;
-        Ok(Self { chunks, starts, filling: HashMap::new(), beside: Vec::new(), elsewhere: HashMap::new() })
+        let right = vec![false; chunks.len()];
+        Ok(Self { chunks, starts, right, filling: HashMap::new() })
     }
 
     /// The chunks.
@@ -67,31 +56,47 @@ impl Plan {
         &self.chunks
     }
 
-    /// Puts all that is here already into `file`, of which `had` bytes are from an earlier session, but for what others gave of the
-    /// content, which stays where it is until [`join`](Self::join). Returns what is missing, chunk by chunk.
+    /// A sum of all chunks.
+    pub(super) fn sum(&self) -> MediaHash {
+        let mut hasher = MediaHasher::default();
+        for chunk in &self.chunks {
+            hasher.update(&chunk.length.to_be_bytes());
+            hasher.update(&chunk.hash.0);
+        }
+        hasher.finish()
+    }
+
+    /// Looks which chunks are at their place in `file`, of which `had` bytes are from an earlier session (SYN-076). `false`: something else is
+    /// at the place of one.
+    pub(super) fn fits(&mut self, file: &mut TempFile, had: u64) -> bool {
+        let mut buffer = vec![0; MAX_CHUNK as usize];
+        let mut fits = true;
+        for ((chunk, start), right) in self.chunks.iter().zip(&self.starts).zip(&mut self.right) {
+            let buffer = &mut buffer[..(chunk.length.min(MAX_CHUNK)) as usize];
+            let there = start + buffer.len() as u64 <= had && file.read_at(*start, buffer);
+            *right = there && MediaHash::of(buffer) == chunk.hash;
+            // Zeros are what nobody wrote.
+            fits &= *right || !there || buffer.iter().all(|byte| *byte == 0);
+        }
+        fits
+    }
+
+    /// Puts all that is here already into `file`, but for what [`fits`](Self::fits) found there. Returns what is missing, chunk by chunk.
     pub(super) fn fill(
-        &mut self,
+        &self,
         file: &mut TempFile,
-        here: Here,
         folder: &Folder,
         want: &Want,
+        superseded: Vec<File>,
     ) -> Result<VecDeque<Range<u64>>> {
         let mut buffer = vec![0; MAX_CHUNK as usize];
-        let Here { had, beside, superseded: mut sources } = here;
-        self.beside = beside;
+        let mut sources = superseded;
         sources.extend(old_version(folder, want)?);
         // SYN-076: at their place, in what an earlier session left or in the old version.
         let mut missing = Vec::new();
-        for (number, (chunk, start)) in self.chunks.iter().zip(&self.starts).enumerate() {
+        let lacking = self.chunks.iter().zip(&self.starts).zip(&self.right).filter(|(_, right)| !**right);
+        for ((chunk, start), _) in lacking {
             let buffer = &mut buffer[..(chunk.length.min(MAX_CHUNK)) as usize];
-            let end = start + buffer.len() as u64;
-            if end <= had && file.read_at(*start, buffer) && MediaHash::of(buffer) == chunk.hash {
-                continue;
-            }
-            if let Some(at) = self.beside.iter_mut().position(|(_, part)| read(part, *start, chunk, buffer)) {
-                self.elsewhere.insert(number, at);
-                continue;
-            }
             if sources.iter_mut().any(|source| read(source, *start, chunk, buffer)) {
                 file.write_at(*start, buffer)?;
             } else {
@@ -116,65 +121,6 @@ impl Plan {
             }
         }
         Ok(todo)
-    }
-
-    /// The hash of all of it.
-    pub(super) fn hash(&mut self, file: &mut TempFile, size: u64) -> Result<MediaHash> {
-        if self.elsewhere.is_empty() {
-            return file.hash_all(size);
-        }
-        let mut hasher = MediaHasher::default();
-        for number in 0..self.chunks.len() {
-            // What cannot be read makes another hash.
-            hasher.update(&self.read(number, file).unwrap_or_default());
-        }
-        Ok(hasher.finish())
-    }
-
-    /// Puts together what is verified: into the file that has most of it, which is returned.
-    pub(super) fn join(&mut self, mut file: TempFile, size: u64) -> Result<TempFile> {
-        let of = |at: Option<&usize>| {
-            let lengths = self.chunks.iter().enumerate();
-            let lengths = lengths.filter(|(number, _)| self.elsewhere.get(number) == at);
-            lengths.map(|(_, chunk)| u64::from(chunk.length)).sum::<u64>()
-        };
-        let largest = (0..self.beside.len()).max_by_key(|at| of(Some(at)));
-        let target = largest.filter(|at| of(Some(at)) > of(None));
-        let mut other = match target {
-            None => None,
-            Some(at) => {
-                let (path, part) = &self.beside[at];
-                let part = part.try_clone().map_err(Error::io("opening", path))?;
-                Some(TempFile::resume(path.clone(), part))
-            }
-        };
-        for number in 0..self.chunks.len() {
-            if self.elsewhere.get(&number) != target.as_ref() {
-                let bytes =
-                    self.read(number, &mut file).ok_or(Error::Peer("a part changed while it was read"))?;
-                other.as_mut().unwrap_or(&mut file).write_at(self.starts[number], &bytes)?;
-            }
-        }
-        let mut whole = match other {
-            None => file,
-            Some(other) => {
-                file.discard();
-                other
-            }
-        };
-        whole.cut(size)?;
-        Ok(whole)
-    }
-
-    /// A chunk, wherever it is.
-    fn read(&mut self, number: usize, file: &mut TempFile) -> Option<Vec<u8>> {
-        let (chunk, start) = (self.chunks[number], self.starts[number]);
-        let mut buffer = vec![0; chunk.length as usize];
-        let there = match self.elsewhere.get(&number) {
-            Some(at) => read(&mut self.beside[*at].1, start, &chunk, &mut buffer),
-            None => file.read_at(start, &mut buffer),
-        };
-        there.then_some(buffer)
     }
 
     /// How many bytes of incomplete chunks came.

@@ -20,7 +20,7 @@ use meshproof_proto::ticket::pair::{Grounds, SharedFolder};
 use tokio::sync::mpsc;
 
 use super::apply::Apply;
-use super::bound::{Bound, ROOM};
+use super::bound::{Bound, Share};
 use super::fetch::{Fetch, Fetched, Want};
 use super::forks::{learn_forks, write_forks};
 use super::progress::{Progress, Report, SkipReason};
@@ -67,16 +67,18 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     };
     let shared =
         common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
-    let ends = outgoing.clone();
-    let bound = ROOM.enter(user, move || ends.abort());
+    let share = {
+        let outgoing = outgoing.clone();
+        Share::new(user, move || outgoing.give_up())
+    };
     let session = Session {
         folders: &all,
         shared,
-        bound,
+        share,
         started: false,
         peer: peer.device,
         progress,
-        fetch: Fetch::from(user),
+        fetch: Fetch::default(),
         gate: &gate,
         jobs,
         said_bye: false,
@@ -142,11 +144,10 @@ struct Shared<'a> {
     mine: Option<State>,
     /// What the peer did, and where that differs.
     theirs: Option<(Box<State>, Differing)>,
-    /// Its entries until all of them are there, if they count, and what they take in memory.
     received: Vec<Entry>,
-    held: usize,
-    /// The last identifier of its INDEX.
+    /// The last that came, kept or not.
     last: Option<Id>,
+    bound: Bound,
     index_read: bool,
     /// How many files are on their way.
     wanted: usize,
@@ -172,8 +173,8 @@ impl<'a> Shared<'a> {
             mine: None,
             theirs: None,
             received: Vec::new(),
-            held: 0,
             last: None,
+            bound: Bound::default(),
             index_read: false,
             wanted: 0,
             done: false,
@@ -185,8 +186,8 @@ impl<'a> Shared<'a> {
 struct Session<'a> {
     folders: &'a [&'a Folder],
     shared: Vec<Shared<'a>>,
-    /// What the indexes of this peer may take in memory.
-    bound: Bound,
+    /// What it holds of the peer's indexes.
+    share: Share,
     /// Whether the peer's HELLO came.
     started: bool,
     peer: Id,
@@ -342,12 +343,11 @@ impl Session<'_> {
         let first = entries.first().map(|entry| entry.id);
         demand(shared.last.is_none() || first.is_none() || first > shared.last, req::SYN_006)?;
         shared.last = entries.last().map(|entry| entry.id).or(shared.last);
-        shared.index_read = last;
-        // SYN-023, or this device's own choice: what does not count is not kept either.
+        shared.bound.take(&entries, &self.share, shared.takes)?;
         if shared.takes {
-            shared.held += self.bound.take(&entries)?;
             shared.received.extend(entries);
-        }
+        } // else SYN-023, or this device's own choice
+        shared.index_read = last;
         if !last {
             return Ok(());
         }
@@ -355,7 +355,7 @@ impl Session<'_> {
         if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
         }
-        self.bound.give(std::mem::take(&mut shared.held));
+        shared.bound.give_back(&self.share);
         self.plan(number)
     }
 

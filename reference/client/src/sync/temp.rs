@@ -55,7 +55,7 @@ impl TempFile {
     /// Makes a file that does not outlive this process's interest in it.
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
+        options.read(true).write(true).create_new(true);
         let file = open_private(&mut options, &path).map_err(Error::io("creating", &path))?;
         let removes = Removes(Some(path.clone()));
         Ok(Self { path, file, hasher: MediaHasher::default(), written: 0, stays: false, removes })
@@ -99,14 +99,14 @@ impl TempFile {
         }
     }
 
+    /// The file, which is not written any more; it stays if it was begun. To be read while it is locked.
+    pub(super) fn into_source(self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+
     /// What is in the file is of no use.
     pub(super) fn discard(mut self) {
         self.removes.0 = Some(self.path.clone());
-    }
-
-    /// Ends it at `size`.
-    pub(super) fn cut(&mut self, size: u64) -> Result<()> {
-        self.file.set_len(size).map_err(Error::io("writing", &self.path))
     }
 
     /// Begins anew.
