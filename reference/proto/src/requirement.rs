@@ -473,6 +473,10 @@ requirements! {
     GPH_137 = "GPH-137", "too-many-devices", Peer;
     GPH_150 = "GPH-150", "signing-key-unproven", Peer;
     GPH_152 = "GPH-152", "none", Peer;
+    GPH_180 = "GPH-180", "none", Peer;
+    GPH_181 = "GPH-181", "none", Peer;
+    GPH_182 = "GPH-182", "not-authorised", Peer;
+    GPH_183 = "GPH-183", "folder-is-p2p", Peer;
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
     GPH_142 = "GPH-142", "too-many-attempts", Peer;
@@ -523,6 +527,8 @@ requirements! {
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;
     STO_050 = "STO-050", "none", Peer;
+    STO_051 = "STO-051", "none", Peer;
+    STO_052 = "STO-052", "content-hash", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;
@@ -664,6 +670,11 @@ requirements! {
     SYN_059 = "SYN-059", "none", Peer;
     SYN_060 = "SYN-060", "none", Peer;
     SYN_061 = "SYN-061", "none", Peer;
+    SYN_084 = "SYN-084", "none", Peer;
+    SYN_085 = "SYN-085", "none", Peer;
+    SYN_086 = "SYN-086", "cloud-forged", Peer;
+    SYN_087 = "SYN-087", "cloud-rolled-back", Peer;
+    SYN_088 = "SYN-088", "cloud-withholds", Peer;
     SYN_110 = "SYN-110", "none", Peer;
     SYN_111 = "SYN-111", "none", Peer;
     SYN_112 = "SYN-112", "none", Peer;

@@ -1,5 +1,5 @@
-//! What this device gives the cloud: the entries of its folders, and the bytes that the cloud wants (`spec/storage.md`,
-//! section 4.4). Changes of others come from peers.
+//! What this device gives the cloud beside what it signs: the list of files of its folders, and the bytes that the cloud wants
+//! (`spec/storage.md`, section 4.4).
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,49 +10,71 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::{Item, Kind, Tree, Version};
 use serde_json::{Value, json};
 
-use super::Agent;
+use super::seam::Seam;
+use super::{Agent, CloudReport};
 use crate::cloud::{CloudEntry, EntryWrite};
 use crate::error::{Error, Result};
-use crate::sync::{Direction, Folder};
-
-/// What the cloud got of a folder.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct CloudReport {
-    /// Entries that were written or deleted.
-    pub entries: u64,
-    /// Files whose bytes were sent.
-    pub files: u64,
-    /// The bytes.
-    pub bytes: u64,
-    /// Wanted files that this device has not, or not any more as they were.
-    pub missing: u64,
-}
+use crate::sync::{Direction, Folder, Progress};
 
 impl Agent {
-    /// Gives the cloud what it lacks of the folders that it may hold and this user may change.
-    pub(super) async fn copy_to_cloud(&self, folders: &[Arc<Folder>]) -> Vec<(Id, Result<CloudReport>)> {
+    /// Syncs the folders that the cloud may hold with it. What is `lazy` writes the list of files for those who do not verify
+    /// only if something changed here.
+    pub(super) async fn sync_with_cloud(
+        &self,
+        folders: &[Arc<Folder>],
+        progress: &Arc<dyn Progress>,
+        lazy: bool,
+    ) -> Vec<(Id, Result<CloudReport>)> {
         let mut reports = Vec::new();
-        for folder in folders.iter().filter(|folder| folder.direction() != Direction::ReceiveOnly) {
-            match self.copy_folder(folder).await {
+        for folder in folders {
+            match self.sync_one(folder, progress, lazy).await {
                 Ok(None) => {}
                 Ok(Some(report)) => reports.push((folder.id(), Ok(report))),
-                // A reader gives nothing.
-                Err(Error::Problem(problem)) if problem.error == "not-authorised" => {
-                    tracing::debug!(folder = %folder.id(), "{problem}");
-                }
                 Err(error) => reports.push((folder.id(), Err(error))),
             }
         }
         reports
     }
 
-    /// `None` for a folder that the cloud shall not hold.
-    async fn copy_folder(&self, folder: &Folder) -> Result<Option<CloudReport>> {
-        let cloud = self.cloud()?;
-        if cloud.folder(folder.id()).await?.storage != "cloud" {
+    /// `None` for a folder that the cloud shall not hold (GPH-183).
+    async fn sync_one(
+        &self,
+        folder: &Arc<Folder>,
+        progress: &Arc<dyn Progress>,
+        lazy: bool,
+    ) -> Result<Option<CloudReport>> {
+        let info = self.cloud()?.folder(folder.id()).await?;
+        if info.storage != "cloud" {
             return Ok(None);
         }
-        let mut report = CloudReport::default();
+        let mut report =
+            if info.has_states { self.sync_states(folder, progress).await? } else { CloudReport::default() };
+        if folder.direction() == Direction::ReceiveOnly {
+            return Ok(Some(report));
+        }
+        let writes = folder.writes();
+        let copied = super::lock(&self.copied).get(&folder.id()) == Some(&writes);
+        let result = if lazy && copied { Ok(()) } else { self.copy_entries(folder, &mut report).await };
+        let result = match result {
+            Ok(()) => {
+                super::lock(&self.copied).insert(folder.id(), writes);
+                self.bring_wanted(folder, &mut report).await
+            }
+            error => error,
+        };
+        match result {
+            // A reader gives nothing.
+            Err(Error::Problem(problem)) if problem.error == "not-authorised" => {
+                tracing::debug!(folder = %folder.id(), "{problem}");
+            }
+            result => result?,
+        }
+        Ok(Some(report))
+    }
+
+    /// Writes the list of files that is shown to those who do not verify: pages, WebDAV.
+    async fn copy_entries(&self, folder: &Folder, report: &mut CloudReport) -> Result<()> {
+        let cloud = self.cloud()?;
         let theirs = cloud.entries(folder.id()).await?;
         let known: HashMap<Id, _> = theirs.values().map(|(path, known)| (known.id, (path, known))).collect();
         let own = folder.index().entries(folder.id())?;
@@ -82,12 +104,19 @@ impl Agent {
         for result in cloud.write_entries(folder.id(), &changes).await? {
             report.entries += written(result)?;
         }
+        Ok(())
+    }
+
+    /// Brings the contents that the cloud wants and this device has.
+    async fn bring_wanted(&self, folder: &Folder, report: &mut CloudReport) -> Result<()> {
+        let cloud = self.cloud()?;
+        let seam = Seam::new(cloud, folder.id());
         for (hash, size) in cloud.wanted(folder.id()).await? {
             let Some(file) = folder.open_content(&hash, size)? else {
                 report.missing += 1;
                 continue;
             };
-            match cloud.upload(folder.id(), hash, size, file).await {
+            match seam.media_out(hash, size, file).await {
                 Ok(()) => {
                     report.files += 1;
                     report.bytes += size;
@@ -97,7 +126,7 @@ impl Agent {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Some(report))
+        Ok(())
     }
 
     /// Gets a file of a folder from the cloud, without any peer. What broke off goes on when it is called again.
@@ -113,7 +142,7 @@ impl Agent {
         // Named by what it will be: bytes of another content are not gone on with.
         let short: String = hash.to_string().chars().take(16).collect();
         let part = to.with_file_name(format!("{}.{short}.part", name.to_string_lossy()));
-        cloud.download(id, hash, size, &part).await?;
+        Seam::new(cloud, id).media_in(hash, size, &part).await?;
         std::fs::rename(&part, to).map_err(Error::io("renaming", &part))?;
         self.save_session().await?;
         Ok(size)
@@ -154,9 +183,9 @@ fn body(item: &Item, version: &Version) -> Value {
 }
 
 /// An entry that somebody else wrote meanwhile is theirs; it comes back from a peer.
-fn written(result: Result<()>) -> Result<u64> {
+fn written(result: Result<Option<String>>) -> Result<u64> {
     match result {
-        Ok(()) => Ok(1),
+        Ok(_) => Ok(1),
         Err(Error::Problem(problem)) if ["etag-mismatch", "if-match-required"].contains(&&*problem.error) => {
             Ok(0)
         }

@@ -7,7 +7,9 @@ mod doctor;
 mod journal;
 mod meet;
 mod people;
+mod replica;
 mod rounds;
+mod seam;
 mod serve;
 mod setup;
 mod status;
@@ -22,6 +24,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::backoff::Retries;
@@ -33,10 +36,10 @@ use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
 use crate::{Sessions, SuiteBook, relay};
 
-pub use copy::CloudReport;
 pub use doctor::{Finding, Health};
 pub use journal::Journal;
 pub use people::Shared;
+pub use replica::{CloudDoubt, CloudReport};
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;
@@ -72,6 +75,10 @@ pub struct Agent {
     owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
+    /// How often each folder was written when its list of files in the cloud was what it shows.
+    copied: Mutex<HashMap<Id, u64>>,
+    /// That there may be something to give to the cloud, or to take from it, while this device is online.
+    cloud_news: Notify,
     /// Held from the first sync on.
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -104,6 +111,8 @@ impl Agent {
             owners: Mutex::default(),
             failed_relays: relay::Failed::default(),
             folders: Mutex::default(),
+            copied: Mutex::default(),
+            cloud_news: Notify::new(),
             lock: Mutex::default(),
         };
         agent.device = agent.load_device()?.map(Arc::new);

@@ -40,6 +40,9 @@ pub struct FolderInfo {
     pub name: String,
     /// `cloud` or `p2p`.
     pub storage: String,
+    /// Whether the cloud keeps states of it.
+    #[serde(skip)]
+    pub has_states: bool,
 }
 
 /// That a folder is mapped on a device.
@@ -211,7 +214,12 @@ impl Cloud {
 }
 
 fn folder_info(item: &Value) -> FolderInfo {
-    FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
+    FolderInfo {
+        folder: text(item, "folder"),
+        name: text(item, "name"),
+        storage: text(item, "storage"),
+        has_states: item["links"]["states"].is_string(),
+    }
 }
 
 pub(super) fn items(body: &Value) -> Result<&Vec<Value>> {

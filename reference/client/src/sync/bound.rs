@@ -190,7 +190,7 @@ mod tests {
         let (pool, given_up) = (pool(8 * page), std::sync::Arc::new(AtomicUsize::new(0)));
         let session = |user: u8| {
             let given_up = given_up.clone();
-            let give_up = move || drop(given_up.fetch_add(1, Ordering::Relaxed));
+            let give_up = move || _ = given_up.fetch_add(1, Ordering::Relaxed);
             (pool.share(Id([user; 16]), give_up), Bound::default())
         };
         // A peer with many sessions, folders and patience.

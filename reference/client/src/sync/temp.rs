@@ -93,7 +93,13 @@ impl TempFile {
         self.file.seek(SeekFrom::Start(offset)).is_ok() && self.file.read_exact(bytes).is_ok()
     }
 
-    fn is_begun(&mut self) {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// There are bytes in it, whoever wrote them.
+    pub(super) fn is_begun(&mut self) {
         if self.stays {
             self.removes.0 = None;
         }

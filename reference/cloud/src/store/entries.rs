@@ -200,16 +200,21 @@ impl Store {
 }
 
 /// Counts an entry that took so many bytes, if it was there, and takes so many now. Returns the entries of the folder,
-/// and the bytes of all of its creator.
+/// and the bytes of all metadata of its creator.
 fn count(sql: &Sql<'_>, folder: Id, taken: Option<u64>, takes: u64) -> Result<(u64, u64), StoreError> {
-    let update = "UPDATE folders SET entries = entries + $1, metadata = metadata + $2 - $3 WHERE id = $4
-        RETURNING entries, creator";
-    let values = values![u64::from(taken.is_none()), takes, taken.unwrap_or(0), folder];
-    let counted = sql.first(update, values, |row| Ok((row.number(0)?, row.id(1)?)))?;
-    let Some((entries, creator)) = counted else { return Ok((0, 0)) }; // the folder has gone
+    let update = "UPDATE folders SET entries = entries + $1 WHERE id = $2 RETURNING entries";
+    let entries = sql.first(update, values![u64::from(taken.is_none()), folder], |row| row.number(0))?;
+    Ok((entries.unwrap_or(0), charge(sql, folder, taken.unwrap_or(0), takes)?)) // 0: the folder has gone
+}
+
+/// Counts metadata of a folder that took so many bytes and takes so many now. Returns the bytes of all of its creator.
+pub(super) fn charge(sql: &Sql<'_>, folder: Id, taken: u64, takes: u64) -> Result<u64, StoreError> {
+    let update = "UPDATE folders SET metadata = metadata + $1 - $2 WHERE id = $3 RETURNING creator";
+    let Some(creator) = sql.first(update, values![takes, taken, folder], |row| row.id(0))? else {
+        return Ok(0);
+    };
     let update = "UPDATE users SET metadata = metadata + $1 - $2 WHERE id = $3 RETURNING metadata";
-    let metadata = sql.first(update, values![takes, taken.unwrap_or(0), creator], |row| row.number(0))?;
-    Ok((entries, metadata.unwrap_or(0)))
+    Ok(sql.first(update, values![takes, taken, creator], |row| row.number(0))?.unwrap_or(0))
 }
 
 fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {

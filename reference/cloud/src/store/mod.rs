@@ -32,6 +32,7 @@ pub(crate) mod rendezvous;
 pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod states;
 pub(crate) mod throttle;
 pub(crate) mod uploads;
 pub(crate) mod users;
@@ -67,6 +68,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_creators.sql"),
     include_str!("migrations/0013_bounds.sql"),
     include_str!("migrations/0016_writers.sql"),
+    include_str!("migrations/0020_states.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

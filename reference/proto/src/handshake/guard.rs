@@ -250,6 +250,7 @@ mod tests {
         let cookie = guard.admit(&knock(b"x", 9, &[])).unwrap().unwrap();
         let shown = knock(b"x", 9, &cookie);
         assert_eq!(guard.admit(&shown), Ok(None));
+        guard.failed(&shown);
         let wrong = [
             Knock { source: b"y", ..knock(b"x", 9, &cookie) },
             Knock { head: [8; 32], ..knock(b"x", 9, &cookie) },
@@ -268,8 +269,14 @@ mod tests {
     fn a_flood_from_many_sources_takes_bounded_memory() {
         let mut guard = guard(Allowance { all: u32::MAX, ..SMALL });
         for source in 0..2 * u32::try_from(SOURCES).unwrap() {
-            let _ = guard.admit(&knock(&source.to_be_bytes(), 0, &[]));
+            let (source, mut m1) = (source.to_be_bytes(), [0; 32]);
+            m1[..4].copy_from_slice(&source);
+            let knock = Knock { m1, ..knock(&source, 0, &[]) };
+            if guard.admit(&knock).is_ok() {
+                guard.failed(&knock);
+            }
         }
+        assert!(guard.answered.is_empty() && guard.order.is_empty());
         assert!(guard.sources.len() <= SOURCES + 1);
     }
 }

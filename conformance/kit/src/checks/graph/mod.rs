@@ -14,6 +14,7 @@
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
 //! | [`writers`] | 4.14, writers |
+//! | [`states`] | 4.15, states and heads |
 
 mod batch;
 mod changes;
@@ -26,6 +27,7 @@ mod queues;
 mod rendezvous;
 mod requests;
 mod rights;
+mod states;
 mod walk;
 mod writers;
 
@@ -54,6 +56,7 @@ pub fn checks() -> Vec<Check> {
         pages::checks(),
         batch::checks(),
         writers::checks(),
+        states::checks(),
     ]
     .concat()
 }
@@ -67,7 +70,7 @@ where
 }
 
 /// A folder of Alice's, made for one check.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// Its path.
     pub path: String,
     /// Alice's tickets for it.
@@ -78,7 +81,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Alice makes a folder.
-    pub(super) async fn new(context: &Context, world: &World, storage: &str) -> Result<Folder, Stop> {
+    pub(crate) async fn new(context: &Context, world: &World, storage: &str) -> Result<Folder, Stop> {
         let name = format!("folder {}", hex(&context.random::<4>()));
         let reply = call(context, "POST", "/mesh/objects")
             .tickets(&world.alice.grant.tickets)
