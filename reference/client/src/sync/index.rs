@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::{Id, Reader};
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::digest::{self, Digests};
 use meshproof_proto::sync::entry::MAX_COUNTER;
@@ -15,6 +16,7 @@ use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
+use super::folder::Size;
 use super::row::{COLUMNS, read_record, write_record};
 use super::temp::open_private;
 use super::{keyed, shown};
@@ -63,7 +65,7 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "entries",
     "disk",
     "folders",
@@ -76,7 +78,13 @@ const TABLES: [&str; 12] = [
     "roots",
     "syncs",
     "chunks",
+    "forks",
 ];
+
+const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
+/// SYN-111.
+const HEADS: &str = "SELECT head FROM heads WHERE folder = ?1
+    AND device NOT IN (SELECT device FROM forks WHERE folder = ?1) ORDER BY device";
 
 /// One path on this disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +166,7 @@ impl Index {
         }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(super::forks::SCHEMA)?;
         connection.execute_batch(shown::SCHEMA)?;
         connection.execute_batch(keyed::SCHEMA)?;
         keyed::fill(&mut connection)?;
@@ -286,14 +295,14 @@ impl Index {
         let bytes: Option<Vec<u8>> =
             self.lock().query_row(sql, params![folder.0, device.0], |row| row.get(0)).optional()?;
         let Some(bytes) = bytes else { return Ok(Context::default()) };
-        Context::from_bytes(&bytes).map_err(|_| damaged("a context"))
+        self.without_forked(folder, Context::from_bytes(&bytes).map_err(|_| damaged("a context"))?)
     }
 
     /// How far each writer has come of whose changes this device has seen all, by the writer's own word.
     pub fn heads(&self, folder: Id) -> Result<Vec<Head>> {
         let connection = self.lock();
         let mut statement =
-            connection.prepare_cached("SELECT head FROM heads WHERE folder = ?1 ORDER BY device")?;
+            connection.prepare_cached(if deviates(req::SYN_111) { ALL_HEADS } else { HEADS })?;
         let rows = statement.query_map([folder.0], |row| row.get::<_, Vec<u8>>(0))?;
         rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
     }
@@ -349,6 +358,16 @@ impl Index {
             transaction.prepare_cached(sql)?.execute(params![folder.0, device.0, key, signature])?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// How many entries there are, and how many bytes they take.
+    pub(super) fn size(&self, folder: Id) -> Result<Size> {
+        let sql = "SELECT count(*), coalesce(sum(length(state)), 0) FROM entries WHERE folder = ?1";
+        let read = |row: &Row<'_>| {
+            let (entries, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok(Size { entries: entries.unsigned_abs(), bytes: bytes.unsigned_abs() })
+        };
+        Ok(self.lock().query_row(sql, [folder.0], read)?)
     }
 
     /// How many files and directories, and how many bytes, of the folder are on this disk.

@@ -19,6 +19,8 @@ mod entries;
 mod fetch;
 mod few;
 mod folder;
+mod forks;
+mod given;
 pub mod ignore;
 mod index;
 pub mod journal;

@@ -80,7 +80,7 @@ pub fn names_left_out(folder: &Folder) -> Result<Vec<Skipped>> {
 /// The same for the paths that a watch named.
 pub(super) fn scan_within(
     folder: &Folder,
-    named: BTreeMap<String, bool>,
+    named: &BTreeMap<String, bool>,
     progress: &dyn Progress,
 ) -> Result<ScanReport> {
     let _lock = folder.lock();
@@ -90,11 +90,11 @@ pub(super) fn scan_within(
         Settled::No => None,
     };
     let records = match &few {
-        Some(few) => records_near(folder, &named, few)?,
+        Some(few) => records_near(folder, named, few)?,
         None => folder.index().records(folder.id())?,
     };
     check_root(folder, false, &records)?;
-    let scope = Scope::Some(Scope::of(&named, folder.root(), &records));
+    let scope = Scope::Some(Scope::of(named, folder.root(), &records));
     let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;

@@ -23,7 +23,7 @@ pub fn refresh(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     if named.is_empty() {
         return Ok(ScanReport::default());
     }
-    scan_within(folder, named, progress).inspect_err(|_| folder.lose_track())
+    scan_within(folder, &named, progress).inspect_err(|_| folder.lose_track())
 }
 
 /// The paths that a scan looks at.
@@ -128,7 +128,7 @@ mod tests {
 
     fn look(folder: &Folder, named: &[(&str, bool)]) -> (u64, u64, u64) {
         let named = named.iter().map(|(path, deep)| ((*path).to_owned(), *deep)).collect();
-        let report = scan_within(folder, named, &NoProgress).unwrap();
+        let report = scan_within(folder, &named, &NoProgress).unwrap();
         (report.present, report.changed, report.deleted)
     }
 

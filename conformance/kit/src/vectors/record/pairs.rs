@@ -62,7 +62,7 @@ impl Streams {
             let what = format!(
                 "{size} bytes of content and {padding} zeros, behind {place} records of epoch {epoch}"
             );
-            let stream = |change: &dyn Fn(&mut Direction, &[u8], usize) -> Vec<Vec<u8>>| {
+            let stream = |change: Change<'_>| {
                 let content: Vec<u8> = (1..=size).map(|n| n.to_le_bytes()[0] ^ 0x5a).collect();
                 let (mut sender, mut records) = (sender(), Vec::new());
                 for _ in 0..epoch {
@@ -110,6 +110,9 @@ impl Streams {
 
 type Stream<'a> = dyn Fn(&dyn Fn(&mut Direction, &[u8], usize) -> Vec<Vec<u8>>) -> Vec<Vec<u8>> + 'a;
 type Broken = (&'static str, &'static str, (&'static str, &'static str), Vec<Vec<u8>>);
+
+/// How a sender makes records of content and padding.
+type Change<'a> = &'a dyn Fn(&mut Direction, &[u8], usize) -> Vec<Vec<u8>>;
 
 /// The good stream with the fault: its name, what it is, the rule that it breaks, and the records.
 fn broken(fault: Fault, size: usize, good: &[Vec<u8>], stream: &Stream<'_>) -> Broken {

@@ -108,10 +108,13 @@ pub(super) fn file() -> File {
     )
 }
 
+/// Name, comment, and what is done to a good entry.
+type Broken<'a> = (&'a str, &'a str, &'a dyn Fn(&mut Entry));
+
 /// What is just allowed, and beside it what no more is.
 fn boundaries(tests: &mut Vec<Test>) {
     let input = |entry: &Entry| json!({"body": hex(&index_body(std::slice::from_ref(entry)))});
-    let mut pair = |good: (&str, &str), entry: Entry, bad: &[(&str, &str, &dyn Fn(&mut Entry))]| {
+    let mut pair = |good: (&str, &str), entry: Entry, bad: &[Broken<'_>]| {
         let twin = format!("sync.index.{}", good.0);
         let ids = json!({"ids": [hex(&entry.id)]});
         tests.push(Test::valid(&twin, good.1, &[], input(&entry)).expect(ids));
@@ -139,10 +142,10 @@ fn boundaries(tests: &mut Vec<Test>) {
             ("version-twice", "one device twice", &|entry| entry.version.push((Z, 1))),
             ("version-first-zero", "the first device has no changes", &|entry| entry.version[0].1 = 0),
             ("stamp-unknown", "a stamp of a device that the version does not have", &|entry| {
-                entry.place.writer = Y
+                entry.place.writer = Y;
             }),
             ("content-stamp-zero", "a content with a counter of 0", &|entry| {
-                entry.contents[0].stamp.counter = 0
+                entry.contents[0].stamp.counter = 0;
             }),
             ("content-stamp-unknown", "a content of a device that the version does not have", &|entry| {
                 entry.contents[0].stamp.writer = Y;

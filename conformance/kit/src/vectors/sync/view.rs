@@ -342,7 +342,11 @@ impl Views {
             Content { kind: 2, size: 0, hash: [0; 32], ..directories.contents[1].clone() };
         add("directories-two", "two contents that are directories", &[directories]);
         let mixed = with(with(directory("d", 1, 5, X, 1), b"y", 6, Y, 1), b"z", 9, Z, 1);
-        add("directory-and-files", "a directory and two later files of one entry", &[mixed.clone()]);
+        add(
+            "directory-and-files",
+            "a directory and two later files of one entry",
+            std::slice::from_ref(&mixed),
+        );
         add(
             "directory-and-files-in-it",
             "the same, and something in it",

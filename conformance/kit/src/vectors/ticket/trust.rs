@@ -275,9 +275,12 @@ fn clock(cases: &mut Cases) {
     cases.invalid("lifetime-a-day", LIFETIME, "a lifetime of a day", span(NOW, NOW + 86_400));
 }
 
+/// The valid ticket, what the names of its cases end with, and what it is made of.
+type Kind = (&'static str, &'static str, fn() -> Draft);
+
 /// Issuer, signature and time again, for the other kinds of tickets that a service reads.
 pub(super) fn kind_cases(cases: &mut Cases) {
-    let kinds: [(&str, &str, fn() -> Draft); 2] = [
+    let kinds: [Kind; 2] = [
         ("device-authentication", "-of-device", Draft::device),
         ("authorization", "-of-rights", Draft::rights),
     ];
