@@ -117,8 +117,8 @@ pub fn crypto(data: &[u8]) -> bool {
         6 => {
             let secret = Secret::new(draw.array());
             let peer = if draw.one_in(3) { [draw.byte() % 3; 32] } else { draw.array() };
-            same("an X25519 key", both(|p| p.x25519_public(&secret)));
-            same("X25519", both(|p| p.x25519(&secret, &peer).map(|shared| *shared))).is_some()
+            same("an X25519 key", both(|p| p.x25519_key(&secret).public()));
+            same("X25519", both(|p| p.x25519_key(&secret).agree(&peer).map(|shared| *shared))).is_some()
         }
         _ => {
             let mut key = keys.kem.to_vec();

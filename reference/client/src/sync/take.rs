@@ -207,7 +207,8 @@ fn merge_all(
         batch.contexts.push((peer, their_context));
     }
     batch.clock = Some(clock);
-    if !batch.entries.is_empty() || !batch.forgotten.is_empty() {
+    batch.unsettles = !batch.entries.is_empty();
+    if !batch.forgotten.is_empty() {
         batch.settled = Some(false);
     }
     folder.write(&batch)

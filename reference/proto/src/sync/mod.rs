@@ -15,6 +15,7 @@ pub mod message;
 pub mod path;
 pub mod proof;
 pub mod tree;
+mod unicode;
 pub mod wire;
 pub mod writer;
 
