@@ -523,6 +523,23 @@ requirements! {
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;
     STO_050 = "STO-050", "none", Peer;
+    STO_060 = "STO-060", "sealed-malformed", Message;
+    STO_061 = "STO-061", "sealed-forged", Peer;
+    STO_062 = "STO-062", "sealed-cut", Peer;
+    STO_063 = "STO-063", "sealed-padding", Message;
+    STO_064 = "STO-064", "sealed-generation", Peer;
+    STO_065 = "STO-065", "none", Peer;
+    STO_066 = "STO-066", "none", Peer;
+    STO_067 = "STO-067", "sealed-entry", Message;
+    STO_070 = "STO-070", "folder-key-malformed", Message;
+    STO_071 = "STO-071", "folder-key-unsigned", Peer;
+    STO_072 = "STO-072", "folder-key-wrap", Peer;
+    STO_073 = "STO-073", "folder-key-check", Peer;
+    STO_074 = "STO-074", "folder-key-stale", Peer;
+    STO_075 = "STO-075", "folder-key-foreign", Peer;
+    STO_076 = "STO-076", "folder-key-recovery", Peer;
+    STO_080 = "STO-080", "media-not-sealed", Peer;
+    STO_081 = "STO-081", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;
