@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::Service;
 use crate::graph::{
-    batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings,
+    batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, keys, mappings,
     members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root,
     subscriptions, sync, writers,
 };
@@ -70,6 +70,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/writers", get(writers::list))
+        .route("/key", get(keys::get).put(keys::put))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))

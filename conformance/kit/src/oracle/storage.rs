@@ -47,7 +47,13 @@ pub struct Sealed {
 
 impl Sealed {
     /// An entry.
-    pub fn entry(folder: Id, (generation, key): (u32, [u8; 32]), entry: Id, nonce: Id, content: &[u8]) -> Self {
+    pub fn entry(
+        folder: Id,
+        (generation, key): (u32, [u8; 32]),
+        entry: Id,
+        nonce: Id,
+        content: &[u8],
+    ) -> Self {
         let plaintext = plaintext(content);
         Self { folder, generation, key, kind: 1, object: entry.to_vec(), nonce, plaintext }
     }
@@ -135,9 +141,8 @@ pub fn open(
         let cut = segment.len().checked_sub(32).filter(|length| *length > 0);
         let Some(cut) = cut else { return reject("STO-060", "sealed-malformed") };
         let (ciphertext, tag) = segment.split_at(cut);
-        let tag_at = |last: bool| {
-            hmac(&k48[16..], &[&(2 * number + u64::from(last)).to_be_bytes(), ciphertext])
-        };
+        let tag_at =
+            |last: bool| hmac(&k48[16..], &[&(2 * number + u64::from(last)).to_be_bytes(), ciphertext]);
         require(tag_at(!last) != tag, "STO-062", "sealed-cut")?;
         require(tag_at(last) == tag, "STO-061", "sealed-forged")?;
         plaintext.extend(aes_ctr(&k48[..16], &block(number), ciphertext));
@@ -273,7 +278,9 @@ impl Record {
 
     /// Reads one.
     pub fn read(bytes: &[u8]) -> Result<Self, Rejection> {
-        let Some((record, rest)) = Self::fields(bytes) else { return reject("STO-070", "folder-key-malformed") };
+        let Some((record, rest)) = Self::fields(bytes) else {
+            return reject("STO-070", "folder-key-malformed");
+        };
         let ascending = record.wraps.windows(2).all(|pair| pair[0].0 < pair[1].0)
             && record.recoveries.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let few = record.wraps.len() <= 1_024 && record.recoveries.len() <= 8;
@@ -379,7 +386,12 @@ fn recovery_secret(key: &[u8]) -> [u8; 32] {
     extract(b"meshproof recovery key", key)
 }
 
-fn recovery_key(folder: Id, generation: u32, shared: &[u8], (public, ephemeral): (&[u8; 32], &[u8; 32])) -> Vec<u8> {
+fn recovery_key(
+    folder: Id,
+    generation: u32,
+    shared: &[u8],
+    (public, ephemeral): (&[u8; 32], &[u8; 32]),
+) -> Vec<u8> {
     let info: [&[u8]; 5] = [b"meshproof recovery", &folder, &generation.to_be_bytes(), public, ephemeral];
     expand(&extract(b"meshproof recovery", shared), &info, 48)
 }

@@ -7,6 +7,7 @@ pub mod minimise;
 pub mod reader;
 mod record;
 mod relay;
+mod storage;
 mod sync;
 mod ticket;
 
@@ -102,6 +103,10 @@ files! {
     "sync" "view",
     "sync" "digest",
     "sync" "signed",
+    "storage" "seal",
+    "storage" "open",
+    "storage" "entry",
+    "storage" "key",
 }
 
 /// Every test of every committed file.
@@ -164,6 +169,7 @@ pub fn generate() -> Vec<(String, Vec<u8>)> {
     files.extend(record::files());
     files.extend(relay::files());
     files.extend(sync::files());
+    files.extend(storage::files());
     files.iter().map(|file| (file.path(), file.bytes())).collect()
 }
 

@@ -18,7 +18,13 @@ pub(super) fn files() -> Vec<File> {
     vec![seal_file(), open_file(), entry_file(), key_file()]
 }
 
-fn file(name: &'static str, header: &'static [&'static str], kind: &'static str, fields: Value, tests: Vec<Test>) -> File {
+fn file(
+    name: &'static str,
+    header: &'static [&'static str],
+    kind: &'static str,
+    fields: Value,
+    tests: Vec<Test>,
+) -> File {
     let algorithm = "Meshproof storage: sealed objects and the keys of encrypted folders";
     File { part: "storage", name, algorithm, header, groups: vec![Group { kind, fields, tests }] }
 }
@@ -59,7 +65,8 @@ fn seal_file() -> File {
     for length in [0, 1, 248, 249, 1_000] {
         let content = bytes(length);
         let sealed = sealed_entry(&content);
-        let inputs = json!({"kind": 1, "object": hex(&ENTRY), "nonce": hex(&sealed.nonce), "content": hex(&content)});
+        let inputs =
+            json!({"kind": 1, "object": hex(&ENTRY), "nonce": hex(&sealed.nonce), "content": hex(&content)});
         let comment = format!("an entry of {length} bytes");
         tests.push(
             Test::valid(&format!("storage.seal.entry-{length}"), &comment, &["STO-066"], inputs)
@@ -98,7 +105,15 @@ impl Opens {
         self.0.push(Test::valid(&id, comment, &reqs, inputs).expect(expect));
     }
 
-    fn invalid(&mut self, name: &str, twin: &str, (req, reason): (&str, &str), comment: &str, of: (u8, &[u8]), sealed: &[u8]) {
+    fn invalid(
+        &mut self,
+        name: &str,
+        twin: &str,
+        (req, reason): (&str, &str),
+        comment: &str,
+        of: (u8, &[u8]),
+        sealed: &[u8],
+    ) {
         let (id, twin) = (format!("storage.open.{name}"), format!("storage.open.{twin}"));
         let inputs = Self::inputs(of.0, of.1, sealed);
         self.0.push(Test::invalid(&id, &twin, comment, &[req], reason, inputs));
@@ -128,9 +143,10 @@ impl Opens {
         older[7] = 1;
         self.invalid("other-generation", "entry", FORGED, "the generation before is named", of, &older);
         let no_key = ("STO-064", "sealed-generation");
-        for (name, generation, comment) in
-            [("generation-0", 0, "generation 0"), ("generation-3", 3, "a generation of which there is no key")]
-        {
+        for (name, generation, comment) in [
+            ("generation-0", 0, "generation 0"),
+            ("generation-3", 3, "a generation of which there is no key"),
+        ] {
             let bad = Sealed { generation, ..good.clone() };
             self.invalid(name, "entry", no_key, comment, of, &bad.bytes());
         }
@@ -140,8 +156,17 @@ impl Opens {
         let bad = Sealed { folder: id(OTHER_FOLDER), ..good.clone() };
         self.invalid("other-folder", "entry", FORGED, "what was sealed for another folder", of, &bad.bytes());
         let bad = Sealed { kind: 2, ..good.clone() };
-        self.invalid("other-kind", "entry", FORGED, "what was sealed as the bytes of a file", of, &bad.bytes());
-        for (name, end) in [("nothing", 0), ("header-cut", HEADER - 1), ("header-alone", HEADER), ("tag-alone", HEADER + 32)] {
+        self.invalid(
+            "other-kind",
+            "entry",
+            FORGED,
+            "what was sealed as the bytes of a file",
+            of,
+            &bad.bytes(),
+        );
+        for (name, end) in
+            [("nothing", 0), ("header-cut", HEADER - 1), ("header-alone", HEADER), ("tag-alone", HEADER + 32)]
+        {
             let comment = format!("the first {end} bytes");
             self.invalid(name, "entry", MALFORMED, &comment, of, &sealed[..end]);
         }
@@ -179,7 +204,14 @@ impl Opens {
         self.invalid("segment-first", "file", FORGED, "without the first segment", of, &without);
         let (first, second) = (&good.plaintext[..SEGMENT], &good.plaintext[SEGMENT..]);
         let ended = [good.header(), good.segment(0, true, first), good.segment(1, true, second)].concat();
-        self.invalid("segment-more", "file", CUT, "a segment behind one that was sealed as the last", of, &ended);
+        self.invalid(
+            "segment-more",
+            "file",
+            CUT,
+            "a segment behind one that was sealed as the last",
+            of,
+            &ended,
+        );
         let order = [good.header(), good.segment(1, false, first), good.segment(0, true, second)].concat();
         self.invalid("segment-order", "file", FORGED, "the segments in each other's place", of, &order);
     }
@@ -198,9 +230,12 @@ fn entry_file() -> File {
     let one = EntryFields { path: b"a/b.txt".to_vec(), kind: 1, size: 12, hash: [3; 32] };
     let directory = EntryFields { path: b"a".to_vec(), kind: 2, size: 0, hash: [0; 32] };
     for (name, comment, fields) in [("file", "a file", &one), ("directory", "a directory", &directory)] {
-        let expect = json!({"path": String::from_utf8_lossy(&fields.path), "kind": fields.kind, "size": fields.size});
+        let expect =
+            json!({"path": String::from_utf8_lossy(&fields.path), "kind": fields.kind, "size": fields.size});
         let inputs = json!({"content": hex(&fields.bytes())});
-        tests.push(Test::valid(&format!("storage.entry.{name}"), comment, &["STO-067"], inputs).expect(expect));
+        tests.push(
+            Test::valid(&format!("storage.entry.{name}"), comment, &["STO-067"], inputs).expect(expect),
+        );
     }
     let mut bad = |name: &str, comment: &str, content: &[u8]| {
         let id = format!("storage.entry.{name}");
@@ -211,10 +246,20 @@ fn entry_file() -> File {
     bad("less", "a byte less", &one.bytes()[1..]);
     bad("kind-0", "kind 0", &EntryFields { kind: 0, ..one.clone() }.bytes());
     bad("kind-3", "kind 3", &EntryFields { kind: 3, ..one.clone() }.bytes());
-    bad("directory-size", "a directory with a size", &EntryFields { kind: 2, hash: [0; 32], ..one.clone() }.bytes());
+    bad(
+        "directory-size",
+        "a directory with a size",
+        &EntryFields { kind: 2, hash: [0; 32], ..one.clone() }.bytes(),
+    );
     bad("leads-out", "a path that leads out", &EntryFields { path: b"../b".to_vec(), ..one.clone() }.bytes());
     bad("not-utf8", "a path that is not UTF-8", &EntryFields { path: vec![0xff], ..one }.bytes());
-    file("entry", &["spec/storage.md section 3.1: what is in the sealed object of an entry"], "StorageEntry", json!({}), tests)
+    file(
+        "entry",
+        &["spec/storage.md section 3.1: what is in the sealed object of an entry"],
+        "StorageEntry",
+        json!({}),
+        tests,
+    )
 }
 
 const RECOVERY: [u8; 16] = [0x5a; 16];
@@ -254,8 +299,20 @@ fn key_file() -> File {
     let (one, three) = (signed(record(1)), signed(record(3)));
     let new = &["STO-070", "STO-071", "STO-072", "STO-073"];
     valid("first", new, "the first record, for a device that has no key", 1, inputs(&one, &[], None));
-    valid("third", &["STO-075"], "a record of generation 3, for a device that has no key", 3, inputs(&three, &[], None));
-    valid("known", &["STO-074", "STO-075"], "the same, for a device that has two keys", 3, inputs(&three, &keys(2), None));
+    valid(
+        "third",
+        &["STO-075"],
+        "a record of generation 3, for a device that has no key",
+        3,
+        inputs(&three, &[], None),
+    );
+    valid(
+        "known",
+        &["STO-074", "STO-075"],
+        "the same, for a device that has two keys",
+        3,
+        inputs(&three, &keys(2), None),
+    );
     valid("again", &["STO-075"], "the same, for a device that has all", 3, inputs(&three, &keys(3), None));
     valid("recovery", &["STO-076"], "the same, by a recovery key", 3, inputs(&three, &[], Some(&RECOVERY)));
 
@@ -300,20 +357,56 @@ fn key_file() -> File {
         other.wraps[0].1.clone_from(&wrapped.wraps[0].1);
         signed(other)
     };
-    bad("wrap-other-device", "third", wrap, "wrapped for another device", new_device(&rewrapped(3, folder, DEVICE_Z)));
-    bad("wrap-other-generation", "third", wrap, "wrapped as of generation 2", new_device(&rewrapped(2, folder, DEVICE_X)));
-    bad("wrap-other-folder", "third", wrap, "wrapped for another folder", new_device(&rewrapped(3, id(OTHER_FOLDER), DEVICE_X)));
+    bad(
+        "wrap-other-device",
+        "third",
+        wrap,
+        "wrapped for another device",
+        new_device(&rewrapped(3, folder, DEVICE_Z)),
+    );
+    bad(
+        "wrap-other-generation",
+        "third",
+        wrap,
+        "wrapped as of generation 2",
+        new_device(&rewrapped(2, folder, DEVICE_X)),
+    );
+    bad(
+        "wrap-other-folder",
+        "third",
+        wrap,
+        "wrapped for another folder",
+        new_device(&rewrapped(3, id(OTHER_FOLDER), DEVICE_X)),
+    );
     let mut other_key = record(3);
     other_key.wraps[0].1 = record(3).wraps[1].1.clone();
-    bad("wrap-other-key", "third", wrap, "encrypted to the key of another device", new_device(&signed(other_key)));
+    bad(
+        "wrap-other-key",
+        "third",
+        wrap,
+        "encrypted to the key of another device",
+        new_device(&signed(other_key)),
+    );
 
     let checked = ("STO-073", "folder-key-check");
     let mut other = record(1);
     other.wraps.clear();
     other.wrap(folder, id(DEVICE_X), &KEY_X.private.to_public_key(), &[9; 32], &bytes32("another seed"));
-    bad("check", "first", checked, "another key for this device than `check` is of", new_device(&signed(other)));
+    bad(
+        "check",
+        "first",
+        checked,
+        "another key for this device than `check` is of",
+        new_device(&signed(other)),
+    );
 
-    bad("stale", "first", ("STO-074", "folder-key-stale"), "generation 1, and the device has 2", inputs(&one, &keys(2), None));
+    bad(
+        "stale",
+        "first",
+        ("STO-074", "folder-key-stale"),
+        "generation 1, and the device has 2",
+        inputs(&one, &keys(2), None),
+    );
 
     let foreign = ("STO-075", "folder-key-foreign");
     let known = |record: &[u8], known: &[[u8; 32]]| inputs(record, known, None);
@@ -328,10 +421,22 @@ fn key_file() -> File {
     bad("earlier", "third", foreign, "a bit of the earlier keys is flipped", new_device(&signed(broken)));
 
     let recovery = ("STO-076", "folder-key-recovery");
-    bad("recovery-other", "recovery", recovery, "another recovery key", inputs(&three, &[], Some(&[0x5b; 16])));
+    bad(
+        "recovery-other",
+        "recovery",
+        recovery,
+        "another recovery key",
+        inputs(&three, &[], Some(&[0x5b; 16])),
+    );
     let mut broken = record(3);
     broken.recoveries[0].2[40] ^= 1;
-    bad("recovery-tag", "recovery", recovery, "a bit of the tag is flipped", inputs(&signed(broken), &[], Some(&RECOVERY)));
+    bad(
+        "recovery-tag",
+        "recovery",
+        recovery,
+        "a bit of the tag is flipped",
+        inputs(&signed(broken), &[], Some(&RECOVERY)),
+    );
 
     let fields = json!({
         "folder": FOLDER,

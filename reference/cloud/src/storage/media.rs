@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::blobs::{Incoming, Kept, Object};
 use super::ranges::{Part, asked};
-use super::receive::{Next, PIECE, Pieces, Reservation, terms};
+use super::receive::{Next, PIECE, Pieces, Reservation, check_sealed, terms};
 use super::sweep;
 use crate::auth::Tickets;
 use crate::etag;
@@ -186,7 +186,7 @@ async fn receive(
     }
     let mut reservation = Reservation::new(app, folder, row.creator, hash, content_length(headers));
     reservation.announce().await?; // STO-002
-    match take(app, hash, &mut pieces, &mut reservation).await {
+    match take(app, hash, row.generation, &mut pieces, &mut reservation).await {
         Ok(incoming) => Ok(Some(Came { incoming, reservation })),
         Err(problem) => {
             reservation.release().await;
@@ -198,6 +198,7 @@ async fn receive(
 async fn take(
     app: &App,
     hash: MediaHash,
+    generation: u64,
     pieces: &mut Pieces<'_>,
     reservation: &mut Reservation,
 ) -> Result<Incoming, Problem> {
@@ -209,6 +210,9 @@ async fn take(
             return Err(req::STO_001.into());
         };
         let is_last = matches!(next, Next::End(_));
+        if incoming.length() == 0 {
+            check_sealed(generation, piece)?;
+        }
         let length = incoming.length() + piece.len() as u64;
         // What is not more than a piece is charged in the next moment.
         if !is_last || length > PIECE as u64 {

@@ -197,12 +197,14 @@ impl KeyRecord {
         let mut earlier = Vec::new();
         if generation > 1 {
             let before = keys.all().take(keys.later.len());
-            let before: Zeroizing<Vec<u8>> = Zeroizing::new(before.flat_map(|key| key.iter().copied()).collect());
+            let before: Zeroizing<Vec<u8>> =
+                Zeroizing::new(before.flat_map(|key| key.iter().copied()).collect());
             earlier = KeyBox::earlier(provider, keys.newest(), folder, generation).seal(&before);
         }
         let (writer, signer) = writer;
         let check = keys.check(provider);
-        let mut record = Self { generation, writer, check, wraps, recoveries, earlier, signature: [0; SIGNATURE] };
+        let mut record =
+            Self { generation, writer, check, wraps, recoveries, earlier, signature: [0; SIGNATURE] };
         if !record.is_well_formed() {
             return Err(Error::ApiMisuse("more readers or generations than a record has, or not ascending"));
         }
@@ -323,7 +325,8 @@ impl Signed {
         let generation = generation.to_be_bytes();
         let check = provider.mac_key(&*newest).mac(&[b"meshproof folder key", &self.folder.0, &generation]);
         demand(equal(&check, &self.record.check), req::STO_073)?;
-        let same = |known: &FolderKeys| known.all().zip(keys.all()).all(|(one, other)| equal(&**one, &**other));
+        let same =
+            |known: &FolderKeys| known.all().zip(keys.all()).all(|(one, other)| equal(&**one, &**other));
         demand(opens && known.is_none_or(same), req::STO_075)?;
         Ok(keys)
     }

@@ -392,7 +392,10 @@ mod tests {
 
     #[test]
     fn padding_adds_little_and_hides_something() {
-        assert_eq!([0, 256, 257, 300, 1_000, 65_537].map(padded), [256, 256, 272, 304, 1_024, 67_584].map(Some));
+        assert_eq!(
+            [0, 256, 257, 300, 1_000, 65_537].map(padded),
+            [256, 256, 272, 304, 1_024, 67_584].map(Some)
+        );
         for length in (0..200_000).step_by(37) {
             let whole = padded(length).unwrap();
             assert!(whole >= length && (length < 256 || whole - length <= length / 8), "{length}: {whole}");
