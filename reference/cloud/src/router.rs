@@ -70,7 +70,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/invitations/{invitation}", get(invitations::get).delete(invitations::delete))
         .route("/members/{user}", get(members::get).patch(members::patch).delete(members::delete))
         .route("/writers", get(writers::list))
-        .route("/key", get(keys::get).put(keys::put))
         .route("/mappings", get(mappings::list))
         .route("/mappings/{device}", get(mappings::get).put(mappings::put).delete(mappings::delete))
         .route("/feeds/files/entries", get(entries::list))
@@ -94,6 +93,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
+        .route("/mesh/objects/{folder}/key", get(keys::get).put(keys::put))
         .route("/mesh/objects/{folder}/ticket", post(folder_ticket::post));
 
     let storage = Router::new()

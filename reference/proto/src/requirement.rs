@@ -486,6 +486,14 @@ requirements! {
     GPH_177 = "GPH-177", "none", Peer;
     GPH_178 = "GPH-178", "none", Peer;
     GPH_179 = "GPH-179", "none", Peer;
+    GPH_200 = "GPH-200", "none", Peer;
+    GPH_201 = "GPH-201", "folder-key-unsigned", Peer;
+    GPH_202 = "GPH-202", "folder-key-generation", Peer;
+    GPH_203 = "GPH-203", "folder-encrypted", Peer;
+    GPH_204 = "GPH-204", "none", Peer;
+    GPH_205 = "GPH-205", "not-authorised", Peer;
+    GPH_206 = "GPH-206", "none", Peer;
+    GPH_207 = "GPH-207", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -531,6 +539,7 @@ requirements! {
     STO_065 = "STO-065", "none", Peer;
     STO_066 = "STO-066", "none", Peer;
     STO_067 = "STO-067", "sealed-entry", Message;
+    STO_068 = "STO-068", "none", Peer;
     STO_070 = "STO-070", "folder-key-malformed", Message;
     STO_071 = "STO-071", "folder-key-unsigned", Peer;
     STO_072 = "STO-072", "folder-key-wrap", Peer;

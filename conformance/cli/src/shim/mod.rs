@@ -95,6 +95,7 @@ fn vector(request: &Value) -> Answer {
         "SyncDigest" => tell(sync::digest(test)),
         "SyncSigned" => both(&|p| sync::signed(p, group, test)),
         "StorageSeal" => both(&|p| storage::seal(p, group, test)),
+        "StorageId" => both(&|p| storage::id(p, group, test)),
         "StorageOpen" => both(&|p| storage::open(p, group, test)),
         "StorageEntry" => tell(storage::entry(test)),
         "StorageKey" => both(&|p| storage::key(p, group, test)),

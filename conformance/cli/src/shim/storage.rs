@@ -20,6 +20,11 @@ pub(super) fn seal(p: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>
     Ok(json!({"sealed": hex(&sealed::seal(p, &keys, &object, &nonce, &content)?)}))
 }
 
+pub(super) fn id(p: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>) -> Ran {
+    let keys = keys(group, group, "keys")?.ok_or_else(|| missing("keys", "a list of keys"))?;
+    Ok(json!({"id": sealed::id_in_graph(p, &keys, test.id("entry")?).to_string()}))
+}
+
 pub(super) fn open(p: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>) -> Ran {
     let keys = keys(group, group, "keys")?.ok_or_else(|| missing("keys", "a list of keys"))?;
     let content = sealed::open(p, &keys, object(test)?, &test.hex("sealed")?)?;

@@ -106,6 +106,11 @@ pub fn nonce(folder: Id, (generation, key): (u32, &[u8; 32]), object: &[u8]) -> 
     expand(key, &info, 32)[..16].try_into().expect("16 bytes")
 }
 
+/// The identifier in the graph of an entry.
+pub fn id_in_graph(folder: Id, first: &[u8; 32], entry: Id) -> Id {
+    hmac(first, &[b"meshproof sealed entry", &folder, &entry])[..16].try_into().expect("16 bytes")
+}
+
 /// The plaintext of a content.
 pub fn plaintext(content: &[u8]) -> Vec<u8> {
     let length = u64::try_from(content.len()).expect("a length");

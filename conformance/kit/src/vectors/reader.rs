@@ -49,6 +49,7 @@ pub fn answer(request: &Value) -> Answer {
             .map(|entries| Answer::accept(json!({"digest": hex(&sync::digest(&entries))}))),
         Some("SyncSigned") => sync_signed(group, test),
         Some("StorageSeal") => storage_seal(group, test),
+        Some("StorageId") => storage_id(group, test),
         Some("StorageOpen") => storage_open(group, test),
         Some("StorageEntry") => storage_entry(test),
         Some("StorageKey") => storage_key(group, test),
@@ -108,6 +109,12 @@ fn storage_seal(group: &Value, test: &Value) -> Option<Answer> {
         Sealed::content(folder, newest, &content)
     };
     Some(Answer::accept(json!({"sealed": hex(&sealed.bytes())})))
+}
+
+fn storage_id(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let (keys, entry) = (folder_keys(&group["keys"])?, bytes(&test["entry"])?.try_into().ok()?);
+    Some(Answer::accept(json!({"id": hex(&storage::id_in_graph(folder, keys.first()?, entry))})))
 }
 
 fn storage_open(group: &Value, test: &Value) -> Option<Answer> {

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use super::envelope::{File, Group, Test};
 use super::fixtures::{DEVICE_X, DEVICE_Y, DEVICE_Z, FOLDER, KEY_X, KEY_Y, OTHER_FOLDER, bytes32};
 use crate::oracle::crypto::{from_hex, hex};
-use crate::oracle::storage::{EntryFields, HEADER, Id, Record, SEGMENT, Sealed, plaintext, recovery_public};
+use crate::oracle::storage::{
+    EntryFields, HEADER, Id, Record, SEGMENT, Sealed, id_in_graph, plaintext, recovery_public,
+};
 
 const FORGED: (&str, &str) = ("STO-061", "sealed-forged");
 const CUT: (&str, &str) = ("STO-062", "sealed-cut");
@@ -85,9 +87,16 @@ fn seal_file() -> File {
                 .intermediates(json!({"K48": hex(&sealed.k48()), "nonce": hex(&sealed.nonce)})),
         );
     }
-    let header = &["spec/storage.md section 3.1: seal under the last of the keys"];
+    let header = &[
+        "spec/storage.md section 3.1: seal under the last of the keys, and what entries are called in the graph",
+    ];
     let fields = json!({"folder": FOLDER, "keys": texts(&keys(2))});
-    file("seal", header, "StorageSeal", fields, tests)
+    let mut file = file("seal", header, "StorageSeal", fields.clone(), tests);
+    let called = id_in_graph(id(FOLDER), &key(1).1, ENTRY);
+    let test = Test::valid("storage.seal.id", "an entry", &["STO-068"], json!({"entry": hex(&ENTRY)}));
+    let tests = vec![test.expect(json!({"id": hex(&called)}))];
+    file.groups.push(Group { kind: "StorageId", fields, tests });
+    file
 }
 
 struct Opens(Vec<Test>);

@@ -59,7 +59,14 @@ pub(crate) async fn post(
         None => Storage::default(),
         Some(name) => Storage::parse(&name).ok_or(req::GPH_006)?,
     };
-    let folder = Folder { id: new_id(), name: new.name, storage, creator: tickets.user, etag: new_etag(), generation: 0 };
+    let folder = Folder {
+        id: new_id(),
+        name: new.name,
+        storage,
+        creator: tickets.user,
+        etag: new_etag(),
+        generation: 0,
+    };
     let most = app.config.graph.folders;
     app.store.add_folder(folder.clone(), new_etag(), most, tickets.who()).await?; // GPH-134
 

@@ -32,7 +32,8 @@ pub(super) fn terms(app: &App) -> Terms {
 /// STO-080: whether bytes for a folder with a key record of this generation begin as a sealed object. Of a folder that is not
 /// encrypted (0) all are good.
 pub(super) fn check_sealed(generation: u64, begin: &[u8]) -> Result<(), RuleError> {
-    let sealed = || begin.first_chunk().and_then(sealed::generation_of).is_some_and(|of| u64::from(of) <= generation);
+    let sealed =
+        || begin.first_chunk().and_then(sealed::generation_of).is_some_and(|of| u64::from(of) <= generation);
     demand(generation == 0 || sealed(), req::STO_080)
 }
 

@@ -33,9 +33,7 @@ impl Store {
     pub(crate) async fn key(&self, folder: Id) -> Result<Option<KeyRow>, StoreError> {
         let select = "SELECT record, etag FROM folder_keys WHERE folder_id = $1";
         self.read(move |sql| {
-            sql.first(select, values![folder], |row| {
-                Ok(KeyRow { record: row.text(0)?, etag: row.text(1)? })
-            })
+            sql.first(select, values![folder], |row| Ok(KeyRow { record: row.text(0)?, etag: row.text(1)? }))
         })
         .await
     }

@@ -31,7 +31,8 @@ pub(crate) struct Present {
     pub(crate) endpoint: Option<Endpoint>,
 }
 
-const COLUMNS: &str = "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag, coalesce(d.spki, '') FROM mappings m
+const COLUMNS: &str =
+    "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag, coalesce(d.spki, '') FROM mappings m
     LEFT JOIN devices d ON d.id = m.device_id";
 
 impl Store {

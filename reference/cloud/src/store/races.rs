@@ -41,13 +41,20 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     for (user, name) in [(ann, "ann"), (bob, "bob"), (carl, "carl")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row =
-        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
+    let row = Folder {
+        id: folder,
+        name: "x".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "a".into(),
+        generation: 0,
+    };
     store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
         let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
-        let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
+        let new =
+            NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into(), generation: 0 };
         store.invite(new, by)
     };
     let join = async |user, name: &str| {
@@ -103,8 +110,14 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     refused(map().await, req::GPH_019);
 
     // A device that was revoked.
-    let row =
-        Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
+    let row = Folder {
+        id: folder,
+        name: "y".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "b".into(),
+        generation: 0,
+    };
     refused(store.change_folder(row, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     refused(store.remove_folder(folder, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     join(bob, "bob").await;
@@ -125,13 +138,20 @@ async fn invitations_and_contacts_have_an_end() {
     for (user, name) in [(ann, "ann"), (bob, "bob")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row =
-        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
+    let row = Folder {
+        id: folder,
+        name: "x".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "a".into(),
+        generation: 0,
+    };
     store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {
         let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);
-        let new = NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into() };
+        let new =
+            NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into(), generation: 0 };
         store.invite(new, Need::CONTROL_MEMBERS.by(at(ann, now)))
     };
     let invitation = invite(1).await.unwrap();
@@ -144,7 +164,13 @@ async fn invitations_and_contacts_have_an_end() {
     invite(10).await.unwrap();
 
     let write = |n: u32| {
-        let contact = Contact { name: format!("n{n}"), blocked: true, note: String::new(), etag: "a".into() };
+        let contact = Contact {
+            name: format!("n{n}"),
+            blocked: true,
+            note: String::new(),
+            etag: "a".into(),
+            generation: 0,
+        };
         store.put_contact(ann, contact)
     };
     for n in 0..1_000 {

@@ -66,6 +66,11 @@ impl FolderKeys {
         }
     }
 
+    /// The key of generation 1.
+    pub fn oldest(&self) -> &Secret {
+        &self.first
+    }
+
     /// The key of the newest generation.
     pub fn newest(&self) -> &Secret {
         self.later.last().unwrap_or(&self.first)

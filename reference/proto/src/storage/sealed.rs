@@ -83,6 +83,16 @@ pub fn nonce_of_content(provider: &dyn Provider, keys: &FolderKeys, content: &Me
     nonce.first_chunk().copied().unwrap_or_default()
 }
 
+/// The identifier in the graph of an entry of an encrypted folder (STO-068): what sync calls it follows from its name.
+pub fn id_in_graph(provider: &dyn Provider, keys: &FolderKeys, entry: Id) -> Id {
+    if deviates(req::STO_068) {
+        return entry;
+    }
+    let mac = provider.mac_key(&**keys.oldest());
+    let mac = mac.mac(&[b"meshproof sealed entry", &keys.folder().0, &entry.0]);
+    Id(mac.first_chunk().copied().unwrap_or_default())
+}
+
 /// The key of one object.
 struct SegmentKey {
     enc: Box<dyn CtrKey>,

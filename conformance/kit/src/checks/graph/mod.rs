@@ -14,12 +14,14 @@
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
 //! | [`writers`] | 4.14, writers |
+//! | [`keys`] | 4.15, encrypted folders |
 
 mod batch;
 mod changes;
 mod devices;
 mod entries;
 mod invitations;
+mod keys;
 mod pages;
 mod people;
 mod queues;
@@ -30,6 +32,8 @@ mod walk;
 mod writers;
 
 use serde_json::{Value, json};
+
+pub(super) use keys::Encrypted;
 
 use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Stop, Verdict};
@@ -54,6 +58,7 @@ pub fn checks() -> Vec<Check> {
         pages::checks(),
         batch::checks(),
         writers::checks(),
+        keys::checks(),
     ]
     .concat()
 }
