@@ -7,7 +7,7 @@ use super::envelope::{File, Group, Test};
 use super::fixtures::{DEVICE_X, DEVICE_Y, DEVICE_Z, FOLDER, KEY_X, KEY_Y, OTHER_FOLDER, bytes32};
 use crate::oracle::crypto::{from_hex, hex};
 use crate::oracle::storage::{
-    EntryFields, HEADER, Id, Record, SEGMENT, Sealed, id_in_graph, plaintext, recovery_public,
+    EntryFields, HEADER, Id, Record, SEGMENT, Sealed, id_in_graph, recovery_public,
 };
 
 const FORGED: (&str, &str) = ("STO-061", "sealed-forged");
@@ -458,7 +458,7 @@ fn key_file() -> File {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::oracle::storage::plaintext;
 
     #[test]
     fn plaintexts_end_in_zeros() {

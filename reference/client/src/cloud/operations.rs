@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::Cloud;
 use super::http::unexpected;
 use super::session::{MESH, answer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sync::Signer;
 
 /// A device in the graph.
@@ -40,6 +40,8 @@ pub struct FolderInfo {
     pub name: String,
     /// `cloud` or `p2p`.
     pub storage: String,
+    /// Whether the cloud has only what is sealed of it.
+    pub encrypted: bool,
 }
 
 /// That a folder is mapped on a device.
@@ -47,6 +49,16 @@ pub struct FolderInfo {
 pub struct MappingInfo {
     /// The device.
     pub device: Id,
+    /// Its key.
+    pub key: Option<Spki>,
+}
+
+/// A key record as the cloud has it.
+pub struct KeyNode {
+    /// Its bytes. Whose word they are is for the caller to verify.
+    pub record: Vec<u8>,
+    /// Its `ETag`.
+    pub etag: String,
 }
 
 /// A device that this user claims, before it has proved its key.
@@ -135,8 +147,30 @@ impl Cloud {
     /// The devices on which the folder is mapped.
     pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
         let path = self.folder_path(folder).await?;
-        let mapping = |item| Ok(MappingInfo { device: id(item, "device")? });
+        let mapping = |item: &Value| {
+            let key = item["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            Ok(MappingInfo { device: id(item, "device")?, key: key.and_then(|der| Spki::parse(&der).ok()) })
+        };
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
+    }
+
+    /// The key record of a folder; `None` if it is not encrypted.
+    pub async fn key(&self, folder: Id) -> Result<Option<KeyNode>> {
+        let path = self.folder_path(folder).await?;
+        let answer = match self.call(Method::GET, &format!("{path}/key"), None, &path).await {
+            Err(Error::Problem(problem)) if problem.error == "no-such-node" => return Ok(None),
+            answer => answer?,
+        };
+        let record = answer.body["record"].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let node = record.zip(answer.etag).map(|(record, etag)| KeyNode { record, etag });
+        node.map(Some).ok_or_else(|| unexpected("GET of a key record", "there is none"))
+    }
+
+    /// Writes the key record of a folder, in place of the one with this tag.
+    pub async fn put_key(&self, folder: Id, record: &[u8], etag: Option<&str>) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let (key, body) = (format!("{path}/key"), json!({ "record": STANDARD.encode(record) }));
+        self.call_if(Method::PUT, &key, Some(&body), etag, &path).await.map(drop)
     }
 
     /// The cards of those who write, or once wrote, in the folder. Whose word they are is for the caller to verify.
@@ -209,7 +243,12 @@ impl Cloud {
 }
 
 fn folder_info(item: &Value) -> FolderInfo {
-    FolderInfo { folder: text(item, "folder"), name: text(item, "name"), storage: text(item, "storage") }
+    FolderInfo {
+        folder: text(item, "folder"),
+        name: text(item, "name"),
+        storage: text(item, "storage"),
+        encrypted: item["encrypted"] == true,
+    }
 }
 
 pub(super) fn items(body: &Value) -> Result<&Vec<Value>> {

@@ -48,6 +48,12 @@ impl FolderKeys {
         self.later.push(key);
     }
 
+    /// The keys that there were when a generation was the newest. `None` if there is none such.
+    pub fn until(&self, generation: u32) -> Option<Self> {
+        let later = usize::try_from(generation.checked_sub(1)?).ok()?;
+        Some(Self { later: self.later.get(..later)?.to_vec(), ..self.clone() })
+    }
+
     /// The folder.
     pub fn folder(&self) -> Id {
         self.folder
