@@ -99,7 +99,8 @@ impl Agent {
         let folder = self.opened(folder)?;
         let (mut known, node) = self.key_node(&folder).await?;
         let signed = self.verified(&folder, &node).await?;
-        let by = By::Recovery(&RecoveryKey::new(key));
+        let key = RecoveryKey::new(key);
+        let by = By::Recovery(&key);
         let keys = signed.open(self.provider, &by, known.keys.as_ref(), &mut crate::os_entropy)?;
         known.keys = Some(keys.clone());
         known.write(&self.home, folder.id())?;
@@ -107,8 +108,10 @@ impl Agent {
         let written = self.write_record(&folder, &mut known, &keys, &publics(record), Some(&node.etag)).await;
         self.save_session().await?;
         // Who may only read has the keys here, and waits for somebody else to wrap them.
-        let record =
-            if let Err(error) = written { passing(error).map(|()| record.clone())? } else { written? };
+        let record = match written {
+            Ok(record) => record,
+            Err(error) => passing(error).map(|()| record.clone())?,
+        };
         Ok(status(&record))
     }
 

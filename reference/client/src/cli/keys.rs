@@ -23,8 +23,8 @@ pub(super) async fn encrypt(agent: &Agent, folder: &str, json: bool) -> Result<E
 pub(super) async fn recovery_key(agent: &Agent, folder: &str, json: bool) -> Result<ExitCode> {
     let key = agent.new_recovery_key(folder).await?;
     let said = words::of_key(&key);
-    output::tell(json, &json!({ "recovery_key": &**said }), || {
-        println!("{said}");
+    output::tell(json, &json!({ "recovery_key": said.as_str() }), || {
+        println!("{}", said.as_str());
         eprintln!("write this down: with it, and your password, a new device can read {folder}");
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn key_of(said: &str) -> Option<[u8; 16]> {
             bits += 1;
         }
     }
-    let key = *number.first_chunk()?;
+    let key: [u8; 16] = *number.first_chunk()?;
     let [check, ..] = DEFAULT.sha256(&[&key]);
     (bits == 132 && number[16] >> 4 == check >> 4).then_some(key)
 }

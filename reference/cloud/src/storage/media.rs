@@ -88,9 +88,9 @@ pub(crate) async fn put(
     let is_new = to_its_end(async move {
         match done? {
             None => Ok(!app.store.hold_media(folder, hash, terms(&app), by).await?),
-            Some(Came { incoming, reservation }) => {
+            Some(Came { incoming, reservation, sealed }) => {
                 let row = reservation.row();
-                let is_new = keep(&app, folder, hash, incoming, row, by).await;
+                let is_new = keep(&app, folder, (hash, sealed), incoming, row, by).await;
                 match is_new {
                     Ok(_) => reservation.charged(),
                     Err(_) => reservation.release().await,
@@ -132,11 +132,12 @@ pub(super) fn kept(folder: Id, hash: MediaHash, is_new: bool) -> Response {
     response
 }
 
-/// Keeps what has come, and charges for it in place of what counted on the way. `false` if the folder held it.
+/// Keeps what has come, which is sealed or not, and charges for it in place of what counted on the way. `false` if the folder
+/// held it.
 pub(super) async fn keep(
     app: &App,
     folder: Id,
-    hash: MediaHash,
+    (hash, sealed): (MediaHash, bool),
     incoming: Incoming,
     upload: Option<Id>,
     by: Actor,
@@ -145,7 +146,7 @@ pub(super) async fn keep(
     let bytes = incoming.keep().await.map_err(Problem::internal)?;
     let object = bytes.object().map_err(Problem::internal)?.clone();
     let Kept { length: size, .. } = bytes;
-    let new = NewMedia { folder, hash, size, object: object.clone(), upload };
+    let new = NewMedia { folder, hash, size, object: object.clone(), upload, sealed };
     match app.store.add_media(new, terms(app), by).await {
         Ok((is_new, garbage)) => {
             sweep::remove(app, garbage).await;
@@ -164,6 +165,8 @@ pub(super) async fn keep(
 /// Bytes that have come, and what they take of the quota.
 struct Came {
     incoming: Incoming,
+    /// Whether they begin as a sealed object.
+    sealed: bool,
     reservation: Reservation,
 }
 
@@ -187,7 +190,7 @@ async fn receive(
     let mut reservation = Reservation::new(app, folder, row.creator, hash, content_length(headers));
     reservation.announce().await?; // STO-002
     match take(app, hash, row.generation, &mut pieces, &mut reservation).await {
-        Ok(incoming) => Ok(Some(Came { incoming, reservation })),
+        Ok(incoming) => Ok(Some(Came { incoming, sealed: row.generation > 0, reservation })),
         Err(problem) => {
             reservation.release().await;
             Err(problem)

@@ -292,7 +292,7 @@ impl Appending<'_> {
             sweep::remove(self.app, garbage).await;
             return Ok(kept(folder, hash, true));
         }
-        let is_new = keep(self.app, folder, hash, incoming, Some(id), self.by).await?;
+        let is_new = keep(self.app, folder, (hash, self.generation > 0), incoming, Some(id), self.by).await?;
         let mut response = kept(folder, hash, is_new);
         describe(&mut response, length, length);
         Ok(response)
