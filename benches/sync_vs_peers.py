@@ -8,7 +8,9 @@
 `--sizes` is: bytes of the one file, number of small files (0.5 to 8 KB), number of files of which one changes (the same is
 measured at a hundredth). All is on this machine and over loopback, in turns; only the ratios mean something. For mesh the
 time runs from the start of the first process to the end of the second, with scans and sign-in; for Syncthing from the request
-to scan, with both up and connected, to the moment the receiver says it is in sync. Both flush what they wrote.
+to scan, with both up and connected, to the moment the receiver says it is in sync. Both flush what they wrote. `live` is a
+change while both run, from the write to the moment the other device has it: mesh notices by itself, Syncthing, which
+waits ten seconds before it looks, is told.
 """
 
 import argparse
@@ -22,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 import xml.etree.ElementTree as ET
@@ -125,7 +128,7 @@ class Mesh:
     def __init__(self, home, options):
         self.home, self.bin = home, options.bin
         self.left, self.right = os.path.join(home, "left"), os.path.join(home, "right")
-        self.cloud, self.most = None, [0, 0]
+        self.cloud, self.up, self.most = None, [], [0, 0]
 
     def mesh(self, side, *command, **more):
         program = [os.path.join(self.bin, "mesh"), "--home", os.path.join(self.home, f"mesh-{side}"), *command]
@@ -156,12 +159,24 @@ class Mesh:
         folder = re.search(r"[0-9a-f]{32}", out)[0]
         self.ask("right", "folder", "add", self.right, "--join", folder)
 
-    def run(self, changed):
-        begin = time.monotonic()
-        server = self.mesh("left", "sync", "--serve", "--listen", "127.0.0.1:0", "--interval", "0")
-        for line in server.stdout:
+    def serve(self, side, *more):
+        process = self.mesh(side, "sync", "--serve", "--listen", "127.0.0.1:0", *more)
+        for line in process.stdout:
             if line.startswith("listening"):
                 break
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        return process
+
+    def live(self):
+        """Both stay up until `stop`."""
+        self.up = [self.serve(side) for side in ("left", "right")]
+
+    def notice(self, changed):
+        pass
+
+    def run(self, changed):
+        begin = time.monotonic()
+        server = self.serve("left", "--interval", "0")
         client = self.mesh("right", "sync")
         out, err = client.stdout.read(), client.stderr.read()
         _, status, usage = os.wait4(client.pid, 0)
@@ -175,12 +190,12 @@ class Mesh:
         return took
 
     def memory(self):
-        return self.most
+        return [max(most, peak(process.pid)) for most, process in zip(self.most, self.up)] or self.most
 
     def stop(self):
-        if self.cloud:
-            self.cloud.terminate()
-            self.cloud.wait()
+        for process in filter(None, [*self.up, self.cloud]):
+            process.terminate()
+            process.wait()
 
 
 class Syncthing:
@@ -243,6 +258,12 @@ class Syncthing:
         }.items():
             ET.SubElement(options, name).text = value
         tree.write(path)
+
+    def live(self):
+        pass
+
+    def notice(self, changed):
+        self.rest("left", f"db/scan?folder=bench&sub={changed}", "POST")
 
     def rest(self, side, path, method="GET"):
         url = f"http://127.0.0.1:{self.sides[side]['gui']}/rest/{path}"
@@ -345,12 +366,41 @@ def one_change(tool, count, options, rounds):
     return statistics.median(times[1:]), memory  # the first run reads what the long first sync left half done
 
 
+def live_change(tool, count, options, rounds):
+    """One file of many changed, while both devices run."""
+    times = []
+    with tempfile.TemporaryDirectory(dir=options.dir) as home:
+        runner = tool(home, options)
+        try:
+            tiny(runner.left, count)
+            runner.start()
+            runner.run(None)
+            runner.live()
+            for turn in range(4 * rounds + 1):
+                name, text = f"d{count // 200:04}/f{count // 200 * 100:06}", f"changed {turn}"
+                begin = time.monotonic()
+                with open(os.path.join(runner.left, name), "w") as f:
+                    f.write(text)
+                runner.notice(name)
+
+                def arrived():
+                    with open(os.path.join(runner.right, name)) as f:
+                        return f.read() == text
+
+                wait_for(f"{tool.name}: the change", arrived)
+                times.append(time.monotonic() - begin)
+            memory = runner.memory()
+        finally:
+            runner.stop()
+    return statistics.median(times[1:]), memory  # until the first arrives, they may not have met
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", default="1073741824,10000,100000")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default="copy,rsync,mesh,syncthing")
-    parser.add_argument("--work", default="big,small,change")
+    parser.add_argument("--work", default="big,small,change,live")
     parser.add_argument("--bin", default=os.path.join(os.path.dirname(__file__), "..", "target", "release"))
     parser.add_argument("--dir", help="where the trees are; default: the directory for temporary files")
     options = parser.parse_args()
@@ -364,13 +414,18 @@ def main():
     if "change" in options.work:
         for count in (max(200, many // 100), many):
             works.append((f"one change in {count} files", lambda tool, n=count: one_change(tool, n, options, options.rounds)))
+    if "live" in options.work:
+        for count in (max(200, many // 100), many):
+            works.append((f"one live change in {count} files", lambda tool, n=count: live_change(tool, n, options, options.rounds)))
     for title, work in works:
-        results = {tool.name: work(tool) for tool in tools}
+        # Who copies does not run.
+        able = [tool for tool in tools if "live" not in title or hasattr(tool, "live")]
+        results = {tool.name: work(tool) for tool in able}
         print(title)
         base = results.get("mesh", next(iter(results.values())))[0]
         for name, (took, memory) in results.items():
             memory = "" if memory is None else "   peak memory " + " + ".join(f"{m / 2**20:.0f}" for m in memory) + " MiB"
-            print(f"  {name:10} {took:8.2f} s   {took / base:6.2f} of mesh{memory}", flush=True)
+            print(f"  {name:10} {took:8.3f} s   {took / base:6.2f} of mesh{memory}", flush=True)
 
 
 if __name__ == "__main__":
