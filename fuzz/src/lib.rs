@@ -5,6 +5,7 @@
 
 mod handshake;
 mod relay;
+mod storage;
 mod world;
 
 use std::sync::LazyLock;
@@ -18,6 +19,7 @@ use meshproof_proto::ticket::parse;
 
 pub use handshake::{Step, Trace, handshake, handshake_puppet};
 pub use relay::relay;
+pub use storage::storage;
 
 /// A ticket that the reference parses has only bytes of the grammar, and no signature of ours that we did not make.
 pub fn ticket(data: &[u8]) {

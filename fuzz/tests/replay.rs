@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use arbitrary::{Arbitrary as _, Unstructured};
-use meshproof_fuzz::{Trace, handshake, handshake_puppet, record, relay, sync, ticket};
+use meshproof_fuzz::{Trace, handshake, handshake_puppet, record, relay, storage, sync, ticket};
 use meshproof_kit::vectors;
 
 type Target = fn(&[u8]);
@@ -11,12 +11,13 @@ type Target = fn(&[u8]);
 #[test]
 fn corpora() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let targets: [(&str, Target); 6] = [
+    let targets: [(&str, Target); 7] = [
         ("ticket", ticket),
         ("handshake", handshake),
         ("handshake_puppet", |data| handshake_puppet(&trace(data))),
         ("record", record),
         ("relay", relay),
+        ("storage", storage),
         ("sync", sync),
     ];
     for (name, target) in targets {
@@ -43,12 +44,16 @@ fn messages_of_the_vectors() {
                 .and_then(|text| meshproof_proto::ticket::parse::decode(text).ok()),
             "HandshakeM1" | "HandshakeM2" | "HandshakeM3" => hex("frame"),
             "RecordOpen" => hex("stream"),
+            "StorageOpen" => hex("sealed"),
+            "StorageKey" => hex("record"),
+            "StorageEntry" => hex("content"),
             _ => None,
         };
         let Some(bytes) = bytes else { continue };
         match test.kind.as_bytes()[0] {
             b'T' => ticket(&bytes),
             b'H' => handshake(&bytes),
+            b'S' => storage(&bytes),
             _ => record(&bytes),
         }
         count += 1;
