@@ -388,7 +388,7 @@ fn key_file() -> File {
         new_device(&rewrapped(3, id(OTHER_FOLDER), DEVICE_X)),
     );
     let mut other_key = record(3);
-    other_key.wraps[0].1 = record(3).wraps[1].1.clone();
+    other_key.wraps[0].1.clone_from(&record(3).wraps[1].1);
     bad(
         "wrap-other-key",
         "third",

@@ -199,15 +199,14 @@ impl<'a> Contents<'a> {
         let Some((size, hash)) = content else {
             return Ok(Some(body(item, version, Some((id, None, text)))));
         };
-        let known = match self.sealed.get(&hash) {
-            Some(known) => *known,
-            None => {
-                let Some(file) = self.folder.open_content(&hash, size)? else { return Ok(None) };
-                let seal = seal.clone();
-                let sealed = on_thread(move || seal.file((hash, size), file, &mut std::io::sink())).await?;
-                self.note((hash, size), sealed);
-                sealed
-            }
+        let known = if let Some(known) = self.sealed.get(&hash) {
+            *known
+        } else {
+            let Some(file) = self.folder.open_content(&hash, size)? else { return Ok(None) };
+            let seal = seal.clone();
+            let sealed = on_thread(move || seal.file((hash, size), file, &mut std::io::sink())).await?;
+            self.note((hash, size), sealed);
+            sealed
         };
         Ok(Some(body(item, version, Some((id, Some(known), text)))))
     }
@@ -232,7 +231,7 @@ fn open(seal: &Seal, path: &mut String, known: &mut CloudEntry) -> bool {
     let Some(sealed) = &known.sealed else { return false };
     match seal.open_entry(known.id, sealed) {
         Ok(entry) => {
-            *path = entry.path.as_str().to_owned();
+            entry.path.as_str().clone_into(path);
             known.content = entry.content;
             true
         }

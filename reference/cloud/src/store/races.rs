@@ -53,8 +53,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
         let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
-        let new =
-            NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into(), generation: 0 };
+        let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
         store.invite(new, by)
     };
     let join = async |user, name: &str| {
@@ -150,8 +149,7 @@ async fn invitations_and_contacts_have_an_end() {
     let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {
         let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);
-        let new =
-            NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into(), generation: 0 };
+        let new = NewInvitation { id, folder, name, role, expires: UnixTime(10), etag: "a".into() };
         store.invite(new, Need::CONTROL_MEMBERS.by(at(ann, now)))
     };
     let invitation = invite(1).await.unwrap();
@@ -164,13 +162,7 @@ async fn invitations_and_contacts_have_an_end() {
     invite(10).await.unwrap();
 
     let write = |n: u32| {
-        let contact = Contact {
-            name: format!("n{n}"),
-            blocked: true,
-            note: String::new(),
-            etag: "a".into(),
-            generation: 0,
-        };
+        let contact = Contact { name: format!("n{n}"), blocked: true, note: String::new(), etag: "a".into() };
         store.put_contact(ann, contact)
     };
     for n in 0..1_000 {
