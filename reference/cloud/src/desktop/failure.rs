@@ -42,7 +42,7 @@ impl Failure {
         Self::Unacceptable(StatusCode::UNPROCESSABLE_ENTITY, sentence.into())
     }
 
-    /// The folder is encrypted: what is in it is for devices that have its key (`spec/graph.md`, section 4.15).
+    /// The folder is encrypted: what is in it is for devices that have its key (`spec/graph.md`, section 4.16).
     pub(crate) fn locked() -> Self {
         let sentence =
             "This folder is encrypted: the devices of its members can read it, and nobody on the web.";

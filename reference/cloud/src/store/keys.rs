@@ -1,4 +1,4 @@
-//! The key records of encrypted folders (`spec/graph.md`, section 4.15).
+//! The key records of encrypted folders (`spec/graph.md`, section 4.16).
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};

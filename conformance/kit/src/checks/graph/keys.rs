@@ -1,4 +1,4 @@
-//! graph.md section 4.15: encrypted folders. What is sealed, and how, is for devices to judge; the cloud keeps it.
+//! graph.md section 4.16: encrypted folders. What is sealed, and how, is for devices to judge; the cloud keeps it.
 
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
 //! | [`writers`] | 4.14, writers |
-//! | [`keys`] | 4.15, encrypted folders |
+//! | [`keys`] | 4.16, encrypted folders |
 
 mod batch;
 mod changes;
