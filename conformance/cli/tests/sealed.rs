@@ -20,7 +20,7 @@ struct World {
 impl World {
     async fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let mut config = Config::new(&data.path().join("cloud"));
+        let mut config = Config::new(data.path().join("cloud"));
         config.identity.passwords = PasswordCost::FOR_TESTS;
         let cloud = meshproof_cloud::start(config).await.unwrap();
         Self { data, cloud }

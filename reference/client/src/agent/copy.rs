@@ -37,7 +37,7 @@ impl Agent {
     pub(super) async fn copy_to_cloud(&self, folders: &[Arc<Folder>]) -> Vec<(Id, Result<CloudReport>)> {
         let mut reports = Vec::new();
         for folder in folders.iter().filter(|folder| folder.direction() != Direction::ReceiveOnly) {
-            match self.copy_folder(folder).await {
+            match Box::pin(self.copy_folder(folder)).await {
                 Ok(None) => {}
                 Ok(Some(report)) => reports.push((folder.id(), Ok(report))),
                 // A reader gives nothing.

@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn no_cut_and_no_bit_goes_unnoticed() {
         let keys = keys();
-        let sealed = seal(DEFAULT, &keys, &ENTRY, &[4; NONCE], &vec![9; 70_000]).unwrap();
+        let sealed = seal(DEFAULT, &keys, &ENTRY, &[4; NONCE], &alloc::vec![9; 70_000]).unwrap();
         for end in (0..sealed.len()).step_by(61) {
             assert!(open(DEFAULT, &keys, ENTRY, &sealed[..end]).is_err(), "cut at {end}");
         }
