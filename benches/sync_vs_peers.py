@@ -254,7 +254,7 @@ class Syncthing:
         for name, value in {
             "listenAddress": f"tcp://127.0.0.1:{own['port']}", "globalAnnounceEnabled": "false",
             "localAnnounceEnabled": "false", "relaysEnabled": "false", "natEnabled": "false", "urAccepted": "-1",
-            "crashReportingEnabled": "false", "reconnectionIntervalS": "1", "startBrowser": "false",
+            "crashReportingEnabled": "false", "setLowPriority": "false", "reconnectionIntervalS": "1", "startBrowser": "false",
         }.items():
             ET.SubElement(options, name).text = value
         tree.write(path)

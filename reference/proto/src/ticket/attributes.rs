@@ -131,7 +131,11 @@ impl fmt::Display for Mapping {
 
 /// Exactly `N` words with one space between them.
 fn words<const N: usize>(text: &str) -> Result<[&str; N], NotAFact> {
-    text.split(' ').collect::<Vec<_>>().try_into().or(Err(NotAFact))
+    let (mut words, mut split) = ([""; N], text.split(' '));
+    for word in &mut words {
+        *word = split.next().ok_or(NotAFact)?;
+    }
+    if split.next().is_none() { Ok(words) } else { Err(NotAFact) }
 }
 
 fn id(text: &str) -> Result<Id, NotAFact> {

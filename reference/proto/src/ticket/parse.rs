@@ -7,6 +7,7 @@ use core::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use memchr::{memchr, memchr3};
 
 use super::grammar as g;
 use super::{Action, Attributes, Authn, Authz, Claim, KeyBinding, MAX_TICKET, Mapping, Subject, Ticket};
@@ -65,12 +66,13 @@ pub fn parse(bytes: &[u8]) -> Result<Parsed<'_>, Error> {
     demand(bytes.chunks(64).all(is_printable), req::TKT_005)?;
     let text = core::str::from_utf8(bytes).or(Err(Error::from(req::TKT_005)))?;
     let slots = Scanner { text, at: 0 }.ticket()?;
-    let signature = &slots.signature;
+    let ticket = read(&slots)?;
+    let signature = slots.signature;
     Ok(Parsed {
-        ticket: read(&slots)?,
+        ticket,
         digested: [&bytes[..signature.span.start], &bytes[signature.span.end..]],
-        digest: signature.digest.clone(),
-        signature: signature.value.clone(),
+        digest: signature.digest,
+        signature: signature.value,
         signed_info: [g::SIGNED_INFO_ALONE, signature.info].concat().into_bytes(),
     })
 }
@@ -228,23 +230,23 @@ struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     fn ticket(mut self) -> Result<Slots<'a>, Error> {
         self.literal(g::ASSERTION)?;
-        let id = self.slot('"')?;
+        let id = self.slot(b'"')?;
         self.literal(g::ISSUE_INSTANT)?;
-        let issue_instant = self.slot('"')?;
+        let issue_instant = self.slot(b'"')?;
         self.literal(g::ISSUER)?;
-        let issuer = self.uri('<')?;
+        let issuer = self.uri(b'<')?;
         self.literal(g::ISSUER_END)?;
         let signature = self.signature()?;
         self.literal(g::SUBJECT)?;
-        let subject = self.slot('<')?;
+        let subject = self.slot(b'<')?;
         self.literal(g::SUBJECT_NAME_END)?;
         let confirmation = self.confirmation()?;
         self.literal(g::NOT_BEFORE)?;
-        let not_before = self.slot('"')?;
+        let not_before = self.slot(b'"')?;
         self.literal(g::NOT_ON_OR_AFTER)?;
-        let not_on_or_after = self.slot('"')?;
+        let not_on_or_after = self.slot(b'"')?;
         self.literal(g::AUDIENCE)?;
-        let audience = self.uri('<')?;
+        let audience = self.uri(b'<')?;
         self.literal(g::AUDIENCE_END)?;
         let authn = if self.starts_with(g::AUTHN) { Some(self.authn()?) } else { None };
         let authz = self.repeat(g::AUTHZ, 0..=16, Self::authz)?;
@@ -273,17 +275,17 @@ impl<'a> Scanner<'a> {
         self.literal(g::SIGNED_INFO)?;
         let info_at = self.at;
         self.literal(g::C14N_METHOD)?;
-        let c14n = self.slot('"')?;
+        let c14n = self.slot(b'"')?;
         self.literal(g::SIGNATURE_METHOD)?;
-        let method = self.slot('"')?;
+        let method = self.slot(b'"')?;
         self.literal(g::REFERENCE)?;
-        let reference = self.slot('"')?;
+        let reference = self.slot(b'"')?;
         self.literal(g::TRANSFORM_1)?;
-        let transform_1 = self.slot('"')?;
+        let transform_1 = self.slot(b'"')?;
         self.literal(g::TRANSFORM_2)?;
-        let transform_2 = self.slot('"')?;
+        let transform_2 = self.slot(b'"')?;
         self.literal(g::DIGEST_METHOD)?;
-        let digest_method = self.slot('"')?;
+        let digest_method = self.slot(b'"')?;
         self.literal(g::DIGEST_VALUE)?;
         let digest = self.base64()?;
         self.literal(g::SIGNED_INFO_END)?;
@@ -303,29 +305,29 @@ impl<'a> Scanner<'a> {
         self.literal(g::HOLDER)?;
         let modulus = self.base64()?;
         self.literal(g::EXPONENT)?;
-        let exponent = self.slot('<')?;
+        let exponent = self.slot(b'<')?;
         self.literal(g::HOLDER_END)?;
         Ok(Some((modulus, exponent)))
     }
 
     fn authn(&mut self) -> Result<(&'a str, &'a str), Error> {
         self.literal(g::AUTHN)?;
-        let instant = self.slot('"')?;
+        let instant = self.slot(b'"')?;
         self.literal(g::AUTHN_CLASS)?;
-        let class = self.uri('<')?;
+        let class = self.uri(b'<')?;
         self.literal(g::AUTHN_END)?;
         Ok((instant, class))
     }
 
     fn authz(&mut self) -> Result<AuthzSlots<'a>, Error> {
         self.literal(g::AUTHZ)?;
-        let decision = self.word('"')?;
+        let decision = self.word(b'"')?;
         self.literal(g::AUTHZ_RESOURCE)?;
-        let resource = self.uri('"')?;
+        let resource = self.uri(b'"')?;
         self.literal(g::AUTHZ_ACTIONS)?;
         let actions = self.repeat(g::ACTION, 1..=4, |scan| {
             scan.literal(g::ACTION)?;
-            let name = scan.word('<')?;
+            let name = scan.word(b'<')?;
             scan.literal(g::ACTION_END)?;
             Ok(name)
         })?;
@@ -337,11 +339,11 @@ impl<'a> Scanner<'a> {
         self.literal(g::ATTRIBUTES)?;
         let attributes = self.repeat(g::ATTRIBUTE, 1..=usize::MAX, |scan| {
             scan.literal(g::ATTRIBUTE)?;
-            let name = scan.uri('"')?;
+            let name = scan.uri(b'"')?;
             scan.literal(g::ATTRIBUTE_VALUES)?;
             let values = scan.repeat(g::VALUE, 1..=64, |scan| {
                 scan.literal(g::VALUE)?;
-                let value = scan.slot('<')?;
+                let value = scan.slot(b'<')?;
                 demand((1..=MAX_TEXT).contains(&value.len()), req::TKT_006)?;
                 scan.literal(g::VALUE_END)?;
                 Ok(value)
@@ -380,34 +382,29 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads up to `end`, which stays unread. Markup and entity references do not occur in any slot.
-    fn slot(&mut self, end: char) -> Result<&'a str, Error> {
-        let ends = |byte: u8| char::from(byte) == end || b"<>&".contains(&byte);
-        let mut length = self.rest().bytes().position(ends).ok_or(Error::from(req::TKT_006))?;
-        if !self.rest()[length..].starts_with(end) {
-            demand(false, req::TKT_006)?;
-            // Only the mutant comes here.
-            length = self.rest().find(end).ok_or(Error::from(req::TKT_006))?;
-        }
+    fn slot(&mut self, end: u8) -> Result<&'a str, Error> {
+        let length = memchr(end, self.rest().as_bytes()).ok_or(Error::from(req::TKT_006))?;
         let text = &self.rest()[..length];
+        demand(memchr3(b'<', b'>', b'&', text.as_bytes()).is_none(), req::TKT_006)?;
         self.at += length;
         Ok(text)
     }
 
-    fn uri(&mut self, end: char) -> Result<&'a str, Error> {
+    fn uri(&mut self, end: u8) -> Result<&'a str, Error> {
         let text = self.slot(end)?;
         let in_alphabet = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/".contains(&b);
         demand((1..=MAX_URI).contains(&text.len()) && text.bytes().all(in_alphabet), req::TKT_006)?;
         Ok(text)
     }
 
-    fn word(&mut self, end: char) -> Result<&'a str, Error> {
+    fn word(&mut self, end: u8) -> Result<&'a str, Error> {
         let text = self.slot(end)?;
         demand(!text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic()), req::TKT_006)?;
         Ok(text)
     }
 
     fn base64(&mut self) -> Result<Vec<u8>, Error> {
-        let slot = self.slot('<')?;
+        let slot = self.slot(b'<')?;
         demand_some(STANDARD.decode(slot).ok(), req::TKT_006, || lenient_decode(slot))
     }
 
