@@ -236,9 +236,12 @@ impl KeyRecord {
     /// STO-070
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut fields = Reader::new(bytes);
-        let record = Self::read(&mut fields).ok_or(req::STO_070)?;
-        demand(fields.is_empty() && record.is_well_formed(), req::STO_070)?;
-        Ok(record)
+        let record = Self::read(&mut fields);
+        demand(
+            record.as_ref().is_some_and(|record| fields.is_empty() && record.is_well_formed()),
+            req::STO_070,
+        )?;
+        record.ok_or(Error::ApiMisuse("only mutants come here"))
     }
 
     /// Whether the device with this signing key, of a card of the folder, signed it.

@@ -343,9 +343,11 @@ impl SealedEntry {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
         let mut fields = Reader::new(bytes);
         let path = fields.field16().and_then(|path| core::str::from_utf8(path).ok());
-        let path = path.and_then(|path| PortablePath::parse(path).ok()).ok_or(req::STO_067)?;
+        let path = path.and_then(|path| PortablePath::parse(path).ok());
         let rest = fields.u8().zip(fields.u64()).zip(fields.array().map(MediaHash));
-        let ((kind, size), hash) = rest.ok_or(req::STO_067)?;
+        demand(path.is_some() && rest.is_some(), req::STO_067)?;
+        let (path, ((kind, size), hash)) =
+            path.zip(rest).ok_or(Error::ApiMisuse("only mutants come here"))?;
         let nothing = (size, hash) == (0, MediaHash::default());
         demand((kind == 1 || kind == 2 && nothing) && fields.is_empty(), req::STO_067)?;
         Ok(Self { path, content: (kind == 1).then_some((size, hash)) })
