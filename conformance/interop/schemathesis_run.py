@@ -153,6 +153,8 @@ RULED = [
     "PUT /contacts/{name}",
     "PUT /profile",
     "PUT /mesh/objects/{folder}/feeds/files/entries/{entry}",
+    "PUT /mesh/objects/{folder}/feeds/states/entries/{entry}",
+    "PUT /mesh/objects/{folder}/feeds/states/heads/{device}",
     "PUT /mesh/objects/{folder}/media/{hash}",
     "POST /mesh/objects/{folder}/uploads",
 ]

@@ -225,3 +225,33 @@ async fn a_cloud_that_denies_gets_nothing() {
     assert!(error.contains("not encrypted"), "{error}");
     assert_eq!(world.found(), Vec::<&str>::new());
 }
+
+/// By states and heads (`spec/sync.md`, section 4.10), which are sealed as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_never_meet_sync_what_the_cloud_cannot_read() {
+    let world = World::new().await;
+    let (laptop, folder) = world.device("ann", "laptop", None).await;
+    laptop.encrypt_folder(&folder).await.unwrap();
+    world.write_canaries("laptop");
+    sync(&laptop).await;
+    let (phone, _) = world.device("ann", "phone", Some(&folder)).await;
+    assert!(sync(&phone).await.cloud[0].1.is_err());
+    sync(&laptop).await;
+
+    let round = sync(&phone).await;
+    let report = round.cloud[0].1.as_ref().unwrap();
+    assert!(report.doubts.is_empty() && report.files_received == 2, "{report:?}");
+    let there = world.path("phone").join(CANARIES[1]).join(CANARIES[0]);
+    assert_eq!(std::fs::read(&there).unwrap(), CANARIES[2].repeat(5_000).as_bytes());
+    let edited = format!("{} edited", CANARIES[2]);
+    std::fs::write(world.path("phone").join("small"), &edited).unwrap();
+    std::fs::remove_file(&there).unwrap();
+    sync(&phone).await;
+
+    let round = sync(&laptop).await;
+    let report = round.cloud[0].1.as_ref().unwrap();
+    assert!(report.doubts.is_empty(), "{report:?}");
+    assert_eq!(std::fs::read_to_string(world.path("laptop").join("small")).unwrap(), edited);
+    assert!(!world.path("laptop").join(CANARIES[1]).join(CANARIES[0]).exists());
+    assert_eq!(world.found(), Vec::<&str>::new());
+}

@@ -45,6 +45,9 @@ pub enum Error {
     /// The cloud could not be reached, or answered with something else than the specification says.
     #[error("{0}")]
     Cloud(String),
+    /// The cloud gave other bytes than it was asked for (STO-052).
+    #[error("the cloud has other bytes than {0}")]
+    WrongBytes(meshproof_proto::storage::MediaHash),
     /// A file operation failed.
     #[error("{what}: {source}")]
     Io {

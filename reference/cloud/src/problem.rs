@@ -59,8 +59,8 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
         "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-130"
-        | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "GPH-202" | "GPH-203" | "STO-003" | "STO-015"
-        | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "GPH-183" | "GPH-202" | "GPH-203" | "GPH-208"
+        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::Service;
 use crate::graph::{
     batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, keys, mappings,
-    members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root,
+    members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root, states,
     subscriptions, sync, writers,
 };
 use crate::problem::Problem;
@@ -75,6 +75,11 @@ pub(crate) fn router(app: App) -> Router {
         .route("/feeds/files/entries", get(entries::list))
         .route("/feeds/files/entries/{entry}", get(entries::get).put(entries::put).delete(entries::delete))
         .route("/feeds/files/sync", get(sync::get))
+        .route("/feeds/states/entries", get(states::list))
+        .route("/feeds/states/entries/{entry}", get(states::get).put(states::put))
+        .route("/feeds/states/sync", get(states::sync))
+        .route("/feeds/states/heads", get(states::list_heads))
+        .route("/feeds/states/heads/{device}", get(states::get_head).put(states::put_head))
         .route("/news", get(news::of_folder))
         .route("/presence", get(presence::get));
 

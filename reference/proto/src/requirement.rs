@@ -473,6 +473,10 @@ requirements! {
     GPH_137 = "GPH-137", "too-many-devices", Peer;
     GPH_150 = "GPH-150", "signing-key-unproven", Peer;
     GPH_152 = "GPH-152", "none", Peer;
+    GPH_180 = "GPH-180", "none", Peer;
+    GPH_181 = "GPH-181", "none", Peer;
+    GPH_182 = "GPH-182", "not-authorised", Peer;
+    GPH_183 = "GPH-183", "folder-is-p2p", Peer;
     GPH_140 = "GPH-140", "none", Peer;
     GPH_141 = "GPH-141", "none", Peer;
     GPH_142 = "GPH-142", "too-many-attempts", Peer;
@@ -494,6 +498,7 @@ requirements! {
     GPH_205 = "GPH-205", "not-authorised", Peer;
     GPH_206 = "GPH-206", "none", Peer;
     GPH_207 = "GPH-207", "none", Peer;
+    GPH_208 = "GPH-208", "folder-encrypted", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -531,6 +536,8 @@ requirements! {
     STO_040 = "STO-040", "none", Peer;
     STO_041 = "STO-041", "none", Peer;
     STO_050 = "STO-050", "none", Peer;
+    STO_051 = "STO-051", "none", Peer;
+    STO_052 = "STO-052", "content-hash", Peer;
     STO_060 = "STO-060", "sealed-malformed", Message;
     STO_061 = "STO-061", "sealed-forged", Peer;
     STO_062 = "STO-062", "sealed-cut", Peer;
@@ -690,6 +697,11 @@ requirements! {
     SYN_059 = "SYN-059", "none", Peer;
     SYN_060 = "SYN-060", "none", Peer;
     SYN_061 = "SYN-061", "none", Peer;
+    SYN_084 = "SYN-084", "none", Peer;
+    SYN_085 = "SYN-085", "none", Peer;
+    SYN_086 = "SYN-086", "cloud-forged", Peer;
+    SYN_087 = "SYN-087", "cloud-rolled-back", Peer;
+    SYN_088 = "SYN-088", "cloud-withholds", Peer;
     SYN_070 = "SYN-070", "sync-chunk", Message;
     SYN_071 = "SYN-071", "sync-manifest", Peer;
     SYN_072 = "SYN-072", "chunk-hash", Peer;

@@ -60,7 +60,9 @@ async fn sync(agent: &Agent) -> Ran {
         }
     }
     for (_, copied) in round.cloud {
-        copied.map_err(stop)?;
+        if let Some(doubt) = copied.map_err(stop)?.doubts.first() {
+            return Err(stop(meshproof_proto::error::Error::from(doubt.rule).into()));
+        }
     }
     Ok(json!({ "synced": synced }))
 }

@@ -15,7 +15,7 @@ pub(super) fn seal(p: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>
     let (object, content) = (object(test)?, test.hex("content")?);
     let nonce = match &object {
         Object::Content(hash) => sealed::nonce_of_content(p, &keys, hash),
-        Object::Entry(_) => test.id("nonce")?.0,
+        Object::Entry(_) | Object::State(_) | Object::Head(_) => test.id("nonce")?.0,
     };
     Ok(json!({"sealed": hex(&sealed::seal(p, &keys, &object, &nonce, &content)?)}))
 }
@@ -54,11 +54,16 @@ pub(super) fn key(p: &'static dyn Provider, group: Fields<'_>, test: Fields<'_>)
 }
 
 fn object(test: Fields<'_>) -> Result<Object, Stop> {
-    if test.number("kind")? == 1 {
-        return test.id("object").map(Object::Entry);
-    }
-    let hash = MediaHash::parse(test.text("object")?).ok_or_else(|| missing("object", "a hash"))?;
-    Ok(Object::Content(hash))
+    let of = match test.number("kind")? {
+        1 => Object::Entry,
+        3 => Object::State,
+        4 => Object::Head,
+        _ => {
+            let hash = MediaHash::parse(test.text("object")?).ok_or_else(|| missing("object", "a hash"))?;
+            return Ok(Object::Content(hash));
+        }
+    };
+    test.id("object").map(of)
 }
 
 /// `None` if the list is empty.

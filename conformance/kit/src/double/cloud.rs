@@ -38,6 +38,11 @@ pub(super) struct World {
     /// The entries in the cloud: number of the change, and representation.
     pub(super) feed: BTreeMap<String, (u64, Value)>,
     pub(super) changes: u64,
+    /// The states in the cloud: number of the change, and bytes.
+    pub(super) states: BTreeMap<String, (u64, Vec<u8>)>,
+    pub(super) heads: BTreeMap<String, Vec<u8>>,
+    /// The contents that the cloud holds, by the hashes under which it gives them.
+    pub(super) held: BTreeMap<String, Vec<u8>>,
     /// What the double's device has.
     pub(super) entries: Vec<Entry>,
     pub(super) contents: BTreeMap<[u8; 32], Vec<u8>>,
@@ -113,6 +118,9 @@ impl World {
             passes: HashMap::new(),
             feed: BTreeMap::new(),
             changes: 0,
+            states: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            held: BTreeMap::new(),
             entries: vec![Entry::file(WELCOME, &content)],
             contents: BTreeMap::from([(*blake3::hash(&content).as_bytes(), content.clone())]),
             welcome: content,

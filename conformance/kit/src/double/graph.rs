@@ -223,6 +223,9 @@ impl Shared {
         }
         links["entries"] = json!(format!("{path}/feeds/files/entries"));
         links["sync"] = json!(format!("{path}/feeds/files/sync"));
+        links["states"] = json!(format!("{path}/feeds/states/entries"));
+        links["states_sync"] = json!(format!("{path}/feeds/states/sync"));
+        links["heads"] = json!(format!("{path}/feeds/states/heads"));
         json!({
             "folder": hex(&PeerFixture::FOLDER), "name": "shared", "creator": hex(&PeerFixture::USER),
             "storage": if lock(&self.world).stores { "cloud" } else { "p2p" }, "links": links,
@@ -258,6 +261,8 @@ impl Shared {
             }
             ("GET", ["feeds", "files", "sync"]) => self.delta(&request.query),
             ("PUT", ["feeds", "files", "entries", id]) => self.put_entry(id, &request.json()),
+            (_, ["feeds", "states", rest @ ..]) => self.states(method, rest, request),
+            ("GET", ["media", hash]) => self.get_media(hash),
             ("GET", ["wanted"]) => self.wanted(),
             ("GET", ["uploads"]) => collection(&format!("{}/uploads", folder_path()), &[]),
             ("PUT", ["media", hash]) => self.put_media(hash, &request.body),

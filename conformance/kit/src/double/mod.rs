@@ -15,6 +15,7 @@ mod cloud;
 mod device;
 mod graph;
 pub mod http;
+mod states;
 pub mod tls;
 
 use std::collections::BTreeMap;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::check::{Context, Stop};
+use crate::oracle::crypto::hex;
 use crate::oracle::sync::Entry;
 use crate::oracle::ticket::TicketFields;
 use crate::vectors::fixtures::{ISSUER_A, ISSUER_EVIL, Key};
@@ -110,6 +112,8 @@ pub struct Seen {
     pub contents: BTreeMap<[u8; 32], Vec<u8>>,
     /// The media that the client put into the cloud, by their hashes.
     pub media: BTreeMap<String, Vec<u8>>,
+    /// The states and heads that the client put, in order, each as `entries/<id>` or `heads/<id>`.
+    pub put: Vec<(String, Vec<u8>)>,
     /// How the client proved its key.
     pub proofs: Vec<Proof>,
     /// How many endless answers the client took to the end of the kit's patience.
@@ -232,6 +236,24 @@ impl Double {
     /// Has the cloud hold the bytes of the folder, which it does not at first.
     pub fn store_bytes(&self) {
         lock(&self.shared.world).stores = true;
+    }
+
+    /// Shows a state in the cloud, whoever put which before.
+    pub fn show_state(&self, entry: [u8; 16], state: Vec<u8>) {
+        let mut world = lock(&self.shared.world);
+        world.changes += 1;
+        let change = world.changes;
+        world.states.insert(hex(&entry), (change, state));
+    }
+
+    /// Shows a head in the cloud.
+    pub fn show_head(&self, device: [u8; 16], head: Vec<u8>) {
+        lock(&self.shared.world).heads.insert(hex(&device), head);
+    }
+
+    /// Has the cloud give these bytes as the content of a hash.
+    pub fn hold(&self, hash: [u8; 32], bytes: &[u8]) {
+        lock(&self.shared.world).held.insert(hex(&hash), bytes.to_vec());
     }
 
     /// Forgets what was seen.

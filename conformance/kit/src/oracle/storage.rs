@@ -35,7 +35,7 @@ pub struct Sealed {
     pub generation: u32,
     /// The folder key.
     pub key: [u8; 32],
-    /// 1 an entry, 2 the bytes of a file.
+    /// 1 an entry, 2 the bytes of a file, 3 a state, 4 a head.
     pub kind: u8,
     /// The identifier or hash.
     pub object: Vec<u8>,

@@ -76,6 +76,18 @@ fn seal_file() -> File {
                 .intermediates(json!({"K48": hex(&sealed.k48())})),
         );
     }
+    for (kind, what) in [(3, "state"), (4, "head")] {
+        let content = bytes(300);
+        let sealed = Sealed { kind, ..sealed_entry(&content) };
+        let inputs = json!({
+            "kind": kind, "object": hex(&ENTRY), "nonce": hex(&sealed.nonce), "content": hex(&content),
+        });
+        let comment = format!("a {what} of 300 bytes");
+        tests.push(
+            Test::valid(&format!("storage.seal.{what}-300"), &comment, &["STO-066"], inputs)
+                .expect(json!({"sealed": hex(&sealed.bytes())})),
+        );
+    }
     for length in [0, 300, 65_528, 65_529] {
         let content = bytes(length);
         let sealed = Sealed::content(id(FOLDER), key(2), &content);

@@ -65,7 +65,12 @@ impl Agent {
             loop {
                 let peers = super::lock(&self.known_peers).clone();
                 cloud.listen_for(&mut news, peers).await?;
+                let folders: Vec<Id> = self.folders()?.iter().map(|folder| folder.id()).collect();
+                cloud.listen_to(&mut news, &folders).await?;
                 let told = cloud.wait_for_news(&mut news).await?;
+                if !told.changed.is_empty() {
+                    self.cloud_news.notify_one();
+                }
                 for peer in told.announced {
                     if !cloud.addresses(peer).await?.is_empty() {
                         self.retries.announced(peer, Instant::now());

@@ -241,6 +241,15 @@ impl Agent {
                 findings.push(Finding::bad("names", error.to_string(), advice));
             }
         }
+        if let Ok(doubts) = self.index.doubts(folder.id())
+            && let Some(latest) = doubts.first()
+        {
+            findings.push(Finding::bad(
+                "cloud's word",
+                format!("{root}: {} times in a week: {}", doubts.len(), latest.text),
+                "ask who runs the cloud whether it was restored from a backup; your files are as your devices signed them",
+            ));
+        }
         if let Ok(conflicts) = self.index.conflicts(folder.id())
             && !conflicts.is_empty()
         {

@@ -65,6 +65,7 @@ impl Agent {
         let written = self.write_record(&folder, &mut known, &keys, &[], None).await;
         match written {
             Ok(record) => {
+                folder.index().forget_cloud(folder.id())?;
                 self.save_session().await?;
                 Ok(status(&record))
             }
@@ -104,6 +105,7 @@ impl Agent {
         let keys = signed.open(self.provider, &by, known.keys.as_ref(), &mut crate::os_entropy)?;
         known.keys = Some(keys.clone());
         known.write(&self.home, folder.id())?;
+        folder.index().forget_cloud(folder.id())?;
         let record = signed.record();
         let written = self.write_record(&folder, &mut known, &keys, &publics(record), Some(&node.etag)).await;
         self.save_session().await?;
@@ -180,6 +182,9 @@ impl Agent {
         let by = By::Device(device.id(), device.key());
         match signed.open(self.provider, &by, known.keys.as_ref(), &mut crate::os_entropy) {
             Ok(keys) => {
+                if known.keys.is_none() {
+                    folder.index().forget_cloud(folder.id())?; // it became encrypted, or this device may read it now
+                }
                 if known.generation() != keys.generation() {
                     known.keys = Some(keys);
                     known.write(&self.home, folder.id())?;

@@ -8,8 +8,10 @@ mod journal;
 mod keys;
 mod meet;
 mod people;
+mod replica;
 mod rounds;
 mod sealing;
+mod seam;
 mod serve;
 mod setup;
 mod status;
@@ -24,6 +26,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Provider, Secret};
 use meshproof_proto::handshake::Device;
 use meshproof_proto::ticket::Verifier;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use crate::backoff::Retries;
@@ -35,11 +38,11 @@ use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
 use crate::{Sessions, SuiteBook};
 
-pub use copy::CloudReport;
 pub use doctor::{Finding, Health};
 pub use journal::Journal;
 pub use keys::KeyStatus;
 pub use people::Shared;
+pub use replica::{CloudDoubt, CloudReport};
 pub use rounds::{Outcome, PeerRound, Round};
 pub use serve::ServeOptions;
 pub use setup::NewFolder;
@@ -71,6 +74,10 @@ pub struct Agent {
     known_peers: Mutex<BTreeSet<Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
+    /// How often each folder was written when its list of files in the cloud was what it shows.
+    copied: Mutex<HashMap<Id, u64>>,
+    /// That there may be something to give to the cloud, or to take from it, while this device is online.
+    cloud_news: Notify,
     /// Held from the first sync on.
     lock: Mutex<Option<std::fs::File>>,
 }
@@ -101,6 +108,8 @@ impl Agent {
             lan: Mutex::default(),
             known_peers: Mutex::default(),
             folders: Mutex::default(),
+            copied: Mutex::default(),
+            cloud_news: Notify::new(),
             lock: Mutex::default(),
         };
         agent.device = agent.load_device()?.map(Arc::new);

@@ -32,7 +32,7 @@ pub struct Round {
     pub skipped: Vec<(Id, Skipped)>,
     /// Each peer, and how it went.
     pub peers: Vec<PeerRound>,
-    /// What the cloud got of each folder that it may hold.
+    /// What came of each folder that the cloud may hold.
     pub cloud: Vec<(Id, Result<CloudReport>)>,
 }
 
@@ -63,6 +63,23 @@ pub enum Outcome {
 }
 
 impl Round {
+    /// Whether somebody needs to hear of it.
+    pub(super) fn says_something(&self) -> bool {
+        let idle = |report: &CloudReport| {
+            report.entries
+                + report.files
+                + report.states
+                + report.taken
+                + report.files_received
+                + report.deleted
+                == 0
+                && report.doubts.is_empty()
+        };
+        !self.skipped.is_empty()
+            || !self.peers.is_empty()
+            || self.cloud.iter().any(|(_, result)| !result.as_ref().is_ok_and(idle))
+    }
+
     /// The first failure.
     pub fn failure(&self) -> Option<(&PeerRound, &Error)> {
         self.peers.iter().find_map(|peer| match &peer.outcome {
@@ -131,7 +148,11 @@ impl Agent {
                 break;
             }
         }
-        round.cloud = self.copy_to_cloud(&folders).await;
+        if patient {
+            self.cloud_news.notify_one(); // a task of its own does it: a change does not wait for the cloud
+        } else {
+            round.cloud = self.sync_with_cloud(&folders, &progress, false).await;
+        }
         self.save_session().await?;
         Ok(round)
     }

@@ -39,18 +39,26 @@ impl Seal {
         id_in_graph(self.provider, &self.keys, entry)
     }
 
+    /// Seals what is small and written anew each time.
+    pub(super) fn small(&self, object: &Object, content: &[u8]) -> Result<Vec<u8>> {
+        let nonce = draw::<16>(&mut crate::os_entropy);
+        Ok(sealed::seal(self.provider, &self.keys, object, &nonce, content)?)
+    }
+
+    /// Opens what [`small`](Self::small) gave.
+    pub(super) fn open_small(&self, object: Object, bytes: &[u8]) -> Result<Vec<u8>> {
+        Ok(sealed::open(self.provider, &self.keys, object, bytes)?)
+    }
+
     /// Seals what an entry says, for its property `sealed`. `id` is what the graph calls it.
     pub(super) fn entry(&self, id: Id, entry: &SealedEntry) -> Result<String> {
-        let nonce = draw::<16>(&mut crate::os_entropy);
-        let object = Object::Entry(id);
-        Ok(STANDARD.encode(sealed::seal(self.provider, &self.keys, &object, &nonce, &entry.to_bytes())?))
+        Ok(STANDARD.encode(self.small(&Object::Entry(id), &entry.to_bytes())?))
     }
 
     /// Opens what [`entry`](Self::entry) wrote.
     pub(super) fn open_entry(&self, id: Id, sealed: &str) -> Result<SealedEntry> {
         let bytes = STANDARD.decode(sealed).unwrap_or_default(); // no bytes are no sealed object
-        let content = sealed::open(self.provider, &self.keys, Object::Entry(id), &bytes)?;
-        Ok(SealedEntry::from_bytes(&content)?)
+        Ok(SealedEntry::from_bytes(&self.open_small(Object::Entry(id), &bytes)?)?)
     }
 
     /// Seals a file that has this hash and size into another one. Returns hash and size of what was written. A file that
@@ -107,7 +115,7 @@ impl Seal {
         let length = opener.finish(&mut out)?;
         take(&mut out)?;
         if (hasher.finish(), length) != (hash, size) {
-            return Err(Error::Cloud(format!("the cloud has other bytes than {hash}")));
+            return Err(Error::WrongBytes(hash));
         }
         plain.sync_all().map_err(Error::io("writing", to))
     }

@@ -1,15 +1,18 @@
 //! Being online: listening, saying in the graph where, and going round the peers now and then.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshproof_proto::codec::Id;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Agent, Outcome, PeerRound, Round};
+use super::{Agent, CloudReport, Outcome, PeerRound, Round};
 use crate::error::{Error, Result};
 use crate::lan::Lan;
 use crate::responder::Responder;
@@ -21,6 +24,11 @@ const TTL: u32 = 120;
 
 /// How soon a change is tried again that a peer was too busy for; twice as long each time.
 const BUSY: Duration = Duration::from_secs(1);
+
+type CloudRound<'a> = Pin<Box<dyn Future<Output = Vec<(Id, Result<CloudReport>)>> + Send + 'a>>;
+
+/// How long the cloud is left alone at least.
+const REST: Duration = Duration::from_millis(500);
 
 /// How often it is looked whether there is something new to announce on local networks.
 const LAN_TICK: Duration = Duration::from_secs(10);
@@ -123,6 +131,7 @@ impl Agent {
         let on_lan = self.on_lan(options.lan, address);
         let changed = Notify::new();
         let (visits, visiting, mut late) = self.visits();
+        let (tell_cloud, mut cloud_rounds) = mpsc::unbounded_channel();
         let going_round = async {
             let Some(interval) = options.interval else { return std::future::pending().await };
             // After a change: how long to wait for a peer that was busy with a session from before it.
@@ -142,10 +151,12 @@ impl Agent {
                             break;
                         }
                         () = changed.notified() => {
+                            self.cloud_news.notify_one();
                             busy_for = Some(BUSY);
                             break;
                         }
                         peer = self.retries.next_due() => self.retry(peer, &visits, &progress),
+                        Some(round) = cloud_rounds.recv() => on_round(round),
                         Some(peer) = late.recv() => {
                             if let Some(round) = self.tell_late(peer).await {
                                 on_round(round);
@@ -161,6 +172,7 @@ impl Agent {
             () = on_lan => {}
             () = self.answer_calls(calls, &responder) => {}
             () = going_round => {}
+            never = self.meet_cloud(options.interval, &progress, &tell_cloud) => match never {},
             never = visiting => match never {},
             never = self.watch(&progress, &changed) => match never {},
         }
@@ -172,6 +184,35 @@ impl Agent {
             tracing::debug!("taking the announcement back: {error}");
         }
         self.save_session().await
+    }
+
+    /// Syncs with the cloud whenever there may be something to give or take, beside the peers and not in their way.
+    async fn meet_cloud(
+        &self,
+        interval: Option<Duration>,
+        progress: &Arc<dyn Progress>,
+        tell: &mpsc::UnboundedSender<Result<Round>>,
+    ) -> Infallible {
+        loop {
+            self.cloud_news.notified().await;
+            if interval.is_none() {
+                continue; // this device only answers
+            }
+            let begin = Instant::now();
+            let round = match self.folders() {
+                Ok(folders) => {
+                    let syncing = self.sync_with_cloud(&folders, progress, true);
+                    let cloud = (Box::pin(syncing) as CloudRound<'_>).await;
+                    self.save_session().await.map(|()| Round { cloud, ..Round::default() })
+                }
+                Err(error) => Err(error),
+            };
+            if round.as_ref().map_or(true, Round::says_something) {
+                let _ = tell.send(round);
+            }
+            // What was put is news, too: so it ends, and the cloud has some rest.
+            tokio::time::sleep(begin.elapsed().clamp(REST, Duration::from_secs(5))).await;
+        }
     }
 
     /// Announces the listener on local networks, and tries peers that are seen there.

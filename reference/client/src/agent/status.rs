@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Agent;
 use crate::error::Result;
-use crate::sync::Direction;
+use crate::sync::{Direction, Doubt};
 
 /// The state of this device.
 #[derive(Clone, Debug, Serialize)]
@@ -42,6 +42,8 @@ pub struct FolderStatus {
     pub last_sync: Option<u64>,
     /// The devices that it was in sync with, the latest first.
     pub synced_with: Vec<LastSync>,
+    /// Why the cloud is not believed, the latest first.
+    pub cloud_doubts: Vec<Doubt>,
     /// Losing content of concurrent edits that waits for somebody to look at it.
     pub conflicts: Vec<String>,
 }
@@ -135,6 +137,7 @@ impl Agent {
                     .iter()
                     .map(|(device, time)| LastSync { device: device.to_string(), time: *time })
                     .collect(),
+                cloud_doubts: self.index.doubts(id)?,
                 conflicts: self.index.conflicts(id)?,
             });
         }

@@ -100,10 +100,19 @@ fn tell(round: &Round, journal: &Journal, as_json: bool) -> ExitCode {
     }
     let mut good = true;
     for (folder, result) in &round.cloud {
-        if let Err(error) = result {
-            let short = output::short(&folder.to_string());
-            output::complain(&format!("the cloud's copy of folder {short}: {error}"));
-            good = false;
+        let short = output::short(&folder.to_string());
+        match result {
+            Ok(report) => {
+                for doubt in &report.doubts {
+                    journal.failed(None, &doubt.text);
+                    output::complain(&format!("folder {short}: {}", doubt.text));
+                    good = false;
+                }
+            }
+            Err(error) => {
+                output::complain(&format!("the cloud's copy of folder {short}: {error}"));
+                good = false;
+            }
         }
     }
     if let Some((peer, error)) = round.failure() {
@@ -141,6 +150,12 @@ fn in_json(round: &Round) -> Value {
     let cloud = round.cloud.iter().map(|(folder, result)| match result {
         Ok(report) => json!({
             "folder": folder.to_string(), "entries": report.entries, "files": report.files, "bytes": report.bytes,
+            "states": report.states, "taken": report.taken, "files_received": report.files_received,
+            "bytes_received": report.bytes_received, "deleted": report.deleted,
+            "left_out": report.skipped.iter().map(|one| json!({ "path": one.path, "why": one.reason.to_string() }))
+                .collect::<Vec<_>>(),
+            "doubts": report.doubts.iter().map(|doubt| json!({ "rule": doubt.rule.id, "why": doubt.text }))
+                .collect::<Vec<_>>(),
         }),
         Err(error) => json!({ "folder": folder.to_string(), "error": error.to_string() }),
     });
@@ -174,14 +189,17 @@ fn in_words(round: &Round) {
     }
     for (folder, result) in &round.cloud {
         if let Ok(report) = result
-            && report.entries + report.files > 0
+            && report.entries + report.files + report.states + report.taken + report.files_received > 0
         {
             println!(
-                "cloud, folder {}: {} entries, {} files, {}",
+                "cloud, folder {}: {} changes, {} files, {} to it; {} changes, {} files, {} from it",
                 output::short(&folder.to_string()),
-                report.entries,
+                report.states,
                 report.files,
-                output::bytes(report.bytes)
+                output::bytes(report.bytes),
+                report.taken,
+                report.files_received,
+                output::bytes(report.bytes_received)
             );
         }
     }

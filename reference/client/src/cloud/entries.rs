@@ -67,11 +67,38 @@ impl Cloud {
         Ok(entries)
     }
 
-    /// Writes entries. Each succeeds or fails by itself.
-    pub async fn write_entries(&self, folder: Id, writes: &[EntryWrite]) -> Result<Vec<Result<()>>> {
+    /// Reads all entries of a folder the next time: what was read before is not so any more.
+    pub async fn forget_entries(&self, folder: Id) {
+        self.known.lock().await.remove(&folder);
+    }
+
+    /// Writes entries. Each succeeds or fails by itself; `Ok` has the new `ETag`.
+    pub async fn write_entries(
+        &self,
+        folder: Id,
+        writes: &[EntryWrite],
+    ) -> Result<Vec<Result<Option<String>>>> {
+        self.write_all(folder, "files", writes).await
+    }
+
+    /// The same for states.
+    pub async fn write_states(
+        &self,
+        folder: Id,
+        writes: &[EntryWrite],
+    ) -> Result<Vec<Result<Option<String>>>> {
+        self.write_all(folder, "states", writes).await
+    }
+
+    async fn write_all(
+        &self,
+        folder: Id,
+        feed: &str,
+        writes: &[EntryWrite],
+    ) -> Result<Vec<Result<Option<String>>>> {
         let (path, batch) = (self.folder_path(folder).await?, self.below_root("batch").await?);
         let mut results = Vec::new();
-        for parts in batches(&path, writes) {
+        for parts in batches(&format!("{path}/feeds/{feed}/entries"), writes) {
             let body = json!({ "parts": parts });
             let answer = self.raw(&path, |http| http.post(self.at(&batch)).json(&body)).await?;
             let bad = |why: &str| unexpected(&format!("POST {batch}"), why);
@@ -122,10 +149,10 @@ impl Cloud {
 }
 
 /// The parts of as many batches as it takes.
-fn batches(folder: &str, writes: &[EntryWrite]) -> Vec<Vec<Value>> {
+fn batches(entries: &str, writes: &[EntryWrite]) -> Vec<Vec<Value>> {
     let (mut batches, mut bytes): (Vec<Vec<Value>>, usize) = (Vec::new(), 0);
     for write in writes {
-        let part = part(folder, write);
+        let part = part(entries, write);
         let size = part.to_string().len();
         if batches.last().is_none_or(|last| last.len() == MOST_PARTS || bytes + size > MOST_BYTES) {
             batches.push(Vec::new());
@@ -139,10 +166,9 @@ fn batches(folder: &str, writes: &[EntryWrite]) -> Vec<Vec<Value>> {
     batches
 }
 
-fn part(folder: &str, write: &EntryWrite) -> Value {
+fn part(entries: &str, write: &EntryWrite) -> Value {
     let method = if write.body.is_some() { "PUT" } else { "DELETE" };
-    let mut part =
-        json!({ "method": method, "href": format!("{folder}/feeds/files/entries/{}", write.entry) });
+    let mut part = json!({ "method": method, "href": format!("{entries}/{}", write.entry) });
     if let Some(body) = &write.body {
         part["body"] = body.clone();
     }
@@ -152,11 +178,11 @@ fn part(folder: &str, write: &EntryWrite) -> Value {
     part
 }
 
-fn outcome(part: &Value, item: &Value) -> Result<()> {
+fn outcome(part: &Value, item: &Value) -> Result<Option<String>> {
     let what = format!("{} {}", text(part, "method"), text(part, "href"));
     let status = item["status"].as_u64().and_then(|status| u16::try_from(status).ok());
     match status {
-        Some(200..=299) => Ok(()),
+        Some(200..=299) => Ok(item["etag"].as_str().map(Into::into)),
         Some(status) => Err(Problem::read(what, status, &item["body"])),
         None => Err(unexpected(&what, "there is no status")),
     }

@@ -12,6 +12,7 @@ mod problem;
 mod rendezvous;
 mod session;
 mod sign_in;
+mod states;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use problem::Problem;
 pub use rendezvous::{News, Rendezvous, Told};
 pub use session::{IssuerKeys, Session};
 pub use sign_in::DeviceCode;
+pub use states::{CloudState, StatesPage, state_body};
 
 /// A client of one cloud for one user.
 pub struct Cloud {

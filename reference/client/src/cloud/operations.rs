@@ -7,14 +7,15 @@ use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::nearby::LanKey;
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::identity::Purpose;
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::Card;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Cloud;
 use super::http::unexpected;
 use super::session::{MESH, answer};
+use super::{Cloud, Problem};
 use crate::error::{Error, Result};
 use crate::sync::Signer;
 
@@ -40,6 +41,9 @@ pub struct FolderInfo {
     pub name: String,
     /// `cloud` or `p2p`.
     pub storage: String,
+    /// Whether the cloud keeps states of it.
+    #[serde(skip)]
+    pub has_states: bool,
     /// Whether the cloud has only what is sealed of it.
     pub encrypted: bool,
 }
@@ -173,6 +177,12 @@ impl Cloud {
         self.call_if(Method::PUT, &key, Some(&body), etag, &path).await.map(drop)
     }
 
+    /// As if the cloud had said that it does not hold a content.
+    pub(crate) fn no_such_media(&self, hash: MediaHash) -> Error {
+        let what = format!("GET of the content {hash} from {}", self.url);
+        Problem { status: 404, error: "no-such-media".into(), requirement: "STO-005".into(), what }.into()
+    }
+
     /// The cards of those who write, or once wrote, in the folder. Whose word they are is for the caller to verify.
     pub async fn writers(&self, folder: Id) -> Result<Vec<Card>> {
         let path = self.folder_path(folder).await?;
@@ -247,6 +257,7 @@ fn folder_info(item: &Value) -> FolderInfo {
         folder: text(item, "folder"),
         name: text(item, "name"),
         storage: text(item, "storage"),
+        has_states: item["links"]["states"].is_string(),
         encrypted: item["encrypted"] == true,
     }
 }

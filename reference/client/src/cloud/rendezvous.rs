@@ -38,6 +38,7 @@ pub struct News {
     /// The subscriptions for calls and announcements.
     calls: String,
     endpoints: BTreeMap<String, Id>,
+    folders: BTreeMap<String, Id>,
 }
 
 /// What a queue told.
@@ -47,6 +48,8 @@ pub struct Told {
     pub called: bool,
     /// These devices announce other addresses than before, or none any more.
     pub announced: Vec<Id>,
+    /// Something of these folders changed.
+    pub changed: Vec<Id>,
 }
 
 impl Cloud {
@@ -77,8 +80,8 @@ impl Cloud {
         let answer = self.call(Method::POST, &queues, None, MESH).await?;
         let path = answer.location.ok_or_else(|| unexpected("POST of a queue", "there is no Location"))?;
         let calls = self.rendezvous_path(own).await?;
-        let mut news =
-            News { path, watermark: text(&answer.body, "watermark"), calls, endpoints: BTreeMap::new() };
+        let (watermark, none) = (text(&answer.body, "watermark"), BTreeMap::new());
+        let mut news = News { path, watermark, calls, endpoints: none, folders: BTreeMap::new() };
         self.subscribe(&mut news, None).await?;
         Ok(news)
     }
@@ -89,6 +92,26 @@ impl Cloud {
             if !news.endpoints.values().any(|known| *known == device) {
                 self.subscribe(news, Some(device)).await?;
             }
+        }
+        Ok(())
+    }
+
+    /// Has the queue tell when these folders change, too.
+    pub async fn listen_to(&self, news: &mut News, folders: &[Id]) -> Result<()> {
+        for folder in folders.iter().copied() {
+            let resource = self.folder_path(folder).await?;
+            if news.folders.contains_key(&resource) {
+                continue;
+            }
+            let body = json!({ "resource": resource });
+            let path = format!("{}/subscriptions", news.path);
+            match self.call(Method::POST, &path, Some(&body), &resource).await {
+                Err(Error::Problem(problem)) if problem.error != "queue-gone" => {
+                    tracing::debug!(%folder, "its changes: {problem}");
+                }
+                subscribed => drop(subscribed?),
+            }
+            news.folders.insert(resource, folder);
         }
         Ok(())
     }
@@ -129,7 +152,9 @@ impl Cloud {
         news.watermark = text(&body, "watermark");
         let changed: Vec<String> = items(&body)?.iter().map(|item| text(item, "resource")).collect();
         let announced = changed.iter().filter_map(|resource| news.endpoints.get(resource).copied()).collect();
-        Ok(Told { called: changed.contains(&news.calls), announced })
+        let called = changed.contains(&news.calls);
+        let changed = changed.iter().filter_map(|resource| news.folders.get(resource).copied()).collect();
+        Ok(Told { called, announced, changed })
     }
 
     async fn rendezvous_path(&self, device: Id) -> Result<String> {

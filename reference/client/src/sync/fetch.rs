@@ -132,7 +132,7 @@ impl Fetch {
             let folder = folders[want.folder];
             let Kind::File { size, hash } = want.theirs.kind else { continue };
             if size > 0
-                && let Some(ready) = copy_local(folder, &want, size, &hash)?
+                && let Some(ready) = copy_local(folder, &want.theirs, size, &hash)?
             {
                 return Ok(Some(Fetched::Complete(want, ready)));
             }
@@ -355,7 +355,7 @@ impl Receiving {
 }
 
 /// A rename or a copy needs no transfer: another file of the folder may have the content.
-fn copy_local(folder: &Folder, want: &Want, size: u64, hash: &MediaHash) -> Result<Option<Ready>> {
+pub(super) fn copy_local(folder: &Folder, item: &Item, size: u64, hash: &MediaHash) -> Result<Option<Ready>> {
     for source in folder.index().find(folder.id(), hash)? {
         let Some(seen) = source.seen else { continue };
         let Some(file) = disk::open_seen(folder.root(), &source.entry.path, &seen)? else { continue };
@@ -366,7 +366,7 @@ fn copy_local(folder: &Folder, want: &Want, size: u64, hash: &MediaHash) -> Resu
             copy.write(&buffer[..count])?;
         }
         if copy.hash() == *hash {
-            return copy.finish(want.theirs.mode, want.theirs.mtime).map(Some);
+            return copy.finish(item.mode, item.mtime).map(Some);
         }
     }
     Ok(None)

@@ -252,7 +252,7 @@ impl Folder {
     }
 
     /// How often was written.
-    pub(super) fn writes(&self) -> u64 {
+    pub fn writes(&self) -> u64 {
         self.writes.load(Ordering::Relaxed)
     }
 

@@ -15,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
 use super::row::{COLUMNS, read_record, write_record};
+use super::shown;
 use super::temp::open_private;
 use crate::error::{Error, Result};
 
@@ -146,12 +147,13 @@ impl Index {
         connection.set_prepared_statement_cache_capacity(32);
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version != VERSION {
-            for table in TABLES {
+            for table in TABLES.iter().chain(&shown::TABLES) {
                 connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
             }
         }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(shown::SCHEMA)?;
         connection.execute_batch(super::journal::SCHEMA)?;
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
         Ok(Self { connection: Mutex::new(connection) })
@@ -448,7 +450,7 @@ impl Index {
     /// Forgets the folder. Its files stay.
     pub fn forget(&self, folder: Id) -> Result<()> {
         let connection = self.lock();
-        for table in TABLES {
+        for table in TABLES.iter().chain(&shown::TABLES) {
             connection.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
         }
         Ok(())
@@ -492,9 +494,14 @@ fn write_entries(transaction: &Transaction<'_>, folder: Id, batch: &Batch) -> Re
     let mut changed = [false; digest::BUCKETS];
     {
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)")?;
+        // Before the cloud's states are read for the first time, all are unsent anyway.
+        let mut unsent = transaction.prepare_cached(
+            "INSERT OR IGNORE INTO cloud_unsent SELECT ?1, ?2 FROM cloud_marks WHERE folder = ?1",
+        )?;
         for entry in &batch.entries {
             changed[usize::from(digest::bucket(entry.id))] = true;
             put.execute(params![folder.0, entry.id.0, entry.is_gone(), entry.to_bytes()])?;
+            unsent.execute(params![folder.0, entry.id.0])?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM entries WHERE folder = ?1 AND id = ?2")?;
         for id in &batch.forgotten {

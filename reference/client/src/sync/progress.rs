@@ -87,6 +87,8 @@ pub enum SkipReason {
     InTheWay,
     /// The peer does not have the content any more.
     Gone,
+    /// The cloud does not have the content, and no other device gave it.
+    Elsewhere,
     /// The peer's version and the own one are of too many devices together (SYN-016).
     Unmergeable,
     /// It was changed by a device that this one knows nothing of yet (SYN-053).
@@ -110,6 +112,9 @@ impl std::fmt::Display for SkipReason {
             Self::Gone => {
                 f.write_str("the peer does not have it any more; the next sync takes what replaced it")
             }
+            Self::Elsewhere => f.write_str(
+                "the cloud does not have the content yet; it comes when a device that has it is online",
+            ),
             Self::Unmergeable => f.write_str(
                 "more than 64 devices changed it, says the peer (SYN-016); it stays as it is here",
             ),

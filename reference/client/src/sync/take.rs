@@ -12,7 +12,7 @@ use meshproof_proto::sync::{Digests, Entry, Head, ROOT, State, merge};
 use super::Folder;
 use super::index::{Batch, Clock, Past};
 use super::progress::{Report, SkipReason, Skipped};
-use super::writers::{Heads, check_entries, check_heads, seen};
+use super::writers::{Heads, check_entries, check_heads, seen, sift_entries};
 use crate::error::{Error, Result};
 
 /// Which buckets are to be sent.
@@ -69,23 +69,69 @@ pub(super) fn take(
 ) -> Result<()> {
     let _lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
-    let mut context = index.context(id, folder.device())?;
-    let their_context = seen(&theirs.heads);
     let mut own: HashMap<Id, Entry> = HashMap::new();
     for (number, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
         own.extend(index.bucket(id, number)?.into_iter().map(|entry| (entry.id, entry)));
     }
-    let mut clock = index.clock(id)?;
-    let mut batch = Batch::default();
-    let mut listed = HashSet::new();
-    let mut refused = false;
-    let mut forgotten = BTreeMap::new();
     let known = |entry: Id| match own.get(&entry) {
         None if !differing[usize::from(bucket(entry))] => index.entry(id, entry).ok().flatten(),
         known => known.cloned(),
     };
     let unknown = check_entries(folder, &received, known)?;
-    for (entry, unknown) in received.into_iter().zip(unknown) {
+    let checked = received.into_iter().zip(unknown).collect();
+    merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)
+}
+
+/// Merges states that the cloud shows, as the entries of a peer whose STATE is not complete (SYN-085). Says of each whether all
+/// of it is here now, or why it is not believed.
+pub(super) fn take_states(
+    folder: &Folder,
+    shown: Vec<Entry>,
+    report: &mut Report,
+) -> Result<Vec<Result<bool>>> {
+    let _lock = folder.lock();
+    let (index, id) = (folder.index(), folder.id());
+    let own = |entry: Id| index.entry(id, entry).ok().flatten();
+    let mut sifted = sift_entries(folder, &shown, own)?;
+    if deviates(req::SYN_086) {
+        sifted.iter_mut().for_each(|sifted| *sifted = Ok(None));
+    }
+    let good: Vec<(Entry, Option<Id>)> = shown
+        .iter()
+        .zip(&sifted)
+        .filter_map(|(entry, sifted)| Some((entry.clone(), *sifted.as_ref().ok()?)))
+        .collect();
+    if !deviates(req::SYN_085) {
+        merge_all(folder, None, (&HashMap::new(), &[false; BUCKETS]), good, report)?;
+    }
+    let context = index.context(id, folder.device())?;
+    let is_here = |entry: &Entry, unknown: Option<Id>| -> Result<bool> {
+        let own = index.entry(id, entry.id)?;
+        let has_all = |own: Entry| own.version.dominates(&entry.version);
+        Ok(unknown.is_none() && own.map_or_else(|| context.covers(&entry.version), has_all))
+    };
+    let all = shown.iter().zip(sifted);
+    Ok(all.map(|(entry, sifted)| sifted.and_then(|unknown| is_here(entry, unknown))).collect())
+}
+
+/// Merges entries, each with its writer that is not known, if there is one. `own` has the entries of the buckets that differ.
+fn merge_all(
+    folder: &Folder,
+    from: Option<(Id, &State)>,
+    (own, differing): (&HashMap<Id, Entry>, &Differing),
+    received: Vec<(Entry, Option<Id>)>,
+    report: &mut Report,
+) -> Result<()> {
+    let (index, id) = (folder.index(), folder.id());
+    let mut context = index.context(id, folder.device())?;
+    let their_context = from.map(|(_, theirs)| seen(&theirs.heads)).unwrap_or_default();
+    let complete = from.is_some_and(|(_, theirs)| theirs.complete);
+    let mut clock = index.clock(id)?;
+    let mut batch = Batch::default();
+    let mut listed = HashSet::new();
+    let mut refused = false;
+    let mut forgotten = BTreeMap::new();
+    for (entry, unknown) in received {
         if let Some(writer) = unknown {
             refused = true;
             let path = entry.place.name.as_str().to_owned();
@@ -105,7 +151,7 @@ pub(super) fn take(
             None if context.covers(&entry.version) && !deviates(req::SYN_046) => {
                 forgotten.insert(entry.id, entry);
             }
-            None if deviates(req::SYN_040) && !is_known(&entry, &own, folder)? => {}
+            None if deviates(req::SYN_040) && !is_known(&entry, own, folder)? => {}
             None => batch.entries.push(entry),
             Some(mine) => match merge(&mine, &entry, (&context, &their_context)) {
                 Some(merged) if merged == mine => {}
@@ -118,7 +164,7 @@ pub(super) fn take(
             },
         }
     }
-    if theirs.complete || deviates(req::SYN_048) {
+    if complete || deviates(req::SYN_048) {
         // SYN-045: what the peer saw and does not have any more was deleted, however long ago.
         let seen = own.values().filter(|entry| {
             !listed.contains(&entry.id) && their_context.covers(&entry.version) && !deviates(req::SYN_045)
@@ -126,15 +172,17 @@ pub(super) fn take(
         forgotten.extend(seen.map(|entry| (entry.id, entry.clone())));
     }
     forget(folder, forgotten, &mut batch)?;
-    if theirs.complete && !refused {
-        let is_news =
-            |head: &&Head| context.0.get(&head.device).is_none_or(|counter| *counter < head.counter);
-        batch.heads = theirs.heads.iter().filter(is_news).copied().collect();
-        context.join(&their_context);
-        batch.contexts.push((folder.device(), context));
-        batch.met = Some(peer);
+    if let Some((peer, theirs)) = from {
+        if complete && !refused {
+            let is_news =
+                |head: &&Head| context.0.get(&head.device).is_none_or(|counter| *counter < head.counter);
+            batch.heads = theirs.heads.iter().filter(is_news).copied().collect();
+            context.join(&their_context);
+            batch.contexts.push((folder.device(), context));
+            batch.met = Some(peer);
+        }
+        batch.contexts.push((peer, their_context));
     }
-    batch.contexts.push((peer, their_context));
     batch.clock = Some(clock);
     if !batch.entries.is_empty() || !batch.forgotten.is_empty() {
         batch.settled = Some(false);

@@ -55,7 +55,7 @@ impl TempFile {
     /// Makes a file that does not outlive this process's interest in it.
     pub(super) fn create(path: PathBuf) -> Result<Self> {
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
+        options.read(true).write(true).create_new(true);
         let file = open_private(&mut options, &path).map_err(Error::io("creating", &path))?;
         let removes = Removes(Some(path.clone()));
         Ok(Self { path, file, hasher: MediaHasher::default(), written: 0, stays: false, removes })
@@ -93,7 +93,13 @@ impl TempFile {
         self.file.seek(SeekFrom::Start(offset)).is_ok() && self.file.read_exact(bytes).is_ok()
     }
 
-    fn is_begun(&mut self) {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// There are bytes in it, whoever wrote them.
+    pub(super) fn is_begun(&mut self) {
         if self.stays {
             self.removes.0 = None;
         }

@@ -176,25 +176,35 @@ pub(super) fn check_entries(
 ) -> Result<Vec<Option<Id>>> {
     let keys = keys(folder)?;
     let check = |entry: &Entry| check_entry(folder, &keys, entry, own(entry.id).as_ref());
+    on_all_processors(entries, |part| part.iter().map(check).collect())
+}
+
+/// The same for entries each of which stands for itself: one that is forged says nothing of the others.
+pub(super) fn sift_entries(
+    folder: &Folder,
+    entries: &[Entry],
+    own: impl Fn(Id) -> Option<Entry> + Sync,
+) -> Result<Vec<Result<Option<Id>>>> {
+    let keys = keys(folder)?;
+    let check = |entry: &Entry| check_entry(folder, &keys, entry, own(entry.id).as_ref());
+    on_all_processors(entries, |part| Ok(part.iter().map(check).collect()))
+}
+
+fn on_all_processors<T: Send>(
+    entries: &[Entry],
+    work: impl Fn(&[Entry]) -> Result<Vec<T>> + Sync,
+) -> Result<Vec<T>> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     if entries.len() <= FEW || threads == 1 {
-        return entries.iter().map(check).collect();
+        return work(entries);
     }
     let parts = std::thread::scope(|scope| {
-        let size = entries.len().div_ceil(threads);
-        let part = |part| scope.spawn(move || part_of(part, &check));
-        let running: Vec<_> = entries.chunks(size).map(part).collect();
+        let (size, work) = (entries.len().div_ceil(threads), &work);
+        let running: Vec<_> = entries.chunks(size).map(|part| scope.spawn(move || work(part))).collect();
         let panicked = |_| Err(Error::Peer("the verifying thread panicked"));
         running.into_iter().map(|part| part.join().unwrap_or_else(panicked)).collect::<Result<Vec<_>>>()
     })?;
-    Ok(parts.concat())
-}
-
-fn part_of(
-    part: &[Entry],
-    check: &(impl Fn(&Entry) -> Result<Option<Id>> + Sync),
-) -> Result<Vec<Option<Id>>> {
-    part.iter().map(check).collect()
+    Ok(parts.into_iter().flatten().collect())
 }
 
 /// The writer that is not known, if there is one.

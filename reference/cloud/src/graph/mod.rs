@@ -25,6 +25,7 @@ pub(crate) mod queues;
 pub(crate) mod received;
 pub(crate) mod rendezvous;
 pub(crate) mod root;
+pub(crate) mod states;
 pub(crate) mod subscriptions;
 pub(crate) mod sync;
 pub(crate) mod watermark;

@@ -103,6 +103,29 @@ pub(crate) fn sync(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/sync")
 }
 
+/// What devices sign of the entries (GPH-180).
+pub(crate) fn states(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/feeds/states/entries")
+}
+
+pub(crate) fn state(folder: Id, entry: Id) -> String {
+    format!("{}/{entry}", states(folder))
+}
+
+/// What changed of that (GPH-181).
+pub(crate) fn states_sync(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/feeds/states/sync")
+}
+
+/// How far the writers of a folder say that they have come.
+pub(crate) fn heads(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/feeds/states/heads")
+}
+
+pub(crate) fn head(folder: Id, device: Id) -> String {
+    format!("{}/{device}", heads(folder))
+}
+
 /// Which devices that have the folder can be reached, and where (GPH-081).
 pub(crate) fn presence(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/presence")

@@ -13,8 +13,8 @@ use crate::problem::Problem;
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Since {
-    since: Option<String>,
-    limit: Option<u64>,
+    pub(super) since: Option<String>,
+    pub(super) limit: Option<u64>,
 }
 
 /// The entries, tombstones too, that were written since, in the order of their last change (GPH-060); all of them

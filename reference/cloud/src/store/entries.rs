@@ -118,9 +118,7 @@ impl Store {
         self.read(move |sql| {
             // Before the entries: all up to this number can be seen, and what comes between has a larger one.
             let last = changes::last(sql, folder)?;
-            let select = "SELECT encrypted_at FROM folders WHERE id = $1";
-            let floor = sql.first(select, values![folder], |row| row.number(0))?.unwrap_or(0);
-            if (since > last && !deviates(req::GPH_061)) || (since > 0 && since < floor) {
+            if (since > last && !deviates(req::GPH_061)) || !is_known(sql, folder, since)? {
                 return Ok(None);
             }
             let select = format!("{COLUMNS} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
@@ -204,6 +202,13 @@ impl Store {
     }
 }
 
+/// Whether a number of a folder's feed is still known: none from before it was encrypted is (GPH-204).
+pub(super) fn is_known(sql: &Sql<'_>, folder: Id, since: u64) -> Result<bool, StoreError> {
+    let select = "SELECT encrypted_at FROM folders WHERE id = $1";
+    let floor = sql.first(select, values![folder], |row| row.number(0))?.unwrap_or(0);
+    Ok(since == 0 || since >= floor)
+}
+
 /// Whether an entry says nothing that the cloud could read (GPH-203).
 fn is_sealed(entry: &Entry) -> bool {
     let Attributes { modified, properties } = &entry.attributes;
@@ -212,16 +217,21 @@ fn is_sealed(entry: &Entry) -> bool {
 }
 
 /// Counts an entry that took so many bytes, if it was there, and takes so many now. Returns the entries of the folder,
-/// and the bytes of all of its creator.
+/// and the bytes of all metadata of its creator.
 fn count(sql: &Sql<'_>, folder: Id, taken: Option<u64>, takes: u64) -> Result<(u64, u64), StoreError> {
-    let update = "UPDATE folders SET entries = entries + $1, metadata = metadata + $2 - $3 WHERE id = $4
-        RETURNING entries, creator";
-    let values = values![u64::from(taken.is_none()), takes, taken.unwrap_or(0), folder];
-    let counted = sql.first(update, values, |row| Ok((row.number(0)?, row.id(1)?)))?;
-    let Some((entries, creator)) = counted else { return Ok((0, 0)) }; // the folder has gone
+    let update = "UPDATE folders SET entries = entries + $1 WHERE id = $2 RETURNING entries";
+    let entries = sql.first(update, values![u64::from(taken.is_none()), folder], |row| row.number(0))?;
+    Ok((entries.unwrap_or(0), charge(sql, folder, taken.unwrap_or(0), takes)?)) // 0: the folder has gone
+}
+
+/// Counts metadata of a folder that took so many bytes and takes so many now. Returns the bytes of all of its creator.
+pub(super) fn charge(sql: &Sql<'_>, folder: Id, taken: u64, takes: u64) -> Result<u64, StoreError> {
+    let update = "UPDATE folders SET metadata = metadata + $1 - $2 WHERE id = $3 RETURNING creator";
+    let Some(creator) = sql.first(update, values![takes, taken, folder], |row| row.id(0))? else {
+        return Ok(0);
+    };
     let update = "UPDATE users SET metadata = metadata + $1 - $2 WHERE id = $3 RETURNING metadata";
-    let metadata = sql.first(update, values![takes, taken.unwrap_or(0), creator], |row| row.number(0))?;
-    Ok((entries, metadata.unwrap_or(0)))
+    Ok(sql.first(update, values![takes, taken, creator], |row| row.number(0))?.unwrap_or(0))
 }
 
 fn entry(row: &Row<'_>) -> Result<Entry, StoreError> {

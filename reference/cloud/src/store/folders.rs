@@ -170,9 +170,17 @@ impl Store {
                 WHERE id = (SELECT creator FROM folders WHERE id = $1)";
             sql.execute(credit, values![id])?;
             sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
-            for table in
-                ["members", "mappings", "writers", "folder_keys", "entries", "missing", "invitations"]
-            {
+            for table in [
+                "members",
+                "mappings",
+                "writers",
+                "folder_keys",
+                "entries",
+                "states",
+                "heads",
+                "missing",
+                "invitations",
+            ] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;

@@ -87,7 +87,7 @@ fn forget(sql: &Sql<'_>, folder: Id) -> Result<Vec<Object>, StoreError> {
             WHERE id = (SELECT creator FROM folders WHERE id = $1)";
         sql.execute(credit, values![folder])?;
         sql.execute("UPDATE folders SET entries = 0, metadata = 0 WHERE id = $1", values![folder])?;
-        for table in ["entries", "missing"] {
+        for table in ["entries", "states", "heads", "missing"] {
             sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![folder])?;
         }
         sql.execute("DELETE FROM changes WHERE feed = $1", values![folder])?;

@@ -33,6 +33,7 @@ pub(crate) mod rendezvous;
 pub(crate) mod sessions;
 mod sql;
 mod sqlite;
+pub(crate) mod states;
 pub(crate) mod throttle;
 pub(crate) mod uploads;
 pub(crate) mod users;
@@ -68,6 +69,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_creators.sql"),
     include_str!("migrations/0013_bounds.sql"),
     include_str!("migrations/0016_writers.sql"),
+    include_str!("migrations/0020_states.sql"),
     include_str!("migrations/0021_keys.sql"),
 ];
 

@@ -33,6 +33,10 @@ pub enum Object {
     Entry(Id),
     /// The bytes of a file, by their hash.
     Content(MediaHash),
+    /// A state, by the identifier of its entry in the graph.
+    State(Id),
+    /// A head, by its device.
+    Head(Id),
 }
 
 impl Object {
@@ -40,12 +44,14 @@ impl Object {
         match self {
             Self::Entry(_) => 1,
             Self::Content(_) => 2,
+            Self::State(_) => 3,
+            Self::Head(_) => 4,
         }
     }
 
     fn name(&self) -> &[u8] {
         match self {
-            Self::Entry(id) => &id.0,
+            Self::Entry(id) | Self::State(id) | Self::Head(id) => &id.0,
             Self::Content(hash) => &hash.0,
         }
     }

@@ -7,10 +7,12 @@
 //! | [`server`] | who stands between the client and its cloud, and where the cloud sends it |
 //! | [`cloud`] | the cloud: its answers, its tickets, what it says of the other device |
 //! | [`peer`] | the other device, and the relay |
+//! | [`replica`] | the cloud as what passes changes on |
 
 mod cloud;
 mod honest;
 mod peer;
+mod replica;
 mod server;
 
 use crate::catalog::Part;
@@ -20,7 +22,7 @@ use crate::target::client::{Client, accepted};
 
 /// The checks of clients.
 pub fn checks() -> Vec<Check> {
-    [honest::checks(), server::checks(), cloud::checks(), peer::checks()].concat()
+    [honest::checks(), server::checks(), cloud::checks(), peer::checks(), replica::checks()].concat()
 }
 
 /// A client that signs in.

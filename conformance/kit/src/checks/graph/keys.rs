@@ -11,6 +11,7 @@ use crate::target::world::{Device, World, etag, signing_key_beside};
 
 const KEPT: &str = "gph.key.kept";
 const SEALED: &str = "gph.key.sealed-entry";
+const STATE: &str = "gph.key.sealed-state";
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
@@ -64,6 +65,16 @@ pub(super) fn checks() -> Vec<Check> {
             },
         )
         .twin(SEALED),
+        check(STATE, &[], "a sealed state in an encrypted folder", |context| async move {
+            state(&context, true).await?.expect(201).map(drop)
+        }),
+        check(
+            "gph.key.plain-state",
+            &["GPH-208"],
+            "a state that is not sealed in an encrypted folder",
+            |context| async move { plain(state(&context, false).await?) },
+        )
+        .twin(STATE),
         check(
             "gph.key.forgotten",
             &["GPH-204"],
@@ -241,6 +252,20 @@ async fn entry(context: &Context, change: fn(&mut Value)) -> Result<Reply, Stop>
     call(context, "PUT", &path).tickets(&one.tickets).json(&body).send().await
 }
 
+/// Writes a state into an encrypted folder.
+async fn state(context: &Context, is_sealed: bool) -> Result<Reply, Stop> {
+    let one = Encrypted::with_key(context).await?;
+    let object: Id = context.random();
+    let entry = Sealed::entry(one.id, (1, Encrypted::KEY), object, context.random(), b"a state");
+    let bytes = if is_sealed {
+        Sealed { kind: 3, ..entry }.bytes()
+    } else {
+        b"plain bytes of a state, of some length".to_vec()
+    };
+    let path = format!("{}/feeds/states/entries/{}", one.folder.path, hex(&object));
+    call(context, "PUT", &path).tickets(&one.tickets).json(&json!({"state": base64(&bytes)})).send().await
+}
+
 fn plain(reply: Reply) -> Verdict {
     reply.expect_problem(409, "folder-encrypted")
 }
@@ -253,8 +278,14 @@ async fn forgotten(context: Context) -> Verdict {
     success(reply, "PUT of an entry")?;
     let delta = format!("{}/feeds/files/sync", one.folder.path);
     let watermark = get(&context, &one, &delta).await?.expect(200)?.text("watermark")?;
+    let state = format!("{}/feeds/states/entries/{}", one.folder.path, "5".repeat(32));
+    let body = json!({"state": base64(name.as_bytes())});
+    let reply = call(&context, "PUT", &state).tickets(&one.folder.tickets).json(&body).send().await?;
+    success(reply, "PUT of a state")?;
     put(&context, &one, &one.record(&keys(1, 0)), None).await?.expect(201)?;
-    get(&context, &one, &path).await?.expect_problem(404, "no-such-node")?;
+    for path in [&path, &state] {
+        get(&context, &one, path).await?.expect_problem(404, "no-such-node")?;
+    }
     let old = format!("{delta}?since={watermark}");
     get(&context, &one, &old).await?.expect_problem(410, "watermark-unknown")?;
     for path in

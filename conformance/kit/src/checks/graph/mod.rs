@@ -14,6 +14,7 @@
 //! | [`pages`] | 4.11, collections in pages |
 //! | [`batch`] | 4.12, batches |
 //! | [`writers`] | 4.14, writers |
+//! | [`states`] | 4.15, states and heads |
 //! | [`keys`] | 4.16, encrypted folders |
 
 mod batch;
@@ -28,6 +29,7 @@ mod queues;
 mod rendezvous;
 mod requests;
 mod rights;
+mod states;
 mod walk;
 mod writers;
 
@@ -58,6 +60,7 @@ pub fn checks() -> Vec<Check> {
         pages::checks(),
         batch::checks(),
         writers::checks(),
+        states::checks(),
         keys::checks(),
     ]
     .concat()
