@@ -7,13 +7,14 @@ here=$(cd "$(dirname "$0")" && pwd)
 venv=${1:-${MESHPROOF_INTEROP_VENV:-$here/../../target/interop-venv}}
 
 # xmlsec1 and openssl are the command lines under test; xmltooling-schemas and opensaml-schemas carry the W3C and OASIS
-# schemas; postgresql and nats-server serve scale.sh; systemd checks the unit of meshd; the rest builds samael's binding to
+# schemas; postgresql and nats-server serve scale.sh; systemd checks the unit of meshd; testssl.sh its TLS; the rest builds samael's binding to
 # libxmlsec1, for which bindgen needs libclang.
 packages="xmlsec1 openssl libxml2-utils opensaml-schemas xmltooling-schemas
     gcc libc6-dev pkg-config libssl-dev libxmlsec1-dev libclang1-14 libclang-common-14-dev
     python3 python3-venv systemd
     postgresql nats-server
-    litmus rclone"
+    litmus rclone
+    testssl.sh bsdextrautils"
 command -v chromium >/dev/null || packages="$packages chromium"
 # Some systems have Node from elsewhere, which is as good.
 command -v npm >/dev/null || packages="$packages nodejs npm"

@@ -1,4 +1,6 @@
 #![no_main]
-//! A trace of tampering into [`meshproof_fuzz::handshake_puppet`].
+//! Bytes into [`meshproof_fuzz::handshake_puppet`].
 
-libfuzzer_sys::fuzz_target!(|trace: meshproof_fuzz::Trace| meshproof_fuzz::handshake_puppet(&trace));
+libfuzzer_sys::fuzz_target!(init: meshproof_fuzz::plant_from_environment(), |data: &[u8]| {
+    meshproof_fuzz::handshake_puppet(data);
+});

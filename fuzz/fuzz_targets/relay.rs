@@ -1,4 +1,6 @@
 #![no_main]
 //! Bytes into [`meshproof_fuzz::relay`].
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| meshproof_fuzz::relay(data));
+libfuzzer_sys::fuzz_target!(init: meshproof_fuzz::plant_from_environment(), |data: &[u8]| {
+    meshproof_fuzz::relay(data);
+});

@@ -1,13 +1,18 @@
 //! Handshakes under attack: raw bytes, and a puppeteer between two honest devices.
 
-use arbitrary::Arbitrary;
+use arbitrary::{Arbitrary, Unstructured};
+use meshproof_kit::oracle::handshake::{Answer, HYBRID, Responder, SUITE, X25519};
+use meshproof_kit::vectors::fixtures::KEY_Y;
 use meshproof_proto::channel::{Channel, Event, Output, Peer};
 use meshproof_proto::handshake::AwaitM1;
 
 use crate::world::{Counter, NOW, WORLD};
 
 /// Whoever has neither key nor ticket gets nothing out of either role but silence or a refusal.
-pub fn handshake(data: &[u8]) {
+///
+/// Whether the responder answered at all.
+pub fn handshake(data: &[u8]) -> bool {
+    let mut answered = false;
     for (mut channel, name) in [(responder(), "responder"), (initiator(), "initiator")] {
         let mut said = drain(&mut channel).bytes; // the initiator's M1
         if name == "initiator" {
@@ -19,22 +24,46 @@ pub fn handshake(data: &[u8]) {
         channel.handle_fin();
         let end = drain(&mut channel);
         assert!(end.peer.is_none(), "{name} accepted garbage");
-        // The vectors are written to the responder's key and hold tickets of an issuer that it does not trust: REFUSE.
-        let refused = end.bytes.starts_with(&[5, 0, 0, 64]) || end.bytes == [6, 0, 0, 0];
-        assert!(end.bytes.is_empty() || refused, "HSK-006: {name} answered {:?}", end.bytes);
+        let refusal = if name == "responder" { refusal(data) } else { Vec::new() };
+        assert_eq!(end.bytes, refusal, "HSK-006: the {name} answers, and the oracle says the right");
+        answered |= !end.bytes.is_empty();
+    }
+    answered
+}
+
+/// What the oracle answers: the vectors are written to the responder's key and hold tickets of an issuer that it does not
+/// trust.
+fn refusal(data: &[u8]) -> Vec<u8> {
+    let [1, high, middle, low, ..] = data else { return Vec::new() };
+    let length = usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+    let Some(m1) = data.get(..4 + length) else { return Vec::new() };
+    let responder = Responder {
+        key: KEY_Y.private.clone(),
+        device: WORLD.responder.id().to_string(),
+        issuers: Vec::new(),
+        now: NOW.0,
+        suites: vec![SUITE, X25519, HYBRID],
+        rdv_token: None,
+        cookies: Vec::new(),
+    };
+    match responder.read_m1(m1).map_err(|failure| failure.answer) {
+        Ok(_) => panic!("a ticket of nobody that is trusted was good"),
+        Err(Answer::Refuse { frame, .. }) => frame,
+        Err(Answer::NoCommonSuite) => vec![6, 0, 0, 0],
+        Err(_) => Vec::new(),
     }
 }
 
 /// What a puppeteer does with the messages that pass.
 #[derive(Clone, Debug, Arbitrary)]
-pub struct Trace {
+struct Trace {
     /// One step for each message that passes, as long as they last.
-    pub steps: Vec<Step>,
+    steps: Vec<Step>,
 }
 
 /// What is done with one message.
 #[derive(Clone, Debug, Arbitrary)]
-pub enum Step {
+enum Step {
     /// It passes.
     Pass,
     /// One byte is changed: where, and by which bits.
@@ -51,11 +80,16 @@ pub enum Step {
     Drop,
     /// Bytes are put before it.
     Inject(Vec<u8>),
+    /// A frame of this type and the right length follows it.
+    Follow(u8),
 }
 
 /// Whatever the puppeteer does, a device that accepts has a partner that was in the same handshake, and what arrives is
 /// what was sent, in order, and complete if the end was seen.
-pub fn handshake_puppet(trace: &Trace) {
+///
+/// Whether both accepted.
+pub fn handshake_puppet(data: &[u8]) -> bool {
+    let trace = Trace::arbitrary_take_rest(Unstructured::new(data)).unwrap_or(Trace { steps: Vec::new() });
     let mut sides = [initiator(), responder()];
     let mut ends = [End::default(), End::default()];
     let mut seen: Vec<Vec<u8>> = Vec::new();
@@ -86,6 +120,7 @@ pub fn handshake_puppet(trace: &Trace) {
         ends[side].absorb(drain(channel));
     }
     check(&ends, texts);
+    ends.iter().all(|end| end.peer.is_some())
 }
 
 /// Who gets what instead of the other side getting `message`.
@@ -108,6 +143,11 @@ fn tamper(step: Option<&Step>, from: usize, message: Vec<u8>, seen: &[Vec<u8>]) 
         Some(Step::Replay(which)) => vec![(to, seen[usize::from(*which) % seen.len()].clone())],
         Some(Step::Drop) => Vec::new(),
         Some(Step::Inject(bytes)) => vec![(to, bytes.clone()), (to, message)],
+        Some(Step::Follow(kind)) => {
+            let length = [32, 40, 64, 0][usize::from(kind / 8) % 4];
+            let frame = [&[1 + kind % 6, 0, 0, length][..], &vec![0; usize::from(length)]].concat();
+            vec![(to, message), (to, frame)]
+        }
     }
 }
 

@@ -1,85 +1,151 @@
-//! What fuzzing feeds: plain functions that take input and panic if a promise of the specification is broken.
+//! What fuzzing feeds: plain functions that take bytes and panic if a promise of the specification is broken. Each says
+//! whether what it was given was accepted, so that a corpus that has nothing good in it any more is noticed.
 //!
 //! `fuzz_targets/` wraps them for libFuzzer; `tests/replay.rs` runs them over the corpora and the vectors in every
-//! `cargo test`.
+//! `cargo test`; `bin/prove.rs` plants bugs and measures how long each takes to be found (`README.md`).
 
+mod cloud;
+mod crypto;
+pub mod engine;
+mod graph;
 mod handshake;
+mod handshake_m1;
+mod plant;
+mod record;
 mod relay;
+mod seeds;
+mod shim;
 mod storage;
+mod sync;
+mod sync_merge;
+mod ticket;
 mod world;
 
-use std::sync::LazyLock;
-
-use meshproof_kit::vectors;
-use meshproof_proto::codec::hex_array;
-use meshproof_proto::crypto::{DEFAULT, RUSTCRYPTO, Secret};
-use meshproof_proto::record::{Event, Opener};
-use meshproof_proto::sync::Decoder;
-use meshproof_proto::ticket::parse;
-
-pub use handshake::{Step, Trace, handshake, handshake_puppet};
+pub use crypto::crypto;
+pub use graph::graph;
+pub use handshake::{handshake, handshake_puppet};
+pub use handshake_m1::handshake_m1;
+pub use plant::{plant, plant_from_environment};
+pub use record::record;
 pub use relay::relay;
+pub use seeds::seeds;
+pub use shim::shim;
 pub use storage::storage;
+pub use sync::{sync, sync_entry};
+pub use sync_merge::sync_merge;
+pub use ticket::{ticket, ticket_fields};
 
-/// A ticket that the reference parses has only bytes of the grammar, and no signature of ours that we did not make.
-pub fn ticket(data: &[u8]) {
-    let Ok(parsed) = parse::parse(data) else { return };
-    assert!(data.len() <= meshproof_proto::ticket::MAX_TICKET, "TKT-004");
-    assert!(data.iter().all(|b| (0x20..=0x7E).contains(b)), "TKT-005");
-    assert!(data.starts_with(b"<saml2:Assertion ") && data.ends_with(b"</saml2:Assertion>"), "TKT-006");
-    for needle in [&b"<!"[..], b"<?", b"&", b"</saml2:Assertion>x"] {
-        assert!(!data.windows(needle.len()).any(|window| window == needle), "TKT-006: {needle:?}");
-    }
-    let again = parse::parse(data).map(|again| again.ticket);
-    assert_eq!(again, Ok(parsed.ticket), "parsing depends on nothing but the bytes");
+/// Something to fuzz.
+pub struct Target {
+    /// As its function, its file in `fuzz_targets/` and its corpus are called.
+    pub name: &'static str,
+    /// Panics if a promise is broken; whether the input was accepted.
+    pub run: fn(&[u8]) -> bool,
+    /// What it promises, for `README.md`.
+    pub promise: &'static str,
+    /// Bugs that it has to find, and in how many runs.
+    pub bugs: &'static [(&'static str, usize)],
 }
 
-/// The traffic secret of the vectors, so that their streams are good input.
-static RECORD_SECRET: LazyLock<[u8; 32]> = LazyLock::new(|| {
-    let stream = vectors::all().iter().find(|test| test.kind == "RecordOpen");
-    let secret = stream.and_then(|test| hex_array(test.inputs["traffic"].as_str()?));
-    secret.expect("the record vectors have a traffic secret")
-});
+/// All of them.
+pub const TARGETS: [Target; 14] = [
+    Target {
+        name: "crypto",
+        run: crypto,
+        promise: "both libraries of cryptography make the same of any key, ciphertext and signature",
+        bugs: &[("fuzz:long-signature", 50_000)],
+    },
+    Target {
+        name: "graph",
+        run: graph,
+        promise: "no request fails the service; what is malformed, unticketed, somebody else's or stale is refused",
+        bugs: &[
+            ("GPH-002", 10_000),
+            ("GPH-006", 3_000),
+            ("GPH-012", 3_000),
+            ("GPH-050", 3_000),
+            ("GPH-066", 3_000),
+        ],
+    },
+    Target {
+        name: "handshake",
+        run: handshake,
+        promise: "who has no ticket gets silence or the refusal that the oracle gives",
+        bugs: &[("HSK-014", 20_000), ("HSK-010", 20_000)],
+    },
+    Target {
+        name: "handshake_m1",
+        run: handshake_m1,
+        promise: "reference and oracle answer every M1 with the same frame for the same reason",
+        bugs: &[("HSK-011", 5_000), ("HSK-019", 5_000), ("HSK-024", 5_000), ("HSK-053", 5_000)],
+    },
+    Target {
+        name: "handshake_puppet",
+        run: handshake_puppet,
+        promise: "whatever somebody between two devices does, who accepts has a partner in the same handshake",
+        bugs: &[("HSK-040", 20_000), ("REC-011", 20_000)],
+    },
+    Target {
+        name: "record",
+        run: record,
+        promise: "records open the same in one piece and in many, with both libraries, and as the oracle has it",
+        bugs: &[("REC-011", 5_000), ("REC-012", 5_000), ("REC-017", 5_000)],
+    },
+    Target {
+        name: "relay",
+        run: relay,
+        promise: "passes are taken once, in time, by who has them; a switchboard is what its plain model is",
+        bugs: &[("RLY-001", 5_000), ("RLY-002", 5_000), ("RLY-004", 5_000), ("RLY-007", 5_000)],
+    },
+    Target {
+        name: "shim",
+        run: shim,
+        promise: "nothing but the right answer passes, and the oracle answers every request",
+        bugs: &[("fuzz:lenient-shim", 20_000)],
+    },
+    Target {
+        name: "storage",
+        run: storage,
+        promise: "manifests keep their form; pieces come in order; a range is the bytes that it names",
+        bugs: &[("SYN-070", 5_000), ("STO-009", 5_000), ("STO-015", 5_000), ("STO-018", 5_000)],
+    },
+    Target {
+        name: "sync",
+        run: sync,
+        promise: "one message, one spelling, however it comes; no path leaves the folder",
+        bugs: &[("SYN-003", 20_000), ("SYN-028", 50_000)],
+    },
+    Target {
+        name: "sync_entry",
+        run: sync_entry,
+        promise: "reference and oracle take the same entries and show the same paths",
+        bugs: &[("SYN-008", 20_000), ("SYN-010", 20_000), ("SYN-025", 20_000), ("SYN-051", 20_000)],
+    },
+    Target {
+        name: "sync_merge",
+        run: sync_merge,
+        promise: "merging is commutative, associative and idempotent, loses nothing, and is the oracle's",
+        bugs: &[("SYN-020", 5_000), ("SYN-022", 5_000), ("SYN-037", 5_000)],
+    },
+    Target {
+        name: "ticket",
+        run: ticket,
+        promise: "reference and oracle refuse the same bytes for the same reason",
+        bugs: &[("TKT-006", 20_000), ("TKT-020", 20_000), ("TKT-021", 20_000)],
+    },
+    Target {
+        name: "ticket_fields",
+        run: ticket_fields,
+        promise: "the same of tickets that the issuer signed, whatever they say",
+        bugs: &[("TKT-008", 5_000), ("TKT-014", 5_000), ("TKT-016", 5_000), ("TKT-036", 5_000)],
+    },
+];
 
-/// Whatever arrives, records open the same in one piece and byte by byte, with both providers.
-pub fn record(data: &[u8]) {
-    let whole = open(data, data.len().max(1), DEFAULT);
-    assert_eq!(whole, open(data, 1, RUSTCRYPTO), "delivery or provider changed the result");
-}
-
-type Opened = (Vec<Vec<u8>>, bool, Option<meshproof_proto::error::Error>);
-
-fn open(data: &[u8], step: usize, provider: &'static dyn meshproof_proto::crypto::Provider) -> Opened {
-    let mut opener = Opener::new(provider, Secret::new(*RECORD_SECRET));
-    let (mut contents, mut closed) = (Vec::new(), false);
-    for piece in data.chunks(step) {
-        opener.push(piece);
-        loop {
-            match opener.next() {
-                Ok(Some(Event::Data(content))) => contents.push(content.to_vec()),
-                Ok(Some(Event::Ticket(ticket))) => contents.push(ticket.to_vec()),
-                Ok(Some(Event::Closed)) => closed = true,
-                Ok(None) => break,
-                Err(error) => return (contents, closed, Some(error)),
-            }
-        }
-    }
-    (contents, closed, opener.fin().err())
-}
-
-/// A message that the reference reads is written back as the same bytes, and the paths of its entries stay in
-/// their folder.
-pub fn sync(data: &[u8]) {
-    let mut decoder = Decoder::default();
-    decoder.push(data);
-    let mut written = Vec::new();
-    while let Ok(Some(message)) = decoder.next() {
-        message.write(&mut written);
-        assert_eq!(data.get(..written.len()), Some(&written[..]), "one message, one spelling");
-        if let meshproof_proto::sync::Message::Index { entries, .. } = &message {
-            for item in meshproof_proto::sync::Tree::of(entries).items {
-                assert!(item.path.components().all(|c| !matches!(c, "" | "." | "..")), "SYN-010");
-            }
+/// Makes what is made once, before a bug could be in it.
+pub fn warm_up() {
+    for target in &TARGETS {
+        for (_, input) in seeds(target.name) {
+            (target.run)(&input);
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use meshproof_kit::fuzz::Draw;
+use meshproof_kit::oracle::relay::{self as oracle, PassFields};
 use meshproof_proto::crypto::{DEFAULT, Secret};
 use meshproof_proto::relay::{
     Account, ConnectionId, Joined, Limits, Pass, REQUEST_MAX, RelayKey, Request, Side, Switchboard,
@@ -11,17 +13,67 @@ use meshproof_proto::time::UnixTime;
 const ADDRESS: &str = "relay.example:1";
 const LIMITS: Limits = Limits { connections: 12, account_connections: 4, quota: 1_000, rate: 0 };
 
-/// The first byte chooses: the begin of a connection, or a life of a switchboard.
-pub fn relay(data: &[u8]) {
+/// The first byte chooses: the begin of a connection, a life of a switchboard, or connections of those who may have the
+/// relay's key. Whether something was accepted.
+pub fn relay(data: &[u8]) -> bool {
     match data.split_first() {
-        Some((first, rest)) if first % 2 == 0 => begin(rest),
-        Some((_, rest)) => life(rest),
-        None => {}
+        Some((first, rest)) if first % 3 == 0 => begin(rest),
+        Some((first, rest)) if first % 3 == 1 => life(rest),
+        Some((_, rest)) => connections(&mut Draw(rest)),
+        None => false,
     }
 }
 
+/// Each connection ends as the oracle has it.
+fn connections(draw: &mut Draw<'_>) -> bool {
+    const NOW: u64 = 1_000;
+    let (key, other) = ([7; 32], [8; 32]);
+    let limits = Limits { connections: 1_000, account_connections: 1_000, ..LIMITS };
+    let mut board =
+        Switchboard::new(DEFAULT, vec![RelayKey::new(Secret::new(key))], ADDRESS.to_owned(), limits);
+    let mut theirs =
+        oracle::Relay { key: key.to_vec(), address: ADDRESS.to_owned(), now: NOW, accepted: Vec::new() };
+    let mut accepted = false;
+    for number in 0..=(draw.below(6) as u64) {
+        let mut pass = PassFields {
+            key: key.to_vec(),
+            address: ADDRESS.to_owned(),
+            circuit: [draw.byte() % 2; 16],
+            side: draw.byte() % 2,
+            expires: 2_000,
+            account: [1; 16],
+        };
+        match draw.below(6) {
+            0 => pass.key = other.to_vec(),
+            1 => pass.address.push('0'),
+            2 => pass.side = draw.byte(),
+            3 => pass.expires = *draw.pick(&[0, 999, 1_000, 1_001, u64::MAX]),
+            _ => {}
+        }
+        let mut bytes = if draw.one_in(8) { oracle::ping(draw.array()) } else { pass.join() };
+        if draw.one_in(4) {
+            draw.edit(&mut bytes);
+        }
+        let name = |error: meshproof_proto::error::Error| error.requirement().map(|rule| rule.id);
+        let ours = match Request::read(&bytes) {
+            Ok(Ok(Request::Ping(_))) => Ok(oracle::Answer::Pong),
+            Ok(Ok(Request::Join(pass))) => match board.join(UnixTime(NOW), ConnectionId(number), &pass) {
+                Ok(Joined::Alone) => Ok(oracle::Answer::Waiting),
+                Ok(Joined::With(_)) => Ok(oracle::Answer::Joined),
+                Err(why) => Err(name(why.error)),
+            },
+            Ok(Err(_)) => Ok(oracle::Answer::Nothing),
+            Err(error) => Err(name(error)),
+        };
+        let wanted = theirs.connection(&bytes).map_err(|rule| Some(rule.requirement));
+        assert_eq!(ours, wanted, "the reference says the left of {bytes:02x?}");
+        accepted |= ours.is_ok_and(|answer| answer != oracle::Answer::Nothing);
+    }
+    accepted
+}
+
 /// What is read of a request depends on its bytes alone, never on how they come, and nothing behind it is asked for.
-fn begin(data: &[u8]) {
+fn begin(data: &[u8]) -> bool {
     let whole = Request::read(data);
     let (mut have, mut wanted) = (0, 1);
     let read = loop {
@@ -34,7 +86,7 @@ fn begin(data: &[u8]) {
         }
         if wanted > data.len() {
             assert!(!matches!(whole, Ok(Ok(_))), "more is wanted of what is whole");
-            return;
+            return false;
         }
         have = wanted;
     };
@@ -42,6 +94,7 @@ fn begin(data: &[u8]) {
     if let Ok(Ok(request)) = read {
         assert_eq!(request.encode(), data[..wanted], "one request, one spelling");
     }
+    matches!(read, Ok(Ok(_)))
 }
 
 /// What a switchboard has to be, kept in the plainest way.
@@ -53,7 +106,7 @@ struct Model {
     used: BTreeSet<(u8, bool)>,
 }
 
-fn life(data: &[u8]) {
+fn life(data: &[u8]) -> bool {
     let key = RelayKey::new(Secret::new([7; 32]));
     let mut board = Switchboard::new(DEFAULT, vec![key.clone()], ADDRESS.to_owned(), LIMITS);
     let mut model = Model::default();
@@ -95,4 +148,5 @@ fn life(data: &[u8]) {
         }
         assert_eq!(board.connections(), model.there.len());
     }
+    !model.used.is_empty()
 }

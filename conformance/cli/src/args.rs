@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Ask whether the time of a responder's RSA decryption tells what it found; judges nothing [default: the embedded reference]
     Timing(Timing),
+    /// Keep the protocol but for one place, session after session, until an implementation crashes, hangs, grows or accepts
+    /// what it must reject [default: the embedded reference]
+    Fuzz(Box<Fuzz>),
     /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
     #[command(subcommand)]
     Shim(Shim),
@@ -100,6 +103,31 @@ pub(crate) struct SelfTest {
 #[derive(Debug, ClapArgs)]
 #[group(id = "targets", required = true, multiple = true, args = ["cloud", "peer", "relay", "shim", "client"])]
 pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) networked: Networked,
+    /// A program that runs vectors on an implementation, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) shim: Option<String>,
+    /// Score only what was there when this version of the specification was released: 0.1
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) set: Option<String>,
+    /// A program that drives a client, a device's program, with its arguments in one string
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) client: Option<String>,
+    /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expect: Option<PathBuf>,
+    /// Write the failures of this run as a file for --expect
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_expect: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) running: Running,
+}
+
+/// What is reached over a network.
+#[derive(Debug, ClapArgs)]
+#[group(skip)]
+pub(crate) struct Networked {
     /// The root URL of a cloud
     #[arg(long, value_name = "URL")]
     pub(crate) cloud: Option<String>,
@@ -127,23 +155,52 @@ pub(crate) struct Run {
     /// How many bytes an account may send in a day, if it is few enough to be sent
     #[arg(long, value_name = "BYTES", requires = "relay")]
     pub(crate) relay_quota: Option<u64>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Fuzz {
+    #[command(flatten)]
+    pub(crate) targets: Option<FuzzTargets>,
+    /// Make the embedded reference ignore a requirement (`HSK-019`), and see that it is found: exit code 1 is success here
+    #[arg(long, value_name = "MUTANT", conflicts_with_all = ["cloud", "peer", "relay", "shim"])]
+    pub(crate) mutant: Option<String>,
+    /// Not longer than this [default: 60, or a day with --runs]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=604_800))]
+    pub(crate) seconds: Option<u64>,
+    /// At most so many sessions
+    #[arg(long, value_name = "N")]
+    pub(crate) runs: Option<u64>,
+    /// Repeats the sessions [default: random]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Repeat the session of a finding
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "runs"])]
+    pub(crate) replay: Option<PathBuf>,
+    /// Watch the memory of this process too; that of a shim is watched anyway
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// How much more memory is a finding, in MiB
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(crate) growth: u64,
+    /// How long a shim has for an answer, in seconds [default: 30]
+    #[arg(long, value_name = "N", requires = "shim", value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) timeout: Option<u64>,
+    /// Where to write finding.json and evidence
+    #[arg(long, value_name = "DIR", default_value = "meshproof-fuzz")]
+    pub(crate) report: PathBuf,
+    /// Show tickets, tokens and keys in evidence
+    #[arg(long)]
+    pub(crate) show_secrets: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[group(id = "fuzzed", multiple = true, args = ["cloud", "peer", "relay", "shim"])]
+pub(crate) struct FuzzTargets {
+    #[command(flatten)]
+    pub(crate) networked: Networked,
     /// A program that runs vectors on an implementation, with its arguments in one string
     #[arg(long, value_name = "COMMAND")]
     pub(crate) shim: Option<String>,
-    /// Score only what was there when this version of the specification was released: 0.1
-    #[arg(long, value_name = "VERSION")]
-    pub(crate) set: Option<String>,
-    /// A program that drives a client, a device's program, with its arguments in one string
-    #[arg(long, value_name = "COMMAND")]
-    pub(crate) client: Option<String>,
-    /// Checks that are known to fail: lines of `check-id "part of the message" reason`, the middle one if wanted
-    #[arg(long, value_name = "FILE")]
-    pub(crate) expect: Option<PathBuf>,
-    /// Write the failures of this run as a file for --expect
-    #[arg(long, value_name = "FILE")]
-    pub(crate) write_expect: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) running: Running,
 }
 
 #[derive(Debug, ClapArgs)]

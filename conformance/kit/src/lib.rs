@@ -12,6 +12,7 @@
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
 //! | [`bench`] | how fast an implementation is, beside bare library functions |
+//! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
@@ -24,6 +25,7 @@ pub mod checks;
 pub mod double;
 pub mod evidence;
 pub mod expect;
+pub mod fuzz;
 pub mod oracle;
 pub mod report;
 pub mod run;

@@ -125,6 +125,7 @@ const NOT_BY_VECTOR: &[(&str, &str)] = &[
     ("HSK-060", "a session"),
     ("HSK-061", "a clock that moves"),
     ("HSK-066", "a deadline"),
+    ("HSK-067", "many devices"),
     ("HSK-062", "a network with multicast"),
     ("HSK-063", "a network with multicast"),
     ("HSK-064", "a network with multicast"),

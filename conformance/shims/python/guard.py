@@ -6,7 +6,7 @@ import os
 from crypto import HMAC, Failure, H, draw, equal
 
 COOKIE_FRESH, SECRET_LIVES = 240, 120                               # HSK-050
-REPLAY = 600                                                        # HSK-051
+REPLAY = 601                                                        # HSK-051
 SOURCE_ALLOWANCE, ALL_ALLOWANCE = 512, 4096                         # HSK-052: tokens; at least 8 for a source
 REFILL = 32.0                                                       # tokens a second for a source
 

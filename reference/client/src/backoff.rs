@@ -45,6 +45,8 @@ pub struct Retries {
 struct Retry {
     backoff: Backoff,
     at: Instant,
+    /// When it was last tried for what somebody said on a local network.
+    seen: Option<Instant>,
 }
 
 impl Retries {
@@ -56,7 +58,8 @@ impl Retries {
     /// A device could not be reached once more.
     pub fn failed(&self, device: Id, now: Instant, entropy: &mut dyn Entropy) {
         let mut waiting = self.waiting();
-        let retry = waiting.entry(device).or_insert(Retry { backoff: Backoff::default(), at: now });
+        let retry =
+            waiting.entry(device).or_insert(Retry { backoff: Backoff::default(), at: now, seen: None });
         retry.at = now + retry.backoff.next(entropy);
         self.changed.notify_one();
     }
@@ -86,7 +89,18 @@ impl Retries {
     /// A device says that it is there: it is tried at once, and if that fails as soon as at first.
     pub fn announced(&self, device: Id, now: Instant) {
         if let Some(retry) = self.waiting().get_mut(&device) {
-            *retry = Retry { backoff: Backoff::default(), at: now };
+            *retry = Retry { backoff: Backoff::default(), at: now, ..*retry };
+            self.changed.notify_one();
+        }
+    }
+
+    /// Somebody says on a local network that a device is there. Anybody can say so: it is tried once more, and no sooner again by
+    /// such words than it would be without.
+    pub fn seen(&self, device: Id, now: Instant) {
+        if let Some(retry) = self.waiting().get_mut(&device)
+            && retry.seen.is_none_or(|before| before + LAST <= now)
+        {
+            (retry.at, retry.seen) = (now, Some(now));
             self.changed.notify_one();
         }
     }
@@ -144,6 +158,27 @@ mod tests {
         assert_eq!(retries.next(), Some((at(10), far)));
         retries.forget_others(&BTreeSet::from([near]));
         assert!(retries.next().is_none());
+    }
+
+    /// HSK-061: what a stranger repeats on a local network is no announcement.
+    #[test]
+    fn words_of_anybody_cost_one_trial_in_five_minutes() {
+        let (peer, began) = (Id([1; 16]), Instant::now());
+        let mut most = |out: &mut [u8]| out.fill(255);
+        let retries = Retries::default();
+        for _ in 0..9 {
+            retries.failed(peer, began, &mut most);
+        }
+        let mut trials = Vec::new();
+        for second in (0..3_600).step_by(5) {
+            let now = began + Duration::from_secs(second);
+            retries.seen(peer, now);
+            if retries.is_due(peer, now) {
+                trials.push(second);
+                retries.failed(peer, now, &mut most);
+            }
+        }
+        assert!(trials[0] == 0 && trials.len() <= 2 * 3_600 / 300, "{trials:?}");
     }
 
     #[test]

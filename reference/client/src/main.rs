@@ -9,6 +9,7 @@ const KEPT: usize = 31 * 1024 * 1024;
 #[tokio::main]
 async fn main() -> ExitCode {
     no_core_dumps();
+    many_descriptors();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt()
@@ -32,6 +33,17 @@ fn no_core_dumps() {
     }
 }
 
+/// Each connection and each file under way is a descriptor, and systems give a process few of them unless it asks for more.
+fn many_descriptors() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // The limit that it has will do, most likely.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use rustix::process::{DumpableBehavior, dumpable_behavior};
@@ -40,5 +52,12 @@ mod tests {
     fn a_crash_leaves_no_keys_on_disk() {
         super::no_core_dumps();
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
+    #[test]
+    fn it_takes_all_descriptors_that_it_may_have() {
+        super::many_descriptors();
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
 }

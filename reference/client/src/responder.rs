@@ -9,7 +9,7 @@ use std::time::Duration;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{KeyRejected, Spki};
 use meshproof_proto::handshake::guard::{Guard, SharedGuard};
-use meshproof_proto::handshake::{AwaitM1, Device};
+use meshproof_proto::handshake::{AwaitM1, CurrentVerifier, Device};
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::ticket::{Verifier, device_audience};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +25,15 @@ use crate::transport::{self, Connection, Outside, Stream};
 /// How long to leave the system alone when it could not accept: it is out of file descriptors, most likely.
 const RECOVERY: Duration = Duration::from_millis(100);
 
+/// Whom the device trusts at the moment.
+struct Trusted(Mutex<Arc<Verifier>>);
+
+impl CurrentVerifier for Trusted {
+    fn current(&self) -> Arc<Verifier> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Is told how each incoming session ended: with whom, if it got that far, and what it did.
 pub type OnSession = dyn Fn(Option<Id>, &Result<Report>) + Send + Sync;
 
@@ -32,7 +41,7 @@ pub type OnSession = dyn Fn(Option<Id>, &Result<Report>) + Send + Sync;
 pub struct Responder {
     outside: Outside,
     device: Arc<Device>,
-    verifier: Mutex<Arc<Verifier>>,
+    verifier: Arc<Trusted>,
     folders: Mutex<Vec<Arc<Folder>>>,
     progress: Arc<dyn Progress>,
     on_session: Box<OnSession>,
@@ -60,7 +69,7 @@ impl Responder {
             suites: Arc::default(),
             sessions: Sessions::new(device.id()),
             device,
-            verifier: Mutex::new(Arc::new(verifier)),
+            verifier: Arc::new(Trusted(Mutex::new(Arc::new(verifier)))),
             folders: Mutex::new(folders),
             progress: Arc::new(crate::sync::NoProgress),
             on_session: Box::new(|_, _| {}),
@@ -108,9 +117,9 @@ impl Responder {
         Self { sessions, ..self }
     }
 
-    /// Trusts other issuer keys from now on.
+    /// Trusts other issuer keys from now on, also on the channels that are open (HSK-054).
     pub fn set_verifier(&self, verifier: Verifier) {
-        *self.verifier.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
+        *self.verifier.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(verifier);
     }
 
     /// Serves other folders from now on.
@@ -145,8 +154,8 @@ impl Responder {
         self.answer(stream, from, place, start).await;
     }
 
-    /// Answers `caller`, for which the graph gave out `rdv_token`, at the relay that `join` leads to, if there is a place for it: who
-    /// calls has those of a source, whichever relays and circuits it takes.
+    /// Answers a device of the user `caller`, for which the graph gave out `rdv_token`, at the relay that `join` leads to, if there is a
+    /// place for it: a user has those of a source, whichever devices, relays and circuits call.
     pub async fn answer_call<S: Stream>(
         &self,
         caller: Id,
@@ -157,7 +166,11 @@ impl Responder {
             tracing::debug!(peer = %caller, "not answered: too many connections that are not authenticated");
             return;
         };
-        match join.await {
+        let joined = tokio::select! {
+            joined = join => joined,
+            () = place.gone() => return tracing::debug!(peer = %caller, "not answered: others called"),
+        };
+        match joined {
             Ok((stream, relay)) => {
                 let start = self.start(caller.0.to_vec()).relayed(rdv_token);
                 self.answer(stream, relay, place, start).await;
@@ -174,13 +187,17 @@ impl Responder {
         half_open: Place<K>,
         start: AwaitM1,
     ) {
-        let connection = transport::accept(stream, start, self.outside).await;
-        drop(half_open);
+        let connection = tokio::select! {
+            connection = transport::accept(stream, start, self.outside) => connection,
+            () = half_open.gone() => {
+                return tracing::debug!(%from, "closed: it was not authenticated when others came");
+            }
+        };
         if let Ok(connection) = &connection {
             self.suites.established(connection.peer.device, connection.peer.suite);
         }
         let (peer, result) = match connection {
-            Ok(connection) => (Some(connection.peer.device), self.converse(connection).await),
+            Ok(connection) => (Some(connection.peer.device), self.converse(connection, half_open).await),
             Err(error) => (None, Err(error)),
         };
         if let Err(error) = &result {
@@ -192,17 +209,29 @@ impl Responder {
 
     /// The begin of a handshake on a connection from `source`.
     fn start(&self, source: Vec<u8>) -> AwaitM1 {
-        let verifier = self.verifier.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        AwaitM1::new(self.device.clone(), verifier)
+        AwaitM1::new(self.device.clone(), self.verifier.current())
+            .trusting(self.verifier.clone())
             .behind(self.guard.clone(), source)
             .remembering(self.suites.clone())
     }
 
-    /// A session with a device that has authenticated, if there is a place for it.
-    async fn converse(&self, connection: Connection) -> Result<Report> {
-        let Some(_place) = self.admission.session(connection.peer.device) else {
+    /// A session with a device that has authenticated, if there is a place for it. Until it has one it keeps that which it had before.
+    async fn converse<K: Copy + Eq + Hash>(
+        &self,
+        connection: Connection,
+        half_open: Place<K>,
+    ) -> Result<Report> {
+        let grounds = &connection.peer.grounds;
+        let user = grounds.initiator_user.unwrap_or(connection.peer.device);
+        let Some(_place) = self.admission.session(user, grounds.user.is_some()) else {
+            // Without a place there is no socket either.
+            let Connection { incoming, outgoing, .. } = connection;
+            drop(incoming);
+            outgoing.abort();
+            outgoing.ended().await;
             return Err(Error::usage("too many sessions at once; the peer has to come again"));
         };
+        drop(half_open);
         let folders = self.folders.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.sessions.run(connection, folders, self.progress.clone()).await
     }

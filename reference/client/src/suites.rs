@@ -33,12 +33,12 @@ impl SuiteBook {
 
     /// A channel with `device` was established.
     pub fn established(&self, device: Id, suite: Suite) {
-        if self.strongest(device).is_some_and(|before| before >= suite) {
-            return;
-        }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(device.to_string(), suite.number());
-        self.keep(&known);
+        let before = known.get(&device.to_string()).copied().and_then(Suite::from_number);
+        if before.is_none_or(|before| before < suite) {
+            known.insert(device.to_string(), suite.number());
+            self.keep(&known);
+        }
     }
 
     /// Forgets a device, when a person says so. `false`: nothing was known of it.
@@ -69,6 +69,20 @@ impl SuiteMemory for SuiteBook {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_at_once_the_strongest_stays() {
+        let (book, device) = (&SuiteBook::default(), Id([1; 16]));
+        for _ in 0..200 {
+            std::thread::scope(|scope| {
+                for suite in [Suite::Baseline, Suite::Hybrid, Suite::X25519] {
+                    scope.spawn(move || book.established(device, suite));
+                }
+            });
+            assert_eq!(book.floor(device), Suite::Hybrid);
+            book.forget(device);
+        }
+    }
 
     #[test]
     fn a_stronger_suite_is_remembered_over_a_restart_until_it_is_forgotten() {

@@ -43,6 +43,8 @@ const STAGGER: Duration = Duration::from_millis(250);
 const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// How long the peer may take to answer our close_notify.
 const LINGER: Duration = Duration::from_secs(10);
+/// The same for a peer that broke a rule, which owes no answer.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a channel may be silent both ways before the peer counts as gone.
 const IDLE: Duration = Duration::from_mins(5);
 
@@ -54,7 +56,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 /// What a channel takes from outside: the clock and random numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Outside {
-    /// The time since 1970. It has to go as fast as the clock of tokio.
+    /// The time since 1970. It goes as fast as the clock of tokio, or is set.
     pub clock: fn() -> Duration,
     /// Fills the slice with random bytes.
     pub entropy: fn(&mut [u8]),
@@ -64,6 +66,28 @@ impl Outside {
     /// The clock reading, as the protocol crate takes it.
     pub fn now(&self) -> UnixTime {
         UnixTime((self.clock)().as_secs())
+    }
+}
+
+/// A clock for one channel: that of the system as it was, and the time since. It is not set back with it, for else limits of time would be
+/// as much longer; but it is set forward, for tickets end by it, and a machine that slept was not there.
+struct Steady {
+    outside: fn() -> Duration,
+    began: Duration,
+    since: Instant,
+}
+
+impl Steady {
+    fn new(outside: Outside) -> Self {
+        Self { outside: outside.clock, began: (outside.clock)(), since: Instant::now() }
+    }
+
+    fn reading(&self) -> Duration {
+        (self.began + self.since.elapsed()).max((self.outside)())
+    }
+
+    fn now(&self) -> UnixTime {
+        UnixTime(self.reading().as_secs())
     }
 }
 
@@ -107,6 +131,8 @@ pub struct Outgoing {
     budget: Arc<Budget>,
     /// Told when the connection is to end whatever waits in it.
     given_up: Arc<Notify>,
+    /// Told when it is to end with what was said until then, and soon.
+    aborted: Arc<Notify>,
     pulse: Arc<Pulse>,
 }
 
@@ -115,7 +141,6 @@ enum Command {
     Renew { ticket: Vec<u8>, vouched: Vouched },
     Finish,
     Close,
-    Abort,
 }
 
 impl Outgoing {
@@ -145,9 +170,15 @@ impl Outgoing {
         let _ = self.commands.send(Command::Close);
     }
 
-    /// Says that nothing more comes, and waits for no answer: the peer broke a rule.
+    /// Says that nothing more comes, and waits for no answer: the peer broke a rule, or there is no place for it.
     pub fn abort(&self) {
-        let _ = self.commands.send(Command::Abort);
+        self.budget.close();
+        self.aborted.notify_one();
+    }
+
+    /// Waits until nothing is left of the connection.
+    pub async fn ended(&self) {
+        self.commands.closed().await;
     }
 
     /// Ends the connection at once, also if the peer takes nothing of what is to be said.
@@ -273,10 +304,10 @@ async fn establish(
     let (to_session, incoming) = mpsc::channel(INCOMING);
     let (commands, from_session) = mpsc::unbounded_channel();
     let budget = Arc::new(Budget::new(BUDGET));
-    let given_up = Arc::new(Notify::new());
+    let (given_up, aborted) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let driver = Driver {
         channel,
-        outside,
+        clock: Steady::new(outside),
         established: Some(established),
         sealed: VecDeque::new(),
         sealed_bytes: 0,
@@ -284,6 +315,7 @@ async fn establish(
         ready: VecDeque::new(),
         budget: budget.clone(),
         given_up: given_up.clone(),
+        abort: aborted.clone(),
         closing_since: None,
         aborted: false,
     };
@@ -308,7 +340,7 @@ async fn establish(
         peer,
         initiator,
         incoming,
-        outgoing: Outgoing { commands, budget, given_up, pulse: Arc::default() },
+        outgoing: Outgoing { commands, budget, given_up, aborted, pulse: Arc::default() },
     })
 }
 
@@ -326,7 +358,7 @@ impl Drop for Abandoned {
 /// The task of one connection.
 struct Driver {
     channel: Channel,
-    outside: Outside,
+    clock: Steady,
     established: Option<oneshot::Sender<Result<Peer>>>,
     /// What waits for the socket, and how much of the first piece is written.
     sealed: VecDeque<Vec<u8>>,
@@ -336,6 +368,7 @@ struct Driver {
     ready: VecDeque<Incoming>,
     budget: Arc<Budget>,
     given_up: Arc<Notify>,
+    abort: Arc<Notify>,
     closing_since: Option<Instant>,
     aborted: bool,
 }
@@ -351,7 +384,7 @@ impl Driver {
         let mut input = Vec::with_capacity(READ);
         let mut last_activity = Instant::now();
         let (mut readable, mut writable, mut session_gone) = (true, true, false);
-        let given_up = self.given_up.clone();
+        let (given_up, abort) = (self.given_up.clone(), self.abort.clone());
         loop {
             let (ended, deadline) = self.poll_channel();
             let ended = ended || self.aborted;
@@ -379,7 +412,7 @@ impl Driver {
                 result = reader.read_buf(&mut input), if readable && !ended && (self.ready.is_empty() || session_gone) => {
                     last_activity = Instant::now();
                     match result {
-                        Ok(count) if count > 0 => self.channel.handle_input(self.outside.now(), &input),
+                        Ok(count) if count > 0 => self.channel.handle_input(self.clock.now(), &input),
                         _ => {
                             readable = false;
                             self.channel.handle_fin();
@@ -393,6 +426,17 @@ impl Driver {
                 command = from_session.recv(), if self.takes_commands(ended) => {
                     self.obey(command, &mut from_session);
                 }
+                () = abort.notified(), if !self.aborted => {
+                    // What was said before the rule was broken; not more than waits already, for a peer that may read nothing.
+                    while self.takes_commands(ended)
+                        && let Ok(command) = from_session.try_recv()
+                    {
+                        self.obey(Some(command), &mut from_session);
+                    }
+                    self.channel.close();
+                    self.closing_since = Some(Instant::now());
+                    self.aborted = true;
+                }
                 () = given_up.notified() => {
                     self.aborted = true;
                     writable = false;
@@ -400,9 +444,9 @@ impl Driver {
                 () = tokio::time::sleep_until(wake) => {
                     if !self.ready.is_empty() {
                         // Nothing was read, so nothing could be heard.
-                        self.channel.was_deaf(self.outside.now());
+                        self.channel.was_deaf(self.clock.now());
                     }
-                    self.channel.handle_timeout(self.outside.now());
+                    self.channel.handle_timeout(self.clock.now());
                     if self.is_dead(last_activity) {
                         self.channel.handle_fin();
                         writable = false;
@@ -422,7 +466,7 @@ impl Driver {
                 input.clear();
             }
         };
-        let _ = timeout(Duration::from_secs(1), drain).await;
+        let _ = timeout(FAREWELL, drain).await;
     }
 
     /// Collects what the channel has to say. Returns whether it ended, and when it wants to be woken.
@@ -520,8 +564,7 @@ impl Driver {
                     }
                 }
                 Command::Finish => self.ready.push_back(Incoming::Finish),
-                Command::Close | Command::Abort => {
-                    self.aborted = matches!(command, Command::Abort);
+                Command::Close => {
                     let _ = self.channel.send(&small);
                     self.channel.close();
                     self.closing_since = Some(Instant::now());
@@ -542,18 +585,23 @@ impl Driver {
     fn wake_at(&self, deadline: Option<UnixTime>, last_activity: Instant) -> Instant {
         let mut wake = last_activity + IDLE;
         if let Some(since) = self.closing_since {
-            wake = wake.min(since + LINGER);
+            wake = wake.min(since + self.lingers());
         }
         if let Some(UnixTime(seconds)) = deadline {
-            let left = Duration::from_secs(seconds).saturating_sub((self.outside.clock)());
+            let left = Duration::from_secs(seconds).saturating_sub(self.clock.reading());
             wake = wake.min(Instant::now() + left);
         }
         wake
     }
 
+    /// How long a peer may take to hear the last words.
+    fn lingers(&self) -> Duration {
+        if self.aborted { FAREWELL } else { LINGER }
+    }
+
     /// Whether the peer took too long for a close or for any sign of life.
     fn is_dead(&self, last_activity: Instant) -> bool {
-        let lingered = self.closing_since.is_some_and(|since| since.elapsed() >= LINGER);
+        let lingered = self.closing_since.is_some_and(|since| since.elapsed() >= self.lingers());
         lingered || last_activity.elapsed() >= IDLE
     }
 }
@@ -601,4 +649,24 @@ impl Budget {
 /// Whether an error says that the channel's ticket is over, so that a new one helps.
 pub fn ticket_ended(error: &Error) -> bool {
     error.requirement() == Some(req::HSK_042)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_makes_no_limit_of_time_longer() {
+        static SECONDS: AtomicU64 = AtomicU64::new(1_800_000_000);
+        let clock = || Duration::from_secs(SECONDS.load(Ordering::Relaxed));
+        let steady = Steady::new(Outside { clock, ..Outside::default() });
+        let began = steady.now();
+        SECONDS.fetch_sub(3_600, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(steady.now(), began.plus(90));
+        SECONDS.fetch_add(7_200, Ordering::Relaxed);
+        assert_eq!(steady.now(), began.plus(3_600), "a ticket ends in time");
+    }
 }

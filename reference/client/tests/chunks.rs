@@ -251,6 +251,41 @@ async fn a_manifest_of_other_content_does_not_get_it_in() {
     assert_eq!(y.tree(), before);
 }
 
+/// A reader is asked for content like anybody. What it says leads to nothing, and costs nothing of what others gave.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_lies_about_chunks_spoils_nothing_that_others_gave() {
+    let content = noise(60, 6 * MIB);
+    for lie in [0..MIB, 4 * MIB..6 * MIB, 0..6 * MIB] {
+        let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+        x.write("large", &content);
+        let got = cut(&x, &y, 3_000_000).await;
+        assert!(got > 2_000_000);
+        let mut other = content.clone();
+        other[lie.clone()].copy_from_slice(&noise(61, lie.len()));
+
+        let serving = serve(&y).await;
+        let mut peer = RawPeer::connect(X, &y, &serving.address, Role::Reader).await;
+        peer.offer(Vec::new());
+        while let Some(message) = peer.next().await {
+            match message {
+                Message::ManifestRequest(asked) => {
+                    peer.send(&[Message::Manifest { request: asked.request, chunks: Some(chunks(&other)) }]);
+                }
+                Message::Request(asked) => {
+                    let from = usize::try_from(asked.offset).unwrap();
+                    let content = other[from..from + asked.length as usize].to_vec();
+                    peer.send(&[Message::Block { request: asked.request, content: Some(content) }]);
+                }
+                _ => {}
+            }
+        }
+        assert!(serving.ended().await.unwrap_err().starts_with("SYN-030"), "{lie:?}");
+        let rest = received(&x, &y).await;
+        assert!(got + rest <= 7 * MIB as u64, "{lie:?}: {got} and {rest} bytes");
+        assert!(!y.root.join(PARTS).exists());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_manifest_all_is_asked_for() {
     let content = noise(55, 2 * MIB);

@@ -110,7 +110,7 @@ impl History {
 
 fn limits() -> Limits {
     let allowance = Allowance { per_source: 100_000, per_source_rate: 0, all: 200_000, all_rate: 0 };
-    Limits { sessions: 256, sessions_per_device: 256, allowance, ..Limits::default() }
+    Limits { sessions: 256, sessions_per_user: 256, allowance, ..Limits::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -90,6 +90,12 @@ pub enum Error {
     Stopped(String),
 }
 
+/// The services as a function of requests, without a socket: for fuzzing. Panics of handlers are the caller's.
+#[cfg(feature = "mutants")]
+pub fn service(config: &Config) -> Result<axum::Router, Error> {
+    Ok(router::router(state::App::open(config)?))
+}
+
 /// Adds a user to the cloud of this configuration, as `POST /identity/users` does. Returns the user's identifier.
 pub async fn add_user(
     config: &Config,

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 pub(crate) mod coverage;
 pub(crate) mod explain;
 pub(crate) mod freeze;
+pub(crate) mod fuzz;
 pub(crate) mod list;
 pub(crate) mod minimise;
 pub(crate) mod replay;

@@ -16,7 +16,7 @@ use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim, Shim};
 use meshproof_kit::target::{ShimTarget, Targets};
 
 use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
-use crate::args::Run;
+use crate::args::{Networked, Run};
 use crate::progress::Bar;
 
 /// How long a client has for what its user wants.
@@ -88,7 +88,8 @@ async fn probe(targets: &Targets) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn targets(args: &Run) -> anyhow::Result<Targets> {
+/// The targets that are reached over a network, by their names.
+pub(super) fn networked(args: &Networked) -> anyhow::Result<Targets> {
     let mut targets = Targets::default();
     let mut named = Vec::new();
     if let Some(url) = &args.cloud {
@@ -120,6 +121,14 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
         targets.relay = Some(RelayTarget { address, name, key, quota: args.relay_quota });
         named.push(format!("relay {address}"));
     }
+    targets.description = named.join(", ");
+    Ok(targets)
+}
+
+fn targets(args: &Run) -> anyhow::Result<Targets> {
+    let mut targets = networked(&args.networked)?;
+    let mut named: Vec<String> = Vec::new();
+    named.extend((!targets.description.is_empty()).then(|| targets.description.clone()));
     if let Some(command) = &args.shim {
         let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
         let claims = Claims::ask(&mut shim)?;

@@ -87,7 +87,7 @@ async fn run_checks(
     Ok(report)
 }
 
-fn find_mutant(name: &str) -> anyhow::Result<Fault> {
+pub(super) fn find_mutant(name: &str) -> anyhow::Result<Fault> {
     // Ids are in capitals, and people write them as they like.
     let capitals = name.to_uppercase().replace("AGAINST:", "against:");
     let fault = Fault::by_name(name).or_else(|| Fault::by_name(&capitals));

@@ -35,7 +35,7 @@ pub(crate) async fn run(sources: &[PathBuf]) -> anyhow::Result<Mission> {
     let title = "Two people share folders and sync them between their devices".to_owned();
     let mut play = Play { mission: Mission { title, steps: Vec::new() }, began: Instant::now() };
     println!("\n{}", play.mission.title);
-    if let Err(error) = act(&mut play, sources).await {
+    if let Err(error) = Box::pin(act(&mut play, sources)).await {
         play.step("failed", format!("{error:#}"), false);
     }
     println!();

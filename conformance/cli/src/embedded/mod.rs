@@ -122,7 +122,7 @@ async fn start_peer(data: &Path) -> anyhow::Result<(PeerTarget, oneshot::Sender<
         half_open: many,
         half_open_per_source: many,
         sessions: many,
-        sessions_per_device: many,
+        sessions_per_user: many,
         allowance,
     };
     let responder = Arc::new(responder.with_limits(limits));

@@ -3,12 +3,16 @@
 
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::agreement::{self, UnparsedPublicKey, X25519};
 use aws_lc_rs::cipher::{AES_128, EncryptingKey, EncryptionContext, UnboundCipherKey};
-use aws_lc_rs::hmac;
+use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::kem::{DecapsulationKey, ML_KEM_768};
 use aws_lc_rs::rsa::{
-    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    KeyPair, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
 };
+use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256};
+use aws_lc_rs::{hmac, rand};
 use serde_json::Value;
 
 use super::{Measured, Unit};
@@ -38,9 +42,12 @@ pub fn answer(request: &Value) -> Answer {
             keys.mac(data);
             keys.encrypt(data)
         }),
-        "rsa-oaep-decrypt" => decryptions(seconds, 1),
-        // Each side decrypts once.
-        "handshake-0101" | "handshake-0201" | "handshake-0301" => decryptions(seconds, 2),
+        "rsa-oaep-decrypt" => operations(seconds, Keypair::decrypt),
+        "handshake-0101" => operations(seconds, Keypair::rsa),
+        "handshake-0201" => operations(seconds, |keys| keys.rsa().and_then(|()| x25519())),
+        "handshake-0301" => {
+            operations(seconds, |keys| keys.rsa().and_then(|()| x25519()).and_then(|()| ml_kem()))
+        }
         _ => return Answer::unsupported(),
     }
     .unwrap_or_else(|error| Answer::error(format!("aws-lc-rs: {error}")))
@@ -81,26 +88,78 @@ fn bytes(seconds: f64, size: usize, work: impl Fn(&Keys, &mut [u8]) -> Done<()>)
     Ok(measured.answer(Unit::Bytes))
 }
 
-/// Decryptions with a key of 2,048 bits; so many are one operation.
-fn decryptions(seconds: f64, at_once: usize) -> Done<Answer> {
-    let private = PrivateDecryptingKey::from_pkcs8(&KEY_X.pkcs8())?;
-    let public = OaepPublicEncryptingKey::new(private.public_key())?;
-    let private = OaepPrivateDecryptingKey::new(private)?;
-    let mut ciphertext = vec![0; public.ciphertext_size()];
-    public.encrypt(&OAEP_SHA256_MGF1SHA256, &[7; 32], &mut ciphertext, Some(b"label"))?;
-    let mut out = vec![0; private.min_output_size()];
-    let mut decrypt = || {
-        private.decrypt(&OAEP_SHA256_MGF1SHA256, &ciphertext, &mut out, Some(b"label")).map(|key| key.len())
-    };
-    decrypt()?;
+fn operations(seconds: f64, work: impl Fn(&mut Keypair) -> Done<()>) -> Done<Answer> {
+    let mut keys = Keypair::new()?;
+    work(&mut keys)?;
     let measured = Measured::repeating(seconds, 1, || {
         timed(|| {
-            for _ in 0..at_once {
-                let _ = std::hint::black_box(decrypt());
-            }
+            let _ = std::hint::black_box(work(&mut keys));
         })
     });
     Ok(measured.answer(Unit::Operations))
+}
+
+/// An RSA key of 2,048 bits, loaded for all that a handshake does with such keys.
+struct Keypair {
+    private: OaepPrivateDecryptingKey,
+    public: OaepPublicEncryptingKey,
+    verifying: ParsedPublicKey,
+    ciphertext: Vec<u8>,
+    signature: Vec<u8>,
+    out: Vec<u8>,
+}
+
+impl Keypair {
+    fn new() -> Done<Self> {
+        let pkcs8 = KEY_X.pkcs8();
+        let private = PrivateDecryptingKey::from_pkcs8(&pkcs8)?;
+        let verifying =
+            ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, private.public_key().as_der()?.as_ref())?;
+        let public = OaepPublicEncryptingKey::new(private.public_key())?;
+        let private = OaepPrivateDecryptingKey::new(private)?;
+        let mut ciphertext = vec![0; public.ciphertext_size()];
+        public.encrypt(&OAEP_SHA256_MGF1SHA256, &[7; 32], &mut ciphertext, Some(b"label"))?;
+        let mut signature = vec![0; ciphertext.len()];
+        KeyPair::from_pkcs8(&pkcs8)?.sign(
+            &RSA_PKCS1_SHA256,
+            &rand::SystemRandom::new(),
+            b"message",
+            &mut signature,
+        )?;
+        let out = vec![0; private.min_output_size()];
+        Ok(Self { private, public, verifying, ciphertext, signature, out })
+    }
+
+    fn decrypt(&mut self) -> Done<()> {
+        let Self { private, ciphertext, out, .. } = self;
+        private.decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, out, Some(b"label")).map(|_| ())
+    }
+
+    /// Of a whole handshake: each side decrypts and encrypts once, and the responder verifies a ticket.
+    fn rsa(&mut self) -> Done<()> {
+        for _ in 0..2 {
+            self.decrypt()?;
+            self.public.encrypt(&OAEP_SHA256_MGF1SHA256, &[7; 32], &mut self.out, Some(b"label"))?;
+        }
+        self.verifying.verify_sig(b"message", &self.signature)
+    }
+}
+
+/// Each side makes a key and agrees with the other's.
+fn x25519() -> Done<()> {
+    let keys = [agreement::PrivateKey::generate(&X25519)?, agreement::PrivateKey::generate(&X25519)?];
+    for (mine, peer) in [(0, 1), (1, 0)] {
+        let public = keys[peer].compute_public_key()?;
+        let public = UnparsedPublicKey::new(&X25519, public.as_ref());
+        agreement::agree(&keys[mine], public, aws_lc_rs::error::Unspecified, |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+fn ml_kem() -> Done<()> {
+    let key = DecapsulationKey::generate(&ML_KEM_768)?;
+    let (ciphertext, _) = key.encapsulation_key()?.encapsulate()?;
+    key.decapsulate(ciphertext).map(|_| ())
 }
 
 fn timed(work: impl FnOnce()) -> Duration {

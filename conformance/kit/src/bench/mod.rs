@@ -290,6 +290,7 @@ mod tests {
         let (table, svg) = (table(&report), svg(&report));
         assert_eq!(table.lines().filter(|line| line.starts_with("| ")).count(), 21, "{table}");
         assert_eq!(svg.matches("<rect class=\"bar\"").count(), 20);
+        assert!(table.contains("Beside two RSA decryptions: "), "{table}");
     }
 
     #[test]

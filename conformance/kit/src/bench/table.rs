@@ -38,12 +38,32 @@ pub fn table(report: &BenchReport) -> String {
         }
     }
     out.push('\n');
+    if let Some(note) = private_alone(report) {
+        let _ = writeln!(out, "\n{note}");
+    }
     for row in &report.rows {
         if let Found::Failed(why) = &row.found {
             let _ = writeln!(out, "\n{} {}: {why}", row.work.work, size(row.work));
         }
     }
     out
+}
+
+/// What handshakes are of the two RSA decryptions in them, where the table has them beside all operations with keys.
+fn private_alone(report: &BenchReport) -> Option<String> {
+    let figures = |work: &str| {
+        let row = report.rows.iter().find(|row| row.work.work == work)?;
+        if let Found::Figures(figures) = &row.found { Some(figures) } else { None }
+    };
+    let two = figures("rsa-oaep-decrypt")?.beside / 2.0;
+    let ratios: Option<Vec<_>> = ["handshake-0101", "handshake-0201", "handshake-0301"]
+        .map(|work| figures(work).map(|figures| format!("{:.2}", figures.rate / two)))
+        .into_iter()
+        .collect();
+    let ratios = ratios?.join(", ");
+    Some(format!(
+        "Handshakes are beside all their operations with private and public keys. Beside two RSA decryptions: {ratios}."
+    ))
 }
 
 fn cells(work: Work, found: &Found) -> [String; 6] {

@@ -157,6 +157,11 @@ impl ProcessShim {
         Self { command: command.to_vec(), timeout, running: None }
     }
 
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().map(|running| running.process.0.id())
+    }
+
     /// Closes its standard input and waits for its end.
     pub fn end(&mut self, patience: Duration) -> anyhow::Result<()> {
         let Some(running) = self.running.take() else { return Ok(()) };

@@ -51,7 +51,7 @@ impl Agent {
                 if !seen.insert(caller.circuit) {
                     continue;
                 }
-                let responder = responder.clone();
+                let (responder, user) = (responder.clone(), self.owner(caller.device).user);
                 tokio::spawn(async move {
                     let join = async {
                         let stream = relay::join(&caller.relay, &caller.pass).await?;
@@ -59,7 +59,7 @@ impl Agent {
                         let relay = stream.peer_addr().map_err(failed)?;
                         Ok((stream, relay))
                     };
-                    responder.answer_call(caller.device, caller.token, join).await;
+                    responder.answer_call(user, caller.token, join).await;
                 });
             }
             loop {

@@ -25,6 +25,9 @@ const HEAD_START: Duration = Duration::from_secs(2);
 const NEAR: Duration = Duration::from_secs(5);
 const FAR: Duration = Duration::from_mins(1);
 
+/// At how many relays it is tried to meet, if one after the other joins nobody.
+const RELAYS: usize = 3;
+
 /// How many addresses of the graph are tried.
 const MOST: usize = 16;
 
@@ -165,7 +168,12 @@ impl Agent {
                 }
             };
             match opened {
-                Ok(connection) => return Ok(Reached::Yes(connection, way.is_none())),
+                Ok(connection) => {
+                    if let (Some(lan), Some(address)) = (&*super::lock(&self.lan), &way) {
+                        lan.worked(peer, address);
+                    }
+                    return Ok(Reached::Yes(connection, way.is_none()));
+                }
                 Err(error) => {
                     self.is_not_at(peer, way.as_deref().unwrap_or("the relay"), &error);
                     if matches!(error, Error::Channel { refused: Some(Refusal::TicketExpired), .. }) {
@@ -215,7 +223,7 @@ impl Agent {
     fn is_not_at(&self, peer: Id, way: &str, error: &Error) {
         tracing::debug!(%peer, way, requirement = error.requirement_id(), "{error}");
         if let Some(lan) = &*super::lock(&self.lan) {
-            lan.failed(way);
+            lan.failed(peer, way);
         }
     }
 
@@ -224,12 +232,29 @@ impl Agent {
         Box::pin(async move {
             let cloud = self.cloud()?;
             let relays = cloud.relays().await?;
-            let Some(relay) = relay::nearest(&relays).await else {
-                return Err(Error::Relay(meshproof_proto::relay::Refusal::Busy));
-            };
-            let rendezvous = cloud.rendezvous(peer, &relay).await?;
-            tracing::debug!(%peer, relay, circuit = %rendezvous.circuit, "waiting at a relay");
-            let stream = relay::join(&rendezvous.relay, &rendezvous.pass).await?;
+            let mut last = Error::Relay(meshproof_proto::relay::Refusal::Busy);
+            let mut joined = None;
+            for _ in 0..RELAYS {
+                let Some(relay) = relay::nearest(&self.failed_relays.without(&relays, peer)).await else {
+                    break;
+                };
+                let rendezvous = cloud.rendezvous(peer, &relay).await?;
+                tracing::debug!(%peer, relay, circuit = %rendezvous.circuit, "waiting at a relay");
+                match relay::join(&rendezvous.relay, &rendezvous.pass).await {
+                    Ok(stream) => {
+                        joined = Some((rendezvous, stream));
+                        break;
+                    }
+                    Err(error) => {
+                        let another_may_do = self.failed_relays.told(&relay, peer, &error);
+                        last = error;
+                        if !another_may_do || relays.len() < 2 {
+                            break;
+                        }
+                    }
+                }
+            }
+            let Some((rendezvous, stream)) = joined else { return Err(last) };
             let target = Target { rdv_token: rendezvous.token, ..pair.target.clone() };
             let device = self.device()?.clone();
             transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await

@@ -36,7 +36,7 @@ use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
 use crate::sync::{Folder, Index, Signer};
-use crate::{Sessions, SuiteBook};
+use crate::{Sessions, SuiteBook, relay};
 
 pub use doctor::{Finding, Health};
 pub use journal::Journal;
@@ -72,6 +72,10 @@ pub struct Agent {
     lan: Mutex<Option<Arc<Lan>>>,
     /// The peers of the last round.
     known_peers: Mutex<BTreeSet<Id>>,
+    /// The relays that did not join.
+    failed_relays: relay::Failed,
+    /// The users of these, and of this device.
+    owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
     /// How often each folder was written when its list of files in the cloud was what it shows.
@@ -107,6 +111,8 @@ impl Agent {
             retries: Arc::default(),
             lan: Mutex::default(),
             known_peers: Mutex::default(),
+            owners: Mutex::default(),
+            failed_relays: relay::Failed::default(),
             folders: Mutex::default(),
             copied: Mutex::default(),
             cloud_news: Notify::new(),

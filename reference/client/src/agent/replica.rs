@@ -212,7 +212,7 @@ impl Visit<'_> {
         }
         let entries: Vec<Entry> = candidates.iter().map(|(_, entry)| entry.clone()).collect();
         let mut report = Report::default();
-        let taken = replica::take_states(self.folder, entries, &mut report)?;
+        let taken = replica::take_states(self.folder, &entries, &mut report)?;
         self.report.skipped.extend(report.skipped.into_iter().map(|(_, skipped)| skipped));
         for ((id, entry), taken) in candidates.into_iter().zip(taken) {
             let Some((shown, _)) = all.get_mut(&id) else { continue };

@@ -1,6 +1,6 @@
 //! A round: scan, find the peers, and sync with each that is online.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::meet::Met;
-use super::visits::{Wanted, visit};
+use super::visits::{Owner, Wanted, visit};
 use super::{Agent, CloudReport};
 use crate::error::{Error, Result};
 use crate::sync::journal::Link;
@@ -201,8 +201,17 @@ impl Agent {
     ) -> oneshot::Receiver<PeerRound> {
         self.retries.begun(peer, Instant::now());
         let (done, end) = oneshot::channel();
-        let _ = visits.send(Wanted { peer, folders: folders.to_vec(), progress: progress.clone(), done });
+        let (owner, folders, progress) = (self.owner(peer), folders.to_vec(), progress.clone());
+        let _ = visits.send(Wanted { peer, owner, folders, progress, done });
         end
+    }
+
+    /// Whose device a peer is, as the graph says.
+    pub(super) fn owner(&self, peer: Id) -> Owner {
+        let owners = super::lock(&self.owners);
+        let own = self.device().ok().and_then(|device| owners.get(&device.id()));
+        let user = owners.get(&peer).copied();
+        Owner { user: user.unwrap_or(peer), is_own: user.is_some() && user.as_ref() == own }
     }
 
     /// Tries a peer again that could not be reached. What comes of it is told late.
@@ -246,16 +255,22 @@ impl Agent {
     pub(super) async fn peers(&self, folders: &[Arc<Folder>]) -> Result<BTreeSet<Id>> {
         let (cloud, own) = (self.cloud()?, self.device()?.id());
         let (_, keys) = cloud.issuer().await?;
-        let mut peers = BTreeSet::new();
+        let (mut peers, mut owners) = (BTreeSet::new(), HashMap::new());
         for folder in folders {
-            let devices: Vec<Id> =
-                cloud.mappings(folder.id()).await?.into_iter().map(|mapping| mapping.device).collect();
+            let mappings = cloud.mappings(folder.id()).await?;
+            let devices: Vec<Id> = mappings.iter().map(|mapping| mapping.device).collect();
+            owners.extend(mappings.iter().filter_map(|mapping| Some((mapping.device, mapping.user?))));
             peers.extend(&devices);
-            folder.set_devices(devices)?;
-            folder.trust(&keys);
-            folder.learn(cloud.writers(folder.id()).await?)?;
+            let (folder, keys, cards) = (folder.clone(), keys.clone(), cloud.writers(folder.id()).await?);
+            on_thread(move || {
+                folder.set_devices(devices)?;
+                folder.trust(&keys);
+                folder.learn(cards)
+            })
+            .await?;
         }
         peers.remove(&own);
+        *super::lock(&self.owners) = owners;
         super::lock(&self.known_peers).clone_from(&peers);
         self.retries.forget_others(&peers);
         if let Some(lan) = &*super::lock(&self.lan) {
@@ -302,14 +317,16 @@ impl Agent {
             match result {
                 Ok(report) => {
                     let (moved, shared) = (report.moved, report.folders.clone());
-                    self.index.set_link(&Link {
+                    let link = Link {
                         peer,
                         time: crate::now().0,
                         way: if relayed { "relay" } else { "direct" }.into(),
                         received: report.bytes_received,
                         sent: report.bytes_sent,
                         millis: u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX),
-                    })?;
+                    };
+                    let index = self.index.clone();
+                    on_thread(move || index.set_link(&link)).await?;
                     sum.add(report);
                     if next.is_some() {
                         continue;
@@ -317,9 +334,11 @@ impl Agent {
                     if moved {
                         return Ok((name, Outcome::Underway));
                     }
-                    for folder in folders.iter().filter(|folder| shared.contains(&folder.id())) {
-                        folder.index().set_synced(folder.id(), peer, crate::now().0)?;
-                    }
+                    let index = self.index.clone();
+                    on_thread(move || {
+                        shared.iter().try_for_each(|folder| index.set_synced(*folder, peer, crate::now().0))
+                    })
+                    .await?;
                     return Ok((name, Outcome::Synced(Box::new(sum))));
                 }
                 Err(error) if next.is_some() => tracing::info!(%peer, "at the relay: {error}"),
@@ -381,6 +400,11 @@ impl Report {
 }
 
 async fn scan_on_thread(folder: Arc<Folder>, progress: Arc<dyn Progress>) -> Result<ScanReport> {
-    let scanned = tokio::task::spawn_blocking(move || refresh(&folder, &*progress)).await;
-    scanned.unwrap_or(Err(Error::Peer("the scan panicked")))
+    on_thread(move || refresh(&folder, &*progress)).await
+}
+
+/// What takes the lock of a folder or the index may wait for whoever holds it for minutes: not on the thread on which this device announces
+/// itself, answers calls and renews tickets.
+async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Error::Peer("a thread panicked")))
 }

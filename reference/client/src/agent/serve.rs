@@ -1,5 +1,6 @@
 //! Being online: listening, saying in the graph where, and going round the peers now and then.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -217,11 +218,13 @@ impl Agent {
 
     /// Announces the listener on local networks, and tries peers that are seen there.
     async fn on_lan(&self, wanted: bool, listening: SocketAddr) {
-        let news = Arc::new(Notify::new());
-        let tell = news.clone();
+        let (tell, mut news) = mpsc::unbounded_channel();
         let started = match self.device() {
             Ok(device) if wanted => {
-                Lan::start(self.provider, device.id(), listening, move || tell.notify_one()).map(Arc::new)
+                let found = move |peer| {
+                    let _ = tell.send(peer);
+                };
+                Lan::start(self.provider, device.id(), listening, found).map(Arc::new)
             }
             _ => return std::future::pending().await,
         };
@@ -240,13 +243,17 @@ impl Agent {
             }
             tokio::select! {
                 _ = tick.tick() => {}
-                () = news.notified() => {
-                    for peer in lan.peers() {
-                        tracing::debug!(%peer, "seen on the local network");
-                        self.retries.announced(peer, Instant::now());
-                    }
-                    // Anybody can make news there: what comes meanwhile is one.
+                Some(peer) = news.recv() => {
+                    // Anybody can make news there: of each peer what comes meanwhile is one.
+                    let mut seen = BTreeSet::from([peer]);
                     tokio::time::sleep(LAN_NEWS).await;
+                    while let Ok(peer) = news.try_recv() {
+                        seen.insert(peer);
+                    }
+                    for peer in seen {
+                        tracing::debug!(%peer, "seen on the local network");
+                        self.retries.seen(peer, Instant::now());
+                    }
                 }
             }
         }

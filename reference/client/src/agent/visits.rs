@@ -1,4 +1,5 @@
-//! Visits to peers: several at a time, so that one that takes long, or means to, keeps nobody waiting.
+//! Visits to peers: several at a time, so that one that takes long, or means to, keeps nobody waiting; nor does a user with many devices,
+//! for users take turns.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -25,16 +26,27 @@ const IN_ALL: usize = 64;
 /// A visit that somebody wants.
 pub(super) struct Wanted {
     pub(super) peer: Id,
+    pub(super) owner: Owner,
     pub(super) folders: Vec<Arc<Folder>>,
     pub(super) progress: Arc<dyn Progress>,
     /// Who waits for its end. Who does not any more may hear of it late.
     pub(super) done: oneshot::Sender<PeerRound>,
 }
 
+/// Whose device a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    /// The user; the device itself if nobody said.
+    pub(super) user: Id,
+    /// Whether this device is that user's too.
+    pub(super) is_own: bool,
+}
+
 type Visit<'a> = Pin<Box<dyn Future<Output = PeerRound> + Send + 'a>>;
 
 struct UnderWay<'a> {
     since: Instant,
+    owner: Owner,
     visit: Visit<'a>,
     done: oneshot::Sender<PeerRound>,
 }
@@ -48,10 +60,10 @@ pub(super) async fn visit<'a>(
     let mut waiting: VecDeque<Wanted> = VecDeque::new();
     let mut under_way: BTreeMap<Id, UnderWay<'a>> = BTreeMap::new();
     loop {
-        while let Some(next) = waiting.pop_front_if(|_| is_room(&under_way)) {
-            let Wanted { peer, folders, progress, done } = next;
+        while let Some(next) = next(&waiting, &under_way).and_then(|at| waiting.remove(at)) {
+            let Wanted { peer, owner, folders, progress, done } = next;
             let visit = begin(peer, folders, progress);
-            under_way.insert(peer, UnderWay { since: Instant::now(), visit, done });
+            under_way.insert(peer, UnderWay { since: Instant::now(), owner, visit, done });
         }
         let turn_ends =
             under_way.values().map(|visit| visit.since + TURN).filter(|end| *end > Instant::now());
@@ -73,6 +85,19 @@ pub(super) async fn visit<'a>(
             () = async { sleep_until(turn_ends.unwrap_or_else(Instant::now)).await }, if turn_ends.is_some() => {}
         }
     }
+}
+
+/// Which of those that wait is begun, if there is room: one of the own devices, then one of the user who has the fewest under way. Others
+/// leave a quarter of all places for own devices, and one of them has no more than a quarter.
+fn next(waiting: &VecDeque<Wanted>, under_way: &BTreeMap<Id, UnderWay<'_>>) -> Option<usize> {
+    if !is_room(under_way) {
+        return None;
+    }
+    let of = |owner: Owner| under_way.values().filter(|visit| visit.owner == owner).count();
+    let others = under_way.values().filter(|visit| !visit.owner.is_own).count();
+    let may = |owner: Owner| owner.is_own || others < IN_ALL - IN_ALL / 4 && of(owner) < IN_ALL / 4;
+    let candidates = waiting.iter().enumerate().filter(|(_, wanted)| may(wanted.owner));
+    candidates.min_by_key(|(at, wanted)| (!wanted.owner.is_own, of(wanted.owner), *at)).map(|(at, _)| at)
 }
 
 fn is_room(under_way: &BTreeMap<Id, UnderWay<'_>>) -> bool {
@@ -104,11 +129,21 @@ mod tests {
         Id([number; 16])
     }
 
-    fn want(wanted: &mpsc::UnboundedSender<Wanted>, number: u8) -> oneshot::Receiver<PeerRound> {
+    fn wanted(number: u8, owner: Owner) -> (Wanted, oneshot::Receiver<PeerRound>) {
         let (done, end) = oneshot::channel();
-        let progress = Arc::new(NoProgress);
-        let _ = wanted.send(Wanted { peer: id(number), folders: Vec::new(), progress, done });
+        (Wanted { peer: id(number), owner, folders: Vec::new(), progress: Arc::new(NoProgress), done }, end)
+    }
+
+    /// Each a device of another user.
+    fn want(visits: &mpsc::UnboundedSender<Wanted>, number: u8) -> oneshot::Receiver<PeerRound> {
+        let (wanted, end) = wanted(number, Owner { user: id(number), is_own: false });
+        let _ = visits.send(wanted);
         end
+    }
+
+    fn under_way(owner: Owner, age: Duration) -> UnderWay<'static> {
+        let since = Instant::now().checked_sub(age).unwrap();
+        UnderWay { since, owner, visit: Box::pin(std::future::pending()), done: oneshot::channel().0 }
     }
 
     /// Visits to peers below 100 never end.
@@ -156,17 +191,38 @@ mod tests {
     #[tokio::test]
     async fn there_is_room_for_few_young_visits_and_more_old_ones() {
         let visits = |number: u8, age: Duration| {
-            let since = Instant::now().checked_sub(age).unwrap();
-            let visit = move || UnderWay {
-                since,
-                visit: Box::pin(std::future::pending()),
-                done: oneshot::channel().0,
-            };
-            (0..number).map(move |number| (id(number), visit()))
+            let owner = |number| Owner { user: id(number), is_own: false };
+            (0..number).map(move |number| (id(number), under_way(owner(number), age)))
         };
         let young = |number| visits(number, Duration::ZERO).collect::<BTreeMap<_, _>>();
         assert!(is_room(&young(7)) && !is_room(&young(8)));
         assert!(is_room(&visits(63, TURN).collect()), "each had its turn");
         assert!(!is_room(&visits(64, TURN).collect()));
+    }
+
+    #[test]
+    fn users_take_turns_whatever_devices_they_have() {
+        let member = Owner { user: id(1), is_own: false };
+        let other = Owner { user: id(2), is_own: false };
+        let own = Owner { user: id(3), is_own: true };
+        let devices =
+            |numbers: std::ops::Range<u8>, owner| numbers.map(move |number| wanted(number, owner).0);
+        let mut waiting: VecDeque<_> = devices(0..100, member).collect();
+        let mut visits: BTreeMap<_, _> = (100..104).map(|n| (id(n), under_way(member, TURN))).collect();
+        assert_eq!(next(&waiting, &visits), Some(0), "nobody else waits");
+        waiting.extend(devices(120..122, other));
+        assert_eq!(next(&waiting, &visits), Some(100), "a hundred devices are one user's");
+        waiting.extend(devices(130..131, own));
+        assert_eq!(next(&waiting, &visits), Some(102));
+
+        // Those that never end are a quarter of all at most.
+        visits.extend((104..116).map(|n| (id(n), under_way(member, TURN))));
+        let waiting: VecDeque<_> = devices(0..100, member).collect();
+        assert_eq!((visits.len(), next(&waiting, &visits)), (16, None));
+        for user in 200..232 {
+            visits.insert(id(user), under_way(Owner { user: id(user), is_own: false }, TURN));
+        }
+        let waiting: VecDeque<_> = devices(120..121, other).chain(devices(130..131, own)).collect();
+        assert_eq!((visits.len(), next(&waiting, &visits)), (48, Some(1)), "and those of all others three");
     }
 }

@@ -55,7 +55,7 @@ pub(super) fn folder(folder: &FolderStatus) {
     };
     println!("        {} entries, {}, {synced}", folder.entries, bytes(folder.bytes));
     folder.cloud_doubts.iter().for_each(|doubt| {
-        println!("        at {}: {}", meshproof_proto::time::UnixTime(doubt.time), doubt.text)
+        println!("        at {}: {}", meshproof_proto::time::UnixTime(doubt.time), doubt.text);
     });
     folder.conflicts.iter().for_each(|path| println!("        conflict: {path}"));
 }

@@ -53,6 +53,8 @@ pub struct FolderInfo {
 pub struct MappingInfo {
     /// The device.
     pub device: Id,
+    /// Whose device it is, if the graph says so.
+    pub user: Option<Id>,
     /// Its key.
     pub key: Option<Spki>,
 }
@@ -153,7 +155,8 @@ impl Cloud {
         let path = self.folder_path(folder).await?;
         let mapping = |item: &Value| {
             let key = item["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
-            Ok(MappingInfo { device: id(item, "device")?, key: key.and_then(|der| Spki::parse(&der).ok()) })
+            let key = key.and_then(|der| Spki::parse(&der).ok());
+            Ok(MappingInfo { device: id(item, "device")?, user: id(item, "user").ok(), key })
         };
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
     }

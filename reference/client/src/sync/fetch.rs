@@ -71,6 +71,8 @@ struct Receiving {
     size: u64,
     hash: MediaHash,
     file: TempFile,
+    /// Whether others may have given what is in it.
+    is_shared: bool,
     /// What has to be asked for.
     todo: VecDeque<Range<u64>>,
     unanswered: usize,
@@ -167,8 +169,8 @@ impl Fetch {
         let under_way: u64 = self.files.values().map(Receiving::to_come).sum();
         let needed = size.saturating_sub(part::taken(root, place, hash)).saturating_add(RESERVE);
         let short = || disk::free(root).filter(|free| *free < needed.saturating_add(under_way));
-        short()?;
-        part::give_up_others(root, place, hash);
+        let missing = needed.saturating_add(under_way) - short()?;
+        part::give_up_others(root, place, hash, missing);
         short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 
@@ -272,22 +274,38 @@ impl Receiving {
             None => (folder.temp_file()?, whole()),
         };
         let todo = if size > 0 { todo } else { VecDeque::new() };
-        Ok(Self { want, size, hash, file, todo, unanswered: 0, gathering, gone: false })
+        let is_shared = matches!(gathering, Gathering::Asked { had: 1.., .. });
+        Ok(Self { want, size, hash, file, is_shared, todo, unanswered: 0, gathering, gone: false })
     }
 
     /// The chunks are known, or the peer does not tell them.
     fn plan(&mut self, chunks: Option<Vec<Chunk>>, folder: &Folder) -> Result<()> {
         let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
-        let Gathering::Asked { had, superseded } = asked else { return Ok(()) };
+        let Gathering::Asked { had, superseded: mut sources } = asked else { return Ok(()) };
         let Some(chunks) = chunks else {
             // What was here stays for a peer that tells the chunks.
-            self.file = folder.temp_file()?;
+            (self.file, self.is_shared) = (folder.temp_file()?, false);
             self.todo = VecDeque::from([0..self.size; 1]);
             return Ok(());
         };
-        let plan = Plan::new(chunks, self.size)?;
-        let filled = plan.fill(&mut self.file, had, folder, &self.want, superseded);
-        if filled.is_err() {
+        let mut plan = Plan::new(chunks, self.size)?;
+        if !plan.fits(&mut self.file, had) {
+            // What others gave stays as it is, and is read.
+            let place = self.want.theirs.path.as_str();
+            let beside = part::open_beside(folder.root(), place, &self.hash, &plan.sum());
+            let (file, had) = match beside {
+                Some(beside) => {
+                    sources.extend(beside.superseded);
+                    (beside.file, beside.had)
+                }
+                None => (folder.temp_file()?, 0),
+            };
+            sources.extend(std::mem::replace(&mut self.file, file).into_source());
+            self.is_shared = false;
+            plan.fits(&mut self.file, had);
+        }
+        let filled = plan.fill(&mut self.file, folder, &self.want, sources);
+        if filled.is_err() && !self.is_shared {
             // No room, most likely: what was put together gives its own back.
             let _ = self.file.clear();
         }
@@ -343,7 +361,9 @@ impl Receiving {
             Gathering::Chunks(_) => self.file.hash_all(self.size)?,
         };
         if let Err(error) = demand(hash == self.hash, req::SYN_030) {
-            self.file.discard();
+            if !self.is_shared {
+                self.file.discard();
+            }
             return Err(error.into());
         }
         if let Gathering::Chunks(plan) = &self.gathering {

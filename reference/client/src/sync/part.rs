@@ -3,7 +3,9 @@
 //! A part is a file named by the place it is for and by the hash of the whole content, so that any later session with any
 //! peer finds it. Nothing is noted about which bytes in it are good: they are verified against the MANIFEST of the content
 //! when it is gone on with, so that neither a crash nor a peer that lied can make it say more than it has. Who writes a part
-//! holds its lock; whoever finds it locked makes a file of its own.
+//! holds its lock; whoever finds it locked makes a file of its own. Nothing in a part is written over: where a MANIFEST says that
+//! something else belongs there, its sender or who wrote the part lied, and what it leads to is a part of its own, beside the first and named by
+//! the chunks too. So a peer that lies spoils nothing but what came by it.
 //!
 //! A part stays for a week after somebody wrote to it, whatever else a peer offers for its place, unless its place got all of another
 //! large content, or its room is needed: for other parts, of which [`MOST`] bounds how much they take, or for a file that is on its way. Then the least is lost.
@@ -45,10 +47,28 @@ pub(super) fn open(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened>
         return None;
     }
     let name = name_of(place, hash);
-    let superseded = take_superseded(&directory, &prefix_of(place), &name);
+    let superseded = take_superseded(&directory, &prefix_of(place), Some(&name));
     let superseded = superseded.into_iter().map(|(_, file)| file).collect();
+    let (file, had) = begin_or_resume(&directory, &name)?;
+    Some(Opened { file, had, superseded })
+}
+
+/// Opens or begins the part for `place` with the content `hash` by the chunks with this sum: one beside that of [`open`], for a peer whose
+/// chunks are not what is there. `None` as there.
+pub(super) fn open_beside(root: &Path, place: &str, hash: &MediaHash, chunks: &MediaHash) -> Option<Opened> {
+    let directory = root.join(DIRECTORY);
+    let first = name_of(place, hash);
+    let name = format!("{first}-{}", hex(&chunks.0[..8]));
+    let (file, had) = begin_or_resume(&directory, &name)?;
+    // What others said of the same content: each chunk of it may be right.
+    let beside = take_superseded(&directory, &format!("{first}-"), Some(&name));
+    Some(Opened { file, had, superseded: beside.into_iter().map(|(_, file)| file).collect() })
+}
+
+/// The part of this name, and how many bytes it has.
+fn begin_or_resume(directory: &Path, name: &str) -> Option<(TempFile, u64)> {
     let path = directory.join(name);
-    make_room(&directory, &path, MOST);
+    make_room(directory, &path, MOST);
     let mut options = OpenOptions::new();
     let file = open_private(options.read(true).write(true).create(true), &path).ok()?;
     file.try_lock().ok()?;
@@ -58,7 +78,7 @@ pub(super) fn open(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened>
         file.set_len(0).ok()?;
     }
     let had = file.metadata().ok()?.len();
-    still.then(|| Opened { file: TempFile::resume(path, file), had, superseded })
+    still.then(|| (TempFile::resume(path, file), had))
 }
 
 /// Removes the parts for which nobody had the rest for a week.
@@ -81,18 +101,35 @@ pub(super) fn sweep(root: &Path) {
 pub(super) fn give_up(root: &Path, place: &str) {
     let directory = root.join(DIRECTORY);
     if is_directory(&directory) {
-        for (path, _lock) in take_superseded(&directory, &prefix_of(place), "") {
+        for (path, _lock) in take_superseded(&directory, &prefix_of(place), None) {
             let _ = std::fs::remove_file(path);
         }
         remove_if_empty(Some(&directory));
     }
 }
 
-/// Removes all parts that nobody writes, but the one for `place` with the content `hash`: their room is needed. Whether there were any.
-pub(super) fn give_up_others(root: &Path, place: &str, hash: &MediaHash) -> bool {
+/// Removes parts that nobody writes, the oldest first, until they gave so many bytes, but not the one for `place` with the content
+/// `hash`; none, if all together do not have as many: then nothing is gained.
+pub(super) fn give_up_others(root: &Path, place: &str, hash: &MediaHash, bytes: u64) {
     let directory = root.join(DIRECTORY);
     let but = directory.join(name_of(place, hash));
-    is_directory(&directory) && make_room(&directory, &but, (0, 0))
+    if !is_directory(&directory) {
+        return;
+    }
+    let mut idle = idle_in(&directory, &but);
+    if idle.iter().map(|part| part.size).sum::<u64>() < bytes {
+        return;
+    }
+    idle.sort_by_key(|part| part.changed);
+    let mut given = 0;
+    for part in idle {
+        if given >= bytes {
+            break;
+        }
+        if take(&part.path).is_some() && std::fs::remove_file(&part.path).is_ok() {
+            given += part.size;
+        }
+    }
 }
 
 /// How many bytes the part for `place` with the content `hash` takes.
@@ -112,9 +149,7 @@ fn room_of(metadata: &std::fs::Metadata) -> u64 {
 /// Removes parts until there are no more than these, and one: the smallest if there are too many, the oldest if they are too large.
 /// Whether one was removed.
 fn make_room(directory: &Path, but: &Path, (most, most_bytes): (usize, u64)) -> bool {
-    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut idle: Vec<Idle> =
-        entries.filter(|entry| entry.path() != but).filter_map(|entry| Idle::of(&entry)).collect();
+    let mut idle = idle_in(directory, but);
     idle.sort_by_key(|part| std::cmp::Reverse(part.size));
     let mut gone = idle.split_off(idle.len().min(most));
     idle.sort_by_key(|part| std::cmp::Reverse(part.changed));
@@ -128,6 +163,12 @@ fn make_room(directory: &Path, but: &Path, (most, most_bytes): (usize, u64)) -> 
     let removed =
         gone.iter().filter(|part| take(&part.path).is_some() && std::fs::remove_file(&part.path).is_ok());
     removed.count() > 0
+}
+
+/// The parts that may be removed, but for one.
+fn idle_in(directory: &Path, but: &Path) -> Vec<Idle> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path() != but).filter_map(|entry| Idle::of(&entry)).collect()
 }
 
 /// A part that is not being written, as far as its directory tells.
@@ -153,14 +194,14 @@ fn prefix_of(place: &str) -> String {
     hex(&MediaHash::of(place.as_bytes()).0[..8])
 }
 
-/// The parts of other content that nobody writes, each with its lock.
-fn take_superseded(directory: &Path, place: &str, but: &str) -> Vec<(PathBuf, File)> {
+/// The parts with names that begin so, but for one and those beside it, that nobody writes, each with its lock.
+fn take_superseded(directory: &Path, begin: &str, but: Option<&str>) -> Vec<(PathBuf, File)> {
     let mut superseded = Vec::new();
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(place)
-            && name != but
+        if name.starts_with(begin)
+            && !but.is_some_and(|but| name.starts_with(but))
             && let Some(file) = take(&entry.path())
         {
             superseded.push((entry.path(), file));
@@ -262,6 +303,26 @@ mod tests {
     }
 
     #[test]
+    fn who_says_otherwise_has_a_part_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        begin(root.path(), "a", &HASH, b"what one gave");
+        let first = open(root.path(), "a", &HASH).unwrap();
+        let mut beside = open_beside(root.path(), "a", &HASH, &MediaHash([1; 32])).unwrap();
+        assert_eq!((beside.had, beside.superseded.len()), (0, 0));
+        beside.file.write(b"what another gave").unwrap();
+        drop((first, beside));
+        let first = open(root.path(), "a", &HASH).unwrap();
+        assert_eq!((first.had, first.superseded.len()), (13, 0), "what is beside it is no other content");
+        assert_eq!(open_beside(root.path(), "a", &HASH, &MediaHash([1; 32])).unwrap().had, 17);
+        let third = open_beside(root.path(), "a", &HASH, &MediaHash([2; 32])).unwrap();
+        assert_eq!((third.had, third.superseded.len()), (0, 1));
+        drop((first, third));
+        assert_eq!(open(root.path(), "a", &MediaHash([8; 32])).unwrap().superseded.len(), 2);
+        give_up(root.path(), "a");
+        assert!(!root.path().join(DIRECTORY).exists());
+    }
+
+    #[test]
     fn parts_are_few_and_the_largest_stays() {
         let root = tempfile::tempdir().unwrap();
         begin(root.path(), "large", &HASH, &vec![7; 200_000]);
@@ -271,12 +332,30 @@ mod tests {
         let count = || std::fs::read_dir(root.path().join(DIRECTORY)).unwrap().count();
         assert_eq!(count(), MOST.0 + 1, "and the last");
         assert_eq!(open(root.path(), "large", &HASH).unwrap().had, 200_000);
-        let writing = open(root.path(), "large", &HASH).unwrap();
-        assert!(give_up_others(root.path(), "no such", &HASH));
-        assert_eq!(count(), 1, "what is being written stays");
+    }
+
+    #[test]
+    fn parts_give_way_if_that_is_enough_and_as_many_as_it_takes() {
+        let root = tempfile::tempdir().unwrap();
+        for (number, name) in (0..).zip(["first", "second", "third"]) {
+            begin(root.path(), name, &HASH, &vec![7; 100_000]);
+            let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
+            let changed = SystemTime::now() - Duration::from_secs(100 - number);
+            let times = FileTimes::new().set_modified(changed);
+            File::options().write(true).open(part).unwrap().set_times(times).unwrap();
+        }
+        let count = || std::fs::read_dir(root.path().join(DIRECTORY)).map_or(0, Iterator::count);
+        give_up_others(root.path(), "another", &HASH, 1 << 62);
+        assert_eq!(count(), 3, "a file that fits nowhere costs nobody anything");
+        let writing = open(root.path(), "first", &HASH).unwrap();
+        give_up_others(root.path(), "another", &HASH, 50_000);
+        assert_eq!(count(), 2, "what is being written stays");
         drop(writing);
-        assert!(!give_up_others(root.path(), "large", &HASH));
-        assert!(give_up_others(root.path(), "another", &HASH));
+        assert_eq!(open(root.path(), "second", &HASH).unwrap().had, 0, "the oldest of the others went");
+        assert_eq!(open(root.path(), "third", &HASH).unwrap().had, 100_000);
+        give_up_others(root.path(), "third", &HASH, 150_000);
+        assert_eq!(open(root.path(), "third", &HASH).unwrap().had, 100_000);
+        give_up_others(root.path(), "another", &HASH, 150_000);
         assert_eq!(count(), 0);
     }
 

@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use meshproof_proto::requirement::{self as req, demand, deviates};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::{MediaHash, MediaHasher};
 use meshproof_proto::sync::manifest::MAX_CHUNK;
 use meshproof_proto::sync::{Chunk, Kind};
 
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     chunks: Vec<Chunk>,
     /// Where each chunk begins.
     starts: Vec<u64>,
+    /// Which are at their place, as far as that was looked at.
+    right: Vec<bool>,
     /// Chunks of which a part has come.
     filling: HashMap<usize, Filling>,
 }
@@ -45,7 +47,8 @@ impl Plan {
             end += u64::from(chunk.length);
         }
         demand(end == size, req::SYN_071)?;
-        Ok(Self { chunks, starts, filling: HashMap::new() })
+        let right = vec![false; chunks.len()];
+        Ok(Self { chunks, starts, right, filling: HashMap::new() })
     }
 
     /// The chunks.
@@ -53,12 +56,35 @@ impl Plan {
         &self.chunks
     }
 
-    /// Puts all that is here already into `file`, of which `had` bytes are from an earlier session. Returns what is missing,
-    /// chunk by chunk.
+    /// A sum of all chunks.
+    pub(super) fn sum(&self) -> MediaHash {
+        let mut hasher = MediaHasher::default();
+        for chunk in &self.chunks {
+            hasher.update(&chunk.length.to_be_bytes());
+            hasher.update(&chunk.hash.0);
+        }
+        hasher.finish()
+    }
+
+    /// Looks which chunks are at their place in `file`, of which `had` bytes are from an earlier session (SYN-076). `false`: something else is
+    /// at the place of one.
+    pub(super) fn fits(&mut self, file: &mut TempFile, had: u64) -> bool {
+        let mut buffer = vec![0; MAX_CHUNK as usize];
+        let mut fits = true;
+        for ((chunk, start), right) in self.chunks.iter().zip(&self.starts).zip(&mut self.right) {
+            let buffer = &mut buffer[..(chunk.length.min(MAX_CHUNK)) as usize];
+            let there = start + buffer.len() as u64 <= had && file.read_at(*start, buffer);
+            *right = there && MediaHash::of(buffer) == chunk.hash;
+            // Zeros are what nobody wrote.
+            fits &= *right || !there || buffer.iter().all(|byte| *byte == 0);
+        }
+        fits
+    }
+
+    /// Puts all that is here already into `file`, but for what [`fits`](Self::fits) found there. Returns what is missing, chunk by chunk.
     pub(super) fn fill(
         &self,
         file: &mut TempFile,
-        had: u64,
         folder: &Folder,
         want: &Want,
         superseded: Vec<File>,
@@ -68,12 +94,9 @@ impl Plan {
         sources.extend(old_version(folder, want)?);
         // SYN-076: at their place, in what an earlier session left or in the old version.
         let mut missing = Vec::new();
-        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
+        let lacking = self.chunks.iter().zip(&self.starts).zip(&self.right).filter(|(_, right)| !**right);
+        for ((chunk, start), _) in lacking {
             let buffer = &mut buffer[..(chunk.length.min(MAX_CHUNK)) as usize];
-            let end = start + buffer.len() as u64;
-            if end <= had && file.read_at(*start, buffer) && MediaHash::of(buffer) == chunk.hash {
-                continue;
-            }
             if sources.iter_mut().any(|source| read(source, *start, chunk, buffer)) {
                 file.write_at(*start, buffer)?;
             } else {

@@ -59,7 +59,7 @@ pub struct Fetched {
 }
 
 /// Takes over states that the cloud showed (SYN-085). Says of each whether all of it is here now, or why it is not believed.
-pub fn take_states(folder: &Folder, shown: Vec<Entry>, report: &mut Report) -> Result<Vec<Result<bool>>> {
+pub fn take_states(folder: &Folder, shown: &[Entry], report: &mut Report) -> Result<Vec<Result<bool>>> {
     super::take::take_states(folder, shown, report)
 }
 

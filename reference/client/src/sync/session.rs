@@ -19,7 +19,7 @@ use meshproof_proto::ticket::pair::SharedFolder;
 use tokio::sync::mpsc;
 
 use super::apply::Apply;
-use super::bound::Bound;
+use super::bound::{Bound, Share};
 use super::fetch::{Fetch, Fetched, Want};
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
@@ -63,9 +63,14 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     };
     let shared =
         common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
+    let share = {
+        let outgoing = outgoing.clone();
+        Share::new(move || outgoing.give_up())
+    };
     let session = Session {
         folders: &all,
         shared,
+        share,
         started: false,
         peer: peer.device,
         progress,
@@ -130,6 +135,8 @@ struct Shared<'a> {
     /// What the peer did, and where that differs.
     theirs: Option<(Box<State>, Differing)>,
     received: Vec<Entry>,
+    /// The last that came, kept or not.
+    last: Option<Id>,
     bound: Bound,
     index_read: bool,
     /// How many files are on their way.
@@ -156,6 +163,7 @@ impl<'a> Shared<'a> {
             mine: None,
             theirs: None,
             received: Vec::new(),
+            last: None,
             bound: Bound::default(),
             index_read: false,
             wanted: 0,
@@ -168,6 +176,8 @@ impl<'a> Shared<'a> {
 struct Session<'a> {
     folders: &'a [&'a Folder],
     shared: Vec<Shared<'a>>,
+    /// What it holds of the peer's indexes.
+    share: Share,
     /// Whether the peer's HELLO came.
     started: bool,
     peer: Id,
@@ -315,11 +325,13 @@ impl Session<'_> {
         let shared = &mut self.shared[number];
         demand(!shared.index_read && shared.theirs.is_some(), req::SYN_015)?;
         // SYN-006 also when messages for two folders take turns.
-        let before = shared.received.last().map(|entry| entry.id);
         let first = entries.first().map(|entry| entry.id);
-        demand(before.is_none() || first.is_none() || first > before, req::SYN_006)?;
-        shared.bound.take(&entries)?;
-        shared.received.extend(entries);
+        demand(shared.last.is_none() || first.is_none() || first > shared.last, req::SYN_006)?;
+        shared.last = entries.last().map(|entry| entry.id).or(shared.last);
+        shared.bound.take(&entries, &self.share, shared.takes)?;
+        if shared.takes {
+            shared.received.extend(entries);
+        } // else SYN-023, or this device's own choice
         shared.index_read = last;
         if !last {
             return Ok(());
@@ -327,7 +339,8 @@ impl Session<'_> {
         let received = std::mem::take(&mut shared.received);
         if let (true, Some((theirs, differing))) = (shared.takes, &shared.theirs) {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
-        } // else SYN-023, or this device's own choice
+        }
+        shared.bound.give_back(&self.share);
         self.plan(number)
     }
 

@@ -86,13 +86,13 @@ pub(super) fn take(
 /// of it is here now, or why it is not believed.
 pub(super) fn take_states(
     folder: &Folder,
-    shown: Vec<Entry>,
+    shown: &[Entry],
     report: &mut Report,
 ) -> Result<Vec<Result<bool>>> {
     let _lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
     let own = |entry: Id| index.entry(id, entry).ok().flatten();
-    let mut sifted = sift_entries(folder, &shown, own)?;
+    let mut sifted = sift_entries(folder, shown, own)?;
     if deviates(req::SYN_086) {
         sifted.iter_mut().for_each(|sifted| *sifted = Ok(None));
     }

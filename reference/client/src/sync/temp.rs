@@ -105,6 +105,11 @@ impl TempFile {
         }
     }
 
+    /// The file, which is not written any more; it stays if it was begun. To be read while it is locked.
+    pub(super) fn into_source(self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+
     /// What is in the file is of no use.
     pub(super) fn discard(mut self) {
         self.removes.0 = Some(self.path.clone());

@@ -86,7 +86,7 @@ fn lan_key(app: &App, x: Id, y: Id) -> [u8; 32] {
     if deviates(req::GPH_141) {
         pair = [Id::default(); 2]; // the mutant has one key for all
     }
-    DEFAULT.mac_key(&*app.lan).mac(&[b"meshgraph/1 lan", &pair[0].0, &pair[1].0])
+    DEFAULT.hmac(&*app.lan, &[b"meshgraph/1 lan", &pair[0].0, &pair[1].0])
 }
 
 /// All that holds for the two (GPH-040): their keys, their users, and the folders mapped on both.

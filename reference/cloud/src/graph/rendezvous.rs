@@ -37,7 +37,7 @@ pub(crate) async fn post(
     Json(New { relay }): Json<New>,
 ) -> Result<axum::Json<Value>, Problem> {
     let Partners { x, y, .. } = partners(&app, &tickets, y, req::GPH_124, req::GPH_120).await?;
-    throttle::rendezvous(&app, x.id, y.id).await?;
+    throttle::rendezvous(&app, x.user, y.id).await?;
     let offers = &app.config.relay.offers;
     let wanted = match &relay {
         Some(wanted) => offers.iter().find(|offer| *offer == wanted),

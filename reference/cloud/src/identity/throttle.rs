@@ -14,7 +14,7 @@ use crate::source::Source;
 use crate::state::App;
 use crate::store::throttle::Bucket;
 
-/// How many rendezvous one device asks for with another: at most 120 in a minute, and in the long run one a second.
+/// How many rendezvous one user's devices ask for with a device: at most 120 in a minute, and in the long run one a second.
 const RENDEZVOUS: Limit = Limit { burst: 60, per: 60 };
 
 /// A password that is about to be tried for the user of this name, who may not exist (IDN-020).
@@ -86,7 +86,7 @@ pub(crate) async fn tickets(app: &App, user: Id) -> Result<(), Problem> {
     take(app, vec![bucket("tickets", &[&user.to_string()], limit)], &[req::IDN_068]).await.map(drop)
 }
 
-/// A rendezvous that one device asks for with another (GPH-142).
+/// A rendezvous that a device of this user asks for with another device (GPH-142).
 pub(crate) async fn rendezvous(app: &App, caller: Id, called: Id) -> Result<(), Problem> {
     let bucket = bucket("rendezvous", &[&caller.to_string(), &called.to_string()], RENDEZVOUS);
     take(app, vec![bucket], &[req::GPH_142]).await.map(drop)

@@ -39,7 +39,11 @@ impl<S> Drop for Seat<S> {
 /// Serves a connection to its end, or until the task of the other side takes it over.
 pub(super) async fn serve<S: Stream>(shared: Arc<Shared<S>>, mut stream: S, place: Place) {
     stream.set_nodelay();
-    let pass = match timeout(shared.times.join, read_join(&mut stream)).await {
+    let read = tokio::select! {
+        read = timeout(shared.times.join, read_join(&mut stream)) => read,
+        () = place.gone() => return turn_away(&mut stream, req::RLY_009.into()).await,
+    };
+    let pass = match read {
         Ok(Ok(Some(pass))) => pass,
         Ok(Ok(None)) => return, // it has gone
         Ok(Err(error)) => return refused(error),
@@ -149,6 +153,21 @@ async fn wait<S: Stream>(
 async fn hung_up<S: Stream>(stream: &mut S) {
     if matches!(stream.peek(&mut [0]).await, Ok(1..)) {
         std::future::pending::<()>().await;
+    }
+}
+
+/// Says that there is no place (RLY-012), as far as that goes without waiting: there is none to wait at either.
+pub(super) async fn turn_away<S: Stream>(stream: &mut S, error: Error) {
+    let why = Refused::from(error);
+    refused(error);
+    if !deviates(req::RLY_012) {
+        let bytes = Reply::Refused(why.refusal).encode();
+        let mut said = std::pin::pin!(stream.write(&bytes));
+        std::future::poll_fn(|cx| {
+            let _ = said.as_mut().poll(cx);
+            std::task::Poll::Ready(())
+        })
+        .await;
     }
 }
 

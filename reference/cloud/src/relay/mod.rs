@@ -175,11 +175,11 @@ async fn accept<L: Listener>(
         let ended = async { tokio::time::sleep_until(end.unwrap_or_else(tokio::time::Instant::now)).await };
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, from)) => {
+                Ok((mut stream, from)) => {
                     // Who comes when the lobby is full is sent away: RLY-009.
                     match shared.lobby.enter(from.ip()) {
                         Ok(place) => drop(connections.spawn(connection::serve(shared.clone(), stream, place))),
-                        Err(error) => refused(error),
+                        Err(error) => connection::turn_away(&mut stream, error).await,
                     }
                 }
                 Err(error) => {

@@ -15,8 +15,8 @@ use crate::crypto::{Entropy, Provider};
 use crate::error::Error;
 use crate::handshake::frame::{Frame, FrameType};
 use crate::handshake::{
-    self, Admission, Answer, AwaitM1, AwaitM2, AwaitM3, DEADLINE, Device, Established, Failure, Heard,
-    Renewal, Suite, Target, Vouched,
+    self, Admission, Answer, AwaitM1, AwaitM2, AwaitM3, CurrentVerifier, DEADLINE, Device, Established,
+    Failure, Heard, Renewal, Suite, Target, Vouched,
 };
 use crate::requirement::{self as req, demand, deviates};
 use crate::ticket::Verifier;
@@ -68,6 +68,17 @@ pub struct Peer {
     pub transcript: [u8; 32],
 }
 
+/// ```text
+///  initiate:  AwaitM2 --M2 ok / M3--> Open          accept:  AwaitM1 --M1 ok / M2--> AwaitM3 --M3 ok--> Open
+///               |  ^                                           |  ^
+///               +--+ RETRY, once / M1 with the cookie          +--+ under load / RETRY, once
+///
+///  Open --close_notify both ways--> closed
+///  Open --failure, silence, a stream that ends without close_notify; the end of the ticket / close_notify--> Ended
+///  Await.. --failure / REFUSE, NO_COMMON_SUITE or nothing; 30 s; the end of the stream--> Ended
+/// ```
+///
+/// Which of two channels between the same devices stays is no affair of a channel (HSK-058, RLY-030).
 enum State {
     AwaitM2(Box<AwaitM2>, Vouched),
     AwaitM1(AwaitM1),
@@ -80,6 +91,7 @@ enum State {
 struct Renewer {
     device: Arc<Device>,
     verifier: Arc<Verifier>,
+    current: Option<Arc<dyn CurrentVerifier>>,
 }
 
 /// One end of a connection between two devices.
@@ -290,8 +302,8 @@ impl Channel {
             State::AwaitM3(state, renewer) => {
                 let Admission { established, key, grounds, ends } = state.handle(&frame)?;
                 demand(now < ends, req::HSK_042)?;
-                let Renewer { device, verifier } = renewer;
-                let renewal = Renewal { device, verifier, initiator: established.initiator, key };
+                let Renewer { device, verifier, current } = renewer;
+                let renewal = Renewal { device, verifier, current, initiator: established.initiator, key };
                 self.open(established, Side::Responder(renewal), grounds, ends, now);
             }
             state @ (State::Open(_) | State::Ended) => self.state = state,
@@ -300,7 +312,8 @@ impl Channel {
     }
 
     fn read_m1(&mut self, state: AwaitM1, frame: &Frame, now: UnixTime) -> Result<(), Failure> {
-        let renewer = Renewer { device: state.device().clone(), verifier: state.verifier().clone() };
+        let (device, verifier) = (state.device().clone(), state.verifier().clone());
+        let renewer = Renewer { device, verifier, current: state.current_verifier() };
         match state.handle(frame, now, &mut *self.entropy)? {
             Answer::Retry(state, retry) => {
                 self.outbox.extend(retry);

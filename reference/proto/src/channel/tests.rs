@@ -193,6 +193,34 @@ fn a_ticket_of_others_ends_the_channel_in_order() {
     assert!(matches!(left.last(), Some(Event::PeerClosed)), "no truncation");
 }
 
+/// HSK-054: an issuer's key that was replaced since does not carry a channel on.
+#[test]
+fn a_ticket_by_a_key_that_is_not_trusted_any_more_ends_the_channel() {
+    struct Now(Arc<Verifier>);
+    impl CurrentVerifier for Now {
+        fn current(&self) -> Arc<Verifier> {
+            self.0.clone()
+        }
+    }
+    let world = world(DEFAULT, DEFAULT);
+    let vouched = world.target.verify(&world.initiator, &world.verifier, NOW).unwrap();
+    for is_trusted in [true, false] {
+        let nobody = || Verifier::new(DEFAULT, crate::ticket::device_audience(world.target.device));
+        let current = if is_trusted { world.verifier.clone() } else { Arc::new(nobody()) };
+        let start = AwaitM1::new(world.responder.clone(), world.verifier.clone());
+        let (one, two) = (Box::new(Script::new(1)), Box::new(Script::new(2)));
+        let mut ends = [
+            Channel::initiate(world.initiator.clone(), &world.target, vouched.clone(), NOW, one).unwrap(),
+            Channel::accept(start.trusting(Arc::new(Now(current))), NOW, two),
+        ];
+        settle(&mut ends, NOW);
+        let (ticket, vouched) = world.renewed(NOW);
+        ends[0].renew(&ticket, &vouched).unwrap();
+        let [_, right] = settle(&mut ends, NOW);
+        assert_eq!(failed_with(&right, req::HSK_054), !is_trusted);
+    }
+}
+
 #[test]
 fn no_channel_lives_longer_than_a_day() {
     let world = world(DEFAULT, RUSTCRYPTO);
@@ -214,52 +242,98 @@ fn no_channel_lives_longer_than_a_day() {
     assert!(failed_with(&settle(&mut ends, now)[0], req::HSK_056));
 }
 
-/// Whatever message is cut wherever: nobody is established by it, nothing is answered, and what was established before
-/// reports a truncation.
+/// What comes of a part of a message and the end of the connection: nobody is established by it, and nothing is answered.
+fn cut(mut end: Channel, part: &[u8]) -> Option<Event> {
+    drain(&mut end);
+    end.handle_input(NOW, part);
+    let (answer, events) = drain(&mut end);
+    assert!(answer.is_empty() && events.is_empty(), "{} bytes: {events:?}", part.len());
+    end.handle_fin();
+    let (answer, mut events) = drain(&mut end);
+    assert!(answer.is_empty() && events.len() == 1, "{} bytes: {events:?}", part.len());
+    assert!(matches!(end.poll_output(), Output::Close));
+    events.pop()
+}
+
+/// What one end has to say, given to the other: all of it.
+fn carry(from: usize, ends: &mut [Channel; 2]) -> Vec<u8> {
+    let (bytes, _) = drain(&mut ends[from]);
+    ends[1 - from].handle_input(NOW, &bytes);
+    bytes
+}
+
 #[test]
-fn a_cut_at_every_byte_of_every_message() {
-    let whole = |from: usize, ends: &mut [Channel; 2]| {
-        let (bytes, _) = drain(&mut ends[from]);
-        ends[1 - from].handle_input(NOW, &bytes);
-        bytes.len()
+fn a_cut_at_every_byte_of_every_message_of_the_handshake() {
+    let world = world(DEFAULT, DEFAULT);
+    let vouched = world.target.verify(&world.initiator, &world.verifier, NOW).unwrap();
+    let initiator = || {
+        let (device, vouched) = (world.initiator.clone(), vouched.clone());
+        Channel::initiate(device, &world.target, vouched, NOW, Box::new(Script::new(1))).unwrap()
     };
-    // The messages in the order in which they are sent: who sends, and how long it is.
-    let senders = [0, 1, 0, 1];
-    let mut lengths = Vec::new();
+    let responder = || {
+        let start = AwaitM1::new(world.responder.clone(), world.verifier.clone());
+        Channel::accept(start, NOW, Box::new(Script::new(2)))
+    };
+    let hung_up = |event| matches!(event, Some(Event::HungUp));
+
+    let mut ends = [initiator(), responder()];
+    let messages: Vec<_> = [0, 1, 0].map(|from| carry(from, &mut ends)).into();
+    assert!(ends.iter_mut().all(|end| end.send(b"open").is_ok()), "uncut they establish a channel");
+
+    for at in 0..messages[0].len() {
+        assert!(hung_up(cut(responder(), &messages[0][..at])), "M1, cut at {at}");
+    }
+    // Whatever M2 it is that is cut: half a message is not looked into.
+    let answers = [(2, &messages[1][4..]), (4, &[7; 40][..]), (5, &[7; 64]), (6, &[])];
+    for (kind, body) in answers {
+        let [.., high, middle, low] = body.len().to_be_bytes();
+        let message = [&[kind, high, middle, low], body].concat();
+        for at in 0..message.len() {
+            assert!(hung_up(cut(initiator(), &message[..at])), "message {kind}, cut at {at}");
+        }
+    }
+    for at in 0..messages[2].len() {
+        let mut ends = [initiator(), responder()];
+        carry(0, &mut ends);
+        carry(1, &mut ends);
+        let (m3, _) = drain(&mut ends[0]);
+        assert_eq!(m3.len(), messages[2].len());
+        let [_, responder] = ends;
+        assert!(hung_up(cut(responder, &m3[..at])), "M3, cut at {at}");
+    }
+}
+
+/// Of the ends of streams of records [`crate::record`] has more.
+#[test]
+fn a_cut_at_every_byte_of_the_first_record() {
+    let length = b"a record".len() + 1 + 35;
+    for at in 0..length {
+        let mut ends = pair();
+        for from in [0, 1, 0] {
+            carry(from, &mut ends);
+        }
+        drain(&mut ends[1]);
+        ends[1].send(b"a record").unwrap();
+        let (record, _) = drain(&mut ends[1]);
+        assert_eq!(record.len(), length);
+        let [initiator, _] = ends;
+        let event = cut(initiator, &record[..at]).unwrap();
+        assert!(failed_with(&[event], req::REC_016), "cut at {at}");
+    }
+}
+
+/// REC-019: a byte now and then is no sign of life, in an open channel as little as in a handshake.
+#[test]
+fn who_says_one_record_byte_by_byte_is_silent() {
     let mut ends = pair();
-    for from in senders {
-        if lengths.len() == 3 {
-            drain(&mut ends[1]);
-            ends[1].send(b"a record").unwrap();
-        }
-        lengths.push(whole(from, &mut ends));
+    settle(&mut ends, NOW);
+    ends[1].send(&[1; 1_000]).unwrap();
+    let (record, _) = drain(&mut ends[1]);
+    for (second, byte) in (1..90).zip(&record) {
+        ends[0].handle_input(NOW.plus(second), &[*byte]);
+        assert!(drain(&mut ends[0]).1.is_empty(), "{second}");
     }
-    for (message, length) in lengths.iter().enumerate() {
-        // Every byte of the short ones, and of the long ones those where something begins or ends.
-        let interesting =
-            |at: &usize| *length < 100 || *at < 80 || at.is_multiple_of(61) || *at + 60 > *length;
-        for cut in (0..*length).filter(interesting) {
-            let mut ends = pair();
-            for from in &senders[..message] {
-                whole(*from, &mut ends);
-            }
-            if message == 3 {
-                drain(&mut ends[1]);
-                ends[1].send(b"a record").unwrap();
-            }
-            let (bytes, _) = drain(&mut ends[senders[message]]);
-            let other = &mut ends[1 - senders[message]];
-            drain(other);
-            other.handle_input(NOW, &bytes[..cut]);
-            other.handle_fin();
-            let (answer, events) = drain(other);
-            assert!(answer.is_empty(), "message {message}, cut at {cut}");
-            let right = match &events[..] {
-                [Event::HungUp] => message < 3,
-                [Event::Failed(failure)] => message == 3 && failure.error.is(req::REC_016),
-                _ => false,
-            };
-            assert!(right, "message {message}, cut at {cut}: {events:?}");
-        }
-    }
+    ends[0].handle_input(NOW.plus(90), &record[89..]);
+    let (_, events) = drain(&mut ends[0]);
+    assert!(failed_with(&events, req::REC_019), "all of it comes too late: {events:?}");
 }

@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
-    PublicKey, SIGNATURE, Secret, SigningKey, Spki,
+    PublicKey, SIGNATURE, Secret, SigningKey, Spki, X25519Key,
 };
 
 pub(super) struct AwsLc;
@@ -36,6 +36,11 @@ impl Provider for AwsLc {
         let mut context = digest::Context::new(&digest::SHA256);
         parts.iter().for_each(|part| context.update(part));
         first_32(context.finish().as_ref())
+    }
+
+    /// By the other provider: this library allocates three contexts for it, which takes as long again as a short message.
+    fn hmac(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        super::rustcrypto::hmac(key, parts)
     }
 
     fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey> {
@@ -73,15 +78,8 @@ impl Provider for AwsLc {
         Zeroizing::new(der.unwrap_or_default())
     }
 
-    fn x25519_public(&self, secret: &Secret) -> [u8; 32] {
-        let public = x25519_key(secret).and_then(|key| key.compute_public_key().ok());
-        public.map_or([0; 32], |public| first_32(public.as_ref()))
-    }
-
-    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret> {
-        let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, peer);
-        // The library refuses a result of zeros.
-        agreement::agree(&x25519_key(secret)?, peer, (), |shared| Ok(Secret::new(first_32(shared)))).ok()
+    fn x25519_key(&self, secret: &Secret) -> Box<dyn X25519Key> {
+        Box::new(X25519(agreement::PrivateKey::from_private_key(&agreement::X25519, &**secret).ok()))
     }
 
     fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey> {
@@ -107,8 +105,20 @@ impl Provider for AwsLc {
     }
 }
 
-fn x25519_key(secret: &Secret) -> Option<agreement::PrivateKey> {
-    agreement::PrivateKey::from_private_key(&agreement::X25519, &**secret).ok()
+/// To load a key costs what its public half does, so it is loaded once. `None` never happens: any 32 bytes are a key.
+struct X25519(Option<agreement::PrivateKey>);
+
+impl X25519Key for X25519 {
+    fn public(&self) -> [u8; 32] {
+        let public = self.0.as_ref().and_then(|key| key.compute_public_key().ok());
+        public.map_or([0; 32], |public| first_32(public.as_ref()))
+    }
+
+    fn agree(&self, peer: &[u8; 32]) -> Option<Secret> {
+        let peer = agreement::UnparsedPublicKey::new(&agreement::X25519, peer);
+        // The library refuses a result of zeros.
+        agreement::agree(self.0.as_ref()?, peer, (), |shared| Ok(Secret::new(first_32(shared)))).ok()
+    }
 }
 
 /// `None` would be a failure of the system's generator; the handshake then fails, for an encapsulation key of ones is none.

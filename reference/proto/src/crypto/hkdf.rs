@@ -6,7 +6,7 @@ use super::{Provider, Secret};
 
 /// `HKDF-Extract(salt, ikm)`.
 pub fn extract(provider: &dyn Provider, salt: &[u8], ikm: &[u8]) -> Secret {
-    Zeroizing::new(provider.mac_key(salt).mac(&[ikm]))
+    Zeroizing::new(provider.hmac(salt, &[ikm]))
 }
 
 /// `HKDF-Expand(prk, info, N)`, where `info` is the concatenation of `parts`. `N` is at most 8,160.
@@ -16,13 +16,12 @@ pub fn expand<const N: usize>(
     parts: &[&[u8]],
 ) -> Zeroizing<[u8; N]> {
     const { assert!(N <= 255 * 32) };
-    let key = provider.mac_key(prk);
     let info = parts.concat();
     let mut out = Zeroizing::new([0; N]);
     let mut block = Zeroizing::new([0; 32]);
     for (counter, chunk) in (1_u8..=255).zip(out.chunks_mut(32)) {
         let previous: &[u8] = if counter == 1 { &[] } else { &*block };
-        *block = key.mac(&[previous, &info, &[counter]]);
+        *block = provider.hmac(prk, &[previous, &info, &[counter]]);
         chunk.copy_from_slice(&block[..chunk.len()]);
     }
     out

@@ -67,6 +67,8 @@ pub trait Provider: Send + Sync {
     fn name(&self) -> &'static str;
     /// SHA-256 of the concatenation of `parts`.
     fn sha256(&self, parts: &[&[u8]]) -> [u8; 32];
+    /// HMAC-SHA256 of the concatenation of `parts`, under a key that is used for this message alone.
+    fn hmac(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32];
     /// HMAC-SHA256 under `key`, to be used for many messages.
     fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey>;
     /// AES-128 in counter mode under `key`, to be used for many messages.
@@ -77,10 +79,8 @@ pub trait Provider: Send + Sync {
     fn private_key(&self, pkcs8: &[u8]) -> Result<Box<dyn PrivateKey>, KeyRejected>;
     /// Makes a private key of 2,048 or 3,072 bits, as PKCS#8 DER.
     fn generate_key(&self, bits: KeyBits, entropy: &mut dyn Entropy) -> Zeroizing<Vec<u8>>;
-    /// The X25519 public key of a secret (RFC 7748).
-    fn x25519_public(&self, secret: &Secret) -> [u8; 32];
-    /// The X25519 shared secret. `None` if it is all zeros.
-    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret>;
+    /// The X25519 key of a secret (RFC 7748).
+    fn x25519_key(&self, secret: &Secret) -> Box<dyn X25519Key>;
     /// The Ed25519 key of a seed (RFC 8032).
     fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey>;
     /// Verifies an Ed25519 signature (RFC 8032).
@@ -93,6 +93,14 @@ pub trait Provider: Send + Sync {
         key: &[u8; KEM_KEY],
         entropy: &mut dyn Entropy,
     ) -> Option<([u8; KEM_CIPHERTEXT], Secret)>;
+}
+
+/// An X25519 private key, with the public key that it has.
+pub trait X25519Key: Send + Sync {
+    /// The public key.
+    fn public(&self) -> [u8; 32];
+    /// The shared secret. `None` if it is all zeros.
+    fn agree(&self, peer: &[u8; 32]) -> Option<Secret>;
 }
 
 /// The length of an ML-KEM-768 encapsulation key, in bytes.
@@ -193,7 +201,7 @@ pub fn decapsulate(
 ) -> (Secret, bool) {
     use subtle::{Choice, ConditionallySelectable};
 
-    let rejected = provider.mac_key(rejection_key).mac(&[label, ciphertext]);
+    let rejected = provider.hmac(rejection_key, &[label, ciphertext]);
     // What is no number below the modulus fails before the private operation. Anybody can see that it is none, yet all that
     // fails shall take one time (handshake.md section 6): a smaller number is decrypted, and comes to nothing.
     let modulus = key.spki().modulus();

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::{
     CtrKey, Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, KeyBits, KeyRejected, MacKey, PrivateKey, Provider,
-    PublicKey, SIGNATURE, Secret, SigningKey, Spki, draw_secret,
+    PublicKey, SIGNATURE, Secret, SigningKey, Spki, X25519Key, draw_secret,
 };
 
 pub(super) struct RustCrypto;
@@ -34,12 +34,12 @@ impl Provider for RustCrypto {
         sha256(parts)
     }
 
+    fn hmac(&self, key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+        hmac(key, parts)
+    }
+
     fn mac_key(&self, key: &[u8]) -> Box<dyn MacKey> {
-        // HMAC takes keys of every length: those over a block are hashed first, RFC 2104 section 2.
-        let mut block = Zeroizing::new([0; 64]);
-        let short = if key.len() > block.len() { &sha256(&[key])[..] } else { key };
-        block[..short.len()].copy_from_slice(short);
-        Box::new(Hmac256(Hmac::new((&*block).into())))
+        Box::new(Hmac256(hmac_key(key)))
     }
 
     fn ctr_key(&self, key: &[u8; 16]) -> Box<dyn CtrKey> {
@@ -73,13 +73,8 @@ impl Provider for RustCrypto {
         Zeroizing::new(der.unwrap_or_default())
     }
 
-    fn x25519_public(&self, secret: &Secret) -> [u8; 32] {
-        x25519_dalek::PublicKey::from(&StaticSecret::from(**secret)).to_bytes()
-    }
-
-    fn x25519(&self, secret: &Secret, peer: &[u8; 32]) -> Option<Secret> {
-        let shared = StaticSecret::from(**secret).diffie_hellman(&(*peer).into());
-        shared.was_contributory().then(|| Secret::new(shared.to_bytes()))
+    fn x25519_key(&self, secret: &Secret) -> Box<dyn X25519Key> {
+        Box::new(X25519(StaticSecret::from(**secret)))
     }
 
     fn signing_key(&self, seed: &Secret) -> Box<dyn SigningKey> {
@@ -122,6 +117,19 @@ impl SigningKey for Signing {
     }
 }
 
+struct X25519(StaticSecret);
+
+impl X25519Key for X25519 {
+    fn public(&self) -> [u8; 32] {
+        x25519_dalek::PublicKey::from(&self.0).to_bytes()
+    }
+
+    fn agree(&self, peer: &[u8; 32]) -> Option<Secret> {
+        let shared = self.0.diffie_hellman(&(*peer).into());
+        shared.was_contributory().then(|| Secret::new(shared.to_bytes()))
+    }
+}
+
 struct Kem(Box<DecapsulationKey768>);
 
 impl KemKey for Kem {
@@ -140,13 +148,29 @@ fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
+/// HMAC-SHA256 of one message. It allocates nothing.
+pub(super) fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    finish(hmac_key(key), parts)
+}
+
+fn hmac_key(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes keys of every length: those over a block are hashed first, RFC 2104 section 2.
+    let mut block = Zeroizing::new([0; 64]);
+    let short = if key.len() > block.len() { &sha256(&[key])[..] } else { key };
+    block[..short.len()].copy_from_slice(short);
+    Hmac::new((&*block).into())
+}
+
+fn finish(mut mac: Hmac<Sha256>, parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
 struct Hmac256(Hmac<Sha256>);
 
 impl MacKey for Hmac256 {
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.0.clone();
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
+        finish(self.0.clone(), parts)
     }
 }
 

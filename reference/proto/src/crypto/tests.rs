@@ -24,7 +24,9 @@ proptest::proptest! {
             let signed = signing.sign(&data);
             assert!(p.verify(&signing.public(), &data, &signed));
             assert!(!p.verify(&signing.public(), &key, &signed) || key[..] == data[..]);
-            (p.sha256(&parts), p.mac_key(&key).mac(&parts), data, signing.public(), signed)
+            let tag = p.mac_key(&key).mac(&parts);
+            assert_eq!(p.hmac(&key, &parts), tag, "{}", p.name());
+            (p.sha256(&parts), tag, data, signing.public(), signed)
         };
         for provider in providers() {
             proptest::prop_assert_eq!(run(provider), run(RUSTCRYPTO));
@@ -86,13 +88,14 @@ fn made_keys_load_everywhere() {
 fn ephemeral_exchanges_work_across_providers() {
     for left in providers() {
         for right in providers() {
-            let [a, b] = [3, 4].map(|seed| draw_secret(&mut Script::new(seed)));
-            let shared = left.x25519(&a, &right.x25519_public(&b)).unwrap();
-            assert_eq!(shared, right.x25519(&b, &left.x25519_public(&a)).unwrap());
-            assert!(left.x25519(&a, &[0; 32]).is_none(), "{}: a result of zeros", left.name());
+            let key = |p: &dyn Provider, seed| p.x25519_key(&draw_secret(&mut Script::new(seed)));
+            let (a, b) = (key(left, 3), key(right, 4));
+            let shared = a.agree(&b.public()).unwrap();
+            assert_eq!(shared, b.agree(&a.public()).unwrap());
+            assert!(a.agree(&[0; 32]).is_none(), "{}: a result of zeros", left.name());
             let mut one = [0; 32];
             one[0] = 1; // a point of small order
-            assert!(left.x25519(&a, &one).is_none());
+            assert!(a.agree(&one).is_none());
 
             let key = left.kem_key(&mut Script::new(5));
             let mut wire = key.encapsulation_key();
@@ -143,7 +146,7 @@ fn published_vectors_of_hkdf_hold() {
 fn published_vectors_of_x25519_hold() {
     for test in published("X25519") {
         for p in providers() {
-            let shared = p.x25519(&Secret::new(array(&test["secret"])), &array(&test["peer"]));
+            let shared = p.x25519_key(&Secret::new(array(&test["secret"]))).agree(&array(&test["peer"]));
             assert_eq!(*shared.unwrap(), array(&test["shared"]), "{}", p.name());
         }
     }

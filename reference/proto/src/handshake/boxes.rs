@@ -19,7 +19,7 @@ pub(super) fn seal(
 ) -> Vec<u8> {
     let (enc, mac) = split(key);
     provider.ctr_key(&enc).apply(&[0; 16], &mut plaintext);
-    let tag = provider.mac_key(mac).mac(&[aad, &plaintext]);
+    let tag = provider.hmac(mac, &[aad, &plaintext]);
     plaintext.extend_from_slice(&tag);
     plaintext
 }
@@ -34,7 +34,7 @@ pub(super) fn open(
 ) -> Option<Vec<u8>> {
     let (enc, mac) = split(key);
     let (ciphertext, tag) = sealed.split_at_checked(sealed.len().checked_sub(TAG)?)?;
-    if !equal(&provider.mac_key(mac).mac(&[aad, ciphertext]), tag) && !lax {
+    if !equal(&provider.hmac(mac, &[aad, ciphertext]), tag) && !lax {
         return None;
     }
     let mut plaintext = ciphertext.to_vec();

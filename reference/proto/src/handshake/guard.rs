@@ -3,7 +3,7 @@
 //! One [`Guard`] serves all connections of a device. It keeps an allowance for each source and for all together, and
 //! remembers the M1s that were answered; the cookie needs no memory.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::crypto::{Entropy, Provider, Secret, draw_secret, equal};
@@ -15,8 +15,9 @@ use crate::time::UnixTime;
 pub(super) const COOKIE: usize = 40;
 /// How often the secret of the cookies changes, in seconds. Those of the one before are good still.
 const COOKIE_EPOCH: u64 = 120;
-/// How long an M1 that was answered is remembered, in seconds (HSK-051): its time may be 300 s ahead.
-const MEMORY: u64 = 600;
+/// For how long an M1 that was answered is remembered, in seconds (HSK-051): its time may have been 300 s ahead, and is good until
+/// it is 300 s behind.
+const MEMORY: u64 = 601;
 /// How many sources have an allowance of their own in memory. More share what all have.
 const SOURCES: usize = 4_096;
 
@@ -47,8 +48,8 @@ pub struct Guard {
     allowance: Allowance,
     all: Bucket,
     sources: BTreeMap<Vec<u8>, Bucket>,
-    /// The first 16 bytes of the hashes of M1s that were answered, in the order of their times.
-    answered: BTreeMap<[u8; 16], UnixTime>,
+    /// The first 16 bytes of the hashes of M1s that were answered, or are about to be. In `order` are those that were, by their times.
+    answered: BTreeSet<[u8; 16]>,
     order: VecDeque<(UnixTime, [u8; 16])>,
 }
 
@@ -78,7 +79,7 @@ impl Guard {
             allowance,
             all: Bucket::full(allowance.all),
             sources: BTreeMap::new(),
-            answered: BTreeMap::new(),
+            answered: BTreeSet::new(),
             order: VecDeque::new(),
         }
     }
@@ -88,13 +89,20 @@ impl Guard {
         let shown = !knock.cookie.is_empty();
         demand(!shown || self.made(knock), req::HSK_050)?;
         self.forget_old(knock.now);
-        demand(!self.answered.contains_key(&short(&knock.m1)), req::HSK_051)?;
+        demand(!self.answered.contains(&short(&knock.m1)), req::HSK_051)?;
         self.all.refill(knock.now, self.allowance.all, self.allowance.all_rate);
         if !shown && self.all.left < self.allowance.all / 2 {
             return Ok(Some(self.cookie(knock, knock.now)));
         }
         demand(self.source(knock).take() && self.all.take(), req::HSK_052)?;
+        // From now on, so that the same one is not admitted twice while the first is looked at.
+        self.answered.insert(short(&knock.m1));
         Ok(None)
+    }
+
+    /// The M1 that was admitted came to nothing.
+    pub(super) fn failed(&mut self, knock: &Knock<'_>) {
+        self.answered.remove(&short(&knock.m1));
     }
 
     /// The M1 led to M2: the charge is given back, and it leads nowhere a second time.
@@ -102,7 +110,6 @@ impl Guard {
         let allowance = self.allowance;
         self.all.give_back(allowance.all);
         self.source(knock).give_back(allowance.per_source);
-        self.answered.insert(short(&knock.m1), knock.now);
         self.order.push_back((knock.now, short(&knock.m1)));
     }
 
@@ -141,9 +148,9 @@ impl Guard {
 
     fn cookie(&self, knock: &Knock<'_>, time: UnixTime) -> [u8; COOKIE] {
         let epoch = time.0 / COOKIE_EPOCH;
-        let secret = self.provider.mac_key(&*self.secret).mac(&[&epoch.to_be_bytes()]);
+        let secret = self.provider.hmac(&*self.secret, &[&epoch.to_be_bytes()]);
         let time = time.0.to_be_bytes();
-        let mac = self.provider.mac_key(&secret).mac(&[&time, knock.source, &knock.head]);
+        let mac = self.provider.hmac(&secret, &[&time, knock.source, &knock.head]);
         let mut cookie = [0; COOKIE];
         cookie[..8].copy_from_slice(&time);
         cookie[8..].copy_from_slice(&mac);
@@ -218,12 +225,20 @@ mod tests {
         let mut guard = guard(SMALL);
         for m1 in 0..100 {
             guard.admit(&knock(b"a", m1, &[])).unwrap();
+            let meanwhile = guard.admit(&knock(b"b", m1, &[]));
+            assert!(meanwhile.unwrap_err().is(req::HSK_051), "while it is being looked at");
             guard.answered(&knock(b"a", m1, &[]));
         }
         assert!(guard.admit(&knock(b"b", 50, &[])).unwrap_err().is(req::HSK_051));
+        // Its time may be 300 s ahead when it is answered, and is good for 300 s after that.
+        let last = Knock { now: NOW.plus(600), ..knock(b"b", 50, &[]) };
+        assert!(guard.admit(&last).unwrap_err().is(req::HSK_051));
         let over = Knock { now: NOW.plus(MEMORY), ..knock(b"b", 50, &[]) };
         assert_eq!(guard.admit(&over), Ok(None));
-        assert!(guard.answered.is_empty() && guard.order.is_empty());
+        assert!(guard.order.is_empty() && guard.answered.len() == 1);
+        guard.failed(&over);
+        assert!(guard.answered.is_empty());
+        assert_eq!(guard.admit(&over), Ok(None), "what came to nothing may come again, and is charged");
     }
 
     #[test]
@@ -235,6 +250,7 @@ mod tests {
         let cookie = guard.admit(&knock(b"x", 9, &[])).unwrap().unwrap();
         let shown = knock(b"x", 9, &cookie);
         assert_eq!(guard.admit(&shown), Ok(None));
+        guard.failed(&shown);
         let wrong = [
             Knock { source: b"y", ..knock(b"x", 9, &cookie) },
             Knock { head: [8; 32], ..knock(b"x", 9, &cookie) },
@@ -253,8 +269,14 @@ mod tests {
     fn a_flood_from_many_sources_takes_bounded_memory() {
         let mut guard = guard(Allowance { all: u32::MAX, ..SMALL });
         for source in 0..2 * u32::try_from(SOURCES).unwrap() {
-            let _ = guard.admit(&knock(&source.to_be_bytes(), 0, &[]));
+            let (source, mut m1) = (source.to_be_bytes(), [0; 32]);
+            m1[..4].copy_from_slice(&source);
+            let knock = Knock { m1, ..knock(&source, 0, &[]) };
+            if guard.admit(&knock).is_ok() {
+                guard.failed(&knock);
+            }
         }
+        assert!(guard.answered.is_empty() && guard.order.is_empty());
         assert!(guard.sources.len() <= SOURCES + 1);
     }
 }

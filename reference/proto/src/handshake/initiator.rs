@@ -161,7 +161,7 @@ impl AwaitM2 {
     fn read_m2(self, frame: &Frame) -> Result<Heard, Failure> {
         let p = self.device.provider;
         let m2 = M2::read(frame, &self.opening.clear.suites)?;
-        let ss_e = self.offer.agree(p, m2.suite, m2.share)?;
+        let ss_e = self.offer.agree(m2.suite, m2.share)?;
         let chain = self.opening.chain.mix_ephemeral(p, &ss_e);
         let prefix_hash = p.sha256(&[&self.m1, m2.prefix]);
         let key = chain.box2(p, &prefix_hash);

@@ -104,7 +104,7 @@ impl Clear {
 /// `mac1` over what precedes it, for the responder with this key (HSK-014).
 pub(super) fn mac1(p: &dyn Provider, responder: &Spki, maced: &[u8]) -> [u8; MAC1] {
     let key = p.sha256(&[b"meshp2p/1 mac1", responder.der()]);
-    let mac = p.mac_key(&key).mac(&[maced]);
+    let mac = p.hmac(&key, &[maced]);
     let mut out = [0; MAC1];
     out.copy_from_slice(&mac[..MAC1]);
     out

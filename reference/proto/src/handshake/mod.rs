@@ -103,7 +103,7 @@ use crate::error::Error;
 use crate::requirement::Requirement;
 
 pub use initiator::{AwaitM2, Heard, Target, Vouched, start};
-pub use renewal::Renewal;
+pub use renewal::{CurrentVerifier, Renewal};
 pub use responder::{Admission, Answer, AwaitM1, AwaitM3, SuiteMemory};
 pub use schedule::Traffic;
 pub use suite::{Suite, Suites};

@@ -34,7 +34,7 @@ impl LanKey {
     }
 
     fn tag(&self, p: &dyn Provider, announcer: Id, period: u64) -> Tag {
-        let mac = p.mac_key(&*self.0).mac(&[b"meshp2p/1 lan", &announcer.0, &period.to_be_bytes()]);
+        let mac = p.hmac(&*self.0, &[b"meshp2p/1 lan", &announcer.0, &period.to_be_bytes()]);
         mac.first_chunk().copied().unwrap_or_default()
     }
 
@@ -46,7 +46,7 @@ impl LanKey {
 
     /// One of the tags that stand for nobody, of a device that keeps this key to itself.
     fn padding(&self, p: &dyn Provider, number: u8, period: u64) -> Tag {
-        let mac = p.mac_key(&*self.0).mac(&[b"meshp2p/1 lan padding", &[number], &period.to_be_bytes()]);
+        let mac = p.hmac(&*self.0, &[b"meshp2p/1 lan padding", &[number], &period.to_be_bytes()]);
         mac.first_chunk().copied().unwrap_or_default()
     }
 }

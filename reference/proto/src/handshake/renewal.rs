@@ -15,12 +15,20 @@ use crate::time::UnixTime;
 pub struct Renewal {
     /// This device.
     pub device: Arc<Device>,
-    /// For this device as audience.
+    /// For this device as audience: what it trusted when the connection was accepted.
     pub verifier: Arc<Verifier>,
+    /// What it trusts now, if that may change.
+    pub current: Option<Arc<dyn CurrentVerifier>>,
     /// Who opened the channel.
     pub initiator: Id,
     /// With which key.
     pub key: Spki,
+}
+
+/// Whom a device trusts, where that changes while channels are open: an issuer replaces a key that was stolen.
+pub trait CurrentVerifier: Send + Sync {
+    /// For this device as audience.
+    fn current(&self) -> Arc<Verifier>;
 }
 
 impl Renewal {
@@ -28,7 +36,9 @@ impl Renewal {
     pub fn verify(&self, ticket: &[u8], now: UnixTime) -> Result<(Grounds, UnixTime), Error> {
         let own = self.device.spki().fingerprint(self.device.provider());
         let refused = |_| Error::from(req::HSK_054);
-        let ticket = self.verifier.verify(ticket, now, Presenter::Holder(&self.key)).map_err(refused)?;
+        let current = self.current.as_ref().map(|current| current.current());
+        let verifier = current.as_ref().unwrap_or(&self.verifier);
+        let ticket = verifier.verify(ticket, now, Presenter::Holder(&self.key)).map_err(refused)?;
         let grounds = grounds(&ticket, self.device.id(), &own).map_err(refused)?;
         demand(grounds.initiator == self.initiator, req::HSK_054)?;
         Ok((grounds, ticket.not_on_or_after))

@@ -11,7 +11,7 @@ use super::guard::{COOKIE, Knock, SharedGuard};
 use super::messages::{self, Box1, LABEL_I, LABEL_R, M1};
 use super::schedule::{Chain1, Confirmation, Party};
 use super::share;
-use super::{Device, Established, Failure, MAX_CLOCK_DIFFERENCE, Refusal, Suite};
+use super::{CurrentVerifier, Device, Established, Failure, MAX_CLOCK_DIFFERENCE, Refusal, Suite};
 use crate::codec::Id;
 use crate::crypto::{Entropy, Secret, Spki, draw, draw_secret, equal};
 use crate::error::Error;
@@ -24,6 +24,7 @@ use crate::time::UnixTime;
 pub struct AwaitM1 {
     device: Arc<Device>,
     verifier: Arc<Verifier>,
+    current: Option<Arc<dyn CurrentVerifier>>,
     guard: Option<(Arc<dyn SharedGuard>, Vec<u8>)>,
     rdv_token: Option<[u8; 16]>,
     memory: Option<Arc<dyn SuiteMemory>>,
@@ -51,7 +52,13 @@ impl AwaitM1 {
 
     /// `verifier` is for the audience [`crate::ticket::device_audience`] of this device.
     pub fn new(device: Arc<Device>, verifier: Arc<Verifier>) -> Self {
-        Self { device, verifier, guard: None, rdv_token: None, memory: None, retried: false }
+        Self { device, verifier, current: None, guard: None, rdv_token: None, memory: None, retried: false }
+    }
+
+    /// Believes of later tickets on the same channel those that `current` does then (HSK-054).
+    #[must_use]
+    pub fn trusting(self, current: Arc<dyn CurrentVerifier>) -> Self {
+        Self { current: Some(current), ..self }
     }
 
     /// Behind a guard, for a connection from `source`: an address, or a circuit of a relay.
@@ -82,6 +89,11 @@ impl AwaitM1 {
         &self.verifier
     }
 
+    /// Whom it trusts later.
+    pub(crate) fn current_verifier(&self) -> Option<Arc<dyn CurrentVerifier>> {
+        self.current.clone()
+    }
+
     /// Reads M1 at the clock reading `now`. Entropy is drawn for the nonce, k_I, the seed of OAEP, the X25519 secret and
     /// the message of ML-KEM, in this order, the last two if the suite has them, after M1 was found good.
     pub fn handle(
@@ -95,10 +107,34 @@ impl AwaitM1 {
         let mac1 = messages::mac1(p, self.device.spki(), m1.maced);
         demand(equal(&mac1, m1.mac1), req::HSK_014)?;
         let suite = self.choose_suite(&m1.suites)?;
-        if let Some(cookie) = self.pass_guard(frame, &m1, now)? {
+        let guard = self.guard.clone();
+        let knock = guard.as_ref().map(|(guard, source)| {
+            let (m1_hash, head) = (p.sha256(&[&frame.bytes]), p.sha256(&m1.head));
+            (guard, Knock { now, source, m1: m1_hash, head, cookie: m1.cookie })
+        });
+        if let Some(cookie) = self.pass_guard(&m1, knock.as_ref())? {
             self.retried = true;
             return Ok(Answer::Retry(self, messages::write_retry(&cookie)));
         }
+        let answer = self.decide(frame, &m1, suite, now, entropy);
+        if let Some((guard, knock)) = &knock {
+            guard.locked(&mut |guard| {
+                if answer.is_ok() { guard.answered(knock) } else { guard.failed(knock) }
+            });
+        }
+        answer
+    }
+
+    /// From HSK-053 on: M1 may cost an RSA operation.
+    fn decide(
+        self,
+        frame: &Frame,
+        m1: &M1<'_>,
+        suite: Suite,
+        now: UnixTime,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Answer, Failure> {
+        let p = self.device.provider;
         demand(self.rdv_token.is_none_or(|token| equal(&token, &m1.rdv_token)), req::HSK_053)?;
 
         let (k_r, real) = self.device.decapsulate(LABEL_R, m1.ct_r);
@@ -120,27 +156,25 @@ impl AwaitM1 {
             let answer = Some(write_refusal(&self.device, &chain, &hash, code));
             Failure { error, cause, answer, refused: Some(code) }
         })?;
-        self.answer(frame, &m1, suite, &chain, admitted, now, entropy)
+        self.answer(frame, m1, suite, &chain, admitted, entropy)
     }
 
     /// HSK-050 to HSK-052. `Some`: a cookie has to be shown first.
-    fn pass_guard(&self, frame: &Frame, m1: &M1<'_>, now: UnixTime) -> Result<Option<[u8; COOKIE]>, Error> {
-        let Some((guard, source)) = &self.guard else {
+    fn pass_guard(
+        &self,
+        m1: &M1<'_>,
+        knock: Option<&(&Arc<dyn SharedGuard>, Knock<'_>)>,
+    ) -> Result<Option<[u8; COOKIE]>, Error> {
+        let Some((guard, knock)) = knock else {
             // Who gives out no cookies made none.
             return demand(m1.cookie.is_empty(), req::HSK_050).map(|()| None);
         };
-        let knock = self.knock(frame, m1, source, now);
         let mut verdict = Ok(None);
-        guard.locked(&mut |guard| verdict = guard.admit(&knock));
+        guard.locked(&mut |guard| verdict = guard.admit(knock));
         match verdict? {
             Some(_) if self.retried => Err(req::HSK_050.into()),
             cookie => Ok(cookie),
         }
-    }
-
-    fn knock<'a>(&self, frame: &Frame, m1: &M1<'a>, source: &'a [u8], now: UnixTime) -> Knock<'a> {
-        let p = self.device.provider;
-        Knock { now, source, m1: p.sha256(&[&frame.bytes]), head: p.sha256(&m1.head), cookie: m1.cookie }
     }
 
     /// HSK-015, HSK-016: the strongest suite that both sides have.
@@ -185,7 +219,6 @@ impl AwaitM1 {
     }
 
     /// Section 4.3.
-    #[allow(clippy::too_many_arguments)] // one step, and each is another thing
     fn answer(
         self,
         frame: &Frame,
@@ -193,7 +226,6 @@ impl AwaitM1 {
         suite: Suite,
         chain: &Chain1,
         admitted: Admitted,
-        now: UnixTime,
         entropy: &mut dyn Entropy,
     ) -> Result<Answer, Failure> {
         let p = self.device.provider;
@@ -211,10 +243,6 @@ impl AwaitM1 {
         let initiator = Party { id: admitted.grounds.initiator, fingerprint };
         let done = chain.mix_k_i(p, &k_i).confirm(p, initiator, self.device.party(), &frame.bytes, &m2);
         m2.extend_from_slice(&done.tag_r);
-        if let Some((guard, source)) = &self.guard {
-            let knock = self.knock(frame, m1, source, now);
-            guard.locked(&mut |guard| guard.answered(&knock));
-        }
         Ok(Answer::M2(Box::new(AwaitM3 { device: self.device, suite, done, admitted }), m2))
     }
 }
@@ -235,7 +263,7 @@ fn unchecked(ticket: &[u8]) -> Option<(VerifiedTicket, Grounds)> {
     let ticket = VerifiedTicket::unchecked(ticket)?;
     let (crate::ticket::Subject::Device(initiator) | crate::ticket::Subject::User(initiator)) =
         ticket.subject;
-    Some((ticket, Grounds { initiator, user: None, folders: Vec::new() }))
+    Some((ticket, Grounds { initiator, initiator_user: None, user: None, folders: Vec::new() }))
 }
 
 #[cfg(not(feature = "mutants"))]

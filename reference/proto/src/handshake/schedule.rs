@@ -85,7 +85,7 @@ impl Chain3 {
         let th = p.sha256(&[b"meshp2p/1 th", &names.concat(), m1, m2_body]);
         let mac = |label: &[u8], hash: &[u8; 32]| {
             let key: Secret = expand(p, &self.0, &[label]);
-            p.mac_key(&*key).mac(&[hash])
+            p.hmac(&*key, &[hash])
         };
         let tag_r = mac(b"cR", &th);
         let th2 = p.sha256(&[&th, &tag_r]);

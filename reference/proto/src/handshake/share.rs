@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use zeroize::Zeroizing;
 
 use super::suite::Suite;
-use crate::crypto::{Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, Provider, Secret, draw_secret};
+use crate::crypto::{Entropy, KEM_CIPHERTEXT, KEM_KEY, KemKey, Provider, Secret, X25519Key, draw_secret};
 use crate::error::Error;
 use crate::requirement::{self as req, demand_some};
 
@@ -21,23 +21,23 @@ fn nothing() -> Shared {
 
 /// What the initiator keeps of its share until M2 comes.
 pub(super) struct Offer {
-    x25519: Option<Secret>,
+    x25519: Option<Box<dyn X25519Key>>,
     kem: Option<Box<dyn KemKey>>,
 }
 
 impl Offer {
     /// Keys for the strongest suite on offer, and the share. Drawn are the X25519 secret and then the seed of ML-KEM.
     pub(super) fn draw(p: &dyn Provider, strongest: Suite, entropy: &mut dyn Entropy) -> (Self, Vec<u8>) {
-        let x25519 = (strongest >= Suite::X25519).then(|| draw_secret(entropy));
+        let x25519 = (strongest >= Suite::X25519).then(|| p.x25519_key(&draw_secret(entropy)));
         let kem = (strongest >= Suite::Hybrid).then(|| p.kem_key(entropy));
         let mut share = Vec::with_capacity(strongest.initiator_share());
         share.extend(kem.iter().flat_map(|kem| kem.encapsulation_key()));
-        share.extend(x25519.iter().flat_map(|secret| p.x25519_public(secret)));
+        share.extend(x25519.iter().flat_map(|key| key.public()));
         (Self { x25519, kem }, share)
     }
 
     /// `ss_e` from the share of an M2, whose length was checked (HSK-031).
-    pub(super) fn agree(&self, p: &dyn Provider, suite: Suite, share: &[u8]) -> Result<Shared, Error> {
+    pub(super) fn agree(&self, suite: Suite, share: &[u8]) -> Result<Shared, Error> {
         if suite == Suite::Baseline {
             return Ok(nothing());
         }
@@ -48,10 +48,10 @@ impl Offer {
             };
             shared.extend_from_slice(&*kem.decapsulate(ciphertext));
         }
-        let (Some(secret), Some(peer)) = (&self.x25519, share.last_chunk()) else {
+        let (Some(key), Some(peer)) = (&self.x25519, share.last_chunk()) else {
             return Err(req::HSK_031.into());
         };
-        shared.extend_from_slice(&*agree_x25519(p, secret, peer)?);
+        shared.extend_from_slice(&*agree_x25519(&**key, peer)?);
         Ok(shared)
     }
 }
@@ -68,7 +68,7 @@ pub(super) fn answer(
         return Ok((Vec::new(), nothing()));
     }
     let (mut own, mut shared) = (Vec::with_capacity(suite.responder_share()), Shared::default());
-    let secret = draw_secret(entropy);
+    let x25519 = p.x25519_key(&draw_secret(entropy));
     if suite == Suite::Hybrid {
         let key = demand_some(share.first_chunk::<KEM_KEY>().copied(), req::HSK_013, || [0; KEM_KEY])?;
         let encapsulated = p.kem_encapsulate(&key, entropy);
@@ -77,12 +77,12 @@ pub(super) fn answer(
         own.extend_from_slice(&ciphertext);
         shared.extend_from_slice(&*secret);
     }
-    own.extend_from_slice(&p.x25519_public(&secret));
+    own.extend_from_slice(&x25519.public());
     let peer = demand_some(share.last_chunk().copied(), req::HSK_013, || [0; 32])?;
-    shared.extend_from_slice(&*agree_x25519(p, &secret, &peer)?);
+    shared.extend_from_slice(&*agree_x25519(&*x25519, &peer)?);
     Ok((own, shared))
 }
 
-fn agree_x25519(p: &dyn Provider, secret: &Secret, peer: &[u8; 32]) -> Result<Secret, Error> {
-    demand_some(p.x25519(secret, peer), req::HSK_043, Secret::default)
+fn agree_x25519(key: &dyn X25519Key, peer: &[u8; 32]) -> Result<Secret, Error> {
+    demand_some(key.agree(peer), req::HSK_043, Secret::default)
 }

@@ -165,7 +165,7 @@ fn answer_with(provider: &dyn Provider, k: &Secret, id: &[u8; 16], binding: &Bin
     let purpose_length = [u8::try_from(purpose.len()).unwrap_or(u8::MAX)];
     let audience_length = u16::try_from(audience.len()).unwrap_or(u16::MAX).to_be_bytes();
     let device = &binding.device.0;
-    provider.mac_key(&**k).mac(&[ANSWER, &purpose_length, purpose, id, device, &audience_length, audience])
+    provider.hmac(&**k, &[ANSWER, &purpose_length, purpose, id, device, &audience_length, audience])
 }
 
 #[cfg(test)]

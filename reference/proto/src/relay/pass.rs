@@ -66,7 +66,7 @@ impl RelayKey {
 
     /// The pseudonym of a user.
     pub fn account(&self, provider: &dyn Provider, user: Id) -> Account {
-        let mac = provider.mac_key(&*self.0).mac(&[b"meshrelay/1 account", &user.0]);
+        let mac = provider.hmac(&*self.0, &[b"meshrelay/1 account", &user.0]);
         Account(mac.first_chunk().copied().unwrap_or_default())
     }
 
@@ -141,7 +141,7 @@ impl BoxKeys {
     }
 
     fn tag(&self, provider: &dyn Provider, ciphertext: &[u8]) -> [u8; 32] {
-        provider.mac_key(&*self.mac).mac(&[ciphertext])
+        provider.hmac(&*self.mac, &[ciphertext])
     }
 }
 

@@ -78,8 +78,9 @@ pub struct Switchboard {
     draining: bool,
 }
 
-#[derive(Default)]
 struct Ends {
+    /// When the last of its passes expires.
+    until: UnixTime,
     used: BTreeSet<Side>,
     waiting: Option<ConnectionId>,
 }
@@ -143,7 +144,9 @@ impl Switchboard {
         usage.connections += 1;
         self.seats.insert(connection, Seat { account, circuit });
         self.expiries.insert((expires, circuit));
-        let ends = self.circuits.entry(circuit).or_default();
+        let fresh = Ends { until: expires, used: BTreeSet::new(), waiting: None };
+        let ends = self.circuits.entry(circuit).or_insert(fresh);
+        ends.until = ends.until.max(expires);
         ends.used.insert(side);
         let other = ends.waiting.take().filter(|_| !deviates(req::RLY_011)); // the mutant lets both wait
         if other.is_none() {
@@ -199,7 +202,9 @@ impl Switchboard {
     fn forget(&mut self, now: UnixTime) {
         while let Some((expires, circuit)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
             self.expiries.remove(&(expires, circuit));
-            self.circuits.remove(&circuit);
+            if self.circuits.get(&circuit).is_some_and(|ends| ends.until <= now) {
+                self.circuits.remove(&circuit);
+            }
         }
         let today = now.0 / DAY;
         if self.today != today {
@@ -292,6 +297,27 @@ mod tests {
         assert!(board.circuits.is_empty() && board.expiries.is_empty());
         board.leave(ConnectionId(2));
         assert_eq!(board.connections(), 0);
+    }
+
+    #[test]
+    fn a_pass_is_remembered_as_long_as_itself_whatever_the_other_says() {
+        let mut board = board(LIMITS);
+        let pass = |side, seconds| {
+            let expires = NOW.plus(seconds);
+            let pass = Pass { circuit: [1; 16], side, expires, account: Account([1; 16]) };
+            key(1).seal(DEFAULT, "relay:1", &pass)
+        };
+        let (short, long) = (pass(Side::Caller, 5), pass(Side::Called, 60));
+        assert_eq!(join(&mut board, 1, &short), Ok(Joined::Alone));
+        assert_eq!(join(&mut board, 2, &long), Ok(Joined::With(ConnectionId(1))));
+        for seconds in [6, 59] {
+            let again = board.join(NOW.plus(seconds), ConnectionId(3), &long).unwrap_err();
+            assert_eq!(again.refusal, Refusal::Taken, "after {seconds} s");
+        }
+        board.leave(ConnectionId(1));
+        board.leave(ConnectionId(2));
+        assert!(board.join(NOW.plus(60), ConnectionId(4), &long).is_err());
+        assert!(board.circuits.is_empty() && board.expiries.is_empty());
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::requirement::{self as req, demand};
 pub struct Grounds {
     /// The device that the ticket was issued to.
     pub initiator: Id,
+    /// The user who claims that device, if the ticket says so.
+    pub initiator_user: Option<Id>,
     /// The user who claims both, if one does.
     pub user: Option<Id>,
     /// Every folder mapped on both, ascending.
@@ -59,7 +61,8 @@ pub fn grounds(
 
     let user_of =
         |device| facts.claims.iter().find(move |claim| claim.device == device).map(|claim| claim.user);
-    let user = user_of(initiator).filter(|user| user_of(responder) == Some(*user));
+    let initiator_user = user_of(initiator);
+    let user = initiator_user.filter(|user| user_of(responder) == Some(*user));
     let role_of = |folder, device| {
         facts.mappings.iter().find(move |m| m.folder == folder && m.device == device).map(|m| m.role)
     };
@@ -74,5 +77,5 @@ pub fn grounds(
         .collect();
     folders.sort_by_key(|shared| shared.folder);
     demand(user.is_some() || !folders.is_empty(), req::TKT_032)?;
-    Ok(Grounds { initiator, user, folders })
+    Ok(Grounds { initiator, initiator_user, user, folders })
 }

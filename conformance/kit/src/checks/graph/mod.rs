@@ -75,7 +75,7 @@ where
 }
 
 /// A folder of Alice's, made for one check.
-pub(super) struct Folder {
+pub(crate) struct Folder {
     /// Its path.
     pub path: String,
     /// Alice's tickets for it.
@@ -86,7 +86,7 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Alice makes a folder.
-    pub(super) async fn new(context: &Context, world: &World, storage: &str) -> Result<Folder, Stop> {
+    pub(crate) async fn new(context: &Context, world: &World, storage: &str) -> Result<Folder, Stop> {
         let name = format!("folder {}", hex(&context.random::<4>()));
         let reply = call(context, "POST", "/mesh/objects")
             .tickets(&world.alice.grant.tickets)

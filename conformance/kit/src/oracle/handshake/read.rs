@@ -6,7 +6,7 @@ use super::{BLOCK, HYBRID, LABEL_I, LABEL_R, LARGEST, SUITE, X25519, frame, kind
 use crate::oracle::crypto::{
     RsaPrivateKey, etm_open, etm_seal, h, hmac, is_device_key, oaep_decrypt, public_key_from_spki, spki,
 };
-use crate::oracle::ticket::{self, Issuer, Verification, time};
+use crate::oracle::ticket::{self, Issuer, Verification};
 use crate::oracle::{Rejection, reject, require};
 
 /// What a responder knows.
@@ -143,16 +143,12 @@ impl Responder {
         if spki_i == spki(&self.key.to_public_key()) {
             return refuse("HSK-021", "self-connection", 1);
         }
-        let claimed_end = String::from_utf8_lossy(ticket)
-            .split_once(" NotOnOrAfter=\"")
-            .and_then(|(_, rest)| time::from_text(rest.get(..20)?));
-        if claimed_end.is_some_and(|end| end <= self.now) {
-            return refuse("HSK-022", "ticket-expired", 2);
-        }
         // HSK-024 follows, and says more about possession than TKT-025.
         let confirmed = ticket::parse(ticket).ok().and_then(|ticket| ticket.confirmation);
         let pair = match self.verify(ticket, confirmed.clone()) {
             Ok(pair) => pair,
+            // Only if it is the first rule that the ticket breaks.
+            Err(rule) if rule.requirement == "TKT-014" => return refuse("HSK-022", "ticket-expired", 2),
             Err(rule) => {
                 return refuse("HSK-023", "ticket", 1)
                     .map_err(|failure| Failure { ticket: Some(rule), ..failure });

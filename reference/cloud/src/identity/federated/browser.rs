@@ -203,7 +203,7 @@ fn redirect_uri(app: &App, provider: &Provider) -> String {
 
 /// A value that only who has the cookie knows, one for each purpose.
 fn derived(cookie: &str, purpose: &str) -> String {
-    URL_SAFE_NO_PAD.encode(DEFAULT.mac_key(cookie.as_bytes()).mac(&[purpose.as_bytes()]))
+    URL_SAFE_NO_PAD.encode(DEFAULT.hmac(cookie.as_bytes(), &[purpose.as_bytes()]))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<String> {

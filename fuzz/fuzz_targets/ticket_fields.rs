@@ -1,0 +1,6 @@
+#![no_main]
+//! Bytes into [`meshproof_fuzz::ticket_fields`].
+
+libfuzzer_sys::fuzz_target!(init: meshproof_fuzz::plant_from_environment(), |data: &[u8]| {
+    meshproof_fuzz::ticket_fields(data);
+});

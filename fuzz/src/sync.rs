@@ -1,0 +1,119 @@
+//! Messages of sync: as bytes that any peer may send, and entries with proofs that their writers signed.
+
+use meshproof_kit::fuzz::{Draw, change_entry, change_proofs, good_entries};
+use meshproof_kit::oracle::sync as oracle;
+use meshproof_proto::codec::Id;
+use meshproof_proto::sync::{Decoder, Entry, Message, Tree};
+
+/// A message that the reference reads is written back as the same bytes, however they come; the oracle takes the same
+/// INDEX; and the paths of its entries stay in their folder. Whether there was one.
+pub fn sync(data: &[u8]) -> bool {
+    let (messages, written) = decode(data, data.len().max(1));
+    assert_eq!(data.get(..written.len()), Some(&written[..]), "one message, one spelling");
+    assert_eq!(
+        (messages.len(), &written),
+        (decode(data, 3).0.len(), &decode(data, 3).1),
+        "delivery changed the result"
+    );
+    for message in &messages {
+        let Message::Index { folder, entries, .. } = message else { continue };
+        let mut bytes = Vec::new();
+        message.write(&mut bytes);
+        let read = oracle::index(&bytes[5..]);
+        assert!(read.is_ok(), "the oracle refuses an INDEX of {folder}: {:?}", read.err());
+        stay_inside(entries);
+    }
+    // The oracle takes what the reference refused: then one of them is wrong.
+    let rest = &data[written.len()..];
+    if let Some([2, a, b, c, d]) = rest.first_chunk() {
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+        if let Some(body) = rest.get(5..5 + length).filter(|_| messages.is_empty()) {
+            assert!(oracle::index(body).is_err(), "the oracle takes an INDEX that was refused");
+        }
+    }
+    !messages.is_empty()
+}
+
+/// Entries that break any rule of their form, or none: the oracle says the same of each, and shows the same paths. Whether
+/// they were taken.
+pub fn sync_entry(data: &[u8]) -> bool {
+    let mut draw = Draw(data);
+    let mut entries: Vec<oracle::Entry> = Vec::new();
+    for _ in 0..=draw.below(4) {
+        let mut entry = draw.pick(good_entries()).clone();
+        entry.proofs = None; // its writers sign whatever it becomes
+        let changes = draw.below(3);
+        for _ in 0..changes {
+            change_entry(&mut draw, &mut entry, &entries);
+        }
+        if draw.one_in(6) {
+            let mut proofs = entry.proofs();
+            change_proofs(&mut draw, &mut proofs);
+            entry.proofs = Some(proofs);
+        }
+        entries.push(entry);
+    }
+    if !draw.one_in(8) {
+        entries.sort_by_key(|entry| entry.id);
+        entries.dedup_by_key(|entry| entry.id);
+    }
+    let mut body = [&[0xF0; 16][..], &[1]].concat();
+    body.extend(u32::try_from(entries.len()).unwrap_or_default().to_be_bytes());
+    entries.iter().for_each(|entry| entry.write(&mut body));
+    if draw.one_in(10) {
+        draw.edit(&mut body);
+    }
+    let theirs = oracle::index(&body);
+    let bytes = [&[2], &u32::try_from(body.len()).unwrap_or_default().to_be_bytes()[..], &body].concat();
+    let ours = decode(&bytes, bytes.len()).0;
+    let Some(Message::Index { entries, .. }) = ours.first() else {
+        assert!(theirs.is_err(), "the reference refuses what the oracle takes");
+        return false;
+    };
+    let theirs = theirs.unwrap_or_else(|rule| panic!("the reference takes what the oracle refuses: {rule}"));
+    stay_inside(entries);
+    assert_eq!(paths(entries), oracle_paths(&theirs), "two views of one folder");
+    true
+}
+
+fn stay_inside(entries: &[Entry]) {
+    for item in Tree::of(entries).items {
+        assert!(item.path.components().all(|c| !matches!(c, "" | "." | "..")), "SYN-010");
+    }
+}
+
+/// Path and whose it is, by path.
+pub(crate) fn paths(entries: &[Entry]) -> Vec<(String, Id)> {
+    let mut paths: Vec<(String, Id)> =
+        Tree::of(entries).items.iter().map(|item| (item.path.to_string(), item.id)).collect();
+    paths.sort();
+    paths
+}
+
+/// The same of the oracle.
+pub(crate) fn oracle_paths(entries: &[oracle::Entry]) -> Vec<(String, Id)> {
+    let mut paths: Vec<(String, Id)> =
+        oracle::view(entries).into_iter().map(|shown| (shown.path, Id(shown.id))).collect();
+    paths.sort();
+    paths
+}
+
+/// What comes of bytes in pieces, until one is no message.
+fn decode(data: &[u8], step: usize) -> (Vec<Message>, Vec<u8>) {
+    let mut decoder = Decoder::default();
+    let (mut messages, mut written) = (Vec::new(), Vec::new());
+    'bytes: for piece in data.chunks(step) {
+        decoder.push(piece);
+        loop {
+            match decoder.next() {
+                Ok(Some(message)) => {
+                    message.write(&mut written);
+                    messages.push(message);
+                }
+                Ok(None) => break,
+                Err(_) => break 'bytes,
+            }
+        }
+    }
+    (messages, written)
+}
