@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Serve the reference as a shim, or check that a shim speaks the protocol of conformance/shims/README.md.
     #[command(subcommand)]
     Shim(Shim),
+    /// Run mutants that come as lines of JSON, for the kill matrix
+    #[command(hide = true)]
+    Worker,
 }
 
 #[derive(Debug, Subcommand)]

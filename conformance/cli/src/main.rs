@@ -38,6 +38,7 @@ fn main() -> ExitCode {
         Command::Vectors(options) => commands::vectors::execute(&options),
         Command::Bench(options) => commands::bench::execute(&options),
         Command::Timing(options) => commands::timing::execute(&options),
+        Command::Worker => matrix::serve(),
         Command::Fuzz(options) => commands::fuzz::execute(&options),
         Command::Shim(Shim::Serve) => commands::shim::serve(),
         Command::Shim(Shim::Check { command }) => commands::shim::check(&command),

@@ -80,8 +80,12 @@ fn the_judge_is_not_fooled() {
 #[test]
 fn ids_are_unique_and_every_invalid_test_has_a_valid_twin_of_its_kind() {
     let mut by_id: BTreeMap<&str, &VectorTest> = BTreeMap::new();
+    let mut by_input: BTreeMap<String, &str> = BTreeMap::new();
     for test in vectors::all() {
         assert!(by_id.insert(&test.id, test).is_none(), "{} is there twice", test.id);
+        let request = vectors::request(test).to_string();
+        let same = by_input.insert(request, &test.id);
+        assert_eq!(same, None, "{} is the same", test.id);
     }
     for test in vectors::all() {
         let Some(twin) = &test.twin else {

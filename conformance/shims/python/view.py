@@ -22,6 +22,8 @@ def view(entries):
     while waiting:
         directory, prefix = waiting.pop()
         for name, item in _name(inside[directory], holders).items():
+            if len((prefix + name).encode()) > names.LONGEST_PATH:
+                continue                                            # rule 6
             out[prefix + name] = item
             if item.kind == DIRECTORY and not item.copy:
                 waiting.append((item.id, prefix + name + "/"))
@@ -70,7 +72,7 @@ def _contents(entry, holds):
     else:
         main, kind = others[0], others[0].kind
     copies = []
-    for content in others:
+    for content in reversed(others):                                # of equal ones the earliest
         if not any(content.same_bytes(shown) for shown in (main, *copies) if shown):
             copies.append(content)
     return kind, main, copies
@@ -103,6 +105,5 @@ def _falling(items):
 
 
 def on_disk(shown):
-    """What of a view a device puts on disk: no links, and no path that is too long (SYN-042, note under SYN-010)."""
-    return {path: item for path, item in shown.items()
-            if item.kind in (FILE, DIRECTORY) and len(path.encode()) <= names.LONGEST_PATH}
+    """What of a view a device puts on disk: no links (SYN-042)."""
+    return {path: item for path, item in shown.items() if item.kind in (FILE, DIRECTORY)}

@@ -151,7 +151,7 @@ impl Responder {
             return;
         };
         let start = self.start(source(from.ip()).to_string().into_bytes());
-        self.answer(stream, from, place, start).await;
+        self.answer(stream, from, place, start, false).await;
     }
 
     /// Answers a device of the user `caller`, for which the graph gave out `rdv_token`, at the relay that `join` leads to, if there is a
@@ -173,7 +173,7 @@ impl Responder {
         match joined {
             Ok((stream, relay)) => {
                 let start = self.start(caller.0.to_vec()).relayed(rdv_token);
-                self.answer(stream, relay, place, start).await;
+                self.answer(stream, relay, place, start, true).await;
             }
             Err(error) => tracing::debug!(peer = %caller, "answering at a relay: {error}"),
         }
@@ -186,6 +186,7 @@ impl Responder {
         from: SocketAddr,
         half_open: Place<K>,
         start: AwaitM1,
+        relayed: bool,
     ) {
         let connection = tokio::select! {
             connection = transport::accept(stream, start, self.outside) => connection,
@@ -197,7 +198,10 @@ impl Responder {
             self.suites.established(connection.peer.device, connection.peer.suite);
         }
         let (peer, result) = match connection {
-            Ok(connection) => (Some(connection.peer.device), self.converse(connection, half_open).await),
+            Ok(connection) => {
+                let connection = Connection { relayed, ..connection };
+                (Some(connection.peer.device), self.converse(connection, half_open).await)
+            }
             Err(error) => (None, Err(error)),
         };
         if let Err(error) = &result {

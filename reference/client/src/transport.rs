@@ -105,6 +105,8 @@ pub struct Connection {
     pub peer: Peer,
     /// Whether this device opened the connection.
     pub initiator: bool,
+    /// Whether it goes through a relay.
+    pub relayed: bool,
     /// What the peer sends.
     pub incoming: mpsc::Receiver<Incoming>,
     /// The way to the peer.
@@ -339,6 +341,7 @@ async fn establish(
     Ok(Connection {
         peer,
         initiator,
+        relayed: false,
         incoming,
         outgoing: Outgoing { commands, budget, given_up, aborted, pulse: Arc::default() },
     })

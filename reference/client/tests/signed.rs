@@ -5,11 +5,13 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{FOLDER, Node, RawPeer, X, Y, Z, card, connect, file, serve, signed, state, sync};
-use meshproof_client::sync::{NoProgress, scan};
+use common::{FOLDER, Node, RawPeer, X, Y, Z, card, connect, file, serve, state, sync};
+use meshproof_client::sync::{NoProgress, SkipReason, scan};
 use meshproof_proto::codec::Id;
-use meshproof_proto::crypto::DEFAULT;
-use meshproof_proto::sync::{Card, Entry, Message};
+use meshproof_proto::crypto::{DEFAULT, Secret};
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::{Card, Entry, Fork, Head, Message, State};
 use meshproof_proto::ticket::Role;
 
 /// What Y says of a session in which X offers this and shows these cards.
@@ -66,32 +68,80 @@ async fn a_writer_whom_the_issuer_does_not_name_is_nobody() {
     assert_eq!((ended.unwrap().len(), y.read("evil").as_deref()), (0, Some("content")));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_says_two_things_names_its_writer() {
-    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
-    let serving = serve(&y).await;
-    drop(serving);
-    let entry = file("f", b"content", Z, 1);
-    for (content, refused) in [(&b"content"[..], false), (b"another", true)] {
-        let serving = serve(&y).await;
-        let mut other = file("f", content, Z, 1);
-        other.id = entry.id;
-        let mut peer = RawPeer::connect(x.device.id(), &y, &serving.address, Role::Contributor).await;
-        peer.offer(vec![signed(other)]);
-        peer.send(&[Message::Done(FOLDER), Message::Bye]);
-        while let Some(message) = peer.next().await {
-            if let Message::Request(asked) = message {
-                peer.send(&[Message::Block { request: asked.request, content: Some(content.to_vec()) }]);
-            }
-        }
-        peer.connection.outgoing.close();
-        let ended = serving.ended().await;
-        assert_eq!(ended.is_err(), refused, "{ended:?}");
-        if let Err(error) = ended {
-            assert!(error.starts_with("SYN-054") && error.contains(&Z.to_string()), "{error}");
+/// What Y says of a session in which X offers a file by `writer` with this content, and another one.
+async fn offers(
+    y: &Node,
+    writer: Id,
+    content: &'static [u8],
+    beside: &str,
+) -> Result<Vec<SkipReason>, String> {
+    let serving = serve(y).await;
+    let mut entries = vec![file("f", content, writer, 1), file(beside, b"beside", X, 1)];
+    entries.sort_by_key(|entry| entry.id);
+    let mut peer = RawPeer::connect(X, y, &serving.address, Role::Contributor).await;
+    peer.offer(entries);
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    while let Some(message) = peer.next().await {
+        if let Message::Request(asked) = message {
+            let content = if asked.hash == MediaHash::of(content) { content } else { b"beside" };
+            peer.send(&[Message::Block { request: asked.request, content: Some(content.to_vec()) }]);
         }
     }
+    peer.connection.outgoing.close();
+    let report = serving.ended().await?;
+    Ok(report.skipped.into_iter().map(|(_, skipped)| skipped.reason).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_says_two_things_of_a_change_is_to_blame_and_not_who_passes_them_on() {
+    let y = Node::new(DEFAULT, Y);
+    assert_eq!(offers(&y, Z, b"content", "1").await.unwrap(), []);
+    assert_eq!(offers(&y, Z, b"another", "2").await.unwrap(), [SkipReason::Forked(Z)]);
+    assert_eq!(y.read("2").as_deref(), Some("beside"), "what was not forked comes");
     assert_eq!(y.read("f").as_deref(), Some("content"));
+    let forks = y.folder.index().forks(FOLDER).unwrap();
+    assert_eq!(forks.iter().map(Fork::dot).collect::<Vec<_>>(), [(Z, 1)]);
+
+    let y = Node::new(DEFAULT, Y);
+    assert_eq!(offers(&y, X, b"content", "1").await.unwrap(), []);
+    let error = offers(&y, X, b"another", "2").await.unwrap_err();
+    assert!(error.starts_with("SYN-054") && error.contains(&X.to_string()), "{error}");
+}
+
+/// Z signs one head for X and another for Y. They are in sync nevertheless.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_heads_of_a_third_device_part_nobody() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    for (node, chain) in [(&x, [1; 32]), (&y, [2; 32])] {
+        let serving = serve(node).await;
+        let mut peer = RawPeer::connect(Z, node, &serving.address, Role::Contributor).await;
+        let head =
+            Head::sign(FOLDER, Z, MAX_COUNTER, chain, &*DEFAULT.signing_key(&Secret::new([Z.0[0]; 32])));
+        let Message::State(state) = state() else { unreachable!() };
+        peer.send(&[
+            Message::Hello(vec![FOLDER]),
+            Message::State(Box::new(State { heads: vec![head], ..*state })),
+            Message::Index { folder: FOLDER, last: true, entries: Vec::new() },
+            Message::Done(FOLDER),
+            Message::Bye,
+        ]);
+        while peer.next().await.is_some() {}
+        peer.connection.outgoing.close();
+        serving.ended().await.unwrap();
+        assert!(node.folder.index().context(FOLDER, node.device.id()).unwrap().has((Z, MAX_COUNTER)));
+    }
+    x.write("of x", "1");
+    y.write("of y", "2");
+    for round in 0..2 {
+        sync(&x, &y).await;
+        assert_eq!((x.tree(), x.tree().len()), (y.tree(), 2), "{round}");
+    }
+    for node in [&x, &y] {
+        let index = node.folder.index();
+        assert_eq!(index.forks(FOLDER).unwrap().len(), 1);
+        assert!(!index.context(FOLDER, node.device.id()).unwrap().has((Z, 1)));
+        assert!(index.heads(FOLDER).unwrap().iter().all(|head| head.device != Z));
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

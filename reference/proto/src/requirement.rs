@@ -702,6 +702,10 @@ requirements! {
     SYN_086 = "SYN-086", "cloud-forged", Peer;
     SYN_087 = "SYN-087", "cloud-rolled-back", Peer;
     SYN_088 = "SYN-088", "cloud-withholds", Peer;
+    SYN_110 = "SYN-110", "none", Peer;
+    SYN_111 = "SYN-111", "none", Peer;
+    SYN_112 = "SYN-112", "none", Peer;
+    SYN_113 = "SYN-113", "fork-forged", Peer;
     SYN_070 = "SYN-070", "sync-chunk", Message;
     SYN_071 = "SYN-071", "sync-manifest", Peer;
     SYN_072 = "SYN-072", "chunk-hash", Peer;

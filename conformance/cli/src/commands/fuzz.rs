@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use meshproof_kit::check::Role;
 use meshproof_kit::evidence::{self, Exhibit};
 use meshproof_kit::fuzz::{self, Case, Finding, Fuzzed, Limits};
 use meshproof_kit::target::Targets;
@@ -56,7 +57,11 @@ pub(crate) fn execute(options: &args::Fuzz) -> anyhow::Result<u8> {
     let runtime = runtime()?;
     let mutant = options.mutant.as_deref().map(self_test::find_mutant).transpose()?;
     let _planted = mutant.map(Mutant::plant);
-    let embedded = if options.targets.is_none() { Some(runtime.block_on(Embedded::start())?) } else { None };
+    let roles = [Role::Cloud, Role::Peer, Role::Relay].into();
+    let embedded = match options.targets {
+        None => Some(runtime.block_on(Embedded::start(&roles))?),
+        Some(_) => None,
+    };
     let (targets, shim) = match (&embedded, &options.targets) {
         (Some(embedded), _) => (embedded.targets(PATIENCE)?, None),
         (None, Some(named)) => {

@@ -1,15 +1,17 @@
 //! `meshproof self-test`: the kit against the reference in this process, and the kit against itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use meshproof_kit::check::{Context, Role};
+use meshproof_kit::check::{Check, Context, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::RunReport;
-use meshproof_kit::run::{Filter, Options, run};
+use meshproof_kit::run::{Filter, Options, Progress, Quiet, run};
 use meshproof_kit::target::world::World;
 use meshproof_proto::requirement::Fault;
+use tokio::task::JoinSet;
 
 use super::{conclude, options, runtime};
 use crate::args::SelfTest;
@@ -19,6 +21,8 @@ use crate::progress::Bar;
 
 /// Exit code for a fault that the kit planted and did not find.
 const SURVIVED: u8 = 4;
+/// How many devices share the checks that take turns at one.
+const DEVICES: usize = 3;
 /// How long a check waits for what has to happen at once, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same where a mutant is known not to do it.
@@ -40,7 +44,10 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
             None if !args.no_mission => Some(Box::pin(mission::run(&sources)).await?),
             _ => None,
         };
-        let mut report = run_checks(&selected, &options, mutant).await?;
+        let mut report = match mutant {
+            None => run_shared_out(&selected, &options).await?,
+            Some(_) => run_checks(&selected, &options, mutant, Arc::new(Bar::new("checks"))).await?,
+        };
         report.mission = mission;
         if mutant.is_none() && !args.no_matrix && args.running.filter.is_empty() {
             report.kill_matrix = Some(matrix::run_all(&options).await?);
@@ -60,15 +67,56 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     Ok(if mission_failed { code.max(1) } else { code })
 }
 
-async fn run_checks(
-    selected: &[meshproof_kit::check::Check],
+/// Runs checks of a device's folder, which take turns at it, on several devices at once; all else beside them.
+async fn run_shared_out(selected: &[Check], options: &Options) -> anyhow::Result<RunReport> {
+    let mut shares: Vec<Vec<Check>> = vec![Vec::new(); DEVICES];
+    let mut turns = 0;
+    for check in selected {
+        turns += usize::from(check.turn.is_some() && check.role == Role::Peer);
+        let alone = check.turn.is_none() || check.role != Role::Peer;
+        shares[if alone { 0 } else { turns % DEVICES }].push(check.clone());
+    }
+    let bar = Arc::new(Bar::new("checks"));
+    let mut running = JoinSet::new();
+    for (number, share) in shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty()) {
+        // Verdicts rest on valid twins, so each share has its own.
+        let share = Filter::new(share.iter().map(|check| format!("={}", check.id))).select(selected);
+        let (options, bar) = (options.clone(), bar.clone());
+        running.spawn(async move {
+            let progress: Arc<dyn Progress> = if number == 0 { bar } else { Arc::new(Quiet) };
+            (number, run_checks(&share, &options, None, progress).await)
+        });
+    }
+    let mut reports = BTreeMap::new();
+    while let Some(done) = running.join_next().await {
+        let (number, report) = done.context("a share of the checks")?;
+        reports.insert(number, report?);
+    }
+    bar.finish();
+    let (_, mut whole) = reports.pop_first().context("no checks")?;
+    for report in reports.into_values() {
+        whole.seconds = whole.seconds.max(report.seconds);
+        let known: BTreeSet<String> = whole.results.iter().map(|result| result.id.clone()).collect();
+        whole.results.extend(report.results.into_iter().filter(|result| !known.contains(&result.id)));
+    }
+    let place: BTreeMap<&str, usize> =
+        selected.iter().enumerate().map(|(place, check)| (check.id.as_str(), place)).collect();
+    whole.results.sort_by_key(|result| place.get(result.id.as_str()).copied());
+    Ok(whole)
+}
+
+/// Runs checks on an implementation of their own, with a fault if one is given.
+pub(crate) async fn run_checks(
+    selected: &[Check],
     options: &Options,
     mutant: Option<Fault>,
+    progress: Arc<dyn Progress>,
 ) -> anyhow::Result<RunReport> {
     // What refuses the good would refuse to be set up: such a mutant is planted when the kit has its users and devices.
     let late = mutant.filter(|mutant| matches!(mutant, Fault::Against(_)));
     let _planted = mutant.filter(|_| late.is_none()).map(Mutant::plant);
-    let embedded = Embedded::start().await?;
+    let roles: BTreeSet<Role> = selected.iter().map(|check| check.role).collect();
+    let embedded = Embedded::start(&roles).await?;
     let patience = if mutant.is_some() { MUTANT_PATIENCE } else { PATIENCE };
     let mut targets = embedded.targets(patience)?;
     if let Some(mutant) = mutant {
@@ -80,9 +128,7 @@ async fn run_checks(
         let _ = World::get(&context).await;
     }
     let _planted = late.map(Mutant::plant);
-    let bar = Arc::new(Bar::new("checks"));
-    let report = run(selected, targets, options, bar.clone()).await;
-    bar.finish();
+    let report = run(selected, targets, options, progress).await;
     embedded.stop().await;
     Ok(report)
 }

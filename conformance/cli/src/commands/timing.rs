@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use meshproof_kit::check::Role;
 use meshproof_kit::target::shim::ProcessShim;
 use meshproof_kit::timing::{self, Peer, Probe, Shim, Timing};
 use meshproof_proto::requirement::Fault;
@@ -21,7 +22,7 @@ pub(crate) fn execute(options: &args::Timing) -> anyhow::Result<u8> {
     let runtime = runtime()?;
     let _planted = options.leaky.then(|| Mutant::plant(Fault::Leaky));
     let embedded = if options.peer.is_none() && options.shim.is_none() {
-        Some(runtime.block_on(Embedded::start())?)
+        Some(runtime.block_on(Embedded::start(&[Role::Peer].into()))?)
     } else {
         None
     };
@@ -31,7 +32,7 @@ pub(crate) fn execute(options: &args::Timing) -> anyhow::Result<u8> {
             let shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
             Box::new(Shim::new(Arc::new(Mutex::new(shim)))?)
         }
-        (None, None, Some(embedded)) => Box::new(Peer(embedded.peer_address())),
+        (None, None, Some(embedded)) => Box::new(Peer(embedded.peer_address().context("no embedded peer")?)),
         (None, None, None) => return Ok(INCOMPLETE),
     };
     let lasting = Duration::from_secs(options.seconds);

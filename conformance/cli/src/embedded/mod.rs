@@ -2,6 +2,7 @@
 
 pub(crate) mod mission;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use meshproof_client::Limits;
 use meshproof_client::responder::{Responder, pair_verifier};
 use meshproof_client::sync::{Direction, Folder, Index, Signer};
 use meshproof_cloud::{Config, PasswordCost, Running, Service};
+use meshproof_kit::check::Role;
 use meshproof_kit::target::cloud::CloudTarget;
 use meshproof_kit::target::fixture::PeerFixture;
 use meshproof_kit::target::peer::PeerTarget;
@@ -37,35 +39,41 @@ const RELAY_KEY: [u8; 32] = [0x52; 32];
 
 /// A cloud and a device of the reference implementation.
 pub(crate) struct Embedded {
-    cloud: Running,
-    peer: PeerTarget,
-    stop_peer: oneshot::Sender<()>,
+    cloud: Option<Running>,
+    peer: Option<(PeerTarget, oneshot::Sender<()>)>,
     _data: TempDir,
 }
 
 impl Embedded {
-    /// Starts both on free ports of 127.0.0.1, with their data in a directory that is removed at the end.
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    /// Starts what checks of these roles talk to on free ports of 127.0.0.1, with its data in a directory that is removed at
+    /// the end.
+    pub(crate) async fn start(roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
         let data = TempDir::new().context("no temporary directory")?;
-        let cloud = start_cloud(data.path().join("cloud")).await?;
-        let (peer, stop_peer) = start_peer(data.path()).await?;
-        Ok(Self { cloud, peer, stop_peer, _data: data })
+        let (mut cloud, mut peer) = (None, None);
+        if roles.contains(&Role::Cloud) || roles.contains(&Role::Relay) {
+            cloud = Some(start_cloud(data.path().join("cloud")).await?);
+        }
+        if roles.contains(&Role::Peer) {
+            peer = Some(start_peer(data.path()).await?);
+        }
+        Ok(Self { cloud, peer, _data: data })
     }
 
     /// Where the device accepts connections.
-    pub(crate) fn peer_address(&self) -> std::net::SocketAddr {
-        self.peer.address
+    pub(crate) fn peer_address(&self) -> Option<std::net::SocketAddr> {
+        self.peer.as_ref().map(|(peer, _)| peer.address)
     }
 
     /// The targets, with the vectors of the reference beside them.
     pub(crate) fn targets(&self, patience: Duration) -> anyhow::Result<Targets> {
         let keys = [&KEY_X, &KEY_Y, &KEY_Z, &KEY_3072].map(|key| key.private.clone()).to_vec();
-        let cloud = CloudTarget::new(&self.cloud.url, Some(&self.cloud.ca_pem), keys)?;
+        let cloud = |cloud: &Running| CloudTarget::new(&cloud.url, Some(&cloud.ca_pem), keys);
+        let relay = self.cloud.as_ref().and_then(|cloud| cloud.relay.as_ref());
         Ok(Targets {
             description: "the embedded reference implementation".to_owned(),
-            cloud: Some(Arc::new(cloud)),
-            peer: Some(self.peer.clone()),
-            relay: self.cloud.relay.as_ref().map(|relay| RelayTarget {
+            cloud: self.cloud.as_ref().map(cloud).transpose()?.map(Arc::new),
+            peer: self.peer.as_ref().map(|(peer, _)| peer.clone()),
+            relay: relay.map(|relay| RelayTarget {
                 address: relay.addr,
                 name: relay.address.clone(),
                 key: RELAY_KEY,
@@ -82,8 +90,12 @@ impl Embedded {
     /// Stops both.
     pub(crate) async fn stop(self) {
         // Whoever ended already needs no telling.
-        let _ = self.stop_peer.send(());
-        let _ = self.cloud.shutdown().await;
+        if let Some((_, stop)) = self.peer {
+            let _ = stop.send(());
+        }
+        if let Some(cloud) = self.cloud {
+            let _ = cloud.shutdown().await;
+        }
     }
 }
 

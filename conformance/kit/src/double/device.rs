@@ -214,7 +214,7 @@ impl Call {
                     }
                     self.shared.seen().contents.insert(hash, bytes);
                 }
-                Message::Done(_) | Message::State(_) | Message::Writers(..) => {}
+                Message::Done(_) | Message::State(_) | Message::Writers(..) | Message::Forks(..) => {}
                 Message::Bye => bye = true,
                 other => return Err(Stop::Fail(format!("the client sent {other:?} out of turn"))),
             }

@@ -7,7 +7,7 @@ use askama::Template;
 use super::{CheckResult, Counts, KillVerdict, Mission, RunReport, short_seconds, utc};
 use crate::catalog::{Catalog, Part, Requirement, SPEC_VERSION};
 use crate::check::{Outcome, Role};
-use crate::evidence::Exhibit;
+use crate::evidence::{Exhibit, file_name};
 
 /// The report as an HTML page.
 pub fn html(report: &RunReport) -> anyhow::Result<String> {
@@ -29,6 +29,8 @@ struct Page<'a> {
     verdict_sentence: String,
     tiles: Vec<Tile>,
     attention: Vec<Shown<'a>>,
+    /// Planted faults that nothing found.
+    unfound: Vec<KillLine<'a>>,
     parts: Vec<PartRow>,
     mission: Option<MissionView<'a>>,
     groups: Vec<Group<'a>>,
@@ -53,7 +55,17 @@ struct Shown<'a> {
     took: String,
     message: &'a str,
     requirements: Vec<Cited<'a>>,
-    evidence: &'a [Exhibit],
+    /// Where its evidence is, below `evidence/`.
+    folder: String,
+    evidence: Vec<Piece<'a>>,
+}
+
+/// The begin of an exhibit.
+struct Piece<'a> {
+    name: &'a str,
+    text: &'a str,
+    /// How many characters are left out.
+    more: usize,
 }
 
 /// A requirement below a check.
@@ -104,6 +116,8 @@ struct RequirementRow<'a> {
 struct Chip<'a> {
     id: &'a str,
     class: &'static str,
+    /// Whether it is among the findings.
+    found: bool,
 }
 
 struct MissionView<'a> {
@@ -155,6 +169,8 @@ struct Slow<'a> {
 
 /// How many killers a row names before it counts them.
 const KILLERS_SHOWN: usize = 6;
+/// How much of an exhibit the page has; all of it is beside the page.
+const INLINE: usize = 6_000;
 /// How many of the slowest checks are listed.
 const SLOWEST_SHOWN: usize = 10;
 
@@ -184,12 +200,8 @@ impl<'a> Page<'a> {
             },
             verdict_sentence: sentence(&counts, report),
             tiles: tiles(&counts, report, catalog),
-            attention: report
-                .results
-                .iter()
-                .filter(|result| result.outcome.needs_attention())
-                .map(|result| shown(result, catalog))
-                .collect(),
+            attention: attention(report).into_iter().map(|result| shown(result, catalog)).collect(),
+            unfound: report.kill_matrix.iter().flat_map(|matrix| unfound(matrix, catalog)).collect(),
             parts: report
                 .counts_by_part()
                 .into_iter()
@@ -242,7 +254,10 @@ fn tiles(counts: &Counts, report: &RunReport, catalog: &Catalog) -> Vec<Tile> {
         .iter()
         .filter(|requirement| report.results.iter().any(|result| result.reqs.contains(&requirement.id)))
         .count();
-    let tile = |number: String, label, class| Tile { number, label, class };
+    let tile = |number: String, label, class| {
+        let class = if number == "0" { "none" } else { class };
+        Tile { number, label, class }
+    };
     let mut tiles = vec![
         tile(counts.of(Outcome::Pass).to_string(), "passed", "pass"),
         tile(counts.of(Outcome::Fail).to_string(), "failed", "fail"),
@@ -276,8 +291,28 @@ fn shown<'a>(result: &'a CheckResult, catalog: &Catalog) -> Shown<'a> {
                 None => Cited { id, sentence: String::new(), place: String::new() },
             })
             .collect(),
-        evidence: &result.evidence,
+        folder: file_name(&result.id),
+        evidence: result.evidence.iter().map(piece).collect(),
     }
+}
+
+fn piece(exhibit: &Exhibit) -> Piece<'_> {
+    let text = exhibit.text.get(..exhibit.text.floor_char_boundary(INLINE)).unwrap_or_default();
+    Piece { name: &exhibit.name, text, more: exhibit.text.len() - text.len() }
+}
+
+/// What a reader has to look at, the worst first.
+fn attention(report: &RunReport) -> Vec<&CheckResult> {
+    use Outcome::{Blocked, Fail, KitError, Warn, Xpass};
+    let order = [KitError, Fail, Xpass, Warn, Blocked];
+    let of = |outcome| report.results.iter().filter(move |result| result.outcome == outcome);
+    order.into_iter().flat_map(of).collect()
+}
+
+fn unfound<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
+    let mut lines = kill_lines(matrix, catalog);
+    lines.retain(|line| line.class == "fail");
+    lines
 }
 
 fn place(requirement: &Requirement) -> String {
@@ -341,7 +376,10 @@ fn requirement_row<'a>(requirement: &'static Requirement, report: &'a RunReport)
         chips: others
             .iter()
             .chain(&notable)
-            .map(|result| Chip { id: &result.id, class: result.outcome.name() })
+            .map(|result| {
+                let found = result.outcome.needs_attention();
+                Chip { id: &result.id, class: result.outcome.name(), found }
+            })
             .collect(),
         vectors: vectors.len(),
         vectors_passed: passed.len(),
@@ -392,7 +430,7 @@ fn kill_lines<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillL
             KillLine {
                 mutant: &row.mutant,
                 requirement: &row.requirement,
-                sentence: catalog.get(&row.requirement).map(|r| inline(&r.sentence)).unwrap_or_default(),
+                sentence: sentence_of(row, catalog),
                 verdict: row.verdict.words(),
                 class: match row.verdict {
                     KillVerdict::Killed => "pass",
@@ -405,6 +443,18 @@ fn kill_lines<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillL
             }
         })
         .collect()
+}
+
+/// What the mutant does: the sentence that it leaves out. What is against a rule stands below the row without it.
+fn sentence_of(row: &super::KillRow, catalog: &Catalog) -> String {
+    let sentence = catalog.get(&row.requirement).map(|requirement| inline(&requirement.sentence));
+    match sentence {
+        Some(_) if row.mutant.starts_with("against:") && row.verdict != KillVerdict::Survived => {
+            "refuses what keeps it".to_owned()
+        }
+        Some(sentence) => sentence,
+        None => String::new(),
+    }
 }
 
 /// The inline Markdown of the specification as HTML: emphasis, code, links (their text only). Everything is escaped.

@@ -2,8 +2,9 @@
 
 use super::peer::{Ending, How, Keys, PeerConn, initiator, m1_fields};
 use crate::check::{Context, Stop, Verdict};
+use crate::oracle::crypto::from_hex;
 use crate::oracle::record::{self, Direction};
-use crate::oracle::ticket::TicketFields;
+use crate::oracle::ticket::{TicketFields, uri};
 
 /// Records both ways.
 pub struct Channel {
@@ -36,10 +37,18 @@ impl Channel {
 
     /// The same with a changed ticket.
     pub async fn open_with(context: &Context, ticket: impl FnOnce(&mut TicketFields)) -> Result<Self, Stop> {
-        let initiator = {
-            let fields = m1_fields(context, ticket);
+        let mut subject = String::new();
+        let mut initiator = {
+            let fields = m1_fields(context, |fields| {
+                ticket(fields);
+                subject.clone_from(&fields.subject);
+            });
             initiator(&fields.k_r, &fields.build())
         };
+        // The device is who the ticket is about; all of them have one key.
+        if let Some(device) = subject.strip_prefix(uri::DEVICE).and_then(from_hex) {
+            initiator.names.initiator = device;
+        }
         let mut conn = PeerConn::dial(context).await?;
         let keys = conn.expect_m2(&initiator).await?;
         conn.send("M3", &keys.m3).await?;

@@ -3,6 +3,9 @@
 //! Whoever can tell a ciphertext that decrypts from one that does not can decrypt any (Bleichenbacher, Manger; Marvin is
 //! the same over a network). All M1s sent here fail in the same way, at box1, so that nothing but time can differ. It judges
 //! nothing: over a network an honest "undecided" is the likely answer, and the exit code does not depend on it.
+//!
+//! The embedded reference, in 20,860 rounds on two busy cores: the control took -0.8 to 0.4 us longer than a good ciphertext,
+//! what is above the modulus -0.5 to 0.6 us, and no other class more than 0.6 us.
 
 pub mod stats;
 

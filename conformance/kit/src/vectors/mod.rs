@@ -4,6 +4,7 @@ mod envelope;
 pub mod fixtures;
 mod handshake;
 pub mod minimise;
+mod pairs;
 pub mod reader;
 mod record;
 mod relay;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
@@ -17,6 +18,18 @@ use super::{Agent, CloudReport};
 use crate::cloud::{CloudEntry, EntryWrite};
 use crate::error::{Error, Result};
 use crate::sync::{Direction, Folder, Progress};
+
+/// How many times as long as the list of files took to write it is left alone: it takes all entries to know it.
+const REST: u32 = 10;
+
+/// When the list of files of a folder in the cloud was written.
+#[derive(Clone, Copy)]
+pub(super) struct Copied {
+    /// How often the folder had been written.
+    writes: u64,
+    /// How long it is left alone.
+    until: Instant,
+}
 
 impl Agent {
     /// Syncs the folders that the cloud may hold with it. What is `lazy` writes the list of files for those who do not verify
@@ -59,15 +72,20 @@ impl Agent {
             return Ok(Some(report));
         }
         let writes = folder.writes();
-        let copied = super::lock(&self.copied).get(&folder.id()) == Some(&writes);
-        let result =
-            if lazy && copied { Ok(()) } else { self.copy_entries(folder, &seam, &mut report).await };
-        let result = match result {
-            Ok(()) => {
-                super::lock(&self.copied).insert(folder.id(), writes);
-                bring_wanted(folder, &seam, &mut report).await
+        let copied = super::lock(&self.copied).get(&folder.id()).copied();
+        let rests = copied.is_some_and(|copied| copied.writes == writes || Instant::now() < copied.until);
+        let result = if lazy && rests {
+            bring_wanted(folder, &seam, &mut report).await
+        } else {
+            let begin = Instant::now();
+            match self.copy_entries(folder, &seam, &mut report).await {
+                Ok(()) => {
+                    let until = Instant::now() + begin.elapsed() * REST;
+                    super::lock(&self.copied).insert(folder.id(), Copied { writes, until });
+                    bring_wanted(folder, &seam, &mut report).await
+                }
+                error => error,
             }
-            error => error,
         };
         match result {
             // A reader gives nothing.

@@ -259,6 +259,14 @@ impl Agent {
                 "mesh conflicts lists them; delete or rename what you do not need",
             ));
         }
+        for fork in self.index.forks(folder.id()).unwrap_or_default() {
+            let (device, counter) = fork.dot();
+            findings.push(Finding::bad(
+                "writers",
+                format!("{root}: the device {device} signed two things as its change {counter}"),
+                "it was copied, restored from a backup, or means harm: remove it, and claim it anew if it is yours",
+            ));
+        }
         findings
     }
 

@@ -257,7 +257,9 @@ impl Agent {
             let Some((rendezvous, stream)) = joined else { return Err(last) };
             let target = Target { rdv_token: rendezvous.token, ..pair.target.clone() };
             let device = self.device()?.clone();
-            transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await
+            let connection =
+                transport::initiate(stream, device, &target, vouched.clone(), Outside::default()).await?;
+            Ok(Connection { relayed: true, ..connection })
         })
     }
 }

@@ -78,8 +78,8 @@ pub struct Agent {
     owners: Mutex<HashMap<Id, Id>>,
     /// Opened folders: one object each, whoever syncs it.
     folders: Mutex<HashMap<Id, Arc<Folder>>>,
-    /// How often each folder was written when its list of files in the cloud was what it shows.
-    copied: Mutex<HashMap<Id, u64>>,
+    /// When the list of files of each folder in the cloud was written.
+    copied: Mutex<HashMap<Id, copy::Copied>>,
     /// That there may be something to give to the cloud, or to take from it, while this device is online.
     cloud_news: Notify,
     /// Held from the first sync on.

@@ -19,9 +19,11 @@ use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
 use super::Folder;
 use super::disk::{self, Directories, Found, Seen, set_mode};
+use super::few::{self, Few};
 use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
+use super::keyed::Settled;
 use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::scan::has_content;
@@ -49,6 +51,8 @@ pub(super) struct Apply<'a> {
     pub(super) becomes: HashMap<String, usize>,
     pub(super) batch: Batch,
     pub(super) directories: Directories,
+    /// Whether `items` and `disk` have what a few entries are about, and all else is as it should be.
+    few: bool,
     /// How often the folder was written when the above was true.
     writes: u64,
     staged: Vec<(Item, Ready)>,
@@ -87,6 +91,7 @@ impl<'a> Apply<'a> {
             becomes: HashMap::new(),
             batch: Batch::default(),
             directories: Directories::default(),
+            few: false,
             writes: 0,
             staged: Vec::new(),
             staged_bytes: 0,
@@ -190,7 +195,9 @@ impl<'a> Apply<'a> {
         let known = self.disk.values().all(|(_, record)| known(record));
         // Rules that were deleted, or edited meanwhile, may have hidden something.
         let same_rules = self.rules.are(&Rules::read(self.folder.root())?);
-        self.batch.settled = Some(all && known && same_rules);
+        let settled = all && known && same_rules;
+        // Of a few, those that are not there yet are known: nothing else is to be found out.
+        self.batch.settled = (settled || !self.few || !same_rules).then_some(settled);
         self.write()?;
         if let (Some(limits), true) = (folder.versions(), self.keep.as_ref().is_some_and(Keep::has_kept)) {
             versions::prune(folder.root(), limits, crate::now());
@@ -209,11 +216,25 @@ impl<'a> Apply<'a> {
 
     fn load_and_shape(&mut self, report: &mut Report) -> Result<Vec<Item>> {
         let (index, id) = (self.folder.index(), self.folder.id());
-        let tree = Tree::of(&index.entries(id)?);
-        self.items = tree.items.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
+        let few = match index.how_settled(id)? {
+            Settled::But(ids) => few::view_of(self.folder, &ids)?,
+            _ => None,
+        };
+        // New rules may be about everything.
+        let few = few.filter(|few| few.items.iter().all(|item| item.path.as_str() != IGNORE));
+        let few = few.filter(|few| few.records.iter().all(|record| record.entry.path.as_str() != IGNORE));
+        self.few = few.is_some();
+        let (items, records) = match few {
+            Some(Few { items, records }) => (
+                items,
+                records.into_iter().map(|record| (record.entry.path.as_str().to_owned(), record)).collect(),
+            ),
+            None => (Tree::of(&index.entries(id)?).items, index.records(id)?),
+        };
+        self.items = items.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
         self.disk.clear();
         self.paths.clear();
-        for (number, (path, record)) in index.records(id)?.into_iter().enumerate() {
+        for (number, (path, record)) in records.into_iter().enumerate() {
             self.paths.push(path.clone());
             self.disk.insert(path, (number, record));
         }

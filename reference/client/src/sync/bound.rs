@@ -15,8 +15,8 @@ static POOL: Pool = Pool::new(1024 * 1024 * 1024);
 /// How many entries the index of one folder may have. A peer's counts are its claims (section 6).
 const MOST: usize = 4_000_000;
 
-/// What all sessions hold of their peers' indexes. Where that is too much, the session that holds most is given up: who takes its time
-/// with a large index keeps nobody from giving a small one.
+/// What all sessions hold of their peers' indexes (SYN-117). Where that is too much, the largest session with the user who holds most is
+/// given up: who takes its time with a large index, or many, keeps nobody from giving a small one.
 struct Pool {
     bytes: usize,
     shares: Mutex<Shares>,
@@ -28,6 +28,7 @@ struct Shares {
 }
 
 struct Held {
+    user: Id,
     bytes: usize,
     give_up: Box<dyn Fn() + Send>,
 }
@@ -41,11 +42,11 @@ impl Pool {
         self.shares.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn share(&'static self, give_up: impl Fn() + Send + 'static) -> Share {
+    fn share(&'static self, user: Id, give_up: impl Fn() + Send + 'static) -> Share {
         let mut shares = self.lock();
         shares.next += 1;
         let number = shares.next;
-        shares.held.insert(number, Held { bytes: 0, give_up: Box::new(give_up) });
+        shares.held.insert(number, Held { user, bytes: 0, give_up: Box::new(give_up) });
         Share { pool: self, number }
     }
 }
@@ -57,9 +58,9 @@ pub(super) struct Share {
 }
 
 impl Share {
-    /// That of a session, which `give_up` ends.
-    pub(super) fn new(give_up: impl Fn() + Send + 'static) -> Self {
-        POOL.share(give_up)
+    /// That of a session with a device of `user`, which `give_up` ends.
+    pub(super) fn new(user: Id, give_up: impl Fn() + Send + 'static) -> Self {
+        POOL.share(user, give_up)
     }
 
     /// Holds more. `false`: it may not.
@@ -70,7 +71,12 @@ impl Share {
             None => return false, // it was given up
         }
         while shares.held.values().map(|held| held.bytes).sum::<usize>() > self.pool.bytes {
-            let most = shares.held.iter().max_by_key(|(_, held)| held.bytes).map(|(number, _)| *number);
+            let mut by_user: BTreeMap<Id, usize> = BTreeMap::new();
+            for held in shares.held.values() {
+                *by_user.entry(held.user).or_default() += held.bytes;
+            }
+            let most = shares.held.iter().max_by_key(|(_, held)| (by_user[&held.user], held.bytes));
+            let most = most.map(|(number, _)| *number);
             let Some((number, held)) = most.and_then(|number| shares.held.remove_entry(&number)) else {
                 break;
             };
@@ -153,7 +159,7 @@ mod tests {
 
     #[test]
     fn an_index_is_bounded_by_count() {
-        let share = pool(usize::MAX).share(|| ());
+        let share = pool(usize::MAX).share(Id([1; 16]), || ());
         let mut bound = Bound { entries: MOST - 3, bytes: 0 };
         bound.take(&[entry(1), entry(1)], &share, true).unwrap();
         bound.take(&[entry(1)], &share, false).unwrap();
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn indexes_are_bounded_by_what_they_take_in_memory() {
-        let share = pool(2 * size(&entry(64))).share(|| ());
+        let share = pool(2 * size(&entry(64))).share(Id([1; 16]), || ());
         assert!(size(&entry(64)) >= size(&entry(1)) + 63 * 24);
         let mut bound = Bound::default();
         bound.take(&[entry(64)], &share, true).unwrap();
@@ -182,17 +188,17 @@ mod tests {
 
         let page = size(&entry(64));
         let (pool, given_up) = (pool(8 * page), std::sync::Arc::new(AtomicUsize::new(0)));
-        let session = || {
+        let session = |user: u8| {
             let given_up = given_up.clone();
             let give_up = move || _ = given_up.fetch_add(1, Ordering::Relaxed);
-            (pool.share(give_up), Bound::default())
+            (pool.share(Id([user; 16]), give_up), Bound::default())
         };
         // A peer with many sessions, folders and patience.
-        let mut hostile: Vec<_> = (0..4).map(|_| session()).collect();
+        let mut hostile: Vec<_> = (0..4).map(|_| session(1)).collect();
         for (share, bound) in &mut hostile {
             bound.take(&[entry(64), entry(64)], share, true).unwrap();
         }
-        let (share, mut bound) = session();
+        let (share, mut bound) = session(2);
         bound.take(&[entry(64)], &share, true).unwrap();
         assert_eq!(given_up.load(Ordering::Relaxed), 1);
         let more = hostile.iter_mut().filter_map(|(share, bound)| bound.take(&[entry(64)], share, true).ok());
@@ -202,5 +208,21 @@ mod tests {
         assert!(held <= 8 * page && held > page);
         drop((share, hostile));
         assert!(pool.lock().held.is_empty());
+    }
+
+    #[test]
+    fn many_small_sessions_of_one_user_are_one_large_one() {
+        let page = size(&entry(64));
+        let pool = pool(16 * page);
+        let of = |user: u8| (pool.share(Id([user; 16]), || ()), Bound::default());
+        let mut hostile: Vec<_> = (0..16).map(|_| of(1)).collect();
+        for (share, bound) in &mut hostile {
+            bound.take(&[entry(64)], share, true).unwrap();
+        }
+        let (share, mut bound) = of(2);
+        for _ in 0..8 {
+            bound.take(&[entry(64)], &share, true).unwrap();
+        }
+        assert_eq!(pool.lock().held.len(), 9, "as many were given up as room was needed: half for each user");
     }
 }

@@ -11,6 +11,7 @@ use meshproof_proto::sync::entry::{MAX_COUNTER, new_id, next_lamport};
 use meshproof_proto::sync::{Content, Entry, Item, Kind, Name, PortablePath, ROOT, Stamp, Tree};
 
 use super::Folder;
+use super::entries::Entries;
 use super::folder::ASIDE;
 use super::index::{Batch, Clock, Record};
 use super::moves::{Moves, find_moves};
@@ -27,7 +28,7 @@ pub(super) struct Changes<'a> {
     folder: &'a Folder,
     records: &'a BTreeMap<String, Record>,
     found: Found,
-    entries: HashMap<Id, Entry>,
+    entries: Entries<'a>,
     /// What should be on disk, where it may not be yet.
     wanted: BTreeMap<String, Item>,
     clock: Clock,
@@ -49,18 +50,22 @@ impl<'a> Changes<'a> {
         folder: &'a Folder,
         records: &'a BTreeMap<String, Record>,
         found: Found,
+        few: Option<Vec<Item>>,
     ) -> Result<Self> {
         let index = folder.index();
-        let entries = index.entries(folder.id())?;
-        let mut wanted = BTreeMap::new();
-        if !entries.is_empty() && !index.settled(folder.id())? {
-            wanted = Tree::of(&entries).items.into_iter().map(|i| (i.path.as_str().to_owned(), i)).collect();
-        }
+        let (entries, wanted) = if let Some(items) = few {
+            (Entries::some(folder), items)
+        } else {
+            let (settled, all) = (index.settled(folder.id())?, index.entries(folder.id())?);
+            let wanted = if settled { Vec::new() } else { Tree::of(&all).items };
+            (Entries::all(folder, all), wanted)
+        };
+        let wanted = wanted.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
         Ok(Self {
             folder,
             records,
             found,
-            entries: entries.into_iter().map(|entry| (entry.id, entry)).collect(),
+            entries,
             wanted,
             clock: index.clock(folder.id())?,
             directories: HashMap::new(),
@@ -117,15 +122,15 @@ impl<'a> Changes<'a> {
                 }
             }
         }
-        self.batch.entries = self.touched.iter().filter_map(|id| self.entries.get(id).cloned()).collect();
+        for id in &self.touched {
+            self.batch.entries.extend(self.entries.get(*id)?);
+        }
         self.batch.entries.sort_by_key(|entry| entry.id);
         if self.clock != start {
             sign(self.folder, &mut self.batch, &mut self.clock);
         }
         self.batch.clock = Some(self.clock);
-        if self.clock != start {
-            self.batch.settled = Some(false);
-        }
+        self.batch.unsettles = self.clock != start;
         say_head(self.folder, &mut self.batch, &self.clock, self.clock != start)?;
         Ok(())
     }
@@ -148,7 +153,7 @@ impl<'a> Changes<'a> {
         let parent = parent.map_or(Some(ROOT), |parent| self.directories.get(parent.as_str()).copied());
         // Below what could not be said is nothing that can.
         let parent = parent.ok_or(SkipReason::Uncountable)?;
-        let origin = origin.filter(|origin| self.entries.contains_key(&origin.entry.id));
+        let origin = origin.filter(|origin| matches!(self.entries.get(origin.entry.id), Ok(Some(_))));
         match origin {
             Some(origin) if origin.entry.copy && self.is_untouched(origin, path, state, parent) => {
                 self.keep(path, state, origin, None);
@@ -186,7 +191,7 @@ impl<'a> Changes<'a> {
         if edited {
             self.free_copies(id, found)?;
         }
-        let mut entry = self.entries.get(&id).cloned().ok_or(SkipReason::Uncountable)?;
+        let mut entry = self.entry(id)?.ok_or(SkipReason::Uncountable)?;
         let mut item = origin.entry.clone();
         let forsaken = is_forsaken(&entry, &item);
         let edited = edited || forsaken;
@@ -210,6 +215,10 @@ impl<'a> Changes<'a> {
         Ok(())
     }
 
+    fn entry(&self, id: Id) -> Result<Option<Entry>, SkipReason> {
+        self.entries.get(id).map_err(|error| SkipReason::Unreadable(error.to_string()))
+    }
+
     /// Something new.
     fn make(
         &mut self,
@@ -220,13 +229,13 @@ impl<'a> Changes<'a> {
     ) -> Result<(), SkipReason> {
         let content = self.content(state)?;
         let mut attempts = (0..).map(|attempt| new_id(parent, name, attempt));
-        let free = |id: &Id| self.entries.get(id).is_none_or(Entry::is_gone);
+        let free = |id: &Id| !matches!(self.entries.get(*id), Ok(Some(entry)) if !entry.is_gone());
         let mut id = attempts.find(free).unwrap_or_default();
         if deviates(req::SYN_035) {
             crate::os_entropy(&mut id.0);
         }
         let place = (parent, name.clone());
-        let entry = match self.entries.get(&id) {
+        let entry = match self.entry(id)? {
             Some(gone) => gone.revived(place, &content),
             None => Entry::new(id, place, content.clone()),
         };
@@ -278,7 +287,7 @@ impl<'a> Changes<'a> {
     }
 
     fn say_deleted(&mut self, item: &Item, record: &Record, found: &Found) -> Result<(), SkipReason> {
-        let Some(entry) = self.entries.get(&item.id).cloned() else { return Ok(()) };
+        let Some(entry) = self.entry(item.id)? else { return Ok(()) };
         if item.copy {
             return self.forget_copy(record);
         }
@@ -286,7 +295,7 @@ impl<'a> Changes<'a> {
             return Ok(());
         }
         self.free_copies(item.id, found)?;
-        let entry = self.entries.get(&item.id).cloned().unwrap_or(entry);
+        let entry = self.entry(item.id)?.unwrap_or(entry);
         let stamp = self.stamp()?;
         let seen = same_as(&entry, item);
         self.put(entry.deleted(item.place, &seen, stamp).ok_or(SkipReason::Uncountable)?);
@@ -314,8 +323,8 @@ impl<'a> Changes<'a> {
 
     /// The content of a copy is no more one of the entry's.
     fn forget_copy(&mut self, copy: &Record) -> Result<(), SkipReason> {
-        let Some(entry) = self.entries.get(&copy.entry.id) else { return Ok(()) };
-        let (seen, entry) = (same_as(entry, &copy.entry), entry.clone());
+        let Some(entry) = self.entry(copy.entry.id)? else { return Ok(()) };
+        let seen = same_as(&entry, &copy.entry);
         if !entry.contents.iter().any(|content| seen.contains(&content.stamp.dot())) {
             return Ok(());
         }
@@ -371,7 +380,7 @@ impl<'a> Changes<'a> {
 
     fn put(&mut self, entry: Entry) {
         self.touched.insert(entry.id);
-        self.entries.insert(entry.id, entry);
+        self.entries.put(entry);
     }
 
     fn content(&mut self, state: &State) -> Result<Content, SkipReason> {

@@ -11,8 +11,10 @@ use meshproof_proto::crypto::{PublicKey, Spki};
 use meshproof_proto::storage::MediaHash;
 
 use super::disk::{Seen, open_seen};
+use super::given::Given;
 use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
+use super::upload::size_of;
 use super::versions::{self, Limits};
 use super::watch::{Named, Watch};
 use super::writers::Signer;
@@ -68,7 +70,23 @@ pub struct Folder {
     news: AtomicBool,
     /// How much is kept of what others replace and delete. `None`: nothing.
     versions: Option<Limits>,
+    /// What others were given through relays.
+    given: Given,
+    /// How many entries it keeps, and how many bytes of them (SYN-116).
+    most: Size,
+    /// As much as it has, or less than that by no more than was deleted since it was counted.
+    size: Mutex<Option<Size>>,
 }
+
+/// Entries and their bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+/// Fewer than what a session may hold of an index: so what a folder has, its devices can give to each other.
+const MOST: Size = Size { entries: 1_000_000, bytes: 512 * 1024 * 1024 };
 
 impl Folder {
     /// The folder `id` of the device that signs with `signer`, with its files below the directory `root`.
@@ -102,6 +120,9 @@ impl Folder {
             looked: Mutex::default(),
             news: AtomicBool::new(false),
             versions: None,
+            given: Given::default(),
+            most: MOST,
+            size: Mutex::default(),
         })
     }
 
@@ -109,6 +130,33 @@ impl Folder {
     #[must_use]
     pub fn with_versions(self, limits: Limits) -> Self {
         Self { versions: Some(limits), ..self }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_most(self, most: Size) -> Self {
+        Self { most, ..self }
+    }
+
+    /// How much more it may keep, where so much is to come. The caller holds the lock.
+    pub(super) fn room(&self, more: Size) -> Result<Size> {
+        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = |size: Size| Size {
+            entries: self.most.entries.saturating_sub(size.entries),
+            bytes: self.most.bytes.saturating_sub(size.bytes),
+        };
+        if let Some(known) =
+            size.map(left).filter(|left| left.entries >= more.entries && left.bytes >= more.bytes)
+        {
+            return Ok(known);
+        }
+        let counted = self.index.size(self.id)?;
+        *size = Some(counted);
+        Ok(left(counted))
+    }
+
+    /// What others were given of it through relays.
+    pub(super) fn given(&self) -> &Given {
+        &self.given
     }
 
     /// Has the system tell of changes from now on, so that [`super::refresh`] looks only there. `tell` is called when there is
@@ -248,6 +296,10 @@ impl Folder {
             return Ok(());
         }
         self.writes.fetch_add(1, Ordering::Relaxed);
+        if let Some(size) = &mut *self.size.lock().unwrap_or_else(PoisonError::into_inner) {
+            size.entries += batch.entries.len() as u64;
+            size.bytes += batch.entries.iter().map(|entry| size_of(entry) as u64).sum::<u64>();
+        }
         self.index.write(self.id, batch)
     }
 

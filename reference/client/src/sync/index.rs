@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use meshproof_proto::codec::{Id, Reader};
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::digest::{self, Digests};
 use meshproof_proto::sync::entry::MAX_COUNTER;
@@ -14,9 +16,10 @@ use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::disk::Seen;
+use super::folder::Size;
 use super::row::{COLUMNS, read_record, write_record};
-use super::shown;
 use super::temp::open_private;
+use super::{keyed, shown};
 use crate::error::{Error, Result};
 
 /// The number of this schema. An index of another one is made anew: the next scan fills it, files stay.
@@ -62,7 +65,7 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "entries",
     "disk",
     "folders",
@@ -75,7 +78,13 @@ const TABLES: [&str; 12] = [
     "roots",
     "syncs",
     "chunks",
+    "forks",
 ];
+
+const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
+/// SYN-111.
+const HEADS: &str = "SELECT head FROM heads WHERE folder = ?1
+    AND device NOT IN (SELECT device FROM forks WHERE folder = ?1) ORDER BY device";
 
 /// One path on this disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +125,8 @@ pub struct Batch {
     pub heads: Vec<Head>,
     /// Whether what is on disk is the view.
     pub settled: Option<bool>,
+    /// Whether it is not, if it was, because of what is in `entries`, and of nothing else.
+    pub unsettles: bool,
     /// What became of what this device did before its index was made anew.
     pub past: Option<Past>,
     /// A device all of whose entries were taken over.
@@ -136,6 +147,8 @@ pub enum Past {
 /// The index of one device. All folders share one file.
 pub struct Index {
     connection: Mutex<Connection>,
+    /// How many entries and paths were read.
+    read: AtomicU64,
 }
 
 impl Index {
@@ -143,20 +156,23 @@ impl Index {
     pub fn open(path: &Path) -> Result<Self> {
         // SQLite gives the files beside it the same mode. If this fails, opening says why.
         drop(open_private(OpenOptions::new().write(true).create_new(true), path));
-        let connection = Connection::open(path)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        let mut connection = Connection::open(path)?;
+        connection.set_prepared_statement_cache_capacity(64);
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version != VERSION {
-            for table in TABLES.iter().chain(&shown::TABLES) {
+            for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
                 connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
             }
         }
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
+        connection.execute_batch(super::forks::SCHEMA)?;
         connection.execute_batch(shown::SCHEMA)?;
+        connection.execute_batch(keyed::SCHEMA)?;
+        keyed::fill(&mut connection)?;
         connection.execute_batch(super::journal::SCHEMA)?;
         connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
-        Ok(Self { connection: Mutex::new(connection) })
+        Ok(Self { connection: Mutex::new(connection), read: AtomicU64::new(0) })
     }
 
     /// What is on disk at one path.
@@ -174,7 +190,8 @@ impl Index {
         let sql = format!("SELECT {COLUMNS} FROM disk WHERE folder = ?1 ORDER BY path");
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map([folder.0], read_record)?;
-        rows.map(|row| row?.map(|record| (record.entry.path.as_str().to_owned(), record))).collect()
+        rows.map(|row| self.count(row?.map(|record| (record.entry.path.as_str().to_owned(), record))))
+            .collect()
     }
 
     /// Files on disk with this content.
@@ -186,7 +203,7 @@ impl Index {
         );
         let mut statement = connection.prepare_cached(&sql)?;
         let rows = statement.query_map(params![folder.0, hash.0], read_record)?;
-        rows.map(|row| row?).collect()
+        rows.map(|row| self.count(row?)).collect()
     }
 
     /// All entries, ascending by identifier.
@@ -218,7 +235,7 @@ impl Index {
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql)?;
         let rows = statement.query_map(values, |row| row.get::<_, Vec<u8>>(0))?;
-        rows.map(|row| Entry::from_bytes(&row?).map_err(|_| damaged("an entry"))).collect()
+        rows.map(|row| self.count(Entry::from_bytes(&row?).map_err(|_| damaged("an entry")))).collect()
     }
 
     /// The digests of the folder's entries. Only buckets that changed since the last time are read.
@@ -268,7 +285,7 @@ impl Index {
 
     /// Whether what is on disk is the view of the entries.
     pub fn settled(&self, folder: Id) -> Result<bool> {
-        let sql = "SELECT settled FROM folders WHERE folder = ?1";
+        let sql = "SELECT settled = 1 FROM folders WHERE folder = ?1";
         Ok(self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?.unwrap_or(false))
     }
 
@@ -278,14 +295,14 @@ impl Index {
         let bytes: Option<Vec<u8>> =
             self.lock().query_row(sql, params![folder.0, device.0], |row| row.get(0)).optional()?;
         let Some(bytes) = bytes else { return Ok(Context::default()) };
-        Context::from_bytes(&bytes).map_err(|_| damaged("a context"))
+        self.without_forked(folder, Context::from_bytes(&bytes).map_err(|_| damaged("a context"))?)
     }
 
     /// How far each writer has come of whose changes this device has seen all, by the writer's own word.
     pub fn heads(&self, folder: Id) -> Result<Vec<Head>> {
         let connection = self.lock();
         let mut statement =
-            connection.prepare_cached("SELECT head FROM heads WHERE folder = ?1 ORDER BY device")?;
+            connection.prepare_cached(if deviates(req::SYN_111) { ALL_HEADS } else { HEADS })?;
         let rows = statement.query_map([folder.0], |row| row.get::<_, Vec<u8>>(0))?;
         rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
     }
@@ -341,6 +358,16 @@ impl Index {
             transaction.prepare_cached(sql)?.execute(params![folder.0, device.0, key, signature])?;
         }
         Ok(transaction.commit()?)
+    }
+
+    /// How many entries there are, and how many bytes they take.
+    pub(super) fn size(&self, folder: Id) -> Result<Size> {
+        let sql = "SELECT count(*), coalesce(sum(length(state)), 0) FROM entries WHERE folder = ?1";
+        let read = |row: &Row<'_>| {
+            let (entries, bytes): (i64, i64) = (row.get(0)?, row.get(1)?);
+            Ok(Size { entries: entries.unsigned_abs(), bytes: bytes.unsigned_abs() })
+        };
+        Ok(self.lock().query_row(sql, [folder.0], read)?)
     }
 
     /// How many files and directories, and how many bytes, of the folder are on this disk.
@@ -409,8 +436,10 @@ impl Index {
                 transaction.prepare_cached(sql)?.execute(params![folder.0, past as u8])?;
             }
             if let Some(settled) = batch.settled {
-                let sql = "UPDATE folders SET settled = ?2 WHERE folder = ?1";
-                transaction.prepare_cached(sql)?.execute(params![folder.0, settled])?;
+                keyed::settle(&transaction, folder, settled)?;
+            }
+            if batch.unsettles && batch.settled.is_none() {
+                keyed::unsettle(&transaction, folder, &batch.entries)?;
             }
         }
         Ok(transaction.commit()?)
@@ -450,10 +479,20 @@ impl Index {
     /// Forgets the folder. Its files stay.
     pub fn forget(&self, folder: Id) -> Result<()> {
         let connection = self.lock();
-        for table in TABLES.iter().chain(&shown::TABLES) {
+        for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
             connection.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
         }
         Ok(())
+    }
+
+    /// How many entries and paths were read from it: what a change costs, however fast the machine is.
+    pub fn rows_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count<T>(&self, row: T) -> T {
+        self.read.fetch_add(1, Ordering::Relaxed);
+        row
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -486,6 +525,7 @@ impl Batch {
             && self.past.is_none()
             && self.met.is_none()
             && self.settled.is_none()
+            && !self.unsettles
     }
 }
 
@@ -502,11 +542,13 @@ fn write_entries(transaction: &Transaction<'_>, folder: Id, batch: &Batch) -> Re
             changed[usize::from(digest::bucket(entry.id))] = true;
             put.execute(params![folder.0, entry.id.0, entry.is_gone(), entry.to_bytes()])?;
             unsent.execute(params![folder.0, entry.id.0])?;
+            keyed::put_place(transaction, folder, entry)?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM entries WHERE folder = ?1 AND id = ?2")?;
         for id in &batch.forgotten {
             changed[usize::from(digest::bucket(*id))] = true;
             remove.execute(params![folder.0, id.0])?;
+            keyed::remove_place(transaction, folder, *id)?;
         }
     }
     let mut forget = transaction.prepare_cached("DELETE FROM digests WHERE folder = ?1 AND bucket = ?2")?;

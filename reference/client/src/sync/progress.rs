@@ -93,6 +93,10 @@ pub enum SkipReason {
     Unmergeable,
     /// It was changed by a device that this one knows nothing of yet (SYN-053).
     UnknownWriter(Id),
+    /// The folder has as many entries as this device keeps (SYN-116).
+    TooMany,
+    /// This device, whose change it is, told others something else under the same number (SYN-110).
+    Forked(Id),
     /// It changed here, and this device's user may only read the folder (SYN-023).
     ReadOnly,
     /// So many bytes are needed for it, and so many are free.
@@ -121,6 +125,12 @@ impl std::fmt::Display for SkipReason {
             Self::UnknownWriter(device) => write!(
                 f,
                 "changed by the device {device}, of which this one has no card yet (SYN-053); a later sync takes it"
+            ),
+            Self::TooMany => f.write_str("the folder has as many entries as this device keeps (SYN-116)"),
+            Self::Forked(device) => write!(
+                f,
+                "the device {device} told another device something else of the same change (SYN-110): it was copied, restored, or \
+                 means harm; remove it, and give the file another name"
             ),
             Self::ReadOnly => f.write_str(
                 "changed here, and you may only read this folder; the change stays on this device",

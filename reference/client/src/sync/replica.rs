@@ -67,12 +67,12 @@ pub fn take_states(folder: &Folder, shown: &[Entry], report: &mut Report) -> Res
 pub fn check_own_head(folder: &Folder, head: meshproof_proto::sync::Head) -> Result<()> {
     let (id, digests) = (folder.id(), meshproof_proto::sync::Digests::default());
     let mut state = meshproof_proto::sync::State { folder: id, complete: false, heads: vec![head], digests };
-    super::take::check_state(folder, &mut state)
+    super::take::check_state(folder, None, &mut state)
 }
 
 /// Whether the writer, whose card is here, said so (SYN-055, SYN-058). `None`: there is no card.
 pub fn check_head(folder: &Folder, head: meshproof_proto::sync::Head) -> Result<Option<()>> {
-    match super::writers::check_heads(folder, vec![head])? {
+    match super::writers::check_heads(folder, None, vec![head])? {
         super::writers::Heads::Seen(heads) => Ok(heads.first().map(drop)),
         super::writers::Heads::LostPast(_) => Ok(None),
     }

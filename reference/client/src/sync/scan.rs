@@ -7,16 +7,19 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::{MediaHash, MediaHasher};
-use meshproof_proto::sync::{Kind, PortablePath};
+use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::Folder;
 use super::changes::Changes;
 use super::disk::{Found, Seen};
+use super::few::{self, Few};
 use super::folder::{ASIDE, is_own_name};
 use super::ignore::Rules;
 use super::index::Record;
+use super::keyed::Settled;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::scope::Scope;
 use super::temp::PREFIX;
@@ -63,7 +66,7 @@ fn scan_all(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     scan.walk(folder.root(), "")?;
     let records = folder.index().records(folder.id())?;
     check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &records)?;
-    scan.write(&records, &Scope::Whole, progress)
+    scan.write(&records, &Scope::Whole, None, progress)
 }
 
 /// What a scan would leave out. Nothing is written.
@@ -77,18 +80,63 @@ pub fn names_left_out(folder: &Folder) -> Result<Vec<Skipped>> {
 /// The same for the paths that a watch named.
 pub(super) fn scan_within(
     folder: &Folder,
-    named: BTreeMap<String, bool>,
+    named: &BTreeMap<String, bool>,
     progress: &dyn Progress,
 ) -> Result<ScanReport> {
     let _lock = folder.lock();
-    let records = folder.index().records(folder.id())?;
+    let few = match folder.index().how_settled(folder.id())? {
+        Settled::Yes => Some(Few::default()),
+        Settled::But(ids) => few::view_of(folder, &ids)?,
+        Settled::No => None,
+    };
+    let records = match &few {
+        Some(few) => records_near(folder, named, few)?,
+        None => folder.index().records(folder.id())?,
+    };
     check_root(folder, false, &records)?;
     let scope = Scope::Some(Scope::of(named, folder.root(), &records));
     let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;
     }
-    scan.write(&records, &scope, progress)
+    scan.write(&records, &scope, few.map(|few| few.items), progress)
+}
+
+/// Of what is on disk that which a look at these paths may be about.
+fn records_near(
+    folder: &Folder,
+    named: &BTreeMap<String, bool>,
+    few: &Few,
+) -> Result<BTreeMap<String, Record>> {
+    let (index, id) = (folder.index(), folder.id());
+    let mut near: BTreeMap<String, Record> = BTreeMap::new();
+    let add = |near: &mut BTreeMap<String, Record>, path: &str| -> Result<()> {
+        for path in path.match_indices('/').map(|(at, _)| &path[..at]).chain([path]) {
+            if !near.contains_key(path)
+                && let Some(record) = index.get(id, path)?
+            {
+                near.insert(path.to_owned(), record);
+            }
+        }
+        Ok(())
+    };
+    for path in named.keys() {
+        add(&mut near, path)?;
+    }
+    for (path, deep) in Scope::above(named, folder.root(), &near) {
+        add(&mut near, &path)?;
+        if deep {
+            near.extend(index.records_below(id, &path)?);
+        }
+    }
+    let mut shown: Vec<Id> = near.values().map(|record| record.entry.id).collect();
+    shown.extend(few.items.iter().map(|item| item.id));
+    for entry in shown {
+        for record in index.records_of(id, entry)? {
+            add(&mut near, record.entry.path.as_str())?;
+        }
+    }
+    Ok(near)
 }
 
 /// What is at a path now.
@@ -210,6 +258,7 @@ impl<'a> Scan<'a> {
         mut self,
         records: &BTreeMap<String, Record>,
         scope: &Scope,
+        few: Option<Vec<Item>>,
         progress: &dyn Progress,
     ) -> Result<ScanReport> {
         let mut found = BTreeMap::new();
@@ -219,7 +268,7 @@ impl<'a> Scan<'a> {
                 Err(reason) => self.skip(path.as_str(), reason),
             }
         }
-        let mut changes = Changes::new(self.folder, records, found)?;
+        let mut changes = Changes::new(self.folder, records, found, few)?;
         scope.tops().iter().for_each(|(path, _)| changes.is_below_known(path));
         changes.find(|path| !scope.has(path) || self.is_unknown(path) || self.is_ignored(path, records))?;
         self.folder.write(&changes.batch)?;

@@ -23,7 +23,7 @@ pub fn refresh(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     if named.is_empty() {
         return Ok(ScanReport::default());
     }
-    scan_within(folder, named, progress).inspect_err(|_| folder.lose_track())
+    scan_within(folder, &named, progress).inspect_err(|_| folder.lose_track())
 }
 
 /// The paths that a scan looks at.
@@ -37,7 +37,28 @@ pub(super) enum Scope {
 impl Scope {
     /// What has to be looked at for these paths: where a directory on the way is not what it was, that one.
     pub(super) fn of(
-        named: BTreeMap<String, bool>,
+        named: &BTreeMap<String, bool>,
+        root: &Path,
+        records: &BTreeMap<String, Record>,
+    ) -> BTreeMap<String, bool> {
+        let scope = Self::above(named, root, records);
+        // What is shown beside an entry is looked at with it.
+        let this = Self::Some(scope);
+        let touched: HashSet<_> = records
+            .values()
+            .filter(|record| record.entry.kind != Kind::Directory && this.has(record.entry.path.as_str()))
+            .map(|record| record.entry.id)
+            .collect();
+        let Self::Some(mut scope) = this else { return BTreeMap::new() };
+        for record in records.values().filter(|record| touched.contains(&record.entry.id)) {
+            scope.entry(record.entry.path.as_str().to_owned()).or_default();
+        }
+        scope
+    }
+
+    /// The same without what is shown beside what is named.
+    pub(super) fn above(
+        named: &BTreeMap<String, bool>,
         root: &Path,
         records: &BTreeMap<String, Record>,
     ) -> BTreeMap<String, bool> {
@@ -50,19 +71,8 @@ impl Scope {
             let mut above = path.match_indices('/').map(|(at, _)| &path[..at]);
             match above.find(|above| !is_known(above)) {
                 Some(above) => drop(scope.insert(above.to_owned(), true)),
-                None => *scope.entry(path).or_default() |= deep,
+                None => *scope.entry(path.clone()).or_default() |= deep,
             }
-        }
-        // What is shown beside an entry is looked at with it.
-        let this = Self::Some(scope);
-        let touched: HashSet<_> = records
-            .values()
-            .filter(|record| record.entry.kind != Kind::Directory && this.has(record.entry.path.as_str()))
-            .map(|record| record.entry.id)
-            .collect();
-        let Self::Some(mut scope) = this else { return BTreeMap::new() };
-        for record in records.values().filter(|record| touched.contains(&record.entry.id)) {
-            scope.entry(record.entry.path.as_str().to_owned()).or_default();
         }
         scope
     }
@@ -118,7 +128,7 @@ mod tests {
 
     fn look(folder: &Folder, named: &[(&str, bool)]) -> (u64, u64, u64) {
         let named = named.iter().map(|(path, deep)| ((*path).to_owned(), *deep)).collect();
-        let report = scan_within(folder, named, &NoProgress).unwrap();
+        let report = scan_within(folder, &named, &NoProgress).unwrap();
         (report.present, report.changed, report.deleted)
     }
 

@@ -9,18 +9,20 @@
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use meshproof_proto::channel::Peer;
 use meshproof_proto::codec::Id;
 use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::sync::message::Request;
 use meshproof_proto::sync::{Decoder, Entry, Kind, Message, State};
 use meshproof_proto::ticket::Role;
-use meshproof_proto::ticket::pair::SharedFolder;
+use meshproof_proto::ticket::pair::{Grounds, SharedFolder};
 use tokio::sync::mpsc;
 
 use super::apply::Apply;
 use super::bound::{Bound, Share};
 use super::fetch::{Fetch, Fetched, Want};
+use super::forks::{learn_forks, write_forks};
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
 use super::take::{Differing, check_state, differing, state, take};
@@ -37,7 +39,8 @@ const MAX_UNANSWERED: usize = 65_536;
 /// # Errors
 /// The first failure. What was completely received until then is in place, nothing else (SYN-033).
 pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progress) -> Result<Report> {
-    let Connection { peer, initiator, mut incoming, outgoing } = connection;
+    let Connection { peer, initiator, relayed, mut incoming, outgoing } = connection;
+    let user = user_of(&peer, initiator);
     // SYN-005: the ticket, not the peer, says what two devices share.
     let common: Vec<(&Folder, &SharedFolder)> = {
         let granted = |folder: &Id| peer.grounds.folders.iter().find(|shared| shared.folder == *folder);
@@ -60,12 +63,13 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         peer: peer.device,
         open: None,
         content: 0,
+        guest: (relayed && peer.grounds.user.is_none()).then_some(user),
     };
     let shared =
         common.iter().map(|(folder, roles)| Shared::new(folder, roles, initiator, progress)).collect();
     let share = {
         let outgoing = outgoing.clone();
-        Share::new(move || outgoing.give_up())
+        Share::new(user, move || outgoing.give_up())
     };
     let session = Session {
         folders: &all,
@@ -107,6 +111,12 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     });
     progress.ended(device, &result);
     result
+}
+
+/// Whose device the peer is; the device itself if the ticket does not say.
+fn user_of(peer: &Peer, initiator: bool) -> Id {
+    let Grounds { initiator_user, responder_user, .. } = peer.grounds;
+    (if initiator { responder_user } else { initiator_user }).unwrap_or(peer.device)
 }
 
 fn wait_for_close(incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
@@ -269,6 +279,10 @@ impl Session<'_> {
                 Some(number) => self.shared[number].apply.folder.learn(cards),
                 None => Ok(()),
             },
+            Message::Forks { folder, forks } => match self.agreed(folder)? {
+                Some(number) => learn_forks(self.shared[number].apply.folder, &forks),
+                None => Ok(()),
+            },
             Message::Bye => {
                 self.heard_bye = true;
                 let early = self.shared.iter().any(|shared| shared.agreed && !shared.peer_done);
@@ -290,6 +304,7 @@ impl Session<'_> {
                 if !deviates(req::SYN_061) {
                     write_cards(shared.apply.folder, &mut states)?;
                 }
+                write_forks(shared.apply.folder, &mut states)?;
                 let mine = state(shared.apply.folder, shared.gives)?;
                 Message::State(Box::new(mine.clone())).write(&mut states);
                 shared.mine = Some(mine);
@@ -306,7 +321,7 @@ impl Session<'_> {
         let shared = &mut self.shared[number];
         demand(shared.theirs.is_none(), req::SYN_015)?;
         let Some(mine) = &shared.mine else { return Ok(()) };
-        check_state(shared.apply.folder, &mut theirs)?;
+        check_state(shared.apply.folder, Some(self.peer), &mut theirs)?;
         let differing = differing(&mine.digests, &theirs.digests);
         shared.theirs = Some((theirs, differing));
         let gives = shared.gives;

@@ -7,11 +7,13 @@ use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
 use meshproof_proto::sync::entry::MAX_COUNTER;
 use meshproof_proto::sync::tree::holding;
-use meshproof_proto::sync::{Digests, Entry, Head, ROOT, State, merge};
+use meshproof_proto::sync::{Digests, Entry, Fork, Head, ROOT, State, merge};
 
 use super::Folder;
+use super::folder::Size;
 use super::index::{Batch, Clock, Past};
 use super::progress::{Report, SkipReason, Skipped};
+use super::upload::size_of;
 use super::writers::{Heads, check_entries, check_heads, seen, sift_entries};
 use crate::error::{Error, Result};
 
@@ -36,16 +38,21 @@ pub(super) fn state(folder: &Folder, gives: bool) -> Result<State> {
 
 /// Leaves of the peer's heads those that hold. If it saw changes of this device that this device does not know, the index is
 /// not the one that it was: all that is here becomes a change of its own with the next scan.
-pub(super) fn check_state(folder: &Folder, theirs: &mut State) -> Result<()> {
+pub(super) fn check_state(folder: &Folder, peer: Option<Id>, theirs: &mut State) -> Result<()> {
     let _lock = folder.lock();
-    let (index, id) = (folder.index(), folder.id());
-    let counter = match check_heads(folder, std::mem::take(&mut theirs.heads))? {
+    match check_heads(folder, peer, std::mem::take(&mut theirs.heads))? {
         Heads::Seen(heads) => {
             theirs.heads = heads;
-            return Ok(());
+            Ok(())
         }
-        Heads::LostPast(counter) => counter,
-    };
+        Heads::LostPast(counter) => Err(begin_anew(folder, counter)?),
+    }
+}
+
+/// Makes the index anew: others saw changes of this device up to `counter` that it does not know of. The caller holds the folder's
+/// lock. Returns what to say.
+pub(super) fn begin_anew(folder: &Folder, counter: u64) -> Result<Error> {
+    let (index, id) = (folder.index(), folder.id());
     let (clock, cards) = (index.clock(id)?, index.writers(id)?);
     index.forget(id)?;
     index.add_writers(id, &cards)?;
@@ -53,7 +60,7 @@ pub(super) fn check_state(folder: &Folder, theirs: &mut State) -> Result<()> {
     let counter = counter.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
     let clock = Some(Clock { counter, ..clock });
     folder.write(&Batch { clock, past: Some(Past::Lost), ..Batch::default() })?;
-    Err(Error::usage(
+    Ok(Error::usage(
         "the index of this device was older than what others saw of it, and is made anew: sync again",
     ))
 }
@@ -77,7 +84,7 @@ pub(super) fn take(
         None if !differing[usize::from(bucket(entry))] => index.entry(id, entry).ok().flatten(),
         known => known.cloned(),
     };
-    let unknown = check_entries(folder, &received, known)?;
+    let unknown = check_entries(folder, peer, &received, known)?;
     let checked = received.into_iter().zip(unknown).collect();
     merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)
 }
@@ -128,6 +135,8 @@ fn merge_all(
     let complete = from.is_some_and(|(_, theirs)| theirs.complete);
     let mut clock = index.clock(id)?;
     let mut batch = Batch::default();
+    let bytes = received.iter().map(|(entry, _)| size_of(entry) as u64).sum();
+    let mut room = Room(folder.room(Size { entries: received.len() as u64, bytes })?);
     let mut listed = HashSet::new();
     let mut refused = false;
     let mut forgotten = BTreeMap::new();
@@ -135,7 +144,15 @@ fn merge_all(
         if let Some(writer) = unknown {
             refused = true;
             let path = entry.place.name.as_str().to_owned();
-            report.skipped.push((id, Skipped { path, reason: SkipReason::UnknownWriter(writer) }));
+            let fork = own.get(&entry.id).and_then(|own| Fork::of(own, &entry));
+            let reason = match &fork {
+                Some(_) => SkipReason::Forked(writer),
+                None => SkipReason::UnknownWriter(writer),
+            };
+            report.skipped.push((id, Skipped { path, reason }));
+            if let Some(fork) = fork {
+                index.add_fork(id, &fork)?;
+            }
             listed.insert(entry.id);
             continue;
         }
@@ -152,14 +169,20 @@ fn merge_all(
                 forgotten.insert(entry.id, entry);
             }
             None if deviates(req::SYN_040) && !is_known(&entry, own, folder)? => {}
-            None => batch.entries.push(entry),
+            None if room.takes(None, &entry) => batch.entries.push(entry),
+            None => {
+                refused = true;
+                let path = entry.place.name.as_str().to_owned();
+                report.skipped.push((id, Skipped { path, reason: SkipReason::TooMany }));
+            }
             Some(mine) => match merge(&mine, &entry, (&context, &their_context)) {
                 Some(merged) if merged == mine => {}
-                Some(merged) => batch.entries.push(merged),
-                None => {
+                Some(merged) if room.takes(Some(&mine), &merged) => batch.entries.push(merged),
+                merged => {
                     refused = true;
+                    let reason = if merged.is_some() { SkipReason::TooMany } else { SkipReason::Unmergeable };
                     let path = mine.place.name.as_str().to_owned();
-                    report.skipped.push((id, Skipped { path, reason: SkipReason::Unmergeable }));
+                    report.skipped.push((id, Skipped { path, reason }));
                 }
             },
         }
@@ -184,10 +207,26 @@ fn merge_all(
         batch.contexts.push((peer, their_context));
     }
     batch.clock = Some(clock);
-    if !batch.entries.is_empty() || !batch.forgotten.is_empty() {
+    batch.unsettles = !batch.entries.is_empty();
+    if !batch.forgotten.is_empty() {
         batch.settled = Some(false);
     }
     folder.write(&batch)
+}
+
+/// What a folder may keep more (SYN-116).
+struct Room(Size);
+
+impl Room {
+    /// Whether there is room for an entry, of which there was this `before`.
+    fn takes(&mut self, before: Option<&Entry>, after: &Entry) -> bool {
+        let grows = size_of(after).saturating_sub(before.map_or(0, size_of)) as u64;
+        let Size { entries, bytes } = self.0;
+        let left = (entries.checked_sub(u64::from(before.is_none())), bytes.checked_sub(grows));
+        let (Some(entries), Some(bytes)) = left else { return false };
+        self.0 = Size { entries, bytes };
+        true
+    }
 }
 
 /// Forgets these entries, but for directories that living entries are in: those are taken, or stay.
@@ -215,4 +254,57 @@ fn forget(folder: &Folder, forgotten: BTreeMap<Id, Entry>, batch: &mut Batch) ->
 fn is_known(entry: &Entry, own: &HashMap<Id, Entry>, folder: &Folder) -> Result<bool> {
     let parent = entry.place.parent;
     Ok(parent == ROOT || own.contains_key(&parent) || folder.index().entry(folder.id(), parent)?.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use meshproof_proto::crypto::{DEFAULT, Secret};
+    use meshproof_proto::sync::entry::new_id;
+    use meshproof_proto::sync::{Content, Kind, Name, Stamp};
+
+    use super::*;
+    use crate::sync::{Direction, Index, Signer};
+
+    const FOLDER: Id = Id([7; 16]);
+
+    /// Directories that the signer made, each a change of its own.
+    fn entries(writer: Id, numbers: std::ops::Range<u64>) -> Vec<Entry> {
+        let key = DEFAULT.signing_key(&Secret::new([1; 32]));
+        let entry = |number: u64| {
+            let name = Name::parse(&format!("directory {number}")).unwrap();
+            let stamp = Stamp { lamport: 1, writer, counter: number + 1 };
+            let content = Content { stamp, kind: Kind::Directory, mode: 0o755, mtime: 0, gone: false };
+            let mut entry = Entry::new(new_id(ROOT, &name, 0), (ROOT, name), content).unwrap();
+            entry.sign(FOLDER, &*key);
+            entry
+        };
+        let mut entries: Vec<Entry> = numbers.map(entry).collect();
+        entries.sort_by_key(|entry| entry.id);
+        entries
+    }
+
+    #[test]
+    fn a_folder_keeps_no_more_entries_than_it_may() {
+        let (home, writer) = (tempfile::tempdir().unwrap(), Id([1; 16]));
+        let root = home.path().join("folder");
+        std::fs::create_dir(&root).unwrap();
+        let index = Arc::new(Index::open(&home.path().join("index.db")).unwrap());
+        let signer = Arc::new(Signer::new(DEFAULT, writer, &Secret::new([1; 32])));
+        let folder = Folder::open(FOLDER, signer, &root, Direction::Both, index).unwrap();
+        let folder = folder.with_most(Size { entries: 10, bytes: 1_000_000 });
+        let theirs = State { folder: FOLDER, complete: true, heads: Vec::new(), digests: Digests::default() };
+        let take = |received: Vec<Entry>| {
+            let mut report = Report::default();
+            take(&folder, Id([2; 16]), &theirs, &[true; BUCKETS], received, &mut report).unwrap();
+            let reasons = report.skipped.iter().map(|(_, skipped)| skipped.reason.clone());
+            reasons.filter(|reason| *reason == SkipReason::TooMany).count()
+        };
+        assert_eq!(take(entries(writer, 0..6)), 0);
+        // Session after session brings others.
+        assert_eq!([take(entries(writer, 6..12)), take(entries(writer, 12..18))], [2, 6]);
+        assert_eq!(folder.index().entries(FOLDER).unwrap().len(), 10);
+        assert_eq!(take(entries(writer, 0..6)), 0, "what is here may come again");
+    }
 }

@@ -19,7 +19,7 @@ use super::chunk::cut;
 use super::disk::{Seen, is_seen};
 use super::progress::Progress;
 use super::take::Differing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::transport::Outgoing;
 
 /// Messages are put together up to this size.
@@ -106,6 +106,8 @@ pub(super) struct Upload<'a> {
     pub(super) open: Option<(usize, MediaHash, File, Seen)>,
     /// How many bytes of content are in what is put together.
     pub(super) content: u64,
+    /// The user who gets it through a relay at the expense of this one's account. `None`: directly, or the same user.
+    pub(super) guest: Option<Id>,
 }
 
 impl Upload<'_> {
@@ -119,13 +121,31 @@ impl Upload<'_> {
     fn work(&mut self, jobs: &Receiver<Job>) -> Result<u64> {
         let mut sent = 0;
         let mut piece = Vec::new();
+        let mut sizes = Vec::new();
+        for folder in self.folders.iter().filter(|_| self.guest.is_some()) {
+            sizes.push(folder.index().totals(folder.id())?.1);
+        }
         while let Ok(job) = jobs.recv() {
             self.outgoing.pulse().sends(true);
             let mut next = Some(job);
             while let Some(job) = next {
                 match job {
+                    // SYN-118
+                    Job::Index(number, _) if !self.gives(number, 0, &sizes) => {
+                        self.outgoing.abort();
+                        return Err(Error::usage(
+                            "its user was given as much through relays as there is in a day",
+                        ));
+                    }
+                    Job::Manifest(number, asked) if !self.gives(number, MAX_BODY, &sizes) => {
+                        Message::Manifest { request: asked.request, chunks: None }.write(&mut piece);
+                    }
+                    Job::Answer(number, asked) if !self.gives(number, asked.length as usize, &sizes) => {
+                        Message::Block { request: asked.request, content: None }.write(&mut piece);
+                    }
                     Job::Index(number, differing) => {
-                        self.write_index(number, &differing, &mut piece)?;
+                        let bytes = self.write_index(number, &differing, &mut piece)?;
+                        self.gives(number, bytes, &sizes);
                         self.flush(&mut piece);
                         self.gate.index_is_out();
                     }
@@ -146,6 +166,13 @@ impl Upload<'_> {
             self.outgoing.pulse().sends(false);
         }
         Ok(sent)
+    }
+
+    /// SYN-118: whether so many bytes more of this folder may go to who gets them.
+    fn gives(&self, number: usize, bytes: usize, sizes: &[u64]) -> bool {
+        let Some(user) = self.guest else { return true };
+        let size = sizes.get(number).copied().unwrap_or_default();
+        self.folders[number].given().take(user, bytes as u64, crate::now().0 / 86_400, size)
     }
 
     /// Sends, as fast as it may and as the peer takes it. `false`: the channel has ended.
@@ -178,9 +205,10 @@ impl Upload<'_> {
     }
 
     /// SYN-043, SYN-044: all entries of the buckets that differ, and no others.
-    fn write_index(&mut self, number: usize, differing: &Differing, piece: &mut Vec<u8>) -> Result<()> {
+    /// Returns about how many bytes that is.
+    fn write_index(&mut self, number: usize, differing: &Differing, piece: &mut Vec<u8>) -> Result<usize> {
         let folder = self.folders[number];
-        let (mut some, mut size) = (Vec::new(), 0);
+        let (mut some, mut size, mut all) = (Vec::new(), 0, 0);
         for (bucket, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
             for entry in folder.index().bucket(folder.id(), bucket)? {
                 if deviates(req::SYN_044) && entry.is_gone() {
@@ -196,12 +224,12 @@ impl Upload<'_> {
                 if piece.len() >= PIECE {
                     self.flush(piece);
                 }
-                size += bytes;
+                (size, all) = (size + bytes, all + bytes);
                 some.push(entry);
             }
         }
         Message::Index { folder: folder.id(), last: true, entries: some }.write(piece);
-        Ok(())
+        Ok(all)
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
@@ -280,7 +308,7 @@ fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>)
 }
 
 /// Not less than what the entry takes in an INDEX.
-fn size_of(entry: &Entry) -> usize {
+pub(super) fn size_of(entry: &Entry) -> usize {
     let proofs: usize = entry.proofs.iter().map(|proof| 161 + 25 * proof.deleted.len()).sum();
     96 + entry.place.name.as_str().len()
         + 96 * entry.contents.len()

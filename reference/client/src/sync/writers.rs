@@ -6,7 +6,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{Provider, Secret, SigningKey};
 use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
 use meshproof_proto::sync::writer::{context, link};
-use meshproof_proto::sync::{Card, Context, Entry, Head, Proof};
+use meshproof_proto::sync::{Card, Context, Entry, Fork, Head, Proof};
 
 use super::Folder;
 use super::index::{Batch, Clock, Past};
@@ -128,11 +128,12 @@ pub(super) enum Heads {
     LostPast(u64),
 }
 
-/// SYN-055, SYN-058, SYN-060: believes of a peer's heads what their writers signed.
-pub(super) fn check_heads(folder: &Folder, theirs: Vec<Head>) -> Result<Heads> {
-    let keys = keys(folder)?;
+/// SYN-055, SYN-058, SYN-060: believes of a peer's heads what their writers signed. Who only passes on what its writer forked is not to
+/// blame (SYN-111).
+pub(super) fn check_heads(folder: &Folder, peer: Option<Id>, theirs: Vec<Head>) -> Result<Heads> {
+    let (keys, index) = (keys(folder)?, folder.index());
     let known: HashMap<Id, Head> =
-        folder.index().heads(folder.id())?.into_iter().map(|head| (head.device, head)).collect();
+        index.heads(folder.id())?.into_iter().map(|head| (head.device, head)).collect();
     let clock = folder.index().clock(folder.id())?;
     let mut seen = Vec::new();
     for head in theirs {
@@ -149,15 +150,28 @@ pub(super) fn check_heads(folder: &Folder, theirs: Vec<Head>) -> Result<Heads> {
         };
         let said = head.verify(folder.signer().provider(), folder.id(), key);
         blame(said, req::SYN_055, head.device)?;
-        let other = before.is_some_and(|before| before.counter == head.counter && before.chain != head.chain);
+        let fork = before.filter(|before| before.contradicts(&head));
         if head.device == folder.device() && said {
             let strange = folder.index().is_strange(folder.id(), head.counter, &head.chain)?;
             if strange || head.counter > clock.counter {
                 return Ok(Heads::LostPast(head.counter));
             }
         }
-        blame(!other, req::SYN_058, head.device)?;
-        seen.push(head);
+        let forked = index.has_forked(folder.id(), head.device)?;
+        match fork {
+            Some(before) if peer.is_some_and(|peer| peer != head.device) => {
+                index.add_fork(folder.id(), &Fork::Heads(Box::new([*before, head])))?;
+            }
+            _ if forked => {}
+            fork => {
+                blame(fork.is_none(), req::SYN_058, head.device)?;
+                seen.push(head);
+                continue;
+            }
+        }
+        if deviates(req::SYN_111) {
+            seen.push(head);
+        }
     }
     Ok(Heads::Seen(seen))
 }
@@ -167,15 +181,16 @@ pub(super) fn seen(heads: &[Head]) -> Context {
     context(heads)
 }
 
-/// Which of the entries are by writers that are known, and signed by them (SYN-052, SYN-053). `own` gives the entry that is
+/// Which of the entries are by writers that are known, and signed by them (SYN-052, SYN-053), and did not fork (SYN-110). `own` gives the entry that is
 /// here already: what it has in common was verified when it came.
 pub(super) fn check_entries(
     folder: &Folder,
+    peer: Id,
     entries: &[Entry],
     own: impl Fn(Id) -> Option<Entry> + Sync,
 ) -> Result<Vec<Option<Id>>> {
     let keys = keys(folder)?;
-    let check = |entry: &Entry| check_entry(folder, &keys, entry, own(entry.id).as_ref());
+    let check = |entry: &Entry| check_entry(folder, &keys, Some(peer), entry, own(entry.id).as_ref());
     on_all_processors(entries, |part| part.iter().map(check).collect())
 }
 
@@ -186,7 +201,7 @@ pub(super) fn sift_entries(
     own: impl Fn(Id) -> Option<Entry> + Sync,
 ) -> Result<Vec<Result<Option<Id>>>> {
     let keys = keys(folder)?;
-    let check = |entry: &Entry| check_entry(folder, &keys, entry, own(entry.id).as_ref());
+    let check = |entry: &Entry| check_entry(folder, &keys, None, entry, own(entry.id).as_ref());
     on_all_processors(entries, |part| Ok(part.iter().map(check).collect()))
 }
 
@@ -207,10 +222,11 @@ fn on_all_processors<T: Send>(
     Ok(parts.into_iter().flatten().collect())
 }
 
-/// The writer that is not known, if there is one.
+/// The writer that is not known, or that the `peer` is not and that forked, if there is one.
 fn check_entry(
     folder: &Folder,
     keys: &HashMap<Id, [u8; 32]>,
+    peer: Option<Id>,
     entry: &Entry,
     own: Option<&Entry>,
 ) -> Result<Option<Id>> {
@@ -226,14 +242,18 @@ fn check_entry(
         };
         blame(proof.verify(provider, (folder.id(), entry.id), key), req::SYN_052, writer)?;
     }
-    if let Some(writer) = own.and_then(|own| own.fork(entry)) {
+    if let Some(fork) = own.and_then(|own| Fork::of(own, entry)) {
+        let (writer, _) = fork.dot();
+        if peer.is_some_and(|peer| peer != writer) && !deviates(req::SYN_110) {
+            return Ok(Some(writer));
+        }
         blame(false, req::SYN_054, writer)?;
     }
     Ok(None)
 }
 
 /// The keys of the writers that this device knows, its own among them.
-fn keys(folder: &Folder) -> Result<HashMap<Id, [u8; 32]>> {
+pub(super) fn keys(folder: &Folder) -> Result<HashMap<Id, [u8; 32]>> {
     let cards = folder.index().writers(folder.id())?;
     let mut keys: HashMap<Id, [u8; 32]> = cards.into_iter().map(|card| (card.device, card.key)).collect();
     keys.insert(folder.device(), folder.signer().public());
@@ -241,6 +261,6 @@ fn keys(folder: &Folder) -> Result<HashMap<Id, [u8; 32]>> {
 }
 
 /// [`demand`], naming the writer that it is about.
-fn blame(holds: bool, requirement: Requirement, writer: Id) -> Result<()> {
+pub(super) fn blame(holds: bool, requirement: Requirement, writer: Id) -> Result<()> {
     demand(holds, requirement).map_err(|rule| Error::Writer { rule, writer })
 }

@@ -49,6 +49,11 @@ fn key_of(id: Id) -> &'static str {
     }
 }
 
+/// Whose device it is: Z is another user's.
+pub fn user_of(device: Id) -> Id {
+    if device == Z { Id([9; 16]) } else { Id([1; 16]) }
+}
+
 /// Issues tickets that say what the test wants.
 pub fn issuer() -> Issuer {
     let key = pkcs8(include_str!("../../../../vectors/keys/issuer-a.pem"));
@@ -89,7 +94,9 @@ pub fn target_at(from: &Device, to: &Device, mappings: &[(Id, Role, Role)], now:
         authz: Vec::new(),
         attributes: Attributes {
             keys: vec![KeyBinding { device: to.id(), fingerprint: to.spki().fingerprint(DEFAULT) }],
-            claims: [from, to].map(|device| Claim { device: device.id(), user: Id([1; 16]) }).to_vec(),
+            claims: [from, to]
+                .map(|device| Claim { device: device.id(), user: user_of(device.id()) })
+                .to_vec(),
             mappings: mappings
                 .iter()
                 .flat_map(|(folder, mine, theirs)| {

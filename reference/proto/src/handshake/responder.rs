@@ -263,7 +263,8 @@ fn unchecked(ticket: &[u8]) -> Option<(VerifiedTicket, Grounds)> {
     let ticket = VerifiedTicket::unchecked(ticket)?;
     let (crate::ticket::Subject::Device(initiator) | crate::ticket::Subject::User(initiator)) =
         ticket.subject;
-    Some((ticket, Grounds { initiator, initiator_user: None, user: None, folders: Vec::new() }))
+    let (initiator_user, responder_user, user) = (None, None, None);
+    Some((ticket, Grounds { initiator, initiator_user, responder_user, user, folders: Vec::new() }))
 }
 
 #[cfg(not(feature = "mutants"))]

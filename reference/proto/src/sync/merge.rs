@@ -45,7 +45,8 @@ pub fn merge(mine: &Entry, theirs: &Entry, contexts: (&Context, &Context)) -> Op
     let place = place(&mine.place, &theirs.place);
     let mut entry = Entry { id: mine.id, place, contents, version, proofs };
     entry.prune();
-    (entry.contents.len() <= MAX_CONTENTS && entry.proofs.len() <= MAX_PROOFS).then_some(entry)
+    let fits = entry.contents.len() <= MAX_CONTENTS && entry.proofs.len() <= MAX_PROOFS;
+    (fits || deviates(req::SYN_016)).then_some(entry)
 }
 
 /// The later place (SYN-020); deleted from there if either side says so.

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::digest::{BUCKETS, Digests};
 use super::entry::{Context, Entry};
+use super::fork::{self, Fork};
 use super::manifest::{self, Chunk, ManifestRequest};
 use super::wire::{malformed, read_flag};
 use super::writer::{self, Card, Head};
@@ -63,6 +64,13 @@ pub enum Message {
         folder: Id,
         /// What the issuer says of some of them.
         cards: Vec<Card>,
+    },
+    /// Which writers of a folder said two things under one number.
+    Forks {
+        /// The folder.
+        folder: Id,
+        /// What shows it.
+        forks: Vec<Fork>,
     },
 }
 
@@ -132,6 +140,10 @@ impl Message {
                 out.extend_from_slice(&folder.0);
                 writer::write_cards(cards, out);
             }
+            Self::Forks { folder, forks } => {
+                out.extend_from_slice(&folder.0);
+                fork::write_all(forks, out);
+            }
         }
         let length = u32::try_from(out.len() - start - HEADER).unwrap_or(u32::MAX);
         out[start + 1..start + HEADER].copy_from_slice(&length.to_be_bytes());
@@ -149,6 +161,7 @@ impl Message {
             Self::Manifest { .. } => 8,
             Self::State(_) => 16,
             Self::Writers { .. } => 17,
+            Self::Forks { .. } => 18,
         }
     }
 
@@ -170,6 +183,10 @@ impl Message {
             17 => Self::Writers {
                 folder: malformed(fields.array().map(Id))?,
                 cards: writer::read_cards(&mut fields)?,
+            },
+            18 => Self::Forks {
+                folder: malformed(fields.array().map(Id))?,
+                forks: fork::read_all(&mut fields)?,
             },
             // What the mutant takes it for is a message without effect.
             _ => demand(false, req::SYN_001).map(|()| Self::Done(Id::default()))?,
@@ -272,7 +289,7 @@ impl Decoder {
     pub fn next(&mut self) -> Result<Option<Message>, Error> {
         let mut rest = Reader::new(&self.buffer[self.at..]);
         let Some(number) = rest.u8() else { return Ok(None) };
-        demand(matches!(number, 1..=8 | 16 | 17), req::SYN_001)?;
+        demand(matches!(number, 1..=8 | 16..=18), req::SYN_001)?;
         let Some(length) = rest.u32().and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
         };

@@ -3,10 +3,8 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use unicode_normalization::{UnicodeNormalization, is_nfc};
-
 use super::entry::Stamp;
-
+use super::unicode;
 use crate::error::Error;
 use crate::requirement::{self as req, demand};
 
@@ -25,7 +23,7 @@ impl Name {
         demand(!matches!(name, "" | "." | "..") && !name.contains('/'), req::SYN_010)?;
         demand(name.len() <= MAX_COMPONENT, req::SYN_011)?;
         demand(!name.contains(unportable), req::SYN_012)?;
-        demand(is_nfc(name), req::SYN_013)?;
+        demand(unicode::is_composed(name), req::SYN_013)?;
         demand(!reserved(name), req::SYN_014)?;
         Ok(Self(name.into()))
     }
@@ -35,10 +33,9 @@ impl Name {
         &self.0
     }
 
-    /// What names have in common that some file system takes for the same: character by character the upper-case
-    /// mapping, of that the lower-case mapping, then Normalization Form C.
+    /// What names have in common that some file system takes for the same.
     pub fn folded(&self) -> String {
-        self.0.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).nfc().collect()
+        unicode::fold(&self.0)
     }
 
     /// The name of the `attempt`th choice, from 1, for what has to make room: marked with a change, before the last dot.
@@ -84,7 +81,7 @@ impl PortablePath {
         demand(path.len() <= MAX_PATH && !path.split('/').any(traverses), req::SYN_010)?;
         demand(path.split('/').all(|c| c.len() <= MAX_COMPONENT), req::SYN_011)?;
         demand(!path.contains(unportable), req::SYN_012)?;
-        demand(is_nfc(path), req::SYN_013)?;
+        demand(unicode::is_composed(path), req::SYN_013)?;
         demand(!path.split('/').any(reserved), req::SYN_014)?;
         Ok(Self(path.into()))
     }
@@ -125,14 +122,15 @@ fn unportable(c: char) -> bool {
 }
 
 fn reserved(component: &str) -> bool {
-    let stem = component.split('.').next().unwrap_or_default();
+    let stem = component.split('.').next().unwrap_or_default().trim_end_matches(' ');
     let device = |name: &str| stem.eq_ignore_ascii_case(name);
     let numbered = |prefix: &str| {
-        let digit = stem.get(prefix.len()..).is_some_and(|d| matches!(d.as_bytes(), [b'1'..=b'9']));
+        let digit = stem.get(prefix.len()..).and_then(|rest| rest.parse().ok());
+        let digit = digit.is_some_and(|c: char| matches!(c, '1'..='9' | '¹' | '²' | '³'));
         digit && stem.get(..prefix.len()).is_some_and(|p| p.eq_ignore_ascii_case(prefix))
     };
     component.ends_with(['.', ' '])
-        || ["CON", "PRN", "AUX", "NUL"].into_iter().any(device)
+        || ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].into_iter().any(device)
         || ["COM", "LPT"].into_iter().any(numbered)
 }
 
@@ -143,7 +141,10 @@ mod tests {
     #[test]
     fn rules() {
         let broken = |path: &str| PortablePath::parse(path).err().and_then(|e| e.requirement()).map(|r| r.id);
-        for good in ["a", "a/b.txt", "…/ü", ".hidden", "console", "COM", "com10", "a b", "lpt/x"] {
+        for good in [
+            "a", "a/b.txt", "…/ü", ".hidden", "console", "COM", "com10", "a b", "lpt/x", "com⁴", "conin",
+            " con",
+        ] {
             assert_eq!(broken(good), None, "{good}");
         }
         for traversal in ["", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b"] {
@@ -156,7 +157,7 @@ mod tests {
             assert_eq!(broken(character), Some("SYN-012"), "{character}");
         }
         assert_eq!(broken("u\u{308}"), Some("SYN-013"));
-        for name in ["a.", "a ", "con", "Aux.txt", "x/lpt9", "COM1.tar.gz"] {
+        for name in ["a.", "a ", "con", "Aux.txt", "x/lpt9", "COM1.tar.gz", "nul .txt", "com²", "CONOUT$"] {
             assert_eq!(broken(name), Some("SYN-014"), "{name}");
         }
     }

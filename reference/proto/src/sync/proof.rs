@@ -74,6 +74,12 @@ impl Proof {
         self.stamp.dot()
     }
 
+    /// Whether the other says something else of the same change. To sign the same once more is no contradiction.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        let unsigned = |proof: &Self| Self { signature: [0; SIGNATURE], ..proof.clone() };
+        self.dot() == other.dot() && self != other && unsigned(self) != unsigned(other)
+    }
+
     fn deletes(&self, part: Part, change: (Id, u64)) -> bool {
         self.deleted.contains(&Deleted { part, change })
     }
@@ -88,6 +94,11 @@ impl Proof {
             out.extend_from_slice(&device.0);
             out.put_u64(*counter);
         }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        self.write_what(out);
+        out.extend_from_slice(&self.signature);
     }
 
     fn read(fields: &mut Reader<'_>) -> Result<Self, Error> {
@@ -137,13 +148,6 @@ impl Entry {
         signed
     }
 
-    /// The writer that said two things of one of its changes, if these two entries show it (SYN-054).
-    pub fn fork(&self, other: &Self) -> Option<Id> {
-        let of = |proof: &Proof| other.proofs.iter().find(|their| their.dot() == proof.dot()).cloned();
-        let forked = self.proofs.iter().find(|proof| of(proof).is_some_and(|their| their != **proof));
-        forked.map(|proof| proof.stamp.writer)
-    }
-
     /// SYN-050, SYN-051: the proofs are in order, and say all that the entry says. Signatures are another matter.
     pub(super) fn check_proofs(&self) -> Result<(), Error> {
         let ascending = self.proofs.windows(2).all(|pair| pair[0].dot() < pair[1].dot());
@@ -184,10 +188,11 @@ pub(super) fn join(mine: &[Proof], theirs: &[Proof]) -> Vec<Proof> {
 
 pub(super) fn write(proofs: &[Proof], out: &mut Vec<u8>) {
     out.put_u8(u8::try_from(proofs.len()).unwrap_or(u8::MAX));
-    for proof in proofs {
-        proof.write_what(out);
-        out.extend_from_slice(&proof.signature);
-    }
+    proofs.iter().for_each(|proof| proof.write(out));
+}
+
+pub(super) fn read_one(fields: &mut Reader<'_>) -> Result<Proof, Error> {
+    Proof::read(fields)
 }
 
 pub(super) fn read(fields: &mut Reader<'_>) -> Result<Vec<Proof>, Error> {

@@ -214,10 +214,9 @@ fn claims(number: usize, entry: &Entry, holds: bool) -> impl Iterator<Item = Cla
     let mut copies: Vec<&Content> = Vec::new();
     if !entry.is_gone() && !deviates(req::SYN_021) {
         for content in entry.living().filter(|content| content.kind != Kind::Directory) {
-            // Those that only a move keeps alive are no copies.
             let shown = main.is_some_and(|main| main.kind == content.kind)
                 || copies.iter().any(|copy| copy.kind == content.kind);
-            if !shown && !content.gone {
+            if !shown {
                 copies.push(content);
             }
         }

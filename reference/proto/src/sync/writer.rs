@@ -64,6 +64,11 @@ impl Head {
         provider.verify(key, &self.statement(folder), &self.signature)
     }
 
+    /// Whether the other is another chain of the same length.
+    pub fn contradicts(&self, other: &Self) -> bool {
+        (self.device, self.counter) == (other.device, other.counter) && self.chain != other.chain
+    }
+
     fn statement(&self, folder: Id) -> Vec<u8> {
         [b"meshproof head", &folder.0[..], &self.device.0, &self.counter.to_be_bytes(), &self.chain].concat()
     }

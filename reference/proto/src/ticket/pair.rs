@@ -14,6 +14,8 @@ pub struct Grounds {
     pub initiator: Id,
     /// The user who claims that device, if the ticket says so.
     pub initiator_user: Option<Id>,
+    /// The user who claims the responder, if the ticket says so.
+    pub responder_user: Option<Id>,
     /// The user who claims both, if one does.
     pub user: Option<Id>,
     /// Every folder mapped on both, ascending.
@@ -61,8 +63,8 @@ pub fn grounds(
 
     let user_of =
         |device| facts.claims.iter().find(move |claim| claim.device == device).map(|claim| claim.user);
-    let initiator_user = user_of(initiator);
-    let user = initiator_user.filter(|user| user_of(responder) == Some(*user));
+    let (initiator_user, responder_user) = (user_of(initiator), user_of(responder));
+    let user = initiator_user.filter(|user| responder_user == Some(*user));
     let role_of = |folder, device| {
         facts.mappings.iter().find(move |m| m.folder == folder && m.device == device).map(|m| m.role)
     };
@@ -77,5 +79,5 @@ pub fn grounds(
         .collect();
     folders.sort_by_key(|shared| shared.folder);
     demand(user.is_some() || !folders.is_empty(), req::TKT_032)?;
-    Ok(Grounds { initiator, initiator_user, user, folders })
+    Ok(Grounds { initiator, initiator_user, responder_user, user, folders })
 }

@@ -1,7 +1,7 @@
 //! The messages of sync.md section 3: written with every field free, and read strictly.
 
 use crate::oracle::sync::Fields;
-pub use crate::oracle::sync::{Card, Content, Entry, Head, Stamp};
+pub use crate::oracle::sync::{Card, Content, Entry, Fork, Head, Stamp};
 
 /// The message types.
 pub mod kind {
@@ -21,6 +21,8 @@ pub mod kind {
     pub const STATE: u8 = 16;
     /// Who writes in a folder.
     pub const WRITERS: u8 = 17;
+    /// Which writers said two things under one number.
+    pub const FORKS: u8 = 18;
     /// Asks for the chunks of a content.
     pub const MANIFEST_REQUEST: u8 = 7;
     /// Gives the chunks.
@@ -43,12 +45,7 @@ pub fn state(state: &State) -> Vec<u8> {
     let mut body = state.folder.to_vec();
     body.push(state.complete);
     body.extend(length16(state.heads.len()));
-    for head in &state.heads {
-        body.extend(head.device);
-        body.extend(head.counter.to_be_bytes());
-        body.extend(head.chain);
-        body.extend(head.signature);
-    }
+    state.heads.iter().for_each(|head| head.write(&mut body));
     body.extend(state.digests.concat());
     message(kind::STATE, &body)
 }
@@ -63,6 +60,13 @@ pub fn writers(folder: [u8; 16], cards: &[Card]) -> Vec<u8> {
         body.extend(&card.signature);
     }
     message(kind::WRITERS, &body)
+}
+
+/// FORKS.
+pub fn forks(folder: [u8; 16], forks: &[Fork]) -> Vec<u8> {
+    let mut body = [&folder[..], &length16(forks.len())].concat();
+    forks.iter().for_each(|fork| fork.write(&mut body));
+    message(kind::FORKS, &body)
 }
 
 /// INDEX.
@@ -154,6 +158,8 @@ pub enum Message {
     State(State),
     /// Folder and cards.
     Writers([u8; 16], Vec<Card>),
+    /// Folder and what shows each fork.
+    Forks([u8; 16], Vec<Fork>),
     /// Number, folder, hash.
     ManifestRequest(u32, [u8; 16], [u8; 32]),
     /// Number, status, chunks.
@@ -245,6 +251,10 @@ impl Fields<'_> {
             kind::WRITERS => {
                 let (folder, count) = (self.array()?, self.u16()?);
                 Message::Writers(folder, (0..count).map(|_| self.card()).collect::<Option<_>>()?)
+            }
+            kind::FORKS => {
+                let (folder, count) = (self.array()?, self.u16()?);
+                Message::Forks(folder, (0..count).map(|_| self.fork()).collect::<Option<_>>()?)
             }
             kind::MANIFEST_REQUEST => Message::ManifestRequest(self.u32()?, self.array()?, self.array()?),
             kind::MANIFEST => {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex};
 
-use super::message::{self, Card, Entry, Message, Request, State};
+use super::message::{self, Card, Entry, Fork, Message, Request, State};
 use crate::check::{Context, Stop, Verdict};
 use crate::oracle::sync::{card, id_of};
 use crate::oracle::ticket::TicketFields;
@@ -20,6 +20,8 @@ pub struct Session {
     pub contents: BTreeMap<[u8; 32], Vec<u8>>,
     /// Whose cards the device showed.
     pub cards: Vec<Card>,
+    /// Which forks it showed.
+    pub forks: Vec<Fork>,
     introduced: BTreeSet<[u8; 16]>,
     received: Vec<u8>,
 }
@@ -46,6 +48,7 @@ impl Session {
             match self.read().await? {
                 Message::State(state) => return Ok(state),
                 Message::Writers(_, cards) => self.cards.extend(cards),
+                Message::Forks(_, forks) => self.forks.extend(forks),
                 other => return Err(Stop::Fail(format!("the device sent {other:?} instead of STATE"))),
             }
         }
@@ -58,6 +61,7 @@ impl Session {
             folders: Vec::new(),
             contents: BTreeMap::new(),
             cards: Vec::new(),
+            forks: Vec::new(),
             introduced: BTreeSet::new(),
             received: Vec::new(),
         }
@@ -150,6 +154,7 @@ impl Session {
                 }
                 Message::Done(_) | Message::State(_) => {}
                 Message::Writers(_, cards) => self.cards.extend(cards),
+                Message::Forks(_, forks) => self.forks.extend(forks),
                 Message::Bye => return Ok(index),
                 other => return Err(Stop::Fail(format!("the device sent {other:?} out of turn"))),
             }

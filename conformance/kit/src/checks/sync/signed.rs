@@ -1,11 +1,12 @@
 //! sync.md sections 3.4, 3.5 and 4.9: changes that their writers did not make.
 
-use super::message::{self, Card, Entry, State};
+use super::message::{self, Card, Entry, Fork, State};
 use super::session::{Session, bring, find, look};
 use super::{check, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::sign;
 use crate::oracle::sync::{Head, Id, Proof, card, head, public_key};
+use crate::target::caller::rename;
 use crate::target::fixture::PeerFixture;
 use crate::vectors::fixtures;
 
@@ -15,9 +16,10 @@ const Y: Id = PeerFixture::DEVICE_Y;
 const Z: Id = PeerFixture::DEVICE_Z;
 const KNOWN: &str = "syn.signed.known-writer";
 const HEAD: &str = "syn.head.honest";
+const FORK: &str = "syn.fork.shown";
 
 pub(super) fn checks() -> Vec<Check> {
-    [proofs(), signatures(), heads(), cards()].concat()
+    [proofs(), signatures(), heads(), forks(), cards()].concat()
 }
 
 /// A check that brings a deleted directory with other proofs, and demands that the channel ends.
@@ -194,11 +196,21 @@ fn heads() -> Vec<Check> {
             demand_head_refused(&context, writer, forged).await
         })
         .twin(HEAD),
-        check("syn.head.forked", &["SYN-058"], "two chains of one length", |context| async move {
-            let writer = context.random::<16>();
-            tell(&context, writer, head(FOLDER, writer, 5, [1; 32]), true).await?;
-            demand_head_refused(&context, writer, head(FOLDER, writer, 5, [2; 32])).await
-        })
+        check(
+            "syn.head.forked",
+            &["SYN-058"],
+            "two chains of one length, by the peer itself",
+            |context| async move {
+                let writer = context.random::<16>();
+                tell(&context, writer, head(FOLDER, writer, 5, [1; 32]), true).await?;
+                let mut session = Session::greet(&context, |ticket| rename(ticket, X, writer)).await?;
+                session.introduce([writer]).await?;
+                let state =
+                    State { heads: vec![head(FOLDER, writer, 5, [2; 32])], ..State::different(FOLDER) };
+                session.send("STATE", &message::state(&state)).await?;
+                session.expect_close().await
+            },
+        )
         .twin(HEAD),
         check(
             "syn.head.unknown-writer",
@@ -228,6 +240,114 @@ async fn demand_head_refused(context: &Context, writer: Id, head: Head) -> Verdi
     let mut session = Session::greet(context, |_| {}).await?;
     session.introduce([writer]).await?;
     session.send("STATE", &message::state(&State { heads: vec![head], ..State::different(FOLDER) })).await?;
+    session.expect_close().await
+}
+
+fn forks() -> Vec<Check> {
+    vec![
+        check(
+            "syn.fork.passed-on",
+            &["SYN-110"],
+            "somebody passes on a change by a third device that says something else than before",
+            |context| async move {
+                let (writer, path, other) = (context.random::<16>(), name(&context), name(&context));
+                let of_writer = |content: &[u8]| Entry::file(&path, content).by(writer, 1, &[(writer, 1)]);
+                bring(&context, vec![of_writer(b"1")], &[b"1"]).await?;
+                bring(&context, vec![of_writer(b"2"), Entry::directory(&other)], &[b"2"]).await?;
+                demand!(look(&context, &other).await?.is_some(), "the device did not take {other} beside it");
+                let kept = look(&context, &path).await?.map(|entry| entry.contents[0].hash);
+                demand!(kept == Some(*blake3::hash(b"1").as_bytes()), "the device took another {path}");
+                Ok(())
+            },
+        ),
+        check(
+            "syn.fork.head",
+            &["SYN-111"],
+            "somebody passes on another chain of one length by a third device",
+            |context| async move {
+                let writer = fork(&context).await?;
+                demand!(
+                    !knows(&context, writer).await?,
+                    "the device passes on a head of a writer that forked"
+                );
+                tell(&context, writer, head(FOLDER, writer, 9, [3; 32]), true).await?;
+                demand!(!knows(&context, writer).await?, "the device believes a later head of that writer");
+                Ok(())
+            },
+        )
+        .twin(HEAD),
+        check(
+            "syn.fork.given",
+            &["SYN-112"],
+            "a device that knows of a fork gives it",
+            |context| async move {
+                let writer = fork(&context).await?;
+                let mut session = Session::greet(&context, |_| {}).await?;
+                session.state().await?;
+                let given = session.forks.iter().find(|fork| fork.writer() == writer);
+                let Some(Fork::Heads([one, other])) = given else {
+                    return Err(Stop::Fail("the device does not give the fork before its STATE".to_owned()));
+                };
+                let signed = [one, other].iter().all(|head| head.is_signed(FOLDER, &public_key(writer)));
+                demand!(signed && one.chain != other.chain, "the device gives something else than the fork");
+                Ok(())
+            },
+        ),
+        check(FORK, &[], "a fork that somebody else found", |context| async move {
+            let writer = context.random::<16>();
+            show(&context, writer, two_heads(writer)).await?.finish().await?;
+            demand!(!knows(&context, writer).await?, "the device believes a head of a writer that forked");
+            Ok(())
+        }),
+        check("syn.fork.forged", &["SYN-113"], "a fork that its writer did not sign", |context| async move {
+            let writer = context.random::<16>();
+            let mut two = two_heads(writer);
+            two[1].signature[7] ^= 1;
+            demand_fork_refused(&context, writer, two).await
+        })
+        .twin(FORK),
+        check(
+            "syn.fork.none",
+            &["SYN-113"],
+            "two heads that do not contradict each other",
+            |context| async move {
+                let writer = context.random::<16>();
+                let two = [head(FOLDER, writer, 5, [1; 32]), head(FOLDER, writer, 6, [2; 32])];
+                demand_fork_refused(&context, writer, two).await
+            },
+        )
+        .twin(FORK),
+    ]
+}
+
+fn two_heads(writer: Id) -> [Head; 2] {
+    [head(FOLDER, writer, 5, [1; 32]), head(FOLDER, writer, 5, [2; 32])]
+}
+
+/// Two sessions in which X passes on what a writer forked.
+async fn fork(context: &Context) -> Result<Id, Stop> {
+    let writer = context.random::<16>();
+    for head in two_heads(writer) {
+        tell(context, writer, head, true).await?;
+    }
+    Ok(writer)
+}
+
+/// A session in which X shows a fork, and then a head of the writer.
+async fn show(context: &Context, writer: Id, two: [Head; 2]) -> Result<Session, Stop> {
+    let mut session = Session::greet(context, |_| {}).await?;
+    session.introduce([writer]).await?;
+    session.send("FORKS", &message::forks(FOLDER, &[Fork::Heads(two)])).await?;
+    let state = State { heads: vec![head(FOLDER, writer, 7, [1; 32])], ..State::different(FOLDER) };
+    session.send("STATE", &message::state(&state)).await?;
+    session.exchange(Vec::new()).await?;
+    Ok(session)
+}
+
+async fn demand_fork_refused(context: &Context, writer: Id, two: [Head; 2]) -> Verdict {
+    let mut session = Session::greet(context, |_| {}).await?;
+    session.introduce([writer]).await?;
+    session.send("FORKS", &message::forks(FOLDER, &[Fork::Heads(two)])).await?;
     session.expect_close().await
 }
 

@@ -73,12 +73,14 @@ async fn deleted_parent(context: Context) -> Verdict {
 
 async fn unknown_parent(context: Context) -> Verdict {
     let (path, content) = (name(&context), content(&context));
-    bring(&context, vec![Entry::file(&format!("{path}/file"), &content)], &[&content]).await?;
+    let file = Entry::file(&format!("{path}/file"), &content);
+    bring(&context, vec![file.clone()], &[&content]).await?;
     demand!(
         !gives(&context, *blake3::hash(&content).as_bytes()).await?,
         "a file is shown whose directory nobody knows"
     );
-    bring(&context, vec![Entry::directory(&path)], &[&content]).await?;
+    let index = bring(&context, vec![Entry::directory(&path), file.clone()], &[&content]).await?;
+    demand!(index.iter().any(|entry| entry.id == file.id), "the device does not give the entry to others");
     demand_given(&context, &content, "a file whose directory came after it").await
 }
 

@@ -61,6 +61,7 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&Counters, &Counters)) -> Option<E
         }
     }
     proofs.sort_by_key(Proof::dot);
+    let ok = ok && proofs.len() <= 255;
     entry.proofs = Some(proofs);
     ok.then_some(entry)
 }

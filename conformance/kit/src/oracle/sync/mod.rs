@@ -3,12 +3,14 @@
 mod merge;
 mod read;
 mod signed;
+mod unicode;
 mod view;
 
 pub use merge::merge;
 pub use read::{Fields, index, name};
-pub use signed::{Card, Deleted, Head, Proof, card, head, public_key, signing_key};
-pub use view::{Shown, fold, view};
+pub use signed::{Card, Deleted, Fork, Head, Proof, card, head, public_key, signing_key};
+pub use unicode::fold;
+pub use view::{Shown, view};
 
 use crate::target::fixture::PeerFixture;
 

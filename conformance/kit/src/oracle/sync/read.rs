@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use unicode_normalization::is_nfc;
-
+use super::unicode::is_composed;
 use super::{Content, Entry, Id, ROOT, Stamp, signed};
 use crate::oracle::{Rejection, reject};
 
@@ -197,12 +196,13 @@ pub fn name(bytes: &[u8]) -> Result<&str, Rejection> {
     if name.chars().any(|c| c.is_control() || "\\:*?\"<>|".contains(c)) {
         return reject("SYN-012", "path-character");
     }
-    if !is_nfc(name) {
+    if !is_composed(name) {
         return reject("SYN-013", "path-form");
     }
-    let mut devices: BTreeSet<String> = ["CON", "PRN", "AUX", "NUL"].map(str::to_owned).into();
-    devices.extend((1..=9).flat_map(|n| [format!("COM{n}"), format!("LPT{n}")]));
-    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let mut devices: BTreeSet<String> =
+        ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"].map(str::to_owned).into();
+    devices.extend("123456789¹²³".chars().flat_map(|n| [format!("COM{n}"), format!("LPT{n}")]));
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_uppercase();
     if name.ends_with(['.', ' ']) || devices.contains(&stem) {
         return reject("SYN-014", "path-reserved");
     }

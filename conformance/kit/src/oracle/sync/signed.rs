@@ -55,6 +55,50 @@ pub struct Head {
     pub signature: [u8; 64],
 }
 
+/// `fork` of section 3: two statements of one writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fork {
+    /// Two heads.
+    Heads([Head; 2]),
+    /// Two proofs of an entry.
+    Changes(Id, [Proof; 2]),
+}
+
+impl Fork {
+    /// Whose.
+    pub fn writer(&self) -> Id {
+        match self {
+            Fork::Heads(heads) => heads[0].device,
+            Fork::Changes(_, proofs) => proofs[0].stamp.writer,
+        }
+    }
+
+    /// As in FORKS.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Fork::Heads(heads) => {
+                out.push(1);
+                heads.iter().for_each(|head| head.write(out));
+            }
+            Fork::Changes(entry, proofs) => {
+                out.push(2);
+                out.extend(entry);
+                proofs.iter().for_each(|proof| proof.write(out));
+            }
+        }
+    }
+}
+
+impl Head {
+    /// As in STATE.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend(self.device);
+        out.extend(self.counter.to_be_bytes());
+        out.extend(self.chain);
+        out.extend(self.signature);
+    }
+}
+
 /// What a device of the kit's world signs with.
 pub fn signing_key(device: Id) -> SigningKey {
     SigningKey::from_bytes(&PeerFixture::signing_seed(device))
@@ -139,6 +183,15 @@ impl Fields<'_> {
             chain: self.array()?,
             signature: self.array()?,
         })
+    }
+
+    /// The next fork.
+    pub fn fork(&mut self) -> Option<Fork> {
+        match self.u8()? {
+            1 => Some(Fork::Heads([self.head()?, self.head()?])),
+            2 => Some(Fork::Changes(self.array()?, [self.proof()?, self.proof()?])),
+            _ => None,
+        }
     }
 
     /// The next card.

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use unicode_normalization::UnicodeNormalization;
-
-use super::{Content, Entry, Id, ROOT, Stamp, name};
+use super::{Content, Entry, Id, ROOT, Stamp, fold, name};
 use crate::oracle::crypto::hex;
 
 /// One path.
@@ -82,7 +80,7 @@ fn directory(
         if !entry.is_living() {
             continue;
         }
-        let mut others: Vec<&Content> = entry.contents.iter().filter(|content| content.gone == 0).collect();
+        let mut others: Vec<&Content> = entry.living();
         others.sort_by_key(|content| content.stamp);
         for content in others {
             if content.kind != 2 && !equal.contains(&kind(content)) {
@@ -123,13 +121,6 @@ fn directory(
 
 fn kind(content: &Content) -> (u8, u64, [u8; 32]) {
     (content.kind, content.size, content.hash)
-}
-
-/// What names that are the same have in common.
-pub fn fold(name: &str) -> String {
-    let upper: String = name.chars().flat_map(char::to_uppercase).collect();
-    let lower: String = upper.chars().flat_map(char::to_lowercase).collect();
-    lower.nfc().collect()
 }
 
 fn marked(own: &str, stamp: Stamp, attempt: usize) -> String {

@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::{BASELINE, m1_fields, m1_intermediates, responder_group};
+use super::exchange::{ALL, BASELINE, m1_fields, m1_intermediates, m1_offering, responder_group};
 use super::m1_refuse::with_key;
 use crate::oracle::crypto::{hex, oaep_encrypt};
-use crate::oracle::handshake::{LABEL_I, LABEL_R, M1Fields, SUITE, kind};
+use crate::oracle::handshake::{HYBRID, LABEL_I, LABEL_R, M1Fields, SUITE, X25519, kind};
 use crate::vectors::envelope::{File, Group, Test};
 use crate::vectors::fixtures::{DEVICE_X, KEY_3072, KEY_Y, KEY_Z, NOW, bytes32};
 
@@ -15,7 +15,7 @@ const PADDING: (&str, &str) = ("HSK-004", "padding");
 const BOX1: (&str, &str) = ("HSK-018", "box1");
 
 pub(super) fn file() -> File {
-    let mut list = List(Vec::new());
+    let mut list = List::new(BASELINE, "");
     list.good();
     list.frames();
     list.clear_fields();
@@ -32,15 +32,42 @@ pub(super) fn file() -> File {
             "valid: it answers with M2; invalid: answer says what it sends before it closes",
         ],
         groups: vec![
-            Group { kind: "HandshakeM1", fields: responder_group(&KEY_Y, BASELINE), tests: list.0 },
+            Group { kind: "HandshakeM1", fields: responder_group(&KEY_Y, BASELINE), tests: list.tests },
             super::suites::m1_group(),
+            in_other_suites(),
             super::suites::relayed_group(),
         ],
     }
 }
 
+/// The refusals that are found behind the exchange of keys, in the other suites: one after another in turn, for what follows
+/// box1 does not depend on the suite, but an implementation might.
+fn in_other_suites() -> Group {
+    let mut tests = Vec::new();
+    for (suites, tag, turn) in
+        [(&[X25519, SUITE][..], "-in-0201", 0), (&[HYBRID, X25519, SUITE], "-in-0301", 1)]
+    {
+        let mut list = List::new(suites, tag);
+        list.turn = Some(turn);
+        list.bases();
+        list.refusals();
+        list.tickets();
+        tests.extend(list.tests);
+    }
+    Group { kind: "HandshakeM1", fields: responder_group(&KEY_Y, ALL), tests }
+}
+
 /// The tests so far.
-pub(super) struct List(Vec<Test>);
+pub(super) struct List {
+    tests: Vec<Test>,
+    /// What is on offer, the strongest first.
+    suites: &'static [u16],
+    /// What their names end in.
+    tag: &'static str,
+    /// Of the invalid tests only every second, from this on.
+    turn: Option<usize>,
+    count: usize,
+}
 
 /// What a responder sends before it closes.
 #[derive(Clone, Copy)]
@@ -52,15 +79,23 @@ pub(super) enum Sends {
     Either,
 }
 
-fn name(id: &str) -> String {
-    format!("handshake.m1.{id}")
-}
-
 fn inputs(frame: &[u8]) -> Value {
     json!({"now": NOW, "frame": hex(frame)})
 }
 
 impl List {
+    fn new(suites: &'static [u16], tag: &'static str) -> Self {
+        Self { tests: Vec::new(), suites, tag, turn: None, count: 0 }
+    }
+
+    fn name(&self, id: &str) -> String {
+        format!("handshake.m1.{id}{}", self.tag)
+    }
+
+    fn fields(&self) -> M1Fields {
+        if self.suites == BASELINE { m1_fields() } else { m1_offering(self.suites) }
+    }
+
     pub(super) fn valid(
         &mut self,
         id: &str,
@@ -68,14 +103,12 @@ impl List {
         comment: &str,
         change: impl FnOnce(&mut M1Fields),
     ) {
-        let mut fields = m1_fields();
+        let mut fields = self.fields();
         change(&mut fields);
         let m1 = fields.build();
-        self.0.push(
-            Test::valid(&name(id), comment, reqs, inputs(&m1.frame))
-                .expect(json!({"answer": "m2", "suite": SUITE, "initiator": DEVICE_X}))
-                .intermediates(m1_intermediates(&m1)),
-        );
+        let expect = json!({"answer": "m2", "suite": self.suites[0], "initiator": DEVICE_X});
+        let test = Test::valid(&self.name(id), comment, reqs, inputs(&m1.frame)).expect(expect);
+        self.tests.push(test.intermediates(m1_intermediates(&m1)));
     }
 
     /// A message that is answered with silence.
@@ -92,10 +125,15 @@ impl List {
         comment: &str,
         change: impl FnOnce(&mut M1Fields),
     ) {
-        let mut fields = m1_fields();
+        self.count += 1;
+        if self.turn.is_some_and(|turn| self.count % 2 != turn) {
+            return;
+        }
+        let mut fields = self.fields();
         change(&mut fields);
         let m1 = fields.build();
-        let mut test = Test::invalid(&name(id), &name(twin), comment, &[req], reason, inputs(&m1.frame));
+        let mut test =
+            Test::invalid(&self.name(id), &self.name(twin), comment, &[req], reason, inputs(&m1.frame));
         match sends {
             Sends::Silent => test = test.expect(json!({"answer": "silent"})),
             Sends::NoCommonSuite => test = test.expect(json!({"answer": "no-common-suite"})),
@@ -108,7 +146,7 @@ impl List {
             }
             Sends::Either => {}
         }
-        self.0.push(test);
+        self.tests.push(test);
     }
 
     /// A message that is refused with a code.
@@ -124,7 +162,7 @@ impl List {
     }
 
     fn good(&mut self) {
-        self.valid("good", &["HSK-014", "HSK-016", "HSK-018", "HSK-023"], "a complete good M1", |_| {});
+        self.first();
         self.valid("rendezvous-token", &[], "a token, as on a relayed connection", |m1| {
             m1.rdv_token = [7; 16];
         });
@@ -151,6 +189,20 @@ impl List {
         self.valid("largest", &["HSK-002"], "a body as large as its fields allow: 24,123 bytes", |m1| {
             largest(m1, 22);
         });
+        self.last();
+    }
+
+    /// What other suites have, too.
+    fn bases(&mut self) {
+        self.first();
+        self.last();
+    }
+
+    fn first(&mut self) {
+        self.valid("good", &["HSK-014", "HSK-016", "HSK-018", "HSK-023"], "a complete good M1", |_| {});
+    }
+
+    fn last(&mut self) {
         self.valid("clock-300-behind", &["HSK-019"], "a clock 300 s behind", |m1| m1.time = NOW - 300);
         self.valid("clock-300-ahead", &["HSK-019"], "a clock 300 s ahead", |m1| m1.time = NOW + 300);
         self.valid("key-3072", &["HSK-020"], "an initiator's key of 3,072 bits", |m1| {

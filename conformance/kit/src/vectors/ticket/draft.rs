@@ -122,11 +122,13 @@ pub(super) struct Cases {
     pub(super) tests: Vec<Test>,
     twin: &'static str,
     base: fn() -> Draft,
+    /// What the names end in, but for that of the base.
+    pub(super) tag: &'static str,
 }
 
 impl Cases {
     pub(super) fn new() -> Self {
-        Self { tests: Vec::new(), twin: "", base: Draft::user }
+        Self { tests: Vec::new(), twin: "", base: Draft::user, tag: "" }
     }
 
     /// Adds a valid test whose ticket the following tests start from.
@@ -145,7 +147,7 @@ impl Cases {
     pub(super) fn valid(&mut self, id: &str, req: &str, comment: &str, change: impl FnOnce(&mut Draft)) {
         let mut draft = (self.base)();
         change(&mut draft);
-        self.tests.push(Test::valid(&name(id), comment, &[req], draft.inputs()));
+        self.tests.push(Test::valid(&self.tagged(id), comment, &[req], draft.inputs()));
     }
 
     /// A ticket that differs in one thing from the one that this list starts from.
@@ -170,7 +172,14 @@ impl Cases {
     ) {
         let mut draft = (self.base)();
         change(&mut draft);
-        self.tests.push(Test::invalid(&name(id), &name(twin), comment, &[req], reason, draft.inputs()));
+        let twin = if twin == self.twin { name(twin) } else { self.tagged(twin) };
+        self.tests.push(Test::invalid(&self.tagged(id), &twin, comment, &[req], reason, draft.inputs()));
+    }
+}
+
+impl Cases {
+    fn tagged(&self, id: &str) -> String {
+        format!("{}{}", name(id), self.tag)
     }
 }
 

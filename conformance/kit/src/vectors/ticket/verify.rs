@@ -15,10 +15,12 @@ pub(super) fn file() -> File {
     fields::cases(&mut cloud);
     attacks::cases(&mut cloud);
     trust::cases(&mut cloud);
+    trust::kind_cases(&mut cloud);
 
     let mut at_device = Cases::new();
     fields::pair_cases(&mut at_device);
     trust::possession_cases(&mut at_device);
+    trust::pair_kind_cases(&mut at_device);
 
     File {
         part: "ticket",

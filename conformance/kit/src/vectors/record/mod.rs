@@ -1,5 +1,7 @@
 //! The record vectors: `vectors/record/`.
 
+mod pairs;
+
 use serde_json::{Value, json};
 
 use super::envelope::{File, Group, Test};
@@ -37,6 +39,8 @@ fn open_file() -> File {
     streams.plaintexts();
     streams.ends();
     streams.tickets();
+    streams.pairs();
+    streams.many();
     File {
         part: "record",
         name: "open",

@@ -11,29 +11,28 @@
 //! third is for checks whose input breaks several rules, and for those that no single rule decides.
 //!
 //! The switch that plants a fault is one for a process. Vectors are run in this one, a mutant after the other; what
-//! talks over a network in a process of its own, several at once, for most of their time is waiting.
+//! talks over a network in several workers, for most of its time is waiting.
+
+mod worker;
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use meshproof_kit::check::{Check, Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{CheckResult, KillMatrix};
 use meshproof_kit::run::{Filter, Options, Quiet, run};
 use meshproof_kit::target::Targets;
 use meshproof_proto::requirement::{self, Fault, Rules};
-use serde_json::Value;
-use tempfile::TempDir;
-use tokio::process::Command;
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::worker::Worker;
+pub(crate) use self::worker::serve;
 use crate::progress::Bar;
 
-/// How many processes run at once.
+/// How many workers there are.
 const AT_ONCE: usize = 8;
 
 /// Checks that no mutant kills, and why they are kept.
@@ -56,8 +55,13 @@ const REASONS: &[(&str, &str)] = &[
     ("vector.handshake.m1.ticket-8193", SEVERAL),
     ("vector.handshake.m2.refuse-63", SEVERAL),
     ("vector.handshake.m2.refuse-empty", SEVERAL),
-    ("vector.sync.name.not-utf8", "bytes that are no text become no name, whatever is left out"),
+    ("vector.sync.name.not-utf8", NO_TEXT),
+    ("vector.sync.name.overlong-slash", NO_TEXT),
+    ("vector.sync.name.surrogate", NO_TEXT),
+    ("vector.sync.name.beyond-last", NO_TEXT),
+    ("vector.sync.name.cut-character", NO_TEXT),
 ];
+const NO_TEXT: &str = "bytes that are no text become no name, whatever is left out";
 const NOT_THERE: &str = "what it speaks of does not exist: the laxest reader has nothing to go on with";
 const FOR_XML: &str =
     "it is for those that read tickets with an XML parser; a reader of literal text has no place for it";
@@ -94,7 +98,7 @@ struct Trial {
 
 /// Runs all mutants on the checks that have to find them, and those that are left on the broad ones.
 pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
-    let all = Arc::new(checks::all());
+    let all = checks::all();
     let mut matrix = KillMatrix::default();
     let mut single = Vec::new();
     for requirement in requirement::ALL {
@@ -111,7 +115,7 @@ pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
             single.push(Trial::new(Fault::Against(rules), ids(&twins), &twins, &all));
         }
     }
-    run_trials(single, &all, options, &mut matrix).await?;
+    run_trials(single, options, &mut matrix).await?;
 
     let parts = Rules::PARTS.into_iter().map(|part| (Rules::Part(part), Some(part)));
     for round in [parts.collect::<Vec<_>>(), vec![(Rules::All, None)]] {
@@ -126,12 +130,12 @@ pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
                 }
             }
         }
-        run_trials(broad, &all, options, &mut matrix).await?;
+        run_trials(broad, options, &mut matrix).await?;
     }
     let checks = matrix.not_killed(&all);
     if !checks.is_empty() {
         let trial = Trial::new(Fault::Garbled, ids(&checks), &checks, &all);
-        run_trials(vec![trial], &all, options, &mut matrix).await?;
+        run_trials(vec![trial], options, &mut matrix).await?;
     }
     matrix.close(&all, reason);
     Ok(matrix)
@@ -158,30 +162,34 @@ impl Trial {
     }
 }
 
-async fn run_trials(
-    trials: Vec<Trial>,
-    all: &Arc<Vec<Check>>,
-    options: &Options,
-    matrix: &mut KillMatrix,
-) -> anyhow::Result<()> {
+async fn run_trials(trials: Vec<Trial>, options: &Options, matrix: &mut KillMatrix) -> anyhow::Result<()> {
     let bar = Arc::new(Bar::new("kill matrix"));
     bar.plan(2 * trials.len());
-    let places = Arc::new(Semaphore::new(AT_ONCE));
-    let mut processes = JoinSet::new();
-    for (row, trial) in trials.iter().enumerate() {
-        let live: Vec<String> =
-            trial.checks.iter().filter(|check| is_live(check)).map(|check| check.id.clone()).collect();
-        if live.is_empty() {
-            bar.step("");
-            continue;
-        }
-        let (places, all, seed, fault) = (places.clone(), all.clone(), options.seed, trial.fault);
-        processes.spawn(async move {
-            let _place = places.acquire().await;
-            (row, in_a_process(fault, &live, seed, &all).await)
+    let live = |trial: &Trial| trial.checks.iter().filter(|check| is_live(check)).count();
+    // The longest first, so that none is left alone at the end.
+    let mut order: Vec<usize> = (0..trials.len()).filter(|row| live(&trials[*row]) > 0).collect();
+    order.sort_by_key(|row| std::cmp::Reverse(live(&trials[*row])));
+    (0..trials.len() - order.len()).for_each(|_| bar.step(""));
+    let mut rows: Vec<Vec<CheckResult>> = vec![Vec::new(); trials.len()];
+    let trials = Arc::new(trials);
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    for _ in 0..AT_ONCE.min(order.len()) {
+        let (trials, order, next, bar) = (trials.clone(), order.clone(), next.clone(), bar.clone());
+        let seed = options.seed;
+        workers.spawn(async move {
+            let mut worker = Worker::start()?;
+            let mut done = Vec::new();
+            while let Some(row) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let trial = &trials[*row];
+                let live: Vec<&Check> = trial.checks.iter().filter(|check| is_live(check)).collect();
+                let results = worker.run(trial.fault, &live, seed).await;
+                done.push((*row, results.with_context(|| format!("the mutant {}", trial.fault))?));
+                bar.step(&trial.fault.to_string());
+            }
+            anyhow::Ok(done)
         });
     }
-    let mut rows: Vec<Vec<CheckResult>> = vec![Vec::new(); trials.len()];
     for (row, trial) in trials.iter().enumerate() {
         let vectors: Vec<Check> = trial.checks.iter().filter(|check| !is_live(check)).cloned().collect();
         if !vectors.is_empty() {
@@ -189,18 +197,17 @@ async fn run_trials(
         }
         bar.step(&trial.fault.to_string());
     }
-    while let Some(done) = processes.join_next().await {
-        let (row, results) = done.context("a mutant's task")?;
-        let fault = trials[row].fault;
-        rows[row].extend(results.with_context(|| format!("the mutant {fault}"))?);
-        bar.step(&fault.to_string());
+    while let Some(done) = workers.join_next().await {
+        for (row, results) in done.context("a worker's task")?? {
+            rows[row].extend(results);
+        }
     }
     bar.finish();
-    for (trial, results) in trials.into_iter().zip(&rows) {
+    for (trial, results) in trials.iter().zip(&rows) {
         let found = results.iter().any(|result| matches!(result.outcome, Outcome::Fail | Outcome::Warn));
         let name = trial.fault.to_string();
         if found || !trial.may_survive() {
-            matrix.add(&name, &trial.fault.rules().to_string(), trial.expected, results);
+            matrix.add(&name, &trial.fault.rules().to_string(), trial.expected.clone(), results);
         } else {
             matrix.unreached.push(name);
         }
@@ -220,44 +227,6 @@ async fn here(fault: Fault, vectors: &[Check], options: &Options) -> Vec<CheckRe
     run(vectors, targets, options, Arc::new(Quiet)).await.results
 }
 
-/// Runs `self-test --mutant` on these checks.
-async fn in_a_process(
-    fault: Fault,
-    live: &[String],
-    seed: u64,
-    all: &[Check],
-) -> anyhow::Result<Vec<CheckResult>> {
-    let folder = TempDir::new().context("no temporary directory")?;
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let output = Command::new(program)
-        .args(["self-test", "--mutant", &fault.to_string()])
-        .args(live.iter().flat_map(|id| ["--filter".to_owned(), format!("={id}")]))
-        .args(["--seed", &seed.to_string(), "--report"])
-        .arg(folder.path())
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .context("cannot start this program again")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.code().is_some_and(|code| code != 2), "{}: {stderr}", output.status);
-    read(folder.path(), all)
-}
-
-/// The results of a run, from its `results.json`.
-fn read(folder: &Path, all: &[Check]) -> anyhow::Result<Vec<CheckResult>> {
-    let text = std::fs::read_to_string(folder.join("results.json")).context("no results.json")?;
-    let report: Value = serde_json::from_str(&text).context("results.json is no JSON")?;
-    let results = report["results"].as_array().context("results.json has no results")?;
-    let found = results.iter().map(|result| {
-        let (id, outcome) = (result["id"].as_str()?, result["outcome"].as_str()?);
-        let check = all.iter().find(|check| check.id == id)?;
-        let outcome = Outcome::ALL.into_iter().find(|known| known.name() == outcome)?;
-        Some(CheckResult::new(check, outcome, result["message"].as_str().unwrap_or_default()))
-    });
-    found.collect::<Option<_>>().context("results.json has a result that this kit does not know")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +235,7 @@ mod tests {
     /// on one that is not closed.
     #[test]
     fn the_committed_matrix_is_closed_and_not_old() {
-        let text = include_str!("../../../spec/kills.txt");
+        let text = include_str!("../../../../spec/kills.txt");
         let lines = || text.lines().filter(|line| !line.starts_with('#'));
         let named = |mark| lines().filter_map(|line| line.split_once(mark)).map(|(name, _)| name).collect();
         let [killed, excused, rows]: [BTreeSet<&str>; 3] = [" < ", " ! ", ": "].map(named);

@@ -1,5 +1,7 @@
 //! The relay vectors: `vectors/relay/`.
 
+mod pairs;
+
 use serde_json::{Value, json};
 
 use super::envelope::{File, Group, Test};
@@ -84,6 +86,8 @@ fn join_file() -> File {
     joins.good();
     joins.malformed();
     joins.passes();
+    joins.bytes();
+    joins.pairs();
     File {
         part: "relay",
         name: "join",
