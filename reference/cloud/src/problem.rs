@@ -59,13 +59,13 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-004" | "GPH-089" | "GPH-090" | "GPH-092" | "STO-005" | "STO-024" => StatusCode::NOT_FOUND,
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
         "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-130"
-        | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "GPH-183" | "STO-003" | "STO-015" | "STO-022"
-        | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "GPH-183" | "GPH-202" | "GPH-203" | "GPH-208"
+        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,
-        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-099" | "GPH-125" | "STO-001"
-        | "STO-017" | "STO-018" => StatusCode::UNPROCESSABLE_ENTITY,
+        "GPH-006" | "GPH-030" | "GPH-050" | "GPH-066" | "GPH-070" | "GPH-099" | "GPH-125" | "GPH-201"
+        | "STO-001" | "STO-017" | "STO-018" | "STO-080" => StatusCode::UNPROCESSABLE_ENTITY,
         "GPH-012" => StatusCode::PRECONDITION_REQUIRED,
         "GPH-101" => StatusCode::FAILED_DEPENDENCY,
         "GPH-133" | "STO-002" | "STO-020" | "STO-021" => StatusCode::INSUFFICIENT_STORAGE,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::config::Service;
 use crate::graph::{
-    batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, mappings,
+    batch, claim, contacts, devices, endpoints, entries, folder_ticket, folders, invitations, keys, mappings,
     members, news, options, pair, paths, presence, profile, queues, received, rendezvous, root, states,
     subscriptions, sync, writers,
 };
@@ -98,6 +98,7 @@ pub(crate) fn router(app: App) -> Router {
         .route("/mesh/devices/{device}/pair", post(pair::post))
         .route("/mesh/relays", get(rendezvous::relays))
         .route("/mesh/devices/{device}/rendezvous", get(rendezvous::get).post(rendezvous::post))
+        .route("/mesh/objects/{folder}/key", get(keys::get).put(keys::put))
         .route("/mesh/objects/{folder}/ticket", post(folder_ticket::post));
 
     let storage = Router::new()

@@ -490,6 +490,15 @@ requirements! {
     GPH_177 = "GPH-177", "none", Peer;
     GPH_178 = "GPH-178", "none", Peer;
     GPH_179 = "GPH-179", "none", Peer;
+    GPH_200 = "GPH-200", "none", Peer;
+    GPH_201 = "GPH-201", "folder-key-unsigned", Peer;
+    GPH_202 = "GPH-202", "folder-key-generation", Peer;
+    GPH_203 = "GPH-203", "folder-encrypted", Peer;
+    GPH_204 = "GPH-204", "none", Peer;
+    GPH_205 = "GPH-205", "not-authorised", Peer;
+    GPH_206 = "GPH-206", "none", Peer;
+    GPH_207 = "GPH-207", "none", Peer;
+    GPH_208 = "GPH-208", "folder-encrypted", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -529,6 +538,24 @@ requirements! {
     STO_050 = "STO-050", "none", Peer;
     STO_051 = "STO-051", "none", Peer;
     STO_052 = "STO-052", "content-hash", Peer;
+    STO_060 = "STO-060", "sealed-malformed", Message;
+    STO_061 = "STO-061", "sealed-forged", Peer;
+    STO_062 = "STO-062", "sealed-cut", Peer;
+    STO_063 = "STO-063", "sealed-padding", Message;
+    STO_064 = "STO-064", "sealed-generation", Peer;
+    STO_065 = "STO-065", "none", Peer;
+    STO_066 = "STO-066", "none", Peer;
+    STO_067 = "STO-067", "sealed-entry", Message;
+    STO_068 = "STO-068", "none", Peer;
+    STO_070 = "STO-070", "folder-key-malformed", Message;
+    STO_071 = "STO-071", "folder-key-unsigned", Peer;
+    STO_072 = "STO-072", "folder-key-wrap", Peer;
+    STO_073 = "STO-073", "folder-key-check", Peer;
+    STO_074 = "STO-074", "folder-key-stale", Peer;
+    STO_075 = "STO-075", "folder-key-foreign", Peer;
+    STO_076 = "STO-076", "folder-key-recovery", Peer;
+    STO_080 = "STO-080", "media-not-sealed", Peer;
+    STO_081 = "STO-081", "none", Peer;
 
     // spec/handshake.md
     HSK_001 = "HSK-001", "unexpected-frame", Peer;

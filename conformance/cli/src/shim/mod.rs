@@ -10,6 +10,7 @@ mod fields;
 mod handshake;
 mod record;
 mod relay;
+mod storage;
 mod sync;
 mod ticket;
 
@@ -93,6 +94,11 @@ fn vector(request: &Value) -> Answer {
         "SyncView" => tell(sync::view(test)),
         "SyncDigest" => tell(sync::digest(test)),
         "SyncSigned" => both(&|p| sync::signed(p, group, test)),
+        "StorageSeal" => both(&|p| storage::seal(p, group, test)),
+        "StorageId" => both(&|p| storage::id(p, group, test)),
+        "StorageOpen" => both(&|p| storage::open(p, group, test)),
+        "StorageEntry" => tell(storage::entry(test)),
+        "StorageKey" => both(&|p| storage::key(p, group, test)),
         _ => Answer::unsupported(),
     }
 }

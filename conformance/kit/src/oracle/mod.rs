@@ -9,6 +9,7 @@ pub mod handshake;
 pub mod passkey;
 pub mod record;
 pub mod relay;
+pub mod storage;
 pub mod sync;
 pub mod ticket;
 

@@ -8,6 +8,7 @@ mod pairs;
 pub mod reader;
 mod record;
 mod relay;
+mod storage;
 mod sync;
 mod ticket;
 
@@ -103,6 +104,10 @@ files! {
     "sync" "view",
     "sync" "digest",
     "sync" "signed",
+    "storage" "seal",
+    "storage" "open",
+    "storage" "entry",
+    "storage" "key",
 }
 
 /// Every test of every committed file.
@@ -165,6 +170,7 @@ pub fn generate() -> Vec<(String, Vec<u8>)> {
     files.extend(record::files());
     files.extend(relay::files());
     files.extend(sync::files());
+    files.extend(storage::files());
     files.iter().map(|file| (file.path(), file.bytes())).collect()
 }
 

@@ -10,6 +10,7 @@ use crate::oracle::crypto::{
 use crate::oracle::handshake::{self, Ephemeral, Initiator, Names, Reply, Responder, read::read_m3};
 use crate::oracle::record::{self, Direction};
 use crate::oracle::relay::{PassFields, Relay, account};
+use crate::oracle::storage::{self, By, EntryFields, Record, Sealed};
 use crate::oracle::sync;
 use crate::oracle::ticket::{
     self, ConfirmationKey, Decision, Issuer, TicketFields, Verification, decide_by_set, from_header, time,
@@ -47,6 +48,11 @@ pub fn answer(request: &Value) -> Answer {
         Some("SyncDigest") => entries(&test["entries"])
             .map(|entries| Answer::accept(json!({"digest": hex(&sync::digest(&entries))}))),
         Some("SyncSigned") => sync_signed(group, test),
+        Some("StorageSeal") => storage_seal(group, test),
+        Some("StorageId") => storage_id(group, test),
+        Some("StorageOpen") => storage_open(group, test),
+        Some("StorageEntry") => storage_entry(test),
+        Some("StorageKey") => storage_key(group, test),
         _ => return Answer::unsupported(),
     };
     answer.unwrap_or_else(|| Answer::error("the request lacks a field or holds a wrong one"))
@@ -89,6 +95,64 @@ fn sync_signed(group: &Value, test: &Value) -> Option<Answer> {
         }
     };
     Some(if signed { Answer::accept(json!({})) } else { rejected(Rejection { requirement, reason }) })
+}
+
+fn storage_seal(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let keys = folder_keys(&group["keys"])?;
+    let newest = (u32::try_from(keys.len()).ok()?, *keys.last()?);
+    let content = bytes(&test["content"])?;
+    let sealed = if test["kind"] != 2 {
+        let (object, nonce) = (bytes(&test["object"])?, bytes(&test["nonce"])?);
+        let entry = Sealed::entry(folder, newest, object.try_into().ok()?, nonce.try_into().ok()?, &content);
+        Sealed { kind: u8::try_from(test["kind"].as_u64()?).ok()?, ..entry }
+    } else {
+        Sealed::content(folder, newest, &content)
+    };
+    Some(Answer::accept(json!({"sealed": hex(&sealed.bytes())})))
+}
+
+fn storage_id(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let (keys, entry) = (folder_keys(&group["keys"])?, bytes(&test["entry"])?.try_into().ok()?);
+    Some(Answer::accept(json!({"id": hex(&storage::id_in_graph(folder, keys.first()?, entry))})))
+}
+
+fn storage_open(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let (keys, object) = (folder_keys(&group["keys"])?, bytes(&test["object"])?);
+    let kind = u8::try_from(test["kind"].as_u64()?).ok()?;
+    let opened = storage::open(folder, &keys, (kind, &object), &bytes(&test["sealed"])?);
+    Some(opened.map_or_else(rejected, |content| {
+        Answer::accept(json!({"length": content.len(), "hash": hex(blake3::hash(&content).as_bytes())}))
+    }))
+}
+
+fn storage_entry(test: &Value) -> Option<Answer> {
+    let read = EntryFields::read(&bytes(&test["content"])?);
+    Some(read.map_or_else(rejected, |entry| {
+        let path = String::from_utf8_lossy(&entry.path);
+        Answer::accept(json!({"path": path, "kind": entry.kind, "size": entry.size}))
+    }))
+}
+
+fn storage_key(group: &Value, test: &Value) -> Option<Answer> {
+    let folder = bytes(&group["folder"])?.try_into().ok()?;
+    let writer = bytes(&group["writer"])?.try_into().ok()?;
+    let device = bytes(&group["device"])?.try_into().ok()?;
+    let (key, known) = (private_key(&group["key"])?, folder_keys(&test["known"])?);
+    let recovery = bytes(&test["recovery"]);
+    let by = recovery.as_deref().map_or(By::Device(device, &key), By::Recovery);
+    let record = Record::read(&bytes(&test["record"])?);
+    let opened = record.and_then(|record| record.open(folder, &writer, &by, &known));
+    Some(opened.map_or_else(rejected, |keys| {
+        let keys: Vec<String> = keys.iter().map(|key| hex(key)).collect();
+        Answer::accept(json!({"keys": keys}))
+    }))
+}
+
+fn folder_keys(value: &Value) -> Option<Vec<[u8; 32]>> {
+    value.as_array()?.iter().map(|key| bytes(key)?.try_into().ok()).collect()
 }
 
 fn sync_merge(test: &Value) -> Option<Answer> {

@@ -8,9 +8,11 @@ use std::time::Instant;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::sealed::SealedEntry;
 use meshproof_proto::sync::{Item, Kind, Tree, Version};
 use serde_json::{Value, json};
 
+use super::sealing::Named;
 use super::seam::Seam;
 use super::{Agent, CloudReport};
 use crate::cloud::{CloudEntry, EntryWrite};
@@ -60,8 +62,12 @@ impl Agent {
         if info.storage != "cloud" {
             return Ok(None);
         }
-        let mut report =
-            if info.has_states { self.sync_states(folder, progress).await? } else { CloudReport::default() };
+        let seam = self.seam(folder, info.encrypted).await?;
+        let mut report = if info.has_states {
+            Box::pin(self.sync_states(folder, &seam, progress)).await?
+        } else {
+            CloudReport::default()
+        };
         if folder.direction() == Direction::ReceiveOnly {
             return Ok(Some(report));
         }
@@ -69,14 +75,14 @@ impl Agent {
         let copied = super::lock(&self.copied).get(&folder.id()).copied();
         let rests = copied.is_some_and(|copied| copied.writes == writes || Instant::now() < copied.until);
         let result = if lazy && rests {
-            self.bring_wanted(folder, &mut report).await
+            bring_wanted(folder, &seam, &mut report).await
         } else {
             let begin = Instant::now();
-            match self.copy_entries(folder, &mut report).await {
+            match self.copy_entries(folder, &seam, &mut report).await {
                 Ok(()) => {
                     let until = Instant::now() + begin.elapsed() * REST;
                     super::lock(&self.copied).insert(folder.id(), Copied { writes, until });
-                    self.bring_wanted(folder, &mut report).await
+                    bring_wanted(folder, &seam, &mut report).await
                 }
                 error => error,
             }
@@ -92,9 +98,10 @@ impl Agent {
     }
 
     /// Writes the list of files that is shown to those who do not verify: pages, WebDAV.
-    async fn copy_entries(&self, folder: &Folder, report: &mut CloudReport) -> Result<()> {
+    async fn copy_entries(&self, folder: &Folder, seam: &Seam<'_>, report: &mut CloudReport) -> Result<()> {
         let cloud = self.cloud()?;
-        let theirs = cloud.entries(folder.id()).await?;
+        let mut theirs = cloud.entries(folder.id()).await?;
+        theirs.values_mut().for_each(|(path, known)| seam.listed_in(path, known));
         let known: HashMap<Id, _> = theirs.values().map(|(path, known)| (known.id, (path, known))).collect();
         let own = folder.index().entries(folder.id())?;
         let versions: HashMap<Id, &Version> = own.iter().map(|entry| (entry.id, &entry.version)).collect();
@@ -102,14 +109,23 @@ impl Agent {
         let mut shown = HashSet::new();
         for item in Tree::of(&own).items {
             let Some(version) = versions.get(&item.id) else { continue };
-            let id = entry_id(&item);
+            let id = seam.id(entry_id(&item));
             shown.insert(id);
             let known = known.get(&id);
             if matches!(item.kind, Kind::Link { .. }) || !is_news(&item, version, known.copied()) {
                 continue;
             }
             let etag = known.map(|(_, known)| known.etag.clone());
-            changes.push(EntryWrite { entry: id, body: Some(body(&item, version)), etag });
+            let content = match item.kind {
+                Kind::File { size, hash } => Some((size, hash)),
+                _ => None,
+            };
+            let entry = SealedEntry { path: item.path.clone(), content };
+            let Some(listed) = seam.listed_out(id, &entry, folder).await? else {
+                report.missing += 1; // it changed meanwhile
+                continue;
+            };
+            changes.push(EntryWrite { entry: id, body: Some(body(id, &item, version, listed)), etag });
         }
         // What the cloud has and this device knows to be gone: as a tombstone, or because it saw all that the cloud did.
         let seen = folder.index().context(folder.id(), folder.device())?;
@@ -126,33 +142,26 @@ impl Agent {
         Ok(())
     }
 
-    /// Brings the contents that the cloud wants and this device has.
-    async fn bring_wanted(&self, folder: &Folder, report: &mut CloudReport) -> Result<()> {
-        let cloud = self.cloud()?;
-        let seam = Seam::new(cloud, folder.id());
-        for (hash, size) in cloud.wanted(folder.id()).await? {
-            let Some(file) = folder.open_content(&hash, size)? else {
-                report.missing += 1;
-                continue;
-            };
-            match seam.media_out(hash, size, file).await {
-                Ok(()) => {
-                    report.files += 1;
-                    report.bytes += size;
-                }
-                // It changed while it was read, or somebody else took the room: the next round knows better.
-                Err(Error::Problem(problem)) if is_passing(&problem.error) => report.missing += 1,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+    /// The seam of a folder of this device.
+    pub(super) async fn seam(&self, folder: &Folder, encrypted: bool) -> Result<Seam<'_>> {
+        let seal = self.seal(folder, encrypted).await?;
+        Ok(Seam::new(self.cloud()?, folder.id(), seal, self.home.path("")))
     }
 
     /// Gets a file of a folder from the cloud, without any peer. What broke off goes on when it is called again.
     pub async fn fetch_from_cloud(&self, folder: &str, path: &str, to: &std::path::Path) -> Result<u64> {
         let id = self.folder_id(folder)?;
         let cloud = self.cloud()?;
-        let entries = cloud.entries(id).await?;
+        let encrypted = cloud.folder(id).await?.encrypted;
+        let seam = match self.folders()?.into_iter().find(|folder| folder.id() == id) {
+            Some(folder) => self.seam(&folder, encrypted).await?,
+            None if encrypted => {
+                return Err(Error::usage("the folder is encrypted: add it to this device first"));
+            }
+            None => Seam::new(cloud, id, None, self.home.path("")),
+        };
+        let mut entries = cloud.entries(id).await?;
+        entries.values_mut().for_each(|(path, known)| seam.listed_in(path, known));
         let mut entries = entries.values().filter(|(at, entry)| at == path && !entry.deleted);
         let content = entries.find_map(|(_, entry)| entry.content);
         let (size, hash) =
@@ -161,11 +170,31 @@ impl Agent {
         // Named by what it will be: bytes of another content are not gone on with.
         let short: String = hash.to_string().chars().take(16).collect();
         let part = to.with_file_name(format!("{}.{short}.part", name.to_string_lossy()));
-        Seam::new(cloud, id).media_in(hash, size, &part).await?;
+        seam.media_in(hash, size, &part).await?;
         std::fs::rename(&part, to).map_err(Error::io("renaming", &part))?;
         self.save_session().await?;
         Ok(size)
     }
+}
+
+/// Brings the contents that the cloud wants and this device has.
+async fn bring_wanted(folder: &Folder, seam: &Seam<'_>, report: &mut CloudReport) -> Result<()> {
+    for (hash, size) in seam.cloud().wanted(folder.id()).await? {
+        let Some(file) = seam.wanted(hash, size, folder).await? else {
+            report.missing += 1;
+            continue;
+        };
+        match seam.media_out(hash, size, file).await {
+            Ok(()) => {
+                report.files += 1;
+                report.bytes += size;
+            }
+            // It changed while it was read, or somebody else took the room: the next round knows better.
+            Err(Error::Problem(problem)) if is_passing(&problem.error) => report.missing += 1,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion; and
@@ -189,16 +218,22 @@ fn entry_id(item: &Item) -> Id {
     Id(id)
 }
 
-fn body(item: &Item, version: &Version) -> Value {
+/// The representation of an entry. One of which something is sealed has nothing else that could be read.
+fn body(id: Id, item: &Item, version: &Version, (content, sealed): (Option<Named>, Option<String>)) -> Value {
     let counters = version.counters().iter();
     let version: serde_json::Map<String, Value> =
         counters.map(|(device, counter)| (device.to_string(), json!(counter))).collect();
-    match item.kind {
-        Kind::File { size, hash } => json!({
-            "path": item.path.as_str(), "kind": "file", "size": size, "hash": hash.to_string(), "version": version,
-        }),
-        _ => json!({ "path": item.path.as_str(), "kind": "directory", "version": version }),
+    let mut body = json!({ "path": item.path.as_str(), "kind": "directory", "version": version });
+    if let Some((hash, size)) = content {
+        body["kind"] = "file".into();
+        body["size"] = size.into();
+        body["hash"] = hash.to_string().into();
     }
+    if let Some(sealed) = sealed {
+        body["path"] = id.to_string().into();
+        body["properties"] = json!({ "sealed": sealed });
+    }
+    body
 }
 
 /// An entry that somebody else wrote meanwhile is theirs; it comes back from a peer.

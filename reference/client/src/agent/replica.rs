@@ -62,7 +62,7 @@ pub struct CloudDoubt {
 struct Visit<'a> {
     cloud: &'a Cloud,
     folder: &'a Arc<Folder>,
-    seam: Seam<'a>,
+    seam: &'a Seam<'a>,
     report: CloudReport,
     /// The tags of the heads that the cloud showed.
     head_tags: HashMap<Id, String>,
@@ -81,13 +81,13 @@ impl Agent {
     pub(super) async fn sync_states(
         &self,
         folder: &Arc<Folder>,
+        seam: &Seam<'_>,
         progress: &Arc<dyn Progress>,
     ) -> Result<CloudReport> {
-        let cloud = self.cloud()?;
         let mut visit = Visit {
-            cloud,
+            cloud: seam.cloud(),
             folder,
-            seam: Seam::new(cloud, folder.id()),
+            seam,
             report: CloudReport::default(),
             head_tags: HashMap::new(),
             own_head: Vec::new(),
@@ -240,6 +240,9 @@ impl Visit<'_> {
         }
         let shown: Vec<(Id, Shown)> = all.into_iter().map(|(id, (shown, _))| (id, shown)).collect();
         index.show(folder, &shown, mark)?;
+        if self.seam.seals() && shown.iter().any(|(_, shown)| shown.standing == Standing::Refused) {
+            index.send_all(folder)?; // in whose place it is does not tell which of the own entries it is
+        }
         let equal: Vec<Entry> = same
             .into_iter()
             .filter(|entry| index.entry(folder, entry.id).ok().flatten().as_ref() == Some(entry))
@@ -259,7 +262,8 @@ impl Visit<'_> {
         }
         let seen = index.context(folder, self.folder.device())?;
         for shown in heads {
-            let mut fields = Reader::new(&shown.bytes);
+            let bytes = self.seam.head_in(shown.id, &shown.bytes);
+            let mut fields = Reader::new(&bytes);
             let head =
                 Head::read(&mut fields).ok().filter(|head| fields.is_empty() && head.device == shown.id);
             let Some(head) = head else {
@@ -267,7 +271,7 @@ impl Visit<'_> {
                 continue;
             };
             if head.device == self.folder.device() {
-                self.own_head.clone_from(&shown.bytes);
+                self.own_head.clone_from(&bytes);
                 replica::check_own_head(self.folder, head)?;
             } else {
                 match replica::check_head(self.folder, head) {
@@ -396,6 +400,7 @@ impl Visit<'_> {
             return Ok(());
         }
         let tag = self.head_tags.get(&own).map(String::as_str);
+        let bytes = self.seam.head_out(own, bytes)?;
         match self.cloud.put_head(folder, own, &bytes, tag).await {
             Err(Error::Problem(problem)) if problem.error == "not-authorised" => Ok(()),
             put => {
@@ -468,7 +473,7 @@ impl Source for Asking {
 
 type Getting<'a> = Pin<Box<dyn Future<Output = Result<Got>> + Send + 'a>>;
 
-async fn get(seam: Seam<'_>, wanted: Wanted) -> Result<Got> {
+async fn get(seam: &Seam<'_>, wanted: Wanted) -> Result<Got> {
     match seam.media_in(wanted.hash, wanted.size, &wanted.to).await {
         Ok(()) => Ok(Got::Bytes),
         Err(Error::WrongBytes(_)) => Ok(Got::Wrong),

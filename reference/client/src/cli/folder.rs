@@ -1,11 +1,11 @@
-//! `mesh folder add`, `mesh folder list`
+//! `mesh folder`
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::output;
+use super::{keys, output};
 use crate::Agent;
 use crate::agent::NewFolder;
 use crate::error::Result;
@@ -35,6 +35,27 @@ pub(super) enum Command {
     },
     /// List the folders of this device.
     List,
+    /// Give the cloud only what is sealed of a folder, from now on and for ever. Devices of members can read it.
+    Encrypt {
+        /// The folder's name or identifier.
+        folder: String,
+    },
+    /// Make a recovery key of an encrypted folder, in twelve words: with it a new device can read it when all are lost.
+    RecoveryKey {
+        /// The folder's name or identifier.
+        folder: String,
+    },
+    /// Let this device read an encrypted folder, by a recovery key. It comes from `MESH_RECOVERY_KEY`, or else from the first
+    /// line of standard input.
+    Recover {
+        /// The folder's name or identifier.
+        folder: String,
+    },
+    /// Say which devices have the key of an encrypted folder. The words are the same on all devices that have the same key.
+    Keys {
+        /// The folder's name or identifier.
+        folder: String,
+    },
     /// Leave files out of a folder: adds a pattern, as in a .gitignore file, to its .meshignore. Without one, lists them.
     Ignore {
         /// The folder's name or identifier.
@@ -63,6 +84,10 @@ impl Command {
                 let folders = agent.folder_statuses()?;
                 output::tell(json, &folders, || folders.iter().for_each(output::folder))
             }
+            Self::Encrypt { folder } => keys::encrypt(agent, &folder, json).await,
+            Self::RecoveryKey { folder } => keys::recovery_key(agent, &folder, json).await,
+            Self::Recover { folder } => keys::recover(agent, &folder, json).await,
+            Self::Keys { folder } => keys::keys(agent, &folder, json).await,
             Self::Ignore { folder, pattern, remove } => {
                 let root = &super::history::folder(agent, &folder)?.path;
                 let changed = match pattern {

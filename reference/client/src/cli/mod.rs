@@ -5,6 +5,7 @@ mod doctor;
 mod fetch;
 mod folder;
 mod history;
+mod keys;
 mod login;
 mod manual;
 mod output;

@@ -31,8 +31,10 @@ pub struct CloudEntry {
     pub version: Version,
     /// Whether it is deleted.
     pub deleted: bool,
-    /// Size and hash of a file.
+    /// Size and hash of a file, as the cloud has it.
     pub content: Option<(u64, MediaHash)>,
+    /// What an entry of an encrypted folder says.
+    pub sealed: Option<String>,
 }
 
 /// A change of an entry.
@@ -134,6 +136,7 @@ impl Cloud {
                         .ok_or_else(|| unexpected("GET of a delta", "a version is none"))?,
                     deleted: item["deleted"] == true,
                     content: item["size"].as_u64().zip(item["hash"].as_str().and_then(MediaHash::parse)),
+                    sealed: item["properties"]["sealed"].as_str().map(Into::into),
                 };
                 known.entries.insert(entry.id, (text(item, "path"), entry));
             }

@@ -55,6 +55,7 @@ pub(super) enum Rights<'a> {
 pub(super) struct Answer {
     pub(super) body: Value,
     pub(super) location: Option<String>,
+    pub(super) etag: Option<String>,
 }
 
 impl Cloud {
@@ -202,17 +203,17 @@ impl Cloud {
         for ticket in response.headers().get_all("mesh-ticket") {
             ticket.to_str().into_iter().for_each(|ticket| session.add(ticket)); // GPH-020
         }
-        let location =
-            response.headers().get(header::LOCATION).and_then(|to| to.to_str().ok()).map(Into::into);
+        let field = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).map(Into::into);
+        let (location, etag) = (field(header::LOCATION), field(header::ETAG));
         let careless = response.status().is_server_error() && deviates(req::GPH_179);
         if !response.status().is_success() && !careless {
             return Err(problem(what, response).await);
         }
         if response.status() == StatusCode::NO_CONTENT {
-            return Ok(Answer { body: Value::Null, location });
+            return Ok(Answer { body: Value::Null, location, etag });
         }
         let body = json(&what, response).await?;
-        Ok(Answer { body, location })
+        Ok(Answer { body, location, etag })
     }
 }
 

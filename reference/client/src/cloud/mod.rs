@@ -26,7 +26,7 @@ use tokio::sync::Mutex;
 use crate::error::{Error, Result};
 
 pub use entries::{CloudEntry, EntryWrite};
-pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, MappingInfo, Pair};
+pub use operations::{ClaimedDevice, DeviceInfo, FolderInfo, KeyNode, MappingInfo, Pair};
 pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
 pub use rendezvous::{News, Rendezvous, Told};

@@ -7,15 +7,16 @@ use meshproof_proto::crypto::Spki;
 use meshproof_proto::handshake::nearby::LanKey;
 use meshproof_proto::handshake::{Device, Target};
 use meshproof_proto::identity::Purpose;
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::Card;
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Cloud;
 use super::http::unexpected;
 use super::session::{MESH, answer};
-use crate::error::Result;
+use super::{Cloud, Problem};
+use crate::error::{Error, Result};
 use crate::sync::Signer;
 
 /// A device in the graph.
@@ -43,6 +44,8 @@ pub struct FolderInfo {
     /// Whether the cloud keeps states of it.
     #[serde(skip)]
     pub has_states: bool,
+    /// Whether the cloud has only what is sealed of it.
+    pub encrypted: bool,
 }
 
 /// That a folder is mapped on a device.
@@ -52,6 +55,16 @@ pub struct MappingInfo {
     pub device: Id,
     /// Whose device it is, if the graph says so.
     pub user: Option<Id>,
+    /// Its key.
+    pub key: Option<Spki>,
+}
+
+/// A key record as the cloud has it.
+pub struct KeyNode {
+    /// Its bytes. Whose word they are is for the caller to verify.
+    pub record: Vec<u8>,
+    /// Its `ETag`.
+    pub etag: String,
 }
 
 /// A device that this user claims, before it has proved its key.
@@ -140,8 +153,37 @@ impl Cloud {
     /// The devices on which the folder is mapped.
     pub async fn mappings(&self, folder: Id) -> Result<Vec<MappingInfo>> {
         let path = self.folder_path(folder).await?;
-        let mapping = |item| Ok(MappingInfo { device: id(item, "device")?, user: id(item, "user").ok() });
+        let mapping = |item: &Value| {
+            let key = item["spki"].as_str().and_then(|text| STANDARD.decode(text).ok());
+            let key = key.and_then(|der| Spki::parse(&der).ok());
+            Ok(MappingInfo { device: id(item, "device")?, user: id(item, "user").ok(), key })
+        };
         self.list(&format!("{path}/mappings"), &path).await?.iter().map(mapping).collect()
+    }
+
+    /// The key record of a folder; `None` if it is not encrypted.
+    pub async fn key(&self, folder: Id) -> Result<Option<KeyNode>> {
+        let path = self.folder_path(folder).await?;
+        let answer = match self.call(Method::GET, &format!("{path}/key"), None, &path).await {
+            Err(Error::Problem(problem)) if problem.error == "no-such-node" => return Ok(None),
+            answer => answer?,
+        };
+        let record = answer.body["record"].as_str().and_then(|text| STANDARD.decode(text).ok());
+        let node = record.zip(answer.etag).map(|(record, etag)| KeyNode { record, etag });
+        node.map(Some).ok_or_else(|| unexpected("GET of a key record", "there is none"))
+    }
+
+    /// Writes the key record of a folder, in place of the one with this tag.
+    pub async fn put_key(&self, folder: Id, record: &[u8], etag: Option<&str>) -> Result<()> {
+        let path = self.folder_path(folder).await?;
+        let (key, body) = (format!("{path}/key"), json!({ "record": STANDARD.encode(record) }));
+        self.call_if(Method::PUT, &key, Some(&body), etag, &path).await.map(drop)
+    }
+
+    /// As if the cloud had said that it does not hold a content.
+    pub(crate) fn no_such_media(&self, hash: MediaHash) -> Error {
+        let what = format!("GET of the content {hash} from {}", self.url);
+        Problem { status: 404, error: "no-such-media".into(), requirement: "STO-005".into(), what }.into()
     }
 
     /// The cards of those who write, or once wrote, in the folder. Whose word they are is for the caller to verify.
@@ -219,6 +261,7 @@ fn folder_info(item: &Value) -> FolderInfo {
         name: text(item, "name"),
         storage: text(item, "storage"),
         has_states: item["links"]["states"].is_string(),
+        encrypted: item["encrypted"] == true,
     }
 }
 

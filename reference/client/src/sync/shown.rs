@@ -91,6 +91,23 @@ impl Index {
         Ok(transaction.commit()?)
     }
 
+    /// Puts all entries again that the cloud does not have as they are here.
+    pub fn send_all(&self, folder: Id) -> Result<()> {
+        let all = "INSERT OR IGNORE INTO cloud_unsent SELECT folder, id FROM entries WHERE folder = ?1";
+        self.lock().execute(all, [folder.0])?;
+        Ok(())
+    }
+
+    /// The folder became encrypted: the cloud forgot what it had, as it was to, and gets all of it anew.
+    pub fn forget_cloud(&self, folder: Id) -> Result<()> {
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for table in ["cloud_marks", "cloud_states", "cloud_writers"] {
+            transaction.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
+        }
+        Ok(transaction.commit()?)
+    }
+
     /// States that were there before and were not shown since [`begin_reading`](Self::begin_reading). They are forgotten.
     pub fn not_shown_again(&self, folder: Id) -> Result<Vec<Id>> {
         let connection = self.lock();

@@ -43,6 +43,11 @@ impl Signer {
         self.key.sign(message)
     }
 
+    /// The key.
+    pub fn key(&self) -> &dyn SigningKey {
+        &*self.key
+    }
+
     /// What computes.
     pub fn provider(&self) -> &'static dyn Provider {
         self.provider
@@ -73,6 +78,11 @@ impl Folder {
             }
         }
         if new.is_empty() { Ok(()) } else { self.index().add_writers(self.id(), &new) }
+    }
+
+    /// The key that a writer signs with, if this device knows its card.
+    pub fn writer_key(&self, writer: Id) -> Result<Option<[u8; 32]>> {
+        Ok(keys(self)?.remove(&writer))
     }
 }
 

@@ -42,6 +42,13 @@ impl Failure {
         Self::Unacceptable(StatusCode::UNPROCESSABLE_ENTITY, sentence.into())
     }
 
+    /// The folder is encrypted: what is in it is for devices that have its key (`spec/graph.md`, section 4.16).
+    pub(crate) fn locked() -> Self {
+        let sentence =
+            "This folder is encrypted: the devices of its members can read it, and nobody on the web.";
+        Self::Unacceptable(StatusCode::FORBIDDEN, sentence.into())
+    }
+
     /// There is no such page, or nothing that this person may see.
     pub(crate) fn nothing_here() -> Self {
         Self::Unacceptable(

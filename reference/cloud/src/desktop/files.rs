@@ -47,6 +47,8 @@ pub(crate) struct Folder {
     pub(crate) name: String,
     /// Whether the cloud takes bytes; otherwise they stay on devices.
     pub(crate) in_cloud: bool,
+    /// Whether only devices can read what is in it.
+    pub(crate) encrypted: bool,
     /// The user who made it.
     pub(crate) creator: String,
     pub(crate) etag: String,
@@ -110,6 +112,7 @@ impl Folder {
             id: text(item, "folder"),
             name: text(item, "name"),
             in_cloud: item["storage"] != "p2p",
+            encrypted: item["encrypted"] == true,
             creator: text(item, "creator"),
             etag,
             links: item["links"].clone(),
@@ -209,6 +212,9 @@ pub(crate) struct Tree {
 impl Tree {
     /// `user` counts the changes in versions (as in GPH-053).
     pub(crate) async fn open(client: &Client, folder: Folder, user: &str) -> Result<Self, Failure> {
+        if folder.encrypted {
+            return Err(Failure::locked());
+        }
         let mut tree = Self { client: client.clone(), folder, user: user.into(), entries: Arc::default() };
         tree.refresh().await?;
         Ok(tree)

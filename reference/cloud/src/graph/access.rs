@@ -141,6 +141,8 @@ impl Need {
     pub(crate) const READ: Self = Self::new(Action::Read, req::GPH_002);
     /// To change members.
     pub(crate) const CONTROL_MEMBERS: Self = Self::new(Action::Control, req::GPH_015);
+    /// To make a folder an encrypted one.
+    pub(crate) const ENCRYPT: Self = Self::new(Action::Control, req::GPH_205);
     /// To get media.
     pub(crate) const READ_MEDIA: Self =
         Self { stranger: req::STO_007, ..Self::new(Action::Read, req::STO_007) };
@@ -218,5 +220,5 @@ pub(crate) fn existing<T>(node: Option<T>) -> Result<T, RuleError> {
 
 fn nobodys_folder(id: Id) -> Folder {
     let (name, etag) = (String::new(), String::new());
-    Folder { id, name, storage: Storage::Cloud, creator: Id::default(), etag }
+    Folder { id, name, storage: Storage::Cloud, creator: Id::default(), etag, generation: 0 }
 }

@@ -59,7 +59,14 @@ pub(crate) async fn post(
         None => Storage::default(),
         Some(name) => Storage::parse(&name).ok_or(req::GPH_006)?,
     };
-    let folder = Folder { id: new_id(), name: new.name, storage, creator: tickets.user, etag: new_etag() };
+    let folder = Folder {
+        id: new_id(),
+        name: new.name,
+        storage,
+        creator: tickets.user,
+        etag: new_etag(),
+        generation: 0,
+    };
     let most = app.config.graph.folders;
     app.store.add_folder(folder.clone(), new_etag(), most, tickets.who()).await?; // GPH-134
 
@@ -124,12 +131,14 @@ fn representation(folder: &Folder) -> Value {
         "name": folder.name,
         "storage": folder.storage.name(),
         "creator": folder.creator.to_string(),
+        "encrypted": folder.generation > 0 && !deviates(req::GPH_206),
         "links": { // GPH-010
             "self": paths::folder(id),
             "members": paths::members(id),
             "invitations": paths::invitations(id),
             "mappings": paths::mappings(id),
             "writers": paths::writers(id),
+            "key": paths::key(id),
             "entries": paths::entries(id),
             "sync": paths::sync(id),
             "states": paths::states(id),

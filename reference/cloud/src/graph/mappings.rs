@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
 use serde_json::{Value, json};
 
 use super::access::{FolderRight, Granted, ReadFolder, existing};
@@ -58,6 +59,7 @@ fn representation(folder: Id, mapping: &MappingRow) -> Value {
     json!({
         "device": mapping.device.to_string(),
         "user": mapping.user.to_string(),
+        "spki": if deviates(req::GPH_207) { "" } else { &*mapping.spki },
         "links": { "self": paths::mapping(folder, mapping.device) },
     })
 }

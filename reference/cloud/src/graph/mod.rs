@@ -10,6 +10,7 @@ pub(crate) mod entries;
 pub(crate) mod folder_ticket;
 pub(crate) mod folders;
 pub(crate) mod invitations;
+pub(crate) mod keys;
 pub(crate) mod mappings;
 pub(crate) mod members;
 pub(crate) mod news;

@@ -76,6 +76,11 @@ pub(crate) fn entries(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/feeds/files/entries")
 }
 
+/// The key record (GPH-200).
+pub(crate) fn key(folder: Id) -> String {
+    format!("{FOLDERS}/{folder}/key")
+}
+
 /// Whose changes devices believe (GPH-151).
 pub(crate) fn writers(folder: Id) -> String {
     format!("{FOLDERS}/{folder}/writers")

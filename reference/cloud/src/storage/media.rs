@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::blobs::{Incoming, Kept, Object};
 use super::ranges::{Part, asked};
-use super::receive::{Next, PIECE, Pieces, Reservation, terms};
+use super::receive::{Next, PIECE, Pieces, Reservation, check_sealed, terms};
 use super::sweep;
 use crate::auth::Tickets;
 use crate::etag;
@@ -88,9 +88,9 @@ pub(crate) async fn put(
     let is_new = to_its_end(async move {
         match done? {
             None => Ok(!app.store.hold_media(folder, hash, terms(&app), by).await?),
-            Some(Came { incoming, reservation }) => {
+            Some(Came { incoming, reservation, sealed }) => {
                 let row = reservation.row();
-                let is_new = keep(&app, folder, hash, incoming, row, by).await;
+                let is_new = keep(&app, folder, (hash, sealed), incoming, row, by).await;
                 match is_new {
                     Ok(_) => reservation.charged(),
                     Err(_) => reservation.release().await,
@@ -132,11 +132,12 @@ pub(super) fn kept(folder: Id, hash: MediaHash, is_new: bool) -> Response {
     response
 }
 
-/// Keeps what has come, and charges for it in place of what counted on the way. `false` if the folder held it.
+/// Keeps what has come, which is sealed or not, and charges for it in place of what counted on the way. `false` if the folder
+/// held it.
 pub(super) async fn keep(
     app: &App,
     folder: Id,
-    hash: MediaHash,
+    (hash, sealed): (MediaHash, bool),
     incoming: Incoming,
     upload: Option<Id>,
     by: Actor,
@@ -145,7 +146,7 @@ pub(super) async fn keep(
     let bytes = incoming.keep().await.map_err(Problem::internal)?;
     let object = bytes.object().map_err(Problem::internal)?.clone();
     let Kept { length: size, .. } = bytes;
-    let new = NewMedia { folder, hash, size, object: object.clone(), upload };
+    let new = NewMedia { folder, hash, size, object: object.clone(), upload, sealed };
     match app.store.add_media(new, terms(app), by).await {
         Ok((is_new, garbage)) => {
             sweep::remove(app, garbage).await;
@@ -164,6 +165,8 @@ pub(super) async fn keep(
 /// Bytes that have come, and what they take of the quota.
 struct Came {
     incoming: Incoming,
+    /// Whether they begin as a sealed object.
+    sealed: bool,
     reservation: Reservation,
 }
 
@@ -186,8 +189,8 @@ async fn receive(
     }
     let mut reservation = Reservation::new(app, folder, row.creator, hash, content_length(headers));
     reservation.announce().await?; // STO-002
-    match take(app, hash, &mut pieces, &mut reservation).await {
-        Ok(incoming) => Ok(Some(Came { incoming, reservation })),
+    match take(app, hash, row.generation, &mut pieces, &mut reservation).await {
+        Ok(incoming) => Ok(Some(Came { incoming, sealed: row.generation > 0, reservation })),
         Err(problem) => {
             reservation.release().await;
             Err(problem)
@@ -198,6 +201,7 @@ async fn receive(
 async fn take(
     app: &App,
     hash: MediaHash,
+    generation: u64,
     pieces: &mut Pieces<'_>,
     reservation: &mut Reservation,
 ) -> Result<Incoming, Problem> {
@@ -209,6 +213,9 @@ async fn take(
             return Err(req::STO_001.into());
         };
         let is_last = matches!(next, Next::End(_));
+        if incoming.length() == 0 {
+            check_sealed(generation, piece)?;
+        }
         let length = incoming.length() + piece.len() as u64;
         // What is not more than a piece is charged in the next moment.
         if !is_last || length > PIECE as u64 {

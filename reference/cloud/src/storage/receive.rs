@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use meshproof_proto::codec::Id;
+use meshproof_proto::error::Error as RuleError;
 use meshproof_proto::requirement::{self as req, demand};
-use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::{MediaHash, sealed};
 
 use super::sweep;
 use crate::extract::next_chunk;
@@ -26,6 +27,14 @@ const RENEWAL: u64 = 30;
 /// The rules for what is charged, now.
 pub(super) fn terms(app: &App) -> Terms {
     Terms { quota: app.config.storage.quota, now: app.now(), grace: app.config.storage.grace }
+}
+
+/// STO-080: whether bytes for a folder with a key record of this generation begin as a sealed object. Of a folder that is not
+/// encrypted (0) all are good.
+pub(super) fn check_sealed(generation: u64, begin: &[u8]) -> Result<(), RuleError> {
+    let sealed =
+        || begin.first_chunk().and_then(sealed::generation_of).is_some_and(|of| u64::from(of) <= generation);
+    demand(generation == 0 || sealed(), req::STO_080)
 }
 
 /// A body as pieces of [`PIECE`] bytes, the last one shorter.

@@ -15,13 +15,14 @@ use axum::response::{IntoResponse, Response};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::sealed::HEADER;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::blobs::{Incoming, Kept, Object};
 use super::media::{keep, kept};
-use super::receive::{Next, Pieces, terms};
+use super::receive::{Next, Pieces, check_sealed, terms};
 use super::sweep;
 use crate::auth::Tickets;
 use crate::extract::{Ids, Json, drain, next_chunk};
@@ -103,13 +104,13 @@ pub(crate) async fn patch(
     tickets: Tickets,
     request: Request<Body>,
 ) -> Result<Response, Problem> {
-    access::folder(&app, &tickets, folder, Need::WRITE_MEDIA).await?; // STO-007
+    let row = access::folder(&app, &tickets, folder, Need::WRITE_MEDIA).await?; // STO-007
     let upload = find(&app, folder, id).await?;
     let by = Need::WRITE_MEDIA.by(tickets.who());
     let (parts, mut body) = request.into_parts();
     // What came from a client that goes away in the middle is kept too.
     to_its_end(async move {
-        let appending = Appending { app: &app, upload, by };
+        let appending = Appending { app: &app, upload, generation: row.generation, by };
         let done = appending.append(&parts.headers, &mut body).await;
         if !done.as_ref().is_ok_and(|response| response.status().is_success()) {
             drain(body, app.config.body_idle).await;
@@ -156,6 +157,8 @@ impl Turns {
 struct Appending<'a> {
     app: &'a App,
     upload: Upload,
+    /// Of the folder's key record (STO-080).
+    generation: u64,
     by: Actor,
 }
 
@@ -185,7 +188,11 @@ impl Appending<'_> {
                     Some(current) => current,
                     None => self.begin().await?,
                 };
-                let length = current.start + current.incoming.length() + bytes.len() as u64;
+                let before = current.start + current.incoming.length();
+                if before == 0 && bytes.len() >= HEADER {
+                    check_sealed(self.generation, bytes)?; // before anything is kept; short ones are looked at in the end
+                }
+                let length = before + bytes.len() as u64;
                 demand(length <= self.upload.length, req::STO_017)?;
                 current.incoming.write(bytes).await.map_err(Problem::internal)?;
                 writing = Some(current);
@@ -264,8 +271,14 @@ impl Appending<'_> {
             describe(&mut response, length, length);
             return Ok(response);
         }
+        let pieces = self.app.store.pieces(id).await?;
+        if let Err(wrong) = check_sealed(self.generation, &begin(self.app, pieces.first()).await?) {
+            let garbage = self.app.store.remove_upload(id).await?;
+            sweep::remove(self.app, garbage).await;
+            return Err(wrong.into());
+        }
         let mut incoming = self.app.blobs.receive(Object::media(hash)).await.map_err(Problem::internal)?;
-        for piece in self.app.store.pieces(id).await? {
+        for piece in pieces {
             copy(self.app, &piece, &mut incoming).await?;
         }
         if let Err(wrong) = demand(incoming.hash() == hash, req::STO_018) {
@@ -279,7 +292,7 @@ impl Appending<'_> {
             sweep::remove(self.app, garbage).await;
             return Ok(kept(folder, hash, true));
         }
-        let is_new = keep(self.app, folder, hash, incoming, Some(id), self.by).await?;
+        let is_new = keep(self.app, folder, (hash, self.generation > 0), incoming, Some(id), self.by).await?;
         let mut response = kept(folder, hash, is_new);
         describe(&mut response, length, length);
         Ok(response)
@@ -301,6 +314,20 @@ async fn find(app: &App, folder: Id, id: Id) -> Result<Upload, Problem> {
         Upload { id, folder, user, hash, length: 1, received: 0, expires }
     };
     Ok(demand_some(app.store.upload(folder, id, app.now()).await?, req::STO_024, lax)?)
+}
+
+/// The first bytes of an upload: only the last piece of one may be small, so all of them are in the first piece.
+async fn begin(app: &App, piece: Option<&Piece>) -> Result<Vec<u8>, Problem> {
+    let Some(piece) = piece else { return Ok(Vec::new()) };
+    let range = 0..piece.size.min(HEADER as u64);
+    let reading = app.blobs.open(&piece.object, range).await.map_err(Problem::internal)?;
+    let missing = || Problem::internal(format!("the piece {} is missing", piece.object.as_str()));
+    let mut body = Body::new(reading.ok_or_else(missing)?);
+    let mut begin = Vec::new();
+    while let Some(chunk) = next_chunk(&mut body, app.config.body_idle).await {
+        begin.extend_from_slice(&chunk.map_err(Problem::internal)?);
+    }
+    Ok(begin)
 }
 
 async fn copy(app: &App, piece: &Piece, to: &mut Incoming) -> Result<(), Problem> {

@@ -40,6 +40,8 @@ pub(crate) enum Verb {
     MappingRemoved,
     FolderRenamed,
     FolderStorage,
+    /// Its key record was written: it is encrypted.
+    FolderKey,
     /// In a mesh: the user is a member now.
     FolderAppeared,
     /// In a mesh: the user is no member any more, or the folder was removed.
@@ -66,6 +68,7 @@ impl Verb {
             Self::MappingRemoved => "mapping.removed",
             Self::FolderRenamed => "folder.renamed",
             Self::FolderStorage => "folder.storage",
+            Self::FolderKey => "folder.key",
             Self::FolderAppeared => "folder.appeared",
             Self::FolderGone => "folder.gone",
             Self::InvitationReceived => "invitation.received",

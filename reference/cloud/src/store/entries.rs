@@ -118,7 +118,7 @@ impl Store {
         self.read(move |sql| {
             // Before the entries: all up to this number can be seen, and what comes between has a larger one.
             let last = changes::last(sql, folder)?;
-            if since > last && !deviates(req::GPH_061) {
+            if (since > last && !deviates(req::GPH_061)) || !is_known(sql, folder, since)? {
                 return Ok(None);
             }
             let select = format!("{COLUMNS} WHERE folder_id = $1 AND seq > $2 ORDER BY seq LIMIT $3");
@@ -147,6 +147,9 @@ impl Store {
     ) -> Result<Vec<Object>, StoreError> {
         self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
+            let select = "SELECT 1 FROM folders WHERE id = $1 AND generation > 0";
+            let encrypted = sql.exists(select, values![folder])?;
+            demand(!encrypted || entry.deleted || is_sealed(&entry), req::GPH_203)?;
             let select = "SELECT hash, CAST(octet_length(path) + octet_length(version) + octet_length(attributes) AS bigint)
                 FROM entries WHERE folder_id = $1 AND id = $2";
             let old = sql
@@ -197,6 +200,20 @@ impl Store {
         })
         .await
     }
+}
+
+/// Whether a number of a folder's feed is still known: none from before it was encrypted is (GPH-204).
+pub(super) fn is_known(sql: &Sql<'_>, folder: Id, since: u64) -> Result<bool, StoreError> {
+    let select = "SELECT encrypted_at FROM folders WHERE id = $1";
+    let floor = sql.first(select, values![folder], |row| row.number(0))?.unwrap_or(0);
+    Ok(since == 0 || since >= floor)
+}
+
+/// Whether an entry says nothing that the cloud could read (GPH-203).
+fn is_sealed(entry: &Entry) -> bool {
+    let Attributes { modified, properties } = &entry.attributes;
+    let sealed = properties.len() == 1 && properties.contains_key("sealed");
+    entry.path == entry.id.to_string() && modified.is_none() && sealed
 }
 
 /// Counts an entry that took so many bytes, if it was there, and takes so many now. Returns the entries of the folder,

@@ -20,6 +20,8 @@ pub(crate) struct Folder {
     /// The user whose quota is charged.
     pub(crate) creator: Id,
     pub(crate) etag: String,
+    /// Of its key record; 0 if it is not encrypted.
+    pub(crate) generation: u64,
 }
 
 /// Where the bytes of a folder's files may be.
@@ -55,7 +57,7 @@ impl Store {
         by: Who,
     ) -> Result<(), StoreError> {
         self.change(by, move |sql, log| {
-            let Folder { id, name, storage, creator, etag } = &folder;
+            let Folder { id, name, storage, creator, etag, .. } = &folder;
             let count = "SELECT count(*) FROM folders WHERE creator = $1";
             let made = sql.first(count, values![*creator], |row| row.number(0))?.unwrap_or(0);
             demand(made < most, req::GPH_134)?;
@@ -74,11 +76,11 @@ impl Store {
         id: Id,
         user: Id,
     ) -> Result<Option<(Folder, Option<Role>)>, StoreError> {
-        let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, m.role FROM folders f
+        let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, f.generation, m.role FROM folders f
             LEFT JOIN members m ON m.folder_id = f.id AND m.user_id = $1 WHERE f.id = $2";
         self.read(move |sql| {
             sql.first(select, values![user, id], |row| {
-                let role = row.maybe_text(5)?;
+                let role = row.maybe_text(6)?;
                 Ok((folder(row)?, role.as_deref().and_then(Role::parse)))
             })
         })
@@ -91,12 +93,12 @@ impl Store {
         user: Id,
         Span { after, most }: Span,
     ) -> Result<Vec<(Folder, Role)>, StoreError> {
-        let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, m.role FROM members m
+        let select = "SELECT f.id, f.name, f.storage, f.creator, f.etag, f.generation, m.role FROM members m
             JOIN folders f ON f.id = m.folder_id WHERE m.user_id = $1 AND f.id > $2
             ORDER BY f.id LIMIT $3";
         self.read(move |sql| {
             sql.all(select, values![user, &after, most], |row| {
-                Ok((folder(row)?, row.parsed(5, Role::parse)?))
+                Ok((folder(row)?, row.parsed(6, Role::parse)?))
             })
         })
         .await
@@ -168,9 +170,17 @@ impl Store {
                 WHERE id = (SELECT creator FROM folders WHERE id = $1)";
             sql.execute(credit, values![id])?;
             sql.execute("DELETE FROM folders WHERE id = $1", values![id])?;
-            for table in
-                ["members", "mappings", "writers", "entries", "states", "heads", "missing", "invitations"]
-            {
+            for table in [
+                "members",
+                "mappings",
+                "writers",
+                "folder_keys",
+                "entries",
+                "states",
+                "heads",
+                "missing",
+                "invitations",
+            ] {
                 sql.execute(&format!("DELETE FROM {table} WHERE folder_id = $1"), values![id])?;
             }
             sql.execute("DELETE FROM changes WHERE feed = $1", values![id])?;
@@ -197,5 +207,6 @@ fn folder(row: &Row<'_>) -> Result<Folder, StoreError> {
         storage: row.parsed(2, Storage::parse)?,
         creator: row.id(3)?,
         etag: row.text(4)?,
+        generation: row.number(5)?,
     })
 }

@@ -17,6 +17,8 @@ pub(crate) struct MappingRow {
     pub(crate) device: Id,
     pub(crate) user: Id,
     pub(crate) etag: String,
+    /// The device's key, base64 of the DER.
+    pub(crate) spki: String,
 }
 
 /// A device that has a folder.
@@ -29,7 +31,8 @@ pub(crate) struct Present {
     pub(crate) endpoint: Option<Endpoint>,
 }
 
-const COLUMNS: &str = "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag FROM mappings m
+const COLUMNS: &str =
+    "SELECT m.device_id, coalesce(d.user_id, m.device_id), m.etag, coalesce(d.spki, '') FROM mappings m
     LEFT JOIN devices d ON d.id = m.device_id";
 
 impl Store {
@@ -129,5 +132,5 @@ fn check(sql: &Sql<'_>, folder: Id, device: Id, by: Actor) -> Result<(), StoreEr
 }
 
 fn mapping(row: &Row<'_>) -> Result<MappingRow, StoreError> {
-    Ok(MappingRow { device: row.id(0)?, user: row.id(1)?, etag: row.text(2)? })
+    Ok(MappingRow { device: row.id(0)?, user: row.id(1)?, etag: row.text(2)?, spki: row.text(3)? })
 }

@@ -35,6 +35,8 @@ pub(crate) struct NewMedia {
     pub(crate) object: Object,
     /// The upload in which the bytes came, if they were counted already.
     pub(crate) upload: Option<Id>,
+    /// Whether the bytes begin as a sealed object (STO-080).
+    pub(crate) sealed: bool,
 }
 
 /// The rules that hold for what is charged to a user.
@@ -87,15 +89,18 @@ impl Store {
         by: Actor,
     ) -> Result<(bool, Vec<Object>), StoreError> {
         self.change(by.who, move |sql, log| {
-            let NewMedia { folder, hash, size, object, upload } = &new;
+            let NewMedia { folder, hash, size, object, upload, sealed } = &new;
             let (folder, hash, size) = (*folder, *hash, *size);
             by.check(sql, folder)?;
-            // The folder may have gone, or become P2P-only, while the bytes came in.
-            let select = "SELECT creator, storage FROM folders WHERE id = $1";
-            let found =
-                sql.first(select, values![folder], |row| Ok((row.id(0)?, row.parsed(1, Storage::parse)?)))?;
-            let (creator, storage) = demand_some(found, req::GPH_019, || (Id::default(), Storage::Cloud))?;
+            // The folder may have gone, become P2P-only or encrypted, while the bytes came in.
+            let select = "SELECT creator, storage, generation FROM folders WHERE id = $1";
+            let found = sql.first(select, values![folder], |row| {
+                Ok((row.id(0)?, row.parsed(1, Storage::parse)?, row.number(2)?))
+            })?;
+            let (creator, storage, generation) =
+                demand_some(found, req::GPH_019, || (Id::default(), Storage::Cloud, 0))?;
             demand(storage == Storage::Cloud, req::STO_003)?;
+            demand(generation == 0 || *sealed, req::STO_080)?;
             let mut garbage = match upload {
                 Some(upload) => uploads::remove(sql, *upload)?,
                 None => Vec::new(),

@@ -182,7 +182,14 @@ mod tests {
         let folders = [new_id(), new_id(), new_id()];
         for folder in folders {
             let (name, etag) = ("x".to_owned(), "a".to_owned());
-            let row = Folder { id: folder, name, storage: Storage::Cloud, creator: ann, etag: etag.clone() };
+            let row = Folder {
+                id: folder,
+                name,
+                storage: Storage::Cloud,
+                creator: ann,
+                etag: etag.clone(),
+                generation: 0,
+            };
             store.add_folder(row, etag, 9, Who { user: ann, device: None, at: UnixTime(1) }).await.unwrap();
         }
         let [removed, demoted, kept] = folders;

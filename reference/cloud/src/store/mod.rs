@@ -17,6 +17,7 @@ pub(crate) mod federated;
 pub(crate) mod folders;
 pub(crate) mod invitations;
 pub(crate) mod issuer_keys;
+pub(crate) mod keys;
 pub(crate) mod mappings;
 pub(crate) mod media;
 pub(crate) mod members;
@@ -69,6 +70,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_bounds.sql"),
     include_str!("migrations/0016_writers.sql"),
     include_str!("migrations/0020_states.sql"),
+    include_str!("migrations/0021_keys.sql"),
 ];
 
 /// How long a store that works may take to begin a write.

@@ -41,8 +41,14 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     for (user, name) in [(ann, "ann"), (bob, "bob"), (carl, "carl")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row =
-        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
+    let row = Folder {
+        id: folder,
+        name: "x".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "a".into(),
+        generation: 0,
+    };
     store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
@@ -103,8 +109,14 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     refused(map().await, req::GPH_019);
 
     // A device that was revoked.
-    let row =
-        Folder { id: folder, name: "y".into(), storage: Storage::Cloud, creator: ann, etag: "b".into() };
+    let row = Folder {
+        id: folder,
+        name: "y".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "b".into(),
+        generation: 0,
+    };
     refused(store.change_folder(row, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     refused(store.remove_folder(folder, "a".into(), ControlFolder::NEED.by(who(bob))).await, req::GPH_019);
     join(bob, "bob").await;
@@ -125,8 +137,14 @@ async fn invitations_and_contacts_have_an_end() {
     for (user, name) in [(ann, "ann"), (bob, "bob")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row =
-        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: ann, etag: "a".into() };
+    let row = Folder {
+        id: folder,
+        name: "x".into(),
+        storage: Storage::Cloud,
+        creator: ann,
+        etag: "a".into(),
+        generation: 0,
+    };
     store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
     let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {

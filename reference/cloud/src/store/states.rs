@@ -1,11 +1,14 @@
 //! What devices sign of a folder and this service does not read: the states of entries, and the heads of writers
 //! (`spec/graph.md`, section 4.15).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
+use meshproof_proto::storage::sealed::{HEADER, generation_of};
 
 use super::changes;
-use super::entries::{Bounds, charge};
+use super::entries::{self, Bounds, charge};
 use super::folders::Storage;
 use super::members::Actor;
 use super::{Row, Span, Store, StoreError, values};
@@ -82,7 +85,8 @@ impl Store {
         self.read(move |sql| {
             // Before the states: all up to this number can be seen, and what comes between has a larger one.
             let last = changes::last(sql, folder)?;
-            if since > last && !deviates(req::GPH_061) {
+            let known = entries::is_known(sql, folder, since)?;
+            if (since > last && !deviates(req::GPH_061)) || !known {
                 return Ok(None);
             }
             let select = "SELECT id, state, etag, seq FROM states WHERE folder_id = $1 AND seq > $2
@@ -114,9 +118,12 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.change(by.who, move |sql, log| {
             by.check(sql, folder)?;
-            let select = "SELECT storage FROM folders WHERE id = $1";
-            let storage = sql.first(select, values![folder], |row| row.parsed(0, Storage::parse))?;
-            demand(storage != Some(Storage::P2p), req::GPH_183)?;
+            let select = "SELECT storage, generation FROM folders WHERE id = $1";
+            let found = sql
+                .first(select, values![folder], |row| Ok((row.parsed(0, Storage::parse)?, row.number(1)?)))?;
+            let (storage, generation) = found.unwrap_or_default();
+            demand(storage != Storage::P2p, req::GPH_183)?;
+            demand(is_sealed(&new.state, generation), req::GPH_208)?;
             let table = what.table();
             let select = format!(
                 "SELECT CAST(octet_length(state) AS bigint) FROM {table} WHERE folder_id = $1 AND id = $2"
@@ -141,6 +148,13 @@ impl Store {
     }
 }
 
+/// GPH-208: whether base64 begins as a sealed object; of a folder that is not encrypted (0) all does.
+fn is_sealed(state: &str, generation: u64) -> bool {
+    let begin = STANDARD.decode(state.get(..HEADER.div_ceil(3) * 4).unwrap_or_default()).unwrap_or_default();
+    let of = begin.first_chunk().and_then(generation_of);
+    generation == 0 || of.is_some_and(|of| u64::from(of) <= generation)
+}
+
 fn signed(row: &Row<'_>) -> Result<Signed, StoreError> {
     Ok(Signed { id: row.id(0)?, state: row.text(1)?, etag: row.text(2)? })
 }
@@ -161,7 +175,14 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
         let (id, creator) = (new_id(), new_id());
-        let folder = Folder { id, name: "x".into(), storage: Storage::Cloud, creator, etag: "f".into() };
+        let folder = Folder {
+            id,
+            name: "x".into(),
+            storage: Storage::Cloud,
+            creator,
+            etag: "f".into(),
+            generation: 0,
+        };
         let who = Who { user: creator, device: None, at: UnixTime(1) };
         let by = || WriteEntries::NEED.by(who);
         store.add_user(creator, "ann".into(), String::new()).await.unwrap();

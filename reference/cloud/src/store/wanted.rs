@@ -216,7 +216,14 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open(&data.path().join("meshd.sqlite")).unwrap();
         let (id, creator, now) = (new_id(), new_id(), UnixTime(1));
-        let folder = Folder { id, name: "x".into(), storage: Storage::Cloud, creator, etag: String::new() };
+        let folder = Folder {
+            id,
+            name: "x".into(),
+            storage: Storage::Cloud,
+            creator,
+            etag: String::new(),
+            generation: 0,
+        };
         let who = Who { user: creator, device: None, at: now };
         store.add_user(creator, "ann".into(), String::new()).await.unwrap();
         store.add_folder(folder.clone(), String::new(), 1, who).await.unwrap();

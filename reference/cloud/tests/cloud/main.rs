@@ -11,6 +11,7 @@ mod contract;
 mod desktop;
 mod graph;
 mod identity;
+mod keys;
 mod many_folders;
 mod meshd;
 mod openapi;

@@ -1,4 +1,8 @@
-//! Names of stored bytes (`spec/storage.md`, section 1).
+//! Names of stored bytes (`spec/storage.md`, section 1), and what a cloud keeps of an encrypted folder: [`sealed`] objects,
+//! and the record of its [`keys`].
+
+pub mod keys;
+pub mod sealed;
 
 use crate::codec::{hex, hex_array};
 

@@ -15,12 +15,14 @@
 //! | [`batch`] | 4.12, batches |
 //! | [`writers`] | 4.14, writers |
 //! | [`states`] | 4.15, states and heads |
+//! | [`keys`] | 4.16, encrypted folders |
 
 mod batch;
 mod changes;
 mod devices;
 mod entries;
 mod invitations;
+mod keys;
 mod pages;
 mod people;
 mod queues;
@@ -32,6 +34,8 @@ mod walk;
 mod writers;
 
 use serde_json::{Value, json};
+
+pub(super) use keys::Encrypted;
 
 use crate::catalog::Part;
 use crate::check::{Check, Context, Role, Stop, Verdict};
@@ -57,6 +61,7 @@ pub fn checks() -> Vec<Check> {
         batch::checks(),
         writers::checks(),
         states::checks(),
+        keys::checks(),
     ]
     .concat()
 }

@@ -6,9 +6,11 @@
 //! | [`ranges`] | 4.2, parts and conditions |
 //! | [`uploads`] | 4.3, uploads that can be resumed |
 //! | [`contents`] | 4.4, what the cloud holds, wants and leaves to devices |
+//! | [`sealed`] | 4.8, bytes of encrypted folders |
 
 mod contents;
 mod ranges;
+mod sealed;
 mod uploads;
 
 use crate::catalog::Part;
@@ -22,7 +24,7 @@ const HONEST: &str = "sto.roundtrip";
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [media_checks(), ranges::checks(), uploads::checks(), contents::checks()].concat()
+    [media_checks(), ranges::checks(), uploads::checks(), contents::checks(), sealed::checks()].concat()
 }
 
 fn check(id: &str, reqs: &[&str], title: &str, run: fn(Context) -> Running) -> Check {

@@ -66,6 +66,18 @@ pub(super) async fn post(
     announce(context, folder, tickets, &hex(blake3::hash(content).as_bytes()), content.len() as u64).await
 }
 
+pub(super) async fn append(
+    context: &Context,
+    upload: &str,
+    tickets: &[String],
+    offset: usize,
+    bytes: &[u8],
+) -> Result<Reply, Stop> {
+    let request = call(context, "PATCH", upload).tickets(tickets);
+    let request = request.header("content-type", "application/partial-upload");
+    request.header("upload-offset", &offset.to_string()).body(bytes.to_vec()).send().await
+}
+
 async fn announce(
     context: &Context,
     folder: &str,
@@ -103,9 +115,7 @@ impl Upload {
     }
 
     async fn patch(&self, context: &Context, offset: usize, bytes: &[u8]) -> Result<Reply, Stop> {
-        let request = call(context, "PATCH", &self.path).tickets(&self.folder.tickets);
-        let request = request.header("content-type", "application/partial-upload");
-        request.header("upload-offset", &offset.to_string()).body(bytes.to_vec()).send().await
+        append(context, &self.path, &self.folder.tickets, offset, bytes).await
     }
 
     /// Whether HEAD tells this offset.
