@@ -102,12 +102,12 @@ fn storage_seal(group: &Value, test: &Value) -> Option<Answer> {
     let keys = folder_keys(&group["keys"])?;
     let newest = (u32::try_from(keys.len()).ok()?, *keys.last()?);
     let content = bytes(&test["content"])?;
-    let sealed = if test["kind"] != 2 {
+    let sealed = if test["kind"] == 2 {
+        Sealed::content(folder, newest, &content)
+    } else {
         let (object, nonce) = (bytes(&test["object"])?, bytes(&test["nonce"])?);
         let entry = Sealed::entry(folder, newest, object.try_into().ok()?, nonce.try_into().ok()?, &content);
         Sealed { kind: u8::try_from(test["kind"].as_u64()?).ok()?, ..entry }
-    } else {
-        Sealed::content(folder, newest, &content)
     };
     Some(Answer::accept(json!({"sealed": hex(&sealed.bytes())})))
 }

@@ -151,7 +151,7 @@ impl Agent {
         if patient {
             self.cloud_news.notify_one(); // a task of its own does it: a change does not wait for the cloud
         } else {
-            round.cloud = self.sync_with_cloud(&folders, &progress, false).await;
+            round.cloud = Box::pin(self.sync_with_cloud(&folders, &progress, false)).await;
         }
         self.save_session().await?;
         Ok(round)

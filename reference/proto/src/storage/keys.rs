@@ -111,7 +111,7 @@ impl RecoveryKey {
 
     /// The public half, which records name.
     pub fn public(&self, provider: &dyn Provider) -> [u8; 32] {
-        provider.x25519_public(&self.secret(provider))
+        provider.x25519_key(&self.secret(provider)).public()
     }
 
     fn secret(&self, provider: &dyn Provider) -> Secret {
@@ -197,8 +197,9 @@ impl KeyRecord {
         let wraps = readers.devices.iter().map(wrap).collect();
         let recovery = |public: &[u8; 32]| {
             let ephemeral = draw_secret(entropy);
-            let shared = provider.x25519(&ephemeral, public).ok_or(Error::ApiMisuse("no recovery key"))?;
-            let ephemeral = provider.x25519_public(&ephemeral);
+            let ephemeral = provider.x25519_key(&ephemeral);
+            let shared = ephemeral.agree(public).ok_or(Error::ApiMisuse("no recovery key"))?;
+            let ephemeral = ephemeral.public();
             let place = (folder, generation, public, &ephemeral);
             let sealed = KeyBox::recovery(provider, &shared, place).seal(&**keys.newest());
             let key = sealed.as_slice().try_into().map_err(|_| Error::ApiMisuse("no recovery key"))?;
@@ -356,7 +357,7 @@ impl Signed {
         let public = key.public(provider);
         let Recovery { ephemeral, key: sealed, .. } =
             self.record.recoveries.iter().find(|recovery| recovery.public == public)?;
-        let shared = provider.x25519(&key.secret(provider), ephemeral)?;
+        let shared = provider.x25519_key(&key.secret(provider)).agree(ephemeral)?;
         let place = (self.folder, self.record.generation, &public, ephemeral);
         secret(&KeyBox::recovery(provider, &shared, place).open(sealed)?)
     }
