@@ -235,7 +235,7 @@ mod tests {
     /// on one that is not closed.
     #[test]
     fn the_committed_matrix_is_closed_and_not_old() {
-        let text = include_str!("../../../spec/kills.txt");
+        let text = include_str!("../../../../spec/kills.txt");
         let lines = || text.lines().filter(|line| !line.starts_with('#'));
         let named = |mark| lines().filter_map(|line| line.split_once(mark)).map(|(name, _)| name).collect();
         let [killed, excused, rows]: [BTreeSet<&str>; 3] = [" < ", " ! ", ": "].map(named);
