@@ -60,6 +60,11 @@ const REASONS: &[(&str, &str)] = &[
     ("vector.sync.name.surrogate", NO_TEXT),
     ("vector.sync.name.beyond-last", NO_TEXT),
     ("vector.sync.name.cut-character", NO_TEXT),
+    ("vector.storage.entry.less", NOT_THERE),
+    ("vector.storage.entry.not-utf8", NO_TEXT),
+    ("vector.storage.key.cut", NOT_THERE),
+    ("vector.storage.key.generation-0", SEVERAL),
+    ("vector.storage.key.generation-1025", SEVERAL),
 ];
 const NO_TEXT: &str = "bytes that are no text become no name, whatever is left out";
 const NOT_THERE: &str = "what it speaks of does not exist: the laxest reader has nothing to go on with";

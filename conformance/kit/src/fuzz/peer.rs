@@ -106,9 +106,10 @@ async fn m3(context: &Context, draw: &mut Draw<'_>) -> Result<Ended, Wrong> {
         &message::hello(&[PeerFixture::FOLDER]),
         0,
     );
-    // A right M3 is right, whatever its end runs into.
-    let right = m3.starts_with(&keys.m3);
-    conn.send("M3, and a record", &[m3, hello].concat()).await?;
+    let bytes = [m3, hello].concat();
+    // A right M3 is right, whatever its end runs into, and where its last byte comes from.
+    let right = bytes.starts_with(&keys.m3);
+    conn.send("M3, and a record", &bytes).await?;
     if right {
         return Ok(Ended::Fine);
     }

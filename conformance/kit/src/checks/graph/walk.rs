@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::{Folder, check, success};
+use super::{Folder, check, pick, success};
 use crate::check::{Check, Context, Verdict, demand};
 use crate::checks::identity::passkeys;
-use crate::oracle::crypto::hex;
+use crate::oracle::crypto::{base64, hex};
 use crate::target::cloud::call;
-use crate::target::world::{User, World, claim, etag, new_user, revoke, sign_in};
+use crate::target::world::{
+    Device, Grant, User, World, claim, device_tickets, etag, new_user, revoke, sign_in,
+};
 
 const OPTIONS: &str = "gph.options";
 const READ: &str = "gph.read.again";
@@ -101,12 +103,12 @@ async fn walk(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let dora = new_user(&context, "dora").await?;
     let device = claim(&context, &dora, "camera", &world.spare_key).await?;
-    let walked = walk_of(&context, &world, &dora, &device.id).await;
+    let walked = walk_of(&context, &world, &dora, &device).await;
     success(revoke(&context, &dora, &device.id).await?, "the revocation of a device")?;
     walked
 }
 
-async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) -> Verdict {
+async fn walk_of(context: &Context, world: &World, dora: &User, device: &Device) -> Verdict {
     let made = call(context, "POST", "/mesh/objects").tickets(&dora.grant.tickets);
     let made = made.json(&json!({"name": "walk", "storage": "cloud"})).send().await?.expect(201)?;
     let folder = made.header("location").unwrap_or_default().to_owned();
@@ -119,17 +121,26 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &str) ->
     for (method, path, body) in [
         ("POST", subscriptions, json!({"resource": "/mesh"})),
         ("PUT", "/contacts/somebody".to_owned(), json!({"blocked": false, "note": ""})),
-        ("PUT", format!("{folder}/mappings/{device}"), json!({})),
+        ("PUT", format!("{folder}/mappings/{}", device.id), json!({})),
         ("POST", format!("{folder}/invitations"), json!({"name": world.bob.name, "role": "reader"})),
         (
             "PUT",
             format!("{folder}/feeds/files/entries/{entry}"),
-            json!({"path": "a", "kind": "file", "size": 5, "hash": hash, "version": {device: 1}}),
+            json!({"path": "a", "kind": "file", "size": 5, "hash": hash, "version": {&device.id: 1}}),
         ),
         ("POST", format!("{folder}/uploads"), json!({"hash": hash, "length": 5})),
+        ("PUT", format!("{folder}/feeds/states/entries/{entry}"), json!({"state": base64(b"a state")})),
     ] {
         success(call(context, method, &path).tickets(&tickets).json(&body).send().await?, &path)?;
     }
+    // Only the device itself puts its head.
+    let reply = device_tickets(context, &device.id, &device.key, &dora.grant.audience).await?.expect(200)?;
+    let mut own = pick(&Grant::read(&reply)?, &folder);
+    let rights = call(context, "POST", &format!("{folder}/ticket")).tickets(&own).send().await?;
+    own.push(rights.expect(200)?.text("ticket")?);
+    let path = format!("{folder}/feeds/states/heads/{}", device.id);
+    let head = call(context, "PUT", &path).tickets(&own).json(&json!({"head": base64(b"a head")}));
+    success(head.send().await?, &path)?;
 
     let bearer = format!("Bearer {token}");
     let made = call(context, "POST", "/identity/app-passwords").header("authorization", &bearer);
