@@ -46,8 +46,14 @@ async fn two_stores() -> [Store; 2] {
 async fn folder_of(store: &Store, name: &str) -> (Id, Id) {
     let (user, folder) = (new_id(), new_id());
     assert!(store.add_user(user, name.into(), String::new()).await.unwrap());
-    let row =
-        Folder { id: folder, name: "x".into(), storage: Storage::Cloud, creator: user, etag: "a".into() };
+    let row = Folder {
+        id: folder,
+        name: "x".into(),
+        storage: Storage::Cloud,
+        creator: user,
+        etag: "a".into(),
+        generation: 0,
+    };
     store.add_folder(row, "a".into(), 9, who(user)).await.unwrap();
     (user, folder)
 }
@@ -133,7 +139,15 @@ async fn two_owners_who_remove_each_other() {
         for (user, name) in [(bob, format!("bob{round}")), (carl, format!("carl{round}"))] {
             assert!(here.add_user(user, name.clone(), String::new()).await.unwrap());
             let (id, expires) = (new_id(), UnixTime(9));
-            let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
+            let new = NewInvitation {
+                id,
+                folder,
+                name,
+                role: Role::Owner,
+                expires,
+                etag: "a".into(),
+                generation: 0,
+            };
             here.invite(new, Need::CONTROL_MEMBERS.by(who(ann))).await.unwrap();
             here.accept(who(user), id, "a".into()).await.unwrap().unwrap();
         }
