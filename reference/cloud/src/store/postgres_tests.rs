@@ -139,15 +139,7 @@ async fn two_owners_who_remove_each_other() {
         for (user, name) in [(bob, format!("bob{round}")), (carl, format!("carl{round}"))] {
             assert!(here.add_user(user, name.clone(), String::new()).await.unwrap());
             let (id, expires) = (new_id(), UnixTime(9));
-            let new = NewInvitation {
-                id,
-                folder,
-                name,
-                role: Role::Owner,
-                expires,
-                etag: "a".into(),
-                generation: 0,
-            };
+            let new = NewInvitation { id, folder, name, role: Role::Owner, expires, etag: "a".into() };
             here.invite(new, Need::CONTROL_MEMBERS.by(who(ann))).await.unwrap();
             here.accept(who(user), id, "a".into()).await.unwrap().unwrap();
         }
