@@ -56,7 +56,11 @@ pub fn crypto(data: &[u8]) -> bool {
         }
         1 => {
             let mut signature = keys.signature.clone();
-            draw.edit(&mut signature);
+            if draw.one_in(4) {
+                signature.extend_from_slice(draw.bytes(4));
+            } else {
+                draw.edit(&mut signature);
+            }
             let spki = keys.private[0].spki();
             let verified = both(|p| {
                 let key = p.public_key(spki).expect("a test key");
