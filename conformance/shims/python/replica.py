@@ -8,6 +8,9 @@ from merge import merge
 from proofs import MOST, NONE, chain, change_text, head_text, needed, statement
 
 
+MOST_ENTRIES = 1_000_000
+
+
 class Uncountable(Exception):
     """A change that this device cannot count, for the entry's version is full or has it already (note under SYN-016)."""
 
@@ -38,6 +41,7 @@ class Replica:
         self.entries, self.heads, self.contexts = {}, {}, {}
         self.last, self.chain = 0, NONE                             # of its own changes
         self.chains, self.born = {}, self.counter                   # counter -> chain; what is before was in another life
+        self.full = False                                           # whether entries of others were ignored for want of room
         self.claims = True                                          # whether its own counter is in its context
 
     def lost_past(self, head):
@@ -152,6 +156,9 @@ class Replica:
         late, all_taken = {}, not ignored
         for entry in received:
             own = self.entries.get(entry.id)
+            if own is None and len(self.entries) >= MOST_ENTRIES:   # SYN-116
+                self.full, all_taken = True, False
+                continue
             if own is None and covers(own_context, entry.version):
                 late[entry.id] = entry
                 continue

@@ -13,6 +13,7 @@ from crypto import Failure
 from entries import (BLOCK, BYE, DONE, FORKS, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, WRITERS, Messages,
                      Reader, message, write_index, write_state, write_writers)
 from forks import read_forks, write_forks
+from room import ROOM
 from transfer import Fetch
 
 READER = "reader"
@@ -46,10 +47,10 @@ class Shared:
 
 class Session:
     """`folders`: identifier -> folder.Folder; `roles`: identifier -> (own role, the peer's), of those that the pair ticket maps on
-    both devices; the others are left out (SYN-005). `peer`: the identifier of the other device."""
+    both devices; the others are left out (SYN-005). `peer`: the identifier of the other device; `user`: whose it is."""
 
-    def __init__(self, channel, folders, roles, peer, log=lambda *words: None):
-        self.channel, self.peer, self.log = channel, peer, log
+    def __init__(self, channel, folders, roles, peer, log=lambda *words: None, user=None):
+        self.channel, self.peer, self.log, self.user = channel, peer, log, user or peer
         self.own = {f: Shared(f, folder, *roles[f]) for f, folder in sorted(folders.items()) if f in roles}
         self.shared = None                                          # those of both, from HELLO on
         self.said_bye = self.heard_bye = False
@@ -205,6 +206,7 @@ class Session:
             raise Failure("sync-state", "SYN-015", "an INDEX before the STATE or after the last")
         one.latest = received[-1].id if received else one.latest
         if one.peer_role != READER:                                 # SYN-023
+            ROOM.take(self, self.user, len(body))
             self._check(one, received)
         if last:
             one.index_ended = True
@@ -226,6 +228,10 @@ class Session:
         with one.folder.lock:
             one.folder.replica.take(self.peer, one.received, one.own_digests, complete, heads, digests, one.ignored)
             one.folder.without_rules = False
+            if one.folder.replica.full:
+                one.folder.tell("this folder has no room for more entries", one.folder.root)
+        if all(other.index_ended for other in self.shared.values()):
+            ROOM.free(self)
         self._want(one)
 
     def _want(self, one):
@@ -370,8 +376,12 @@ class Session:
         self.asking, self.waiting = False, []
         self._end()
 
+    def evicted(self):
+        self.channel.close(Failure("busy", "SYN-117", "others need the room"))
+
     def _leave(self):
         """Whatever ended the session: what is complete gets its place, of the rest is kept what may be."""
+        ROOM.free(self)
         for one in (self.shared or {}).values():
             for fetch in one.fetches:
                 fetch.abandon()
