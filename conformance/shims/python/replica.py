@@ -149,7 +149,7 @@ class Replica:
     # ---- the INDEX of a peer (sections 4.3 and 4.6) ----
 
     def take(self, peer, received, mine, complete, heads, theirs, ignored=()):
-        """Merge what a peer has. `mine`, `theirs`: the digests of both STATEs; `complete` and `heads` are of the peer's; `ignored`:
+        """Merge what a peer has, or the cloud (`peer` is None). `mine`, `theirs`: the digests of both STATEs; `complete` and `heads` are of the peer's; `ignored`:
         the identifiers of entries that came and are not among `received`."""
         own_context = self.context
         context = self._without_forked({device: head.counter for device, head in heads.items()})
@@ -172,7 +172,8 @@ class Replica:
             self._forget({*ignored, *(e.id for e in received)}, mine, context, theirs)
             if all_taken:
                 self._join(heads)
-        self.contexts[peer] = context
+        if peer is not None:                                        # not the cloud
+            self.contexts[peer] = context
         seen = [s.lamport for e in received for s in (e.stamp, *(c.stamp for c in e.contents))]
         self.lamport = max([self.lamport, *seen])
 
@@ -216,7 +217,7 @@ class Replica:
     def to_json(self):
         return {"counter": self.counter, "last": self.last, "chain": self.chain.hex(), "lamport": self.lamport,
                 "chains": [[c, h.hex()] for c, h in self.chains.items()], "born": self.born,
-                "claims": self.claims, "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
+                "claims": self.claims, "contexts": {d.hex(): hex_of(c) for d, c in self.contexts.items()},
                 "heads": {d.hex(): [h.counter, h.chain.hex(), h.signature.hex()] for d, h in self.heads.items()},
                 "entries": [e.encode().hex() for e in self.entries.values()]}
 
@@ -224,7 +225,7 @@ class Replica:
         self.counter, self.last, self.chain = data["counter"], data["last"], bytes.fromhex(data["chain"])
         self.lamport, self.born, self.claims = data["lamport"], data["born"], data["claims"]
         self.chains = {c: bytes.fromhex(h) for c, h in data["chains"]}
-        self.contexts = {bytes.fromhex(d): _unhex(c) for d, c in data["contexts"].items()}
+        self.contexts = {bytes.fromhex(d): unhex(c) for d, c in data["contexts"].items()}
         self.heads = {bytes.fromhex(d): Head(c, bytes.fromhex(chained), bytes.fromhex(signature))
                       for d, (c, chained, signature) in data["heads"].items()}
         self.entries = {e.id: e for e in (entry_of(bytes.fromhex(text)) for text in data["entries"])}
@@ -247,9 +248,9 @@ def _above(entry, entries):
     return seen
 
 
-def _hex(counters):
+def hex_of(counters):
     return {d.hex(): c for d, c in counters.items()}
 
 
-def _unhex(counters):
+def unhex(counters):
     return {bytes.fromhex(d): c for d, c in counters.items()}
