@@ -62,9 +62,11 @@ def write(folder, keys, writer, signer, wraps, publics=()):
     out.append(bytes([len(publics)]))
     for public in sorted(publics):
         secret = draw(32)
-        ephemeral = x25519_public(secret)
+        ephemeral, shared = x25519_public(secret), x25519_shared(secret, public)
+        if shared == bytes(32):
+            raise ValueError("this is no recovery key: everybody could open what is wrapped for it")
         out += [public, ephemeral,
-                etm_seal(recovery_k48(folder, generation, public, ephemeral, x25519_shared(secret, public)), b"", key)]
+                etm_seal(recovery_k48(folder, generation, public, ephemeral, shared), b"", key)]
     if generation > 1:
         out.append(etm_seal(earlier_k48(folder, generation, key), b"", b"".join(keys[:-1])))
     unsigned = b"".join(out)
@@ -105,7 +107,7 @@ def recovery_pair(words):
 
 def open_with_device(folder, data, writer_key, device, private_key, known=()):
     """The keys of all generations. `writer_key`: that of the card of the record's writer; `known`: the keys that are here already."""
-    record = _verified(folder, data, writer_key)
+    record = _verified(folder, data, writer_key, known)
     box = record.wraps.get(device)
     key = box and oaep_decrypt(private_key, label(folder, record.generation, device), box)
     if not key or len(key) != 32:
@@ -114,28 +116,29 @@ def open_with_device(folder, data, writer_key, device, private_key, known=()):
 
 
 def open_with_recovery(folder, data, writer_key, words, known=()):
-    record = _verified(folder, data, writer_key)
+    record = _verified(folder, data, writer_key, known)
     secret, public = recovery_pair(words)
-    ephemeral, box = record.recoveries.get(public, (None, None))
-    key = box and etm_open(recovery_k48(folder, record.generation, public, ephemeral, x25519_shared(secret, ephemeral)), b"", box)
-    if not key:
+    ephemeral, box = record.recoveries.get(public, (bytes(32), b""))
+    shared = x25519_shared(secret, ephemeral)
+    key = etm_open(recovery_k48(folder, record.generation, public, ephemeral, shared), b"", box)
+    if not key or shared == bytes(32):                              # zeros are what everybody gets: as HSK-043
         raise Failure("folder-key-recovery", "STO-076")
     return _all(folder, record, key, known)
 
 
-def _verified(folder, data, writer_key):
+def _verified(folder, data, writer_key, known):
     record = read(data)
     if not signed(writer_key, record.signature, text(folder, record.unsigned)):
         raise Failure("folder-key-unsigned", "STO-071", record.writer.hex())
+    if record.generation < len(known):                              # whatever is in it
+        raise Failure("folder-key-stale", "STO-074", f"{record.generation}, and {len(known)} are known")
     return record
 
 
 def _all(folder, record, key, known):
-    """STO-073 to STO-075, in the order of their numbers."""
+    """STO-073, STO-075."""
     if not equal(record.check, check_of(folder, record.generation, key)):
         raise Failure("folder-key-check", "STO-073")
-    if record.generation < len(known):
-        raise Failure("folder-key-stale", "STO-074", f"{record.generation}, and {len(known)} are known")
     before = b""
     if record.generation > 1:
         before = etm_open(earlier_k48(folder, record.generation, key), b"", record.earlier)

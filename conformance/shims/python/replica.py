@@ -149,8 +149,8 @@ class Replica:
     # ---- the INDEX of a peer (sections 4.3 and 4.6) ----
 
     def take(self, peer, received, mine, complete, heads, theirs, ignored=()):
-        """Merge what a peer has, or the cloud (`peer` is None). `mine`, `theirs`: the digests of both STATEs; `complete` and `heads` are of the peer's; `ignored`:
-        the identifiers of entries that came and are not among `received`."""
+        """Merge what a peer has, or the cloud (`peer` is None). `mine`, `theirs`: the digests of both STATEs; `complete` and `heads`
+        are of the peer's; `ignored`: the identifiers of entries that came and are not among `received`."""
         own_context = self.context
         context = self._without_forked({device: head.counter for device, head in heads.items()})
         late, all_taken = {}, not ignored

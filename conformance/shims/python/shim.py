@@ -299,7 +299,7 @@ ESTABLISHED = {}                        # responder -> the strongest suite with 
 
 
 def hello(_):
-    return {"implementation": "python peer 0.3", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"]}
+    return {"implementation": "python peer 0.4", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"]}
 
 
 def connect(request):

@@ -51,16 +51,18 @@ class CloudReplica:
         self.graph, self.links, self.folder, self.reads, self.ring = graph, document["links"], folder, role == "reader", ring
         self.path = os.path.join(folder.state, "cloud.json")
         self.versions, self.heads, self.watermark = {}, {}, None    # the furthest, by identifier and by device
-        self.shown, self.refused = {}, set()                        # node -> (etag, entry or None); nodes whose state is not ours to replace
+        self.shown, self.refused = {}, set()                        # node -> (etag, entry or None); nodes not ours to replace
         with contextlib.suppress(FileNotFoundError):
             with open(self.path) as f:
                 data = json.load(f)
+            if data["sealed"] != bool(ring):                        # a cloud forgets a folder that becomes encrypted (GPH-204)
+                return
             self.versions = {bytes.fromhex(i): unhex(v) for i, v in data["versions"].items()}
             self.heads = {d: read_head(Reader(bytes.fromhex(text)))[1] for d, text in
                           ((bytes.fromhex(d), text) for d, text in data["heads"].items())}
 
     def _save(self):
-        data = {"versions": {i.hex(): hex_of(v) for i, v in self.versions.items()},
+        data = {"sealed": bool(self.ring), "versions": {i.hex(): hex_of(v) for i, v in self.versions.items()},
                 "heads": {d.hex(): write_head(d, h).hex() for d, h in self.heads.items()}}
         self.folder.write(self.path, json.dumps(data).encode())
 

@@ -22,8 +22,7 @@ class Forks(unittest.TestCase):
         self.a.folder.scan()
 
     def copied(self):
-        """What a program does that was copied: a and c's devices are the same writer in two places. a tells b `one`, then forgets
-        it and makes `two` under the same number."""
+        """What a program does that was restored from a copy: a tells b `one`, forgets it, and tells c `two` under the same number."""
         meet(self.a, self.b)
         meet(self.a, self.c)
         old = shutil.copytree(self.a.folder.state, self.a.folder.state + ".old")

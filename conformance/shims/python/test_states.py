@@ -32,7 +32,8 @@ class States(unittest.TestCase):
         self.graphs[name] = type(self.ann)(self.cloud(), self.device_grant(name))
         issuers = [key for keys in self.ann.grant.issuers().values() for key in keys]
         folder = Folder(bytes.fromhex(self.devices[name]["device"]), bytes.fromhex(document["folder"]),
-                        os.path.join(self.trees, draw(4).hex(), name), issuers, self.signers[name], log=lambda *words: self.told.append(words))
+                        os.path.join(self.trees, draw(4).hex(), name), issuers, self.signers[name],
+                        log=lambda *words: self.told.append(words))
         for card in self.ann.writers(document):
             folder.writers.learn(*card)
         return folder
