@@ -21,8 +21,8 @@ LONGEST_TARGET = 4096
 MESSAGE_LARGEST = 1048576               # SYN-002
 
 HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST = range(1, 9)
-STATE, WRITERS = 16, 17
-TYPES = {HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST, STATE, WRITERS}
+STATE, WRITERS, FORKS = 16, 17, 18
+TYPES = {HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST, STATE, WRITERS, FORKS}
 
 
 class Stamp(namedtuple("Stamp", "lamport writer counter")):
@@ -174,12 +174,12 @@ def read_entry(r):
     version = _version(r)
     if any(not s.counter or not s.seen_in(version) for s in (stamp, *(c.stamp for c in contents))):
         raise Failure("sync-stamp", "SYN-025")
-    entry = Entry(identifier, parent, name, stamp, gone, tuple(contents), version, tuple(_proof(r) for _ in range(r.number(1))))
+    entry = Entry(identifier, parent, name, stamp, gone, tuple(contents), version, tuple(read_proof(r) for _ in range(r.number(1))))
     _check_proofs(entry)
     return entry
 
 
-def _proof(r):
+def read_proof(r):
     stamp, place, content = _stamp(r), r.take(32), r.take(32)
     deleted = tuple((r.part(), r.take(16), r.number(8)) for _ in range(r.number(1)))
     return Proof(stamp, place, content, deleted, r.take(64))
@@ -252,7 +252,11 @@ def read_hello(body):
 def write_state(folder, complete, heads, digests):
     """`digests`: 256 of them, by the first byte of the identifiers."""
     return message(STATE, folder, bytes([complete]), len(heads).to_bytes(2, "big"),
-                   *(device + struct.pack(">Q32s64s", *heads[device]) for device in sorted(heads)), *digests)
+                   *(write_head(device, heads[device]) for device in sorted(heads)), *digests)
+
+
+def write_head(device, head):
+    return device + struct.pack(">Q32s64s", *head)
 
 
 def read_head(r):

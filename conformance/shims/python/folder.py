@@ -14,7 +14,8 @@ from blake3 import Blake3
 from changes import Changes
 from crypto import draw
 from disk import EMPTY, Item, by_depth, seen_of, split
-from entries import DIRECTORY, FILE, Content, Stamp
+from entries import DIRECTORY, FILE, Content, Reader, Stamp
+from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
 from proofs import Signer
@@ -38,6 +39,7 @@ class Folder:
         signer = signer or self._signer()
         self.writers = Writers(identifier, issuers, (device, signer.key))
         self.replica, self.items, self.moving, self.told = Replica(device, identifier, signer), {}, {}, set()
+        self.replica.forked = self.writers.forks
         self.ignored, self.without_rules = Ignore(), False
         self._load()
 
@@ -67,6 +69,8 @@ class Folder:
                 data = json.load(f)
             self.replica.load(data["replica"])
             self.writers.cards = {bytes.fromhex(d): (bytes.fromhex(k), bytes.fromhex(s)) for d, (k, s) in data["cards"].items()}
+            for fork in (read_fork(Reader(bytes.fromhex(text))) for text in data.get("forks", ())):
+                self.writers.forks[fork.writer] = fork
             for path, (identifier, kind, place, content, copy, seen) in data["items"].items():
                 self.items[path] = Item(bytes.fromhex(identifier), kind, stamp_of(place), content and Content(
                     stamp_of(content[0]), *content[1:-1], bytes.fromhex(content[-1])), copy, tuple(seen))
@@ -79,6 +83,7 @@ class Folder:
         content = lambda c: c and [text_of(c.stamp), *c[1:-1], c.hash.hex()]
         cards = {d.hex(): (key.hex(), signature.hex()) for d, (key, signature) in self.writers.cards.items()}
         data = {"replica": self.replica.to_json(), "cards": cards, "moving": self.moving,
+                "forks": [fork.encode().hex() for fork in self.writers.forks.values()],
                 "items": {p: [i.id.hex(), i.kind, text_of(i.place), content(i.content), i.copy, i.seen]
                           for p, i in self.items.items()}}
         path = os.path.join(self.state, "state.json")
@@ -89,16 +94,35 @@ class Folder:
         os.replace(path + ".new", path)
 
     def lost_past(self, heads):
-        """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then all of its files become new."""
+        """Section 4.6: whether a peer has seen changes by this device that it does not know of."""
         head = heads.get(self.device)
         with self.lock:
             if not self.replica.lost_past(head):
                 return False
-            self.tell("this device has lost what it knew of", self.root, "and begins anew")
-            self.replica.begin_anew(head)
-            self.items = {}
-            self.scan()
+            if head.counter in self.replica.chains:
+                self.writers.learn_fork(of_heads(self.device, self.replica.own_head(head.counter), head))
+            self._begin_anew(head.counter)
             return True
+
+    def forked(self):
+        """SYN-113: whether a fork of this device itself is known to which it has not begun anew since."""
+        with self.lock:
+            fork = self.writers.accuses_me()
+            if not fork or not self.replica.before_now(fork.counter):
+                return False
+            self._begin_anew(fork.counter)
+            return True
+
+    def _begin_anew(self, counter):
+        """All files become new."""
+        self.tell("this device has lost what it knew of", self.root, "and begins anew")
+        self.replica.begin_anew(counter)
+        self.items = {}
+        self.scan()
+
+    def tell_forks(self):
+        for writer in self.writers.forks:
+            self.tell("the device", writer.hex(), "signed two different things under one number: it was restored or copied, or it lies")
 
     # ---- from the disk ----
 

@@ -145,13 +145,16 @@ class Graph:
     def delta(self, folder, since=None, limit=1000):
         """(entries written since the watermark, the new watermark). A watermark that the cloud does not know any more means:
         begin anew, with everything (GPH-061)."""
-        query = {"limit": limit, **({"since": since} if since else {})}
         try:
-            page = self.get(folder["links"]["sync"], **query)
+            return self.delta_of(folder["links"]["sync"], since, limit)
         except Problem as problem:
             if problem.status != 410 or not since:
                 raise
             return self.delta(folder, None, limit)
+
+    def delta_of(self, path, since=None, limit=1000):
+        """The same of any feed, that of states too."""
+        page = self.get(path, limit=limit, **({"since": since} if since else {}))
         items = page["items"]
         while page["more"]:
             page = self.get(page["links"]["next"])

@@ -1,7 +1,9 @@
 """What a responder keeps against load and replay: spec/handshake.md section 4.7, and the suites of HSK-045."""
 
+import contextlib
 import json
 import os
+import threading
 
 from crypto import HMAC, Failure, H, draw, equal
 
@@ -20,6 +22,7 @@ class Memory:
         self.device_secret = draw(32)                               # for HSK-017
         self.secrets = []                                           # (made at, secret), the newest first
         self.seen = {}                                              # H(M1) -> when it was answered with M2
+        self.looked_at, self.lock = set(), threading.Lock()         # H(M1) of those that nobody has decided on
         self.buckets = {}                                           # source -> [tokens, when]
         self.suites = {}
         if path and os.path.exists(path):
@@ -46,13 +49,24 @@ class Memory:
 
     # replays
 
-    def check_replay(self, m1, now):
-        if now - self.seen.get(H(m1), now - REPLAY) < REPLAY:
-            raise Failure("replay", "HSK-051")
+    @contextlib.contextmanager
+    def first(self, m1, now):
+        """HSK-051: that nobody else brought the same, or brings it while this one is being looked at."""
+        digest = H(m1)
+        with self.lock:
+            if digest in self.looked_at or now - self.seen.get(digest, now - REPLAY) < REPLAY:
+                raise Failure("replay", "HSK-051")
+            self.looked_at.add(digest)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.looked_at.discard(digest)
 
     def answered(self, m1, source, now):
-        self.seen = {h: t for h, t in self.seen.items() if now - t < REPLAY}
-        self.seen[H(m1)] = now
+        with self.lock:
+            self.seen = {h: t for h, t in self.seen.items() if now - t < REPLAY}
+            self.seen[H(m1)] = now
         self.give_back(source)
 
     # allowances

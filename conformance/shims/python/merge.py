@@ -13,7 +13,7 @@ def merge(mine, theirs, mine_context, theirs_context):
     place = _place(mine, theirs)
     gone = (mine.gone or theirs.gone) if mine.stamp == theirs.stamp else place.gone
     entry = Entry(mine.id, place.parent, place.name, place.stamp, gone, contents, version)
-    known = {p.dot: p for p in mine.proofs + theirs.proofs}
+    known = {p.dot: p for p in sorted(mine.proofs + theirs.proofs)}           # of two signatures of one statement the larger
     proofs = needed(entry, [known[dot] for dot in sorted(known)])
     return entry._replace(proofs=proofs) if len(proofs) <= MOST else None
 

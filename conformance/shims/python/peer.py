@@ -30,6 +30,7 @@ from proofs import Signer, card_text
 from responder import Responder
 
 UNFINISHED, UNFINISHED_OF_SOURCE = 256, 64                          # HSK-008
+PLACES = 64                                                         # HSK-067
 
 
 def log(*words):
@@ -72,6 +73,28 @@ class Doorman:
             yield leave
         finally:
             leave()
+
+
+class Places:
+    """HSK-067: the sessions that go on. One other user has at most a quarter of the places, all others together three quarters."""
+
+    def __init__(self, most=PLACES):
+        self.most, self.lock, self.taken = most, threading.Lock(), collections.Counter()
+
+    @contextlib.contextmanager
+    def place(self, grounds):
+        user = None if grounds.user else grounds.owner or grounds.initiator         # None: our own
+        with self.lock:
+            others = self.taken.total() - self.taken[None]
+            if self.taken.total() >= self.most or user and (self.taken[user] >= self.most // 4 or others >= self.most * 3 // 4):
+                raise Failure("busy", "HSK-067")
+            self.taken[user] += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.taken[user] -= 1
+                self.taken += collections.Counter()                 # without those that have none
 
 
 class Listener:
@@ -157,9 +180,18 @@ def write_pair_ticket(issuer, issuer_key, device, spki, peer, peer_spki, user="a
 
 def syncing(folders):
     """For Listener: a session of these folders, by identifier, with whoever came."""
+    places = Places()
+
     def application(open_channel, responder):
         grounds = responder.grounds
-        session.Session(open_channel, folders, session.roles_of(grounds, False), bytes.fromhex(grounds.initiator), log).run()
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(places.place(grounds))
+            except Failure as failure:
+                open_channel.close(failure)
+                raise
+            session.Session(open_channel, folders, session.roles_of(grounds, False), bytes.fromhex(grounds.initiator), log,
+                            grounds.owner or grounds.initiator).run()
     return application
 
 

@@ -8,6 +8,9 @@ from merge import merge
 from proofs import MOST, NONE, chain, change_text, head_text, needed, statement
 
 
+MOST_ENTRIES = 1_000_000
+
+
 class Uncountable(Exception):
     """A change that this device cannot count, for the entry's version is full or has it already (note under SYN-016)."""
 
@@ -29,40 +32,51 @@ def identifiers(parent, name):
 
 class Replica:
     """`entries` by identifier; `heads` of the other writers, which make this device's context; `contexts` what others said that they
-    have. `folder` is the identifier, `signer` a proofs.Signer."""
+    have. `folder` is the identifier, `signer` a proofs.Signer; `forked` the writers of whom a fork is known, who are in no context
+    (SYN-111)."""
 
-    def __init__(self, device, folder, signer, counter=None):
-        self.device, self.folder, self.signer = device, folder, signer
+    def __init__(self, device, folder, signer, counter=None, forked=()):
+        self.device, self.folder, self.signer, self.forked = device, folder, signer, forked
         self.counter, self.lamport = first_counter() if counter is None else counter, 0
         self.entries, self.heads, self.contexts = {}, {}, {}
         self.last, self.chain = 0, NONE                             # of its own changes
         self.chains, self.born = {}, self.counter                   # counter -> chain; what is before was in another life
+        self.full = False                                           # whether entries of others were ignored for want of room
         self.claims = True                                          # whether its own counter is in its context
 
     def lost_past(self, head):
         """Section 4.6, SYN-058: whether somebody has seen a change by this device, under its signature, that it does not know of.
         A device without a past may have had one; one that began anew has had it."""
-        if not head:
-            return False
-        return self.chains.get(head.counter) != head.chain and (head.counter > self.born or self.claims)
+        return bool(head) and self.chains.get(head.counter) != head.chain and self.before_now(head.counter)
 
-    def begin_anew(self, head):
+    def before_now(self, counter):
+        """Whether what was wrong with this number has not been answered by beginning anew since (SYN-113)."""
+        return counter > self.born or self.claims
+
+    def begin_anew(self, counter):
         """What this device made and does not know of, it must not claim to have seen, or the others would forget it: its own
         counter stays out of its context (see DISAGREEMENTS.md, D-60)."""
-        self.__init__(self.device, self.folder, self.signer, max(self.counter, head.counter, first_counter()))
+        self.__init__(self.device, self.folder, self.signer, max(self.counter, counter, first_counter()), self.forked)
         self.claims = False
 
     def known_heads(self):
         """The heads in a STATE, its own among them."""
-        if not self.last or not self.claims:
-            return self.heads
-        text = head_text(self.folder, self.device, self.last, self.chain)
-        return {**self.heads, self.device: Head(self.last, self.chain, self.signer.sign(text))}
+        heads = dict(self.heads)
+        if self.last and self.claims:
+            heads[self.device] = self.own_head(self.last)
+        return {device: head for device, head in heads.items() if device not in self.forked}
+
+    def own_head(self, counter):
+        text = head_text(self.folder, self.device, counter, self.chains[counter])
+        return Head(counter, self.chains[counter], self.signer.sign(text))
 
     @property
     def context(self):
         own = {self.device: self.last} if self.last and self.claims else {}
-        return {**{device: head.counter for device, head in self.heads.items()}, **own}
+        return self._without_forked({**{device: head.counter for device, head in self.heads.items()}, **own})
+
+    def _without_forked(self, context):
+        return {device: counter for device, counter in context.items() if device not in self.forked}
 
     # ---- changes (section 3.1) ----
 
@@ -135,12 +149,16 @@ class Replica:
     # ---- the INDEX of a peer (sections 4.3 and 4.6) ----
 
     def take(self, peer, received, mine, complete, heads, theirs, ignored=()):
-        """Merge what a peer has. `mine`, `theirs`: the digests of both STATEs; `complete` and `heads` are of the peer's; `ignored`:
-        the identifiers of entries that came and are not among `received`."""
-        own_context, context = self.context, {device: head.counter for device, head in heads.items()}
+        """Merge what a peer has, or the cloud (`peer` is None). `mine`, `theirs`: the digests of both STATEs; `complete` and `heads`
+        are of the peer's; `ignored`: the identifiers of entries that came and are not among `received`."""
+        own_context = self.context
+        context = self._without_forked({device: head.counter for device, head in heads.items()})
         late, all_taken = {}, not ignored
         for entry in received:
             own = self.entries.get(entry.id)
+            if own is None and len(self.entries) >= MOST_ENTRIES:   # SYN-116
+                self.full, all_taken = True, False
+                continue
             if own is None and covers(own_context, entry.version):
                 late[entry.id] = entry
                 continue
@@ -154,7 +172,8 @@ class Replica:
             self._forget({*ignored, *(e.id for e in received)}, mine, context, theirs)
             if all_taken:
                 self._join(heads)
-        self.contexts[peer] = context
+        if peer is not None:                                        # not the cloud
+            self.contexts[peer] = context
         seen = [s.lamport for e in received for s in (e.stamp, *(c.stamp for c in e.contents))]
         self.lamport = max([self.lamport, *seen])
 
@@ -188,7 +207,7 @@ class Replica:
 
     def collect(self, devices):
         """SYN-047: forget the tombstones that all have seen. `devices`: the others on which the folder is mapped."""
-        seen = [self.context, *(self.contexts.get(d, {}) for d in devices)]
+        seen = [self.context, *(self._without_forked(self.contexts.get(d, {})) for d in devices)]
         doomed = {i for i, e in self.entries.items() if e.tombstone and all(covers(c, e.version) for c in seen)}
         for i in self._without_living(doomed):
             del self.entries[i]
@@ -198,7 +217,7 @@ class Replica:
     def to_json(self):
         return {"counter": self.counter, "last": self.last, "chain": self.chain.hex(), "lamport": self.lamport,
                 "chains": [[c, h.hex()] for c, h in self.chains.items()], "born": self.born,
-                "claims": self.claims, "contexts": {d.hex(): _hex(c) for d, c in self.contexts.items()},
+                "claims": self.claims, "contexts": {d.hex(): hex_of(c) for d, c in self.contexts.items()},
                 "heads": {d.hex(): [h.counter, h.chain.hex(), h.signature.hex()] for d, h in self.heads.items()},
                 "entries": [e.encode().hex() for e in self.entries.values()]}
 
@@ -206,7 +225,7 @@ class Replica:
         self.counter, self.last, self.chain = data["counter"], data["last"], bytes.fromhex(data["chain"])
         self.lamport, self.born, self.claims = data["lamport"], data["born"], data["claims"]
         self.chains = {c: bytes.fromhex(h) for c, h in data["chains"]}
-        self.contexts = {bytes.fromhex(d): _unhex(c) for d, c in data["contexts"].items()}
+        self.contexts = {bytes.fromhex(d): unhex(c) for d, c in data["contexts"].items()}
         self.heads = {bytes.fromhex(d): Head(c, bytes.fromhex(chained), bytes.fromhex(signature))
                       for d, (c, chained, signature) in data["heads"].items()}
         self.entries = {e.id: e for e in (entry_of(bytes.fromhex(text)) for text in data["entries"])}
@@ -229,9 +248,9 @@ def _above(entry, entries):
     return seen
 
 
-def _hex(counters):
+def hex_of(counters):
     return {d.hex(): c for d, c in counters.items()}
 
 
-def _unhex(counters):
+def unhex(counters):
     return {bytes.fromhex(d): c for d, c in counters.items()}

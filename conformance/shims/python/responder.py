@@ -41,7 +41,10 @@ class Responder:
         self.suite = max(common)                                    # HSK-016
         if m1.cookie:
             self.memory.check_cookie(m1.cookie, self.source, m1.head, now)          # HSK-050
-        self.memory.check_replay(data, now)                         # HSK-051
+        with self.memory.first(data, now):                          # HSK-051
+            return self._decide(m1, data, now)
+
+    def _decide(self, m1, data, now):
         retry = self.memory.spend(self.source, now)                 # HSK-052
         if self.rdv_token is not None and m1.rdv_token != self.rdv_token:
             raise Failure("rdv-token", "HSK-053")

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 import entries
 from chunks import PIECE, cut, read_manifest, write_manifest
 from crypto import Failure
-from entries import (BLOCK, BYE, DONE, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, WRITERS, Messages, Reader,
-                     message, write_index, write_state, write_writers)
+from entries import (BLOCK, BYE, DONE, FORKS, HELLO, INDEX, MANIFEST, MANIFEST_REQUEST, REQUEST, ROOT, STATE, WRITERS, Messages,
+                     Reader, message, write_index, write_state, write_writers)
+from forks import read_forks, write_forks
+from room import ROOM
 from transfer import Fetch
 
 READER = "reader"
@@ -45,10 +47,10 @@ class Shared:
 
 class Session:
     """`folders`: identifier -> folder.Folder; `roles`: identifier -> (own role, the peer's), of those that the pair ticket maps on
-    both devices; the others are left out (SYN-005). `peer`: the identifier of the other device."""
+    both devices; the others are left out (SYN-005). `peer`: the identifier of the other device; `user`: whose it is."""
 
-    def __init__(self, channel, folders, roles, peer, log=lambda *words: None):
-        self.channel, self.peer, self.log = channel, peer, log
+    def __init__(self, channel, folders, roles, peer, log=lambda *words: None, user=None):
+        self.channel, self.peer, self.log, self.user = channel, peer, log, user or peer
         self.own = {f: Shared(f, folder, *roles[f]) for f, folder in sorted(folders.items()) if f in roles}
         self.shared = None                                          # those of both, from HELLO on
         self.said_bye = self.heard_bye = False
@@ -127,7 +129,7 @@ class Session:
             raise Failure("sync-state", "SYN-015", f"message {kind} and HELLO")
         if self.heard_bye and kind not in (BLOCK, MANIFEST):
             raise Failure("sync-state", "SYN-015", f"message {kind} after BYE")
-        {HELLO: self._hello, WRITERS: self._writers, STATE: self._state, INDEX: self._index, REQUEST: self._request,
+        {HELLO: self._hello, WRITERS: self._writers, FORKS: self._forks, STATE: self._state, INDEX: self._index, REQUEST: self._request,
          BLOCK: self._block, DONE: self._done, BYE: self._bye, MANIFEST_REQUEST: self._manifest_request,
          MANIFEST: self._manifest}[kind](body)
 
@@ -145,10 +147,12 @@ class Session:
                 folder.scan()
                 folder.apply()
                 one.own_digests, heads = folder.replica.digests(), folder.replica.known_heads()
-                cards = dict(folder.writers.cards)
+                cards, forks = dict(folder.writers.cards), list(folder.writers.forks.values())
             if not complete:
                 folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
             self._say(write_writers(one.id, cards))                 # SYN-061
+            for piece in write_forks(one.id, forks):                # SYN-112
+                self._say(piece)
             self._say(write_state(one.id, complete, heads, one.own_digests))
         self._end()
 
@@ -161,16 +165,33 @@ class Session:
             for card in cards:
                 one.folder.writers.learn(*card)
 
+    def _forks(self, body):
+        identifier, forks = read_forks(body)
+        one = self._of(identifier)
+        if one.index_ended:
+            raise Failure("sync-state", "SYN-015", "FORKS after the last INDEX")
+        with one.folder.lock:
+            for fork in forks:
+                one.folder.writers.learn_fork(fork)
+        self._accused(one)
+
+    def _accused(self, one):
+        """A device that forked begins anew: what was said in HELLO and STATE is void, and another session has the rest."""
+        one.folder.tell_forks()
+        if one.folder.forked():
+            self._stop_asking()
+
     def _state(self, body):
         identifier, complete, heads, digests = entries.read_state(body)
         one, folder = self._of(identifier), self._of(identifier).folder
         if one.state:
             raise Failure("sync-state", "SYN-015", "a second STATE")
         with folder.lock:
-            heads = folder.writers.check_heads(heads, folder.replica.heads)
+            heads = folder.writers.check_heads(heads, folder.replica.heads, self.peer)
         one.state = complete and one.peer_role != READER, heads, digests
         if folder.lost_past(heads):                                 # what was said in HELLO and STATE is void: another session
             self._stop_asking()
+        if not self.asking:
             return
         with folder.lock:
             index = folder.replica.differing(one.own_digests, digests) if one.own_role != READER else []
@@ -185,6 +206,7 @@ class Session:
             raise Failure("sync-state", "SYN-015", "an INDEX before the STATE or after the last")
         one.latest = received[-1].id if received else one.latest
         if one.peer_role != READER:                                 # SYN-023
+            ROOM.take(self, self.user, len(body))
             self._check(one, received)
         if last:
             one.index_ended = True
@@ -194,17 +216,22 @@ class Session:
     def _check(self, one, received):
         with one.folder.lock:
             for entry in received:
-                if one.folder.writers.check(entry, one.folder.replica.entries.get(entry.id)):
+                if one.folder.writers.check(entry, one.folder.replica.entries.get(entry.id), self.peer):
                     one.received.append(entry)
-                else:                                               # SYN-053
+                else:                                               # SYN-053, SYN-110
                     one.ignored.add(entry.id)
-                    one.folder.tell(entry.name, "comes from a device that nobody vouches for: it is ignored")
+                    one.folder.tell(entry.name, "comes from a device that nobody vouches for, or that contradicts itself: it is ignored")
+        self._accused(one)
 
     def _take(self, one):
         complete, heads, digests = one.state
         with one.folder.lock:
             one.folder.replica.take(self.peer, one.received, one.own_digests, complete, heads, digests, one.ignored)
             one.folder.without_rules = False
+            if one.folder.replica.full:
+                one.folder.tell("this folder has no room for more entries", one.folder.root)
+        if all(other.index_ended for other in self.shared.values()):
+            ROOM.free(self)
         self._want(one)
 
     def _want(self, one):
@@ -349,9 +376,14 @@ class Session:
         self.asking, self.waiting = False, []
         self._end()
 
+    def evicted(self):
+        self.channel.close(Failure("busy", "SYN-117", "others need the room"))
+
     def _leave(self):
         """Whatever ended the session: what is complete gets its place, of the rest is kept what may be."""
+        ROOM.free(self)
         for one in (self.shared or {}).values():
             for fetch in one.fetches:
                 fetch.abandon()
             one.folder.apply()
+            one.folder.tell_forks()

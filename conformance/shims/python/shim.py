@@ -12,9 +12,12 @@ import time
 
 import channel
 import entries
+import folder_keys
 import names
 import relay
+import sealed
 import ticket as tickets
+from blake3 import blake3
 from crypto import Failure, load_private_der
 from guard import Memory
 from handshake import HYBRID, M1, SUITES, Initiator, take_frame
@@ -245,12 +248,49 @@ def sync_signed(group, test):
     return {}
 
 
+# ---- storage.md --------------------------------------------------------------------------------------------------
+
+def ring_of(group):
+    return sealed.Ring(from_hex(group, "folder"), [bytes.fromhex(key) for key in group["keys"]])
+
+
+def storage_seal(group, test):
+    nonce = bytes.fromhex(test["nonce"]) if "nonce" in test else None
+    return {"sealed": ring_of(group).seal(test["kind"], from_hex(test, "object"), from_hex(test, "content"), nonce).hex()}
+
+
+def storage_id(group, test):
+    return {"id": ring_of(group).identifier(from_hex(test, "entry")).hex()}
+
+
+def storage_open(group, test):
+    content = ring_of(group).open(test["kind"], from_hex(test, "object"), from_hex(test, "sealed"))
+    return {"length": len(content), "hash": blake3(content).hex()}
+
+
+def storage_entry(_, test):
+    path, kind, size, _ = sealed.read_entry(from_hex(test, "content"))
+    return {"path": path, "kind": kind, "size": size}
+
+
+def storage_key(group, test):
+    before = from_hex(group, "folder"), from_hex(test, "record"), from_hex(group, "writer")
+    known = [bytes.fromhex(key) for key in test["known"]]
+    if "recovery" in test:
+        keys = folder_keys.open_with_recovery(*before, from_hex(test, "recovery"), known)
+    else:
+        keys = folder_keys.open_with_device(*before, from_hex(group, "device"), load_key(group["key"]), known)
+    return {"keys": [key.hex() for key in keys]}
+
+
 TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet": ticket_set, "TicketPair": ticket_pair,
          "HandshakeM1": handshake_m1, "HandshakeM2": handshake_m2, "HandshakeM3": handshake_m3,
          "HandshakeRetry": handshake_retry, "RecordOpen": record_open, "RecordSeal": record_seal,
          "RelayPass": relay_pass, "RelayJoin": relay_join,
          "SyncName": sync_name, "SyncIndex": sync_index, "SyncMerge": sync_merge, "SyncView": sync_view,
-         "SyncDigest": sync_digest, "SyncSigned": sync_signed}
+         "SyncDigest": sync_digest, "SyncSigned": sync_signed,
+         "StorageSeal": storage_seal, "StorageId": storage_id, "StorageOpen": storage_open, "StorageEntry": storage_entry,
+         "StorageKey": storage_key}
 
 
 # ---- a live initiator --------------------------------------------------------------------------------------------
@@ -259,7 +299,7 @@ ESTABLISHED = {}                        # responder -> the strongest suite with 
 
 
 def hello(_):
-    return {"implementation": "python peer 0.3", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"]}
+    return {"implementation": "python peer 0.4", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"]}
 
 
 def connect(request):

@@ -7,7 +7,8 @@ import os
 import unittest
 
 import shim
-from crypto import H, HMAC, aes_ctr, expand, extract, load_private_pem, oaep_decrypt, public_spki, rsa_sign
+from crypto import (HAVE_MLKEM, H, HMAC, aes_ctr, expand, extract, load_private_pem, mlkem_decapsulate, mlkem_encapsulation_key,
+                    mlkem_from_seed, mlkem_key_is_canonical, oaep_decrypt, public_spki, rsa_sign, x25519_shared)
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors")
 OUTPUTS = ("tcId", "id", "comment", "reqs", "result", "twin", "reason", "expect", "intermediates")
@@ -48,9 +49,10 @@ class Vectors(unittest.TestCase):
         self.assertEqual(wrong, [], "\n" + "\n".join(wrong))
 
     def test_primitives(self):
-        with open(os.path.join(VECTORS, "crypto/openssl.json")) as f:
-            groups = json.load(f)["testGroups"]
-        count = 0
+        groups, count = [], 0
+        for name in ("openssl", "published"):
+            with open(os.path.join(VECTORS, f"crypto/{name}.json")) as f:
+                groups += json.load(f)["testGroups"]
         for group in groups:
             for t in group["tests"]:
                 self.assertTrue(PRIMITIVES[group["type"]](t), t["id"])
@@ -66,7 +68,17 @@ def unhex(t, name):
     return bytes.fromhex(t[name])
 
 
+def ml_kem(t):
+    if not HAVE_MLKEM:
+        return True
+    private = mlkem_from_seed(unhex(t, "seed"))
+    return (mlkem_encapsulation_key(private) == unhex(t, "key") and mlkem_key_is_canonical(unhex(t, "key"))
+            and mlkem_decapsulate(private, unhex(t, "ciphertext")) == unhex(t, "shared"))
+
+
 PRIMITIVES = {
+    "MlKem768": ml_kem,
+    "X25519": lambda t: x25519_shared(unhex(t, "secret"), unhex(t, "peer")) == unhex(t, "shared"),
     "OaepDecrypt": lambda t: oaep_decrypt(pem(t["key"]), t["label"].encode(), unhex(t, "ciphertext")) == unhex(t, "message"),
     "Hmac": lambda t: HMAC(unhex(t, "key"), unhex(t, "message")) == unhex(t, "tag"),
     "Hkdf": lambda t: expand(extract(unhex(t, "salt"), unhex(t, "ikm")), unhex(t, "info"), len(unhex(t, "okm"))) == unhex(t, "okm"),

@@ -321,11 +321,13 @@ def decide(header, resource, action, now, audience, issuers, revoked=()):
 
 @dataclass
 class Grounds:
-    """Why two devices may talk: the user who claims both, if any, and folder -> (initiator's role, responder's role)."""
+    """Why two devices may talk: the user who claims both, if any, and folder -> (initiator's role, responder's role). `owner` is
+    the user who claims the initiator, if the ticket says so."""
     initiator: str
     fingerprint: str
     user: str
     folders: dict
+    owner: str = None
 
     def permits_all_of(self, other):
         """HSK-057: nothing of `other` is missing here."""
@@ -349,4 +351,4 @@ def relate(t, responder, responder_spki):
             folders[folder] = roles
     if user is None and not folders:
         raise Failure("pair-unrelated", "TKT-032")
-    return Grounds(x, H(t.confirmation).hex(), user, folders)
+    return Grounds(x, H(t.confirmation).hex(), user, folders, claims.get(x))

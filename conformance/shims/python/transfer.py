@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 
 from blake3 import Blake3, blake3
 from chunks import LARGE, PIECE, find, pieces
@@ -20,6 +21,7 @@ class Fetch:
         self.resumed = False
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.kept, self.path)                         # nobody else takes it up
+            shutil.copyfile(self.path, self.path + ".before")
             self.resumed = True
         self.file = open(self.path, "r+b" if self.resumed else "w+b")
         self.old = folder.whole(old) if old and self.size > LARGE else None
@@ -90,17 +92,27 @@ class Fetch:
         if whole.digest() != self.hash:
             self.file.close()
             os.unlink(self.path)
+            self._before(kept=True)
             raise Failure("content-hash", "SYN-030")
+        self._before()
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.close()
         os.replace(self.path, self.folder.incoming(self.hash))
+
+    def _before(self, kept=False):
+        """What earlier sessions gave; it stays if the peer of this one has led astray (SYN-115)."""
+        if self.resumed and kept and not os.path.exists(self.kept):
+            os.replace(self.path + ".before", self.kept)
+        elif self.resumed:
+            os.unlink(self.path + ".before")
 
     def abandon(self):
         """SYN-033, SYN-075: nothing of it gets into the folder; what is here of a large content is kept for a later session."""
         if self.ended:
             return
         self.ended = True
+        self._before()
         self.file.flush()
         size = os.fstat(self.file.fileno()).st_size
         self.file.close()

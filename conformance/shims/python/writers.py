@@ -1,14 +1,16 @@
-"""Whose word a change is: spec/sync.md section 4.8."""
+"""Whose word a change is: spec/sync.md section 4.9."""
 
+import forks
 from crypto import Failure, rsa_verify
 from proofs import card_text, change_text, head_text, signed
 
 
 class Writers:
-    """The cards of one folder: device -> (key, the issuer's signature). `issuers`: SPKIs; `own`: (device, key)."""
+    """The cards of one folder: device -> (key, the issuer's signature), and of each writer that forked one Fork. `issuers`: SPKIs;
+    `own`: (device, key)."""
 
     def __init__(self, folder, issuers, own):
-        self.folder, self.issuers, self.own, self.cards = folder, issuers, own, {}
+        self.folder, self.issuers, self.own, self.cards, self.forks = folder, issuers, own, {}, {}
 
     def key_of(self, device):
         if device == self.own[0]:
@@ -22,8 +24,23 @@ class Writers:
             raise Failure("writer-changed", "SYN-057", device.hex())
         self.cards[device] = key, signature
 
-    def check(self, entry, own):
-        """Whether all writers of an entry are known (SYN-053). `own`: what this device has of it, or None."""
+    def learn_fork(self, fork):
+        """SYN-113: what a peer says of a writer. True if this device knew of no fork of it."""
+        key = self.key_of(fork.writer)
+        if key is None:
+            return False
+        if not fork.signed_by(self.folder, key):
+            raise Failure("fork-forged", "SYN-113", fork.writer.hex())
+        return self._remember(fork)
+
+    def _remember(self, fork):
+        new = fork.writer not in self.forks
+        self.forks.setdefault(fork.writer, fork)
+        return new
+
+    def check(self, entry, own, peer=None):
+        """Whether an entry may be taken: all of its writers are known (SYN-053), and none says here what it did not say before
+        (SYN-110). `own`: what this device has of it, or None. Who forks itself is answered with a Failure: `peer`."""
         known = {p.dot: p for p in own.proofs} if own else {}
         complete = True
         for proof in entry.proofs:
@@ -32,14 +49,19 @@ class Writers:
                 continue
             if key is None:
                 complete = False
-            elif not signed(key, proof.signature, change_text(self.folder, entry.id, proof)):
+                continue
+            if not signed(key, proof.signature, change_text(self.folder, entry.id, proof)):
                 raise Failure("change-forged", "SYN-052", proof.stamp.writer.hex())
-            elif mine:
-                raise Failure("writer-forked", "SYN-054", proof.stamp.writer.hex())
+            fork = mine and forks.of_proofs(entry.id, mine, proof)
+            if fork:
+                self._remember(fork)
+                if fork.writer == peer:
+                    raise Failure("writer-forked", "SYN-054", peer.hex())
+                complete = False
         return complete
 
-    def check_heads(self, heads, known):
-        """The heads of the writers that are known (SYN-060). `known`: what this device has of them."""
+    def check_heads(self, heads, known, peer=None):
+        """The heads of the writers that are known (SYN-060), but for those that contradict what this device has of them: `known`."""
         out = {}
         for device, head in heads.items():
             key = self.key_of(device)
@@ -47,7 +69,15 @@ class Writers:
                 continue
             if not signed(key, head.signature, head_text(self.folder, device, head.counter, head.chain)):
                 raise Failure("head-forged", "SYN-055", device.hex())
-            if device in known and known[device].counter == head.counter and known[device].chain != head.chain:
-                raise Failure("head-forked", "SYN-058", device.hex())
-            out[device] = head
+            fork = device in known and forks.of_heads(device, known[device], head)
+            if fork:
+                self._remember(fork)
+                if device == peer:
+                    raise Failure("head-forked", "SYN-058", device.hex())
+            if not fork or device == self.own[0]:                   # of its own it has to hear in any case
+                out[device] = head
         return out
+
+    def accuses_me(self):
+        """The fork of this device itself, or None."""
+        return self.forks.get(self.own[0])
