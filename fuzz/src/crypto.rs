@@ -64,7 +64,7 @@ pub fn crypto(data: &[u8]) -> bool {
             let spki = keys.private[0].spki();
             let verified = both(|p| {
                 let key = p.public_key(spki).expect("a test key");
-                let longer = std::ptr::addr_eq(p, AWS_LC) && planted(LONG_SIGNATURE) && signature.len() > 256;
+                let longer = p.name() == AWS_LC.name() && planted(LONG_SIGNATURE) && signature.len() > 256;
                 key.verify(MESSAGE, if longer { &signature[..256] } else { &signature })
             });
             same("RSASSA-PKCS1-v1_5", verified)
