@@ -155,6 +155,7 @@ RULED = [
     "PUT /mesh/objects/{folder}/feeds/files/entries/{entry}",
     "PUT /mesh/objects/{folder}/feeds/states/entries/{entry}",
     "PUT /mesh/objects/{folder}/feeds/states/heads/{device}",
+    "PUT /mesh/objects/{folder}/key",
     "PUT /mesh/objects/{folder}/media/{hash}",
     "POST /mesh/objects/{folder}/uploads",
 ]
