@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 SEVERE = ["MEDIUM", "HIGH", "CRITICAL"]
@@ -29,6 +30,8 @@ def start(meshd, data):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in process.stdout:
         if found := re.search(r"https://(127\.0\.0\.1:\d+)", line):
+            # What it says later has to go somewhere, or it waits for room.
+            threading.Thread(target=process.stdout.read, daemon=True).start()
             return process, found[1]
     raise SystemExit("meshd does not start")
 
