@@ -345,6 +345,11 @@ def fresh(tool, make, options, rounds):
     return statistics.median(times), memory
 
 
+def middle(count):
+    """The path of one of so many files, in none of the ends."""
+    return f"d{count // 200:04}/f{count // 200 * 100:06}"
+
+
 def one_change(tool, count, options, rounds):
     """One file of many changed. All of them are there already."""
     times = []
@@ -356,7 +361,7 @@ def one_change(tool, count, options, rounds):
             runner.run(None)
             for turn in range(rounds + 1):
                 subprocess.run(["sync"], check=True)
-                name = f"d{count // 200:04}/f{count // 200 * 100:06}"
+                name = middle(count)
                 with open(os.path.join(runner.left, name), "w") as f:
                     f.write(f"changed {turn}")
                 times.append(runner.run(name))
@@ -377,7 +382,7 @@ def live_change(tool, count, options, rounds):
             runner.run(None)
             runner.live()
             for turn in range(4 * rounds + 1):
-                name, text = f"d{count // 200:04}/f{count // 200 * 100:06}", f"changed {turn}"
+                name, text = middle(count), f"changed {turn}"
                 begin = time.monotonic()
                 with open(os.path.join(runner.left, name), "w") as f:
                     f.write(text)

@@ -100,8 +100,7 @@ impl Agent {
     /// Writes the list of files that is shown to those who do not verify: pages, WebDAV.
     async fn copy_entries(&self, folder: &Folder, seam: &Seam<'_>, report: &mut CloudReport) -> Result<()> {
         let cloud = self.cloud()?;
-        let mut theirs = cloud.entries(folder.id()).await?;
-        theirs.values_mut().for_each(|(path, known)| seam.listed_in(path, known));
+        let theirs = seam.list().await?;
         let known: HashMap<Id, _> = theirs.values().map(|(path, known)| (known.id, (path, known))).collect();
         let own = folder.index().entries(folder.id())?;
         let versions: HashMap<Id, &Version> = own.iter().map(|entry| (entry.id, &entry.version)).collect();
@@ -160,8 +159,7 @@ impl Agent {
             }
             None => Seam::new(cloud, id, None, self.home.path("")),
         };
-        let mut entries = cloud.entries(id).await?;
-        entries.values_mut().for_each(|(path, known)| seam.listed_in(path, known));
+        let entries = seam.list().await?;
         let mut entries = entries.values().filter(|(at, entry)| at == path && !entry.deleted);
         let content = entries.find_map(|(_, entry)| entry.content);
         let (size, hash) =

@@ -10,7 +10,7 @@
 //! Nothing that comes in is believed because of the seam: entries are verified by their signatures, contents by their hashes,
 //! after they came through.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,9 +95,17 @@ impl<'a> Seam<'a> {
         self.seal.as_ref().map_or(entry, |seal| seal.id(entry))
     }
 
+    /// The list of files, paths and contents as this device reads them. What contents are called is known from then on.
+    pub(super) async fn list(&self) -> Result<BTreeMap<Id, (String, CloudEntry)>> {
+        let mut listed = self.cloud.entries(self.folder).await?;
+        listed.values_mut().for_each(|(path, known)| self.listed_in(path, known));
+        self.names().loaded = true;
+        Ok(listed)
+    }
+
     /// Puts what an entry of the list of files says in the place of what the cloud sees of it, if it is sealed. One that this
     /// device cannot read stays as it is: the device writes it anew.
-    pub(super) fn listed_in(&self, path: &mut String, known: &mut CloudEntry) {
+    fn listed_in(&self, path: &mut String, known: &mut CloudEntry) {
         let (Some(seal), Some(sealed)) = (&self.seal, &known.sealed) else { return };
         match seal.open_entry(known.id, sealed) {
             Ok(entry) => {
@@ -179,9 +187,7 @@ impl<'a> Seam<'a> {
     /// Reads what contents are called, once.
     async fn load(&self) -> Result<()> {
         if !self.names().loaded {
-            let mut listed = self.cloud.entries(self.folder).await?;
-            listed.values_mut().for_each(|(path, known)| self.listed_in(path, known));
-            self.names().loaded = true;
+            self.list().await?;
         }
         Ok(())
     }

@@ -334,16 +334,21 @@ mod tests {
         assert_eq!(open(root.path(), "large", &HASH).unwrap().had, 200_000);
     }
 
-    #[test]
-    fn parts_give_way_if_that_is_enough_and_as_many_as_it_takes() {
-        let root = tempfile::tempdir().unwrap();
+    /// "first", "second" and "third" of 100,000 bytes each, in this order.
+    fn begin_three(root: &Path) {
         for (number, name) in (0..).zip(["first", "second", "third"]) {
-            begin(root.path(), name, &HASH, &vec![7; 100_000]);
-            let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
+            begin(root, name, &HASH, &vec![7; 100_000]);
+            let part = root.join(DIRECTORY).join(name_of(name, &HASH));
             let changed = SystemTime::now() - Duration::from_secs(100 - number);
             let times = FileTimes::new().set_modified(changed);
             File::options().write(true).open(part).unwrap().set_times(times).unwrap();
         }
+    }
+
+    #[test]
+    fn parts_give_way_if_that_is_enough_and_as_many_as_it_takes() {
+        let root = tempfile::tempdir().unwrap();
+        begin_three(root.path());
         let count = || std::fs::read_dir(root.path().join(DIRECTORY)).map_or(0, Iterator::count);
         give_up_others(root.path(), "another", &HASH, 1 << 62);
         assert_eq!(count(), 3, "a file that fits nowhere costs nobody anything");
@@ -362,13 +367,7 @@ mod tests {
     #[test]
     fn too_many_bytes_cost_the_oldest() {
         let root = tempfile::tempdir().unwrap();
-        for (number, name) in (0..).zip(["first", "second", "third"]) {
-            begin(root.path(), name, &HASH, &vec![7; 100_000]);
-            let part = root.path().join(DIRECTORY).join(name_of(name, &HASH));
-            let changed = SystemTime::now() - Duration::from_secs(100 - number);
-            let times = FileTimes::new().set_modified(changed);
-            File::options().write(true).open(part).unwrap().set_times(times).unwrap();
-        }
+        begin_three(root.path());
         let directory = root.path().join(DIRECTORY);
         assert!(make_room(&directory, Path::new(""), (10, 250_000)));
         assert_eq!(open(root.path(), "first", &HASH).unwrap().had, 0);
