@@ -200,7 +200,7 @@ async def browse(url, page, axe, pictures, files):
         faults.append("the picture is not shown")
     for name, path in [("rename", f"{folder}rename?path=notes.txt"), ("remove", f"{folder}remove?path=notes.txt"),
                        ("sharing", f"{folder}members"), ("settings", f"{folder}settings"), ("removal", f"{folder}removal"), ("account", "/desktop/account"),
-                       ("folder-news", f"{folder}news"), ("news", "/desktop/news"), ("devices", "/desktop/devices"), ("home", "/desktop/")]:
+                       ("folder-news", f"{folder}news"), ("news", "/desktop/news"), ("devices", "/desktop/devices"), ("codes", "/desktop/codes"), ("home", "/desktop/")]:
         await see(name, path)
     await page.go(f"{url}{folder}remove?path=notes.txt")
     await page.then(submit)

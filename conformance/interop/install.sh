@@ -40,7 +40,7 @@ if [ -n "$missing" ]; then
 fi
 
 [ -x "$venv/bin/python" ] || quietly python3 -m venv "$venv"
-if ! "$venv/bin/python" "$here/signxml_verify.py" --check "$here/requirements.txt" 2>/dev/null; then
+if ! "$venv/bin/python" "$here/judges.py" --check "$here/requirements.txt" 2>/dev/null; then
     quietly "$venv/bin/pip" install --disable-pip-version-check -r "$here/requirements.txt"
 fi
 [ -e "$venv/axe/node_modules/axe-core/axe.min.js" ] ||

@@ -93,7 +93,10 @@ pub(crate) struct SelfTest {
     /// Leave out the kill matrix
     #[arg(long)]
     pub(crate) no_matrix: bool,
-    /// Write the kill matrix as spec/kills.txt has it
+    /// Run every mutant on all checks that have to find it, instead of repeating the kills of spec/kills.txt
+    #[arg(long, conflicts_with_all = ["mutant", "no_matrix", "filter"])]
+    pub(crate) full_matrix: bool,
+    /// Write the kill matrix as spec/kills.txt has it, from a full one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["mutant", "no_matrix", "filter"])]
     pub(crate) write_kills: Option<PathBuf>,
     /// Leave out the demonstration

@@ -1,13 +1,16 @@
 //! What a person sees while checks run.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use meshproof_kit::check::Check;
 use meshproof_kit::report::CheckResult;
 use meshproof_kit::run::Progress;
+
+/// Bars that are there at once stand below each other.
+static ALL: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// A bar on a terminal; elsewhere a line now and then.
 pub(crate) struct Bar {
@@ -20,7 +23,7 @@ pub(crate) struct Bar {
 impl Bar {
     /// A bar with a title of its own.
     pub(crate) fn new(title: &str) -> Self {
-        let bar = ProgressBar::new(0);
+        let bar = ALL.add(ProgressBar::new(0));
         // The template is a constant; if it were wrong the default style would show.
         let template = "{prefix:14} [{bar:30}] {pos}/{len} {elapsed} {wide_msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -55,14 +55,7 @@ fn arrows() {
         let found = local_dependencies(&format!("{member}/Cargo.toml"));
         assert!(found.iter().all(|name| allowed.contains(&name.as_str())), "{member} depends on {found:?}");
     }
-    for member in [
-        "reference/proto",
-        "reference/sha256x2",
-        "reference/cloud",
-        "reference/client",
-        "conformance/kit",
-        "conformance/cli",
-    ] {
+    for member in PUBLISHED {
         let manifest = read(format!("{member}/Cargo.toml"));
         for leaf in ["meshproof-fuzz", "meshproof-benches", "meshproof-interop", "meshproof ="] {
             assert!(!manifest.contains(leaf), "{member} depends on {leaf}");
@@ -113,6 +106,7 @@ fn what_is_absent_from_proto() {
         }
         let text = fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         for absent in [".unwrap()", ".expect(", "std::", "println!", "todo!", "unimplemented!", "unsafe "] {
             assert!(!code.contains(absent), "{} has {absent}", file.display());
         }
@@ -142,7 +136,55 @@ fn what_is_absent_from_the_desktop() {
     }
 }
 
-/// One can read each file in one go.
+/// The crates that can be published.
+const PUBLISHED: [&str; 6] = [
+    "reference/proto",
+    "reference/sha256x2",
+    "reference/cloud",
+    "reference/client",
+    "conformance/kit",
+    "conformance/cli",
+];
+
+/// What a published crate is built from is below its folder, for a package has nothing else; `spec` and `vectors` are links
+/// there. Its tests may look elsewhere: they are run in the repository.
+#[test]
+fn packages_have_all_that_they_are_built_from() {
+    let mut included = 0;
+    for member in PUBLISHED {
+        let manifest = read(format!("{member}/Cargo.toml"));
+        for field in ["description", "license", "readme", "rust-version", "keywords", "categories"] {
+            assert!(manifest.lines().any(|line| line.starts_with(field)), "{member} has no {field}");
+        }
+        assert!(!manifest.contains("publish = false"), "{member}");
+        assert!(root().join(member).join("LICENSE").is_file(), "{member} has no LICENSE");
+        for file in files(&format!("{member}/src"), "rs") {
+            let text = fs::read_to_string(&file).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            if file.ends_with("tests.rs") || file.ends_with("test_keys.rs") {
+                continue;
+            }
+            let includes = ["include_str!(", "include_bytes!("];
+            for rest in includes.iter().flat_map(|name| code.split(name).skip(1)) {
+                // Of `concat!("../vectors/", $name)` the first part says where.
+                let Some(named) = rest.strip_prefix("concat!(").unwrap_or(rest).strip_prefix('"') else {
+                    continue;
+                };
+                let mut place = file.parent().unwrap().strip_prefix(root().join(member)).unwrap().to_owned();
+                for part in named.split('"').next().unwrap().split('/') {
+                    let inside = if part == ".." { place.pop() } else { true };
+                    assert!(inside, "{} includes {named:.60}, which is in no package", file.display());
+                    if part != ".." {
+                        place.push(part);
+                    }
+                }
+                included += 1;
+            }
+        }
+    }
+    assert!(included > 20, "no file is included");
+}
+
 /// The documents about the code name files and functions that exist: `folder/file.rs`, `folder/file.rs::function`.
 #[test]
 fn documents_name_what_exists() {
@@ -217,6 +259,7 @@ fn secrets_are_not_shown() {
     }
 }
 
+/// One can read each file in one go.
 #[test]
 fn no_file_is_too_long() {
     for folder in ["reference", "conformance", "fuzz", "benches"] {

@@ -44,8 +44,27 @@ pub struct Signxml {
     pub canonical: bool,
 }
 
-/// Shows all samples to one Python process.
+/// What signxml and lxml say of all samples.
 pub fn signxml(samples: &[Sample]) -> Result<Vec<Signxml>> {
+    let said = python("signxml", samples)?.into_iter().map(|line| Signxml {
+        refused: line["refused"].as_str().map(str::to_owned),
+        signed_all: line["signed_all"] == true,
+        canonical: line["canonical"] == true,
+    });
+    Ok(said.collect())
+}
+
+/// Judges of `judges.py` that say yes, or no and why.
+pub const PYTHON: [&str; 3] = ["bergshamra", "pysaml2", "python3-saml"];
+
+/// What one of [`PYTHON`] says of all samples.
+pub fn by_python(judge: &str, samples: &[Sample]) -> Result<Vec<Result<(), String>>> {
+    let said = python(judge, samples)?;
+    Ok(said.iter().map(|line| line["refused"].as_str().map_or(Ok(()), |why| Err(why.to_owned()))).collect())
+}
+
+/// Shows all samples to one process of `judges.py`.
+fn python(judge: &str, samples: &[Sample]) -> Result<Vec<Value>> {
     let lines: Vec<_> = samples
         .iter()
         .map(|sample| {
@@ -54,19 +73,10 @@ pub fn signxml(samples: &[Sample]) -> Result<Vec<Signxml>> {
             json!({"ticket": ticket, "keys": keys}).to_string()
         })
         .collect();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/signxml_verify.py");
-    let out = tool::output(tool::python()?.arg(script), lines.join("\n").as_bytes())?;
-    let said: Vec<Signxml> = String::from_utf8(out)?
-        .lines()
-        .map(|line| {
-            let line: Value = serde_json::from_str(line)?;
-            Ok(Signxml {
-                refused: line["refused"].as_str().map(str::to_owned),
-                signed_all: line["signed_all"] == true,
-                canonical: line["canonical"] == true,
-            })
-        })
-        .collect::<Result<_>>()?;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/judges.py");
+    let out = tool::output(tool::python()?.arg(script).arg(judge), lines.join("\n").as_bytes())?;
+    let said: Vec<Value> =
+        String::from_utf8(out)?.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     ensure!(said.len() == samples.len(), "{} answers to {} tickets", said.len(), samples.len());
     Ok(said)
 }

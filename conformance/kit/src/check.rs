@@ -10,8 +10,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Level, Part};
-use crate::evidence::Exhibit;
 use crate::evidence::pcap::Piece;
+use crate::evidence::{self, Exhibit};
 use crate::target::Targets;
 
 /// Makes a check fail with a formatted message unless a condition holds.
@@ -228,11 +228,17 @@ pub struct Context {
 struct Inner {
     seed: [u8; 32],
     drawn: u64,
-    exhibits: Vec<Exhibit>,
+    exhibits: Vec<Kept>,
     began: Instant,
     connections: u16,
     wire: Vec<Piece>,
     wire_bytes: usize,
+}
+
+/// Most checks pass, and nobody sees what they kept: bytes become readable when somebody wants to read them.
+enum Kept {
+    Exhibit(Exhibit),
+    Bytes { name: String, begin: Vec<u8>, length: usize },
 }
 
 /// More than this of a check's traffic is not kept.
@@ -274,7 +280,7 @@ impl Context {
 
     /// Keeps something for whoever has to understand a failure.
     pub fn keep(&self, exhibit: Exhibit) {
-        self.inner().exhibits.push(exhibit);
+        self.inner().exhibits.push(Kept::Exhibit(exhibit));
     }
 
     /// Keeps text.
@@ -284,7 +290,8 @@ impl Context {
 
     /// Keeps bytes.
     pub fn bytes(&self, name: &str, bytes: &[u8]) {
-        self.keep(Exhibit::bytes(name, bytes));
+        let begin = bytes[..bytes.len().min(evidence::DUMPED)].to_vec();
+        self.inner().exhibits.push(Kept::Bytes { name: name.to_owned(), begin, length: bytes.len() });
     }
 
     /// The number of a connection that begins.
@@ -308,7 +315,11 @@ impl Context {
     pub(crate) fn exhibits(&self) -> Vec<Exhibit> {
         let inner = self.inner();
         let wire = (!inner.wire.is_empty()).then(|| Exhibit::wire(&inner.wire));
-        inner.exhibits.iter().cloned().chain(wire).collect()
+        let shown = |kept: &Kept| match kept {
+            Kept::Exhibit(exhibit) => exhibit.clone(),
+            Kept::Bytes { name, begin, length } => Exhibit::begin(name, begin, *length),
+        };
+        inner.exhibits.iter().map(shown).chain(wire).collect()
     }
 
     // A check that panicked while it held the lock leaves whole values behind, so poisoning is no news.

@@ -11,12 +11,29 @@
 //! | [`double`] | all that a client talks to, played by the kit |
 //! | [`evidence`] | what a check saw |
 //! | [`run`] | runs checks |
-//! | [`bench`] | how fast an implementation is, beside bare library functions |
+//! | [`bench`](mod@bench) | how fast an implementation is, beside bare library functions |
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
+//!
+//! ```
+//! use meshproof_kit::catalog::Catalog;
+//! use meshproof_kit::target::shim::Answer;
+//! use meshproof_kit::vectors::{self, Verdict};
+//!
+//! let catalog = Catalog::embedded();
+//! let rule = catalog.get("TKT-014").expect("a requirement of the specification");
+//! assert_eq!(rule.error.as_deref(), Some("ticket-expired"));
+//!
+//! // Every vector that tests it; an implementation that accepts all tickets fails on the expired ones.
+//! let tests = vectors::all().iter().filter(|test| test.reqs.contains(&rule.id) && !test.expected.valid);
+//! let yes: Answer = serde_json::from_str(r#"{"outcome": "accept"}"#)?;
+//! assert!(tests.clone().count() > 10);
+//! assert!(tests.into_iter().all(|test| matches!(vectors::judge(test, &yes), Verdict::Fail(_))));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 pub mod bench;
 pub mod catalog;

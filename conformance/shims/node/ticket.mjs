@@ -48,7 +48,7 @@ class Reader {
     this.skip(before);
     const length = this.text.slice(this.at).search(/["<]/);
     const value = length < 0 ? this.text.slice(this.at) : this.text.slice(this.at, this.at + length);
-    demand(!form || form.test(value), "TKT-006", "ticket-syntax");
+    demand(!/[>&]/.test(value) && (!form || form.test(value)), "TKT-006", "ticket-syntax");
     this.at += value.length;
     this.skip(after);
     return value;
@@ -179,7 +179,8 @@ function parse(bytes) {
 /** TKT-012: the key as SPKI. */
 function confirmation({ modulus, exponent }) {
   const bits = modulus.length * 8 - Math.clz32(modulus[0] ?? 0) + 24;
-  const right = exponent.toString("hex") === "010001" && modulus[0] !== 0 && bits >= 2048 && bits <= 3072;
+  const odd = modulus.at(-1) % 2 === 1;
+  const right = exponent.toString("hex") === "010001" && modulus[0] !== 0 && odd && bits >= 2048 && bits <= 3072;
   demand(right, "TKT-012", "ticket-confirmation-key");
   const key = { kty: "RSA", n: modulus.toString("base64url"), e: "AQAB" };
   return createPublicKey({ key, format: "jwk" }).export({ format: "der", type: "spki" });

@@ -50,14 +50,14 @@ def opened(seconds, size):
 
 
 def decryptions(seconds):
-    key = private("device-x")
-    ciphertext = oaep_encrypt(modulus_of_device_key(public_spki(key)), b"label", bytes(32), bytes(32))
-    return repeat(seconds, 1, lambda: timed(lambda: oaep_decrypt(key, b"label", ciphertext)))
+    x = key("device-x")
+    ciphertext = oaep_encrypt(modulus_of_device_key(public_spki(x)), b"label", bytes(32), bytes(32))
+    return repeat(seconds, 1, lambda: timed(lambda: oaep_decrypt(x, b"label", ciphertext)))
 
 
 def handshakes(seconds, suite):
     """Whole ones, the work of both sides, without a connection."""
-    x, y, issuer, now = private("device-x"), private("device-y"), private("issuer-a"), int(time.time())
+    x, y, issuer, now = key("device-x"), key("device-y"), key("issuer-a"), int(time.time())
     ticket = write_pair_ticket(ISSUER, issuer, X, public_spki(x), Y, public_spki(y), lifetime=600)
     trusted, memory = {ISSUER: [public_spki(issuer)]}, Memory(limited=False)
 
@@ -70,7 +70,7 @@ def handshakes(seconds, suite):
     return repeat(seconds, 1, lambda: timed(meet))
 
 
-def private(name):
+def key(name):
     return load_private_pem(os.path.join(KEYS, name + ".pem"))
 
 

@@ -3,8 +3,8 @@
 import stat
 from dataclasses import replace
 
-from disk import Item, by_depth, seen_of, split
-from entries import DIRECTORY, FILE, NOTHING, ROOT
+from disk import Item, by_depth, kind_of, seen_of, split
+from entries import DIRECTORY, NOTHING, ROOT
 from replica import Uncountable
 
 
@@ -26,8 +26,8 @@ class Changes:
                 self.after[path] = item
             elif path not in self.where:
                 self._count(path, item, self._delete, item)
-        directories = [p for p, s in self.found.items() if stat.S_ISDIR(s.st_mode)]
-        files = [p for p, s in self.found.items() if not stat.S_ISDIR(s.st_mode)]
+        directories = [p for p, s in self.found.items() if kind_of(s) == DIRECTORY]
+        files = [p for p, s in self.found.items() if kind_of(s) != DIRECTORY]
         for path in by_depth(directories):
             self._take(path, self._directory)
         copies = [p for p in files if p in self.back and self.before[self.back[p]].copy]
@@ -63,12 +63,16 @@ class Changes:
             self.replica.delete(item.id, item.place, item.content)
             self.lost_main.add(item.id)
 
-    def _moved(self, path, item):
-        """The item with a new place, if it is in another directory, or under another name, than before."""
+    def _is_where_it_was(self, path):
+        """Whether it is in the same directory, whatever that is called now, and under the same name as before."""
         (parent, name), (old_parent, old_name) = split(path), split(self.back[path])
-        was_in = self.before[old_parent].id if old_parent else ROOT
-        if (self.ids[parent], name) == (was_in, old_name):
+        return (self.ids[parent], name) == (self.before[old_parent].id if old_parent else ROOT, old_name)
+
+    def _moved(self, path, item):
+        """The item, with a new place if it was moved or renamed."""
+        if self._is_where_it_was(path):
             return item
+        parent, name = split(path)
         return replace(item, place=self.replica.move(item.id, self.ids[parent], name).stamp)
 
     def _new(self, path, kind, fields):
@@ -87,8 +91,7 @@ class Changes:
             self.ids[path] = item.id                                # before a move that cannot be counted
             item = self._moved(path, item)
         else:
-            item = self._new(path, DIRECTORY, {"kind": DIRECTORY, "mode": stat.S_IMODE(found.st_mode) & 0o777,
-                                               "mtime": found.st_mtime_ns, "size": 0, "hash": NOTHING})
+            item = self._new(path, DIRECTORY, fields_of(DIRECTORY, found, 0, NOTHING))
             self.ids[path] = item.id
         self.after[path] = replace(item, seen=seen_of(found))
 
@@ -101,7 +104,7 @@ class Changes:
         if fields is None:                                          # being written, or gone again: the next scan sees it
             return
         if not item:
-            item = self._new(path, FILE, fields)
+            item = self._new(path, fields["kind"], fields)
         elif fields["hash"] != item.content.hash:
             item = replace(item, content=self.replica.edit(item.id, item.content, **fields))
             self.lost_main.add(item.id)
@@ -112,28 +115,29 @@ class Changes:
         if not item:
             return self._file(path, None)
         seen, touched = seen_of(self.found[path]), seen_of(self.found[path]) != item.seen
-        fields = {"kind": FILE, "mode": item.content.mode, "mtime": item.content.mtime, "size": item.content.size,
-                  "hash": item.content.hash}
+        fields = {name: getattr(item.content, name) for name in ("kind", "mode", "mtime", "size", "hash")}
         if touched:
             fields, seen = self._fields(path)
             if fields is None:
                 self.after[path] = item
                 return
             touched = fields["hash"] != item.content.hash
-        parent, name = split(path)
-        old_parent, old_name = split(self.back[path])
-        was_in = self.before[old_parent].id if old_parent else ROOT
-        if not touched and item.id not in self.lost_main and (self.ids[parent], name) == (was_in, old_name):
+        if not touched and item.id not in self.lost_main and self._is_where_it_was(path):
             self.after[path] = replace(item, seen=seen)
             return
+        parent, name = split(path)
         entry = self.replica.new(self.ids[parent], name, **fields)
-        self.after[path] = Item(entry.id, FILE, entry.stamp, entry.contents[0], False, seen)
+        self.after[path] = Item(entry.id, fields["kind"], entry.stamp, entry.contents[0], False, seen)
         self.replica.release(item.id, item.content)
 
     def _fields(self, path):
-        """(the fields of a content, what was seen) of a file that keeps still while it is read, else (None, None)."""
+        """(the fields of a content, what was seen) of a link, or a file that keeps still while it is read, else (None, None)."""
         digest, found = self.folder.hash(path)
         if digest is None:
             return None, None
-        return {"kind": FILE, "mode": stat.S_IMODE(found.st_mode) & 0o777, "mtime": found.st_mtime_ns, "size": found.st_size,
-                "hash": digest}, seen_of(found)
+        return fields_of(kind_of(found), found, found.st_size, digest), seen_of(found)
+
+
+def fields_of(kind, found, size, digest):
+    """The fields of a content, of what was found on the disk."""
+    return {"kind": kind, "mode": stat.S_IMODE(found.st_mode) & 0o777, "mtime": found.st_mtime_ns, "size": size, "hash": digest}

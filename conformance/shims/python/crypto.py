@@ -151,7 +151,7 @@ def modulus_of_device_key(spki):
     if not isinstance(key, rsa.RSAPublicKey):
         return None
     numbers = key.public_numbers()
-    if numbers.e != EXPONENT or not 2048 <= numbers.n.bit_length() <= 3072:
+    if numbers.e != EXPONENT or numbers.n % 2 == 0 or not 2048 <= numbers.n.bit_length() <= 3072:
         return None
     return numbers.n if spki_of(numbers.n) == bytes(spki) else None
 
@@ -224,7 +224,7 @@ def x25519_public(secret):
 
 
 def x25519_shared(secret, public):
-    """RFC 7748. The caller looks at 32 zeros itself (HSK-043); the library refuses them, so they are put back."""
+    """RFC 7748. The caller looks at 32 zeros itself (HSK-043, STO-076); the library refuses them, so they are put back."""
     try:
         key = x25519.X25519PrivateKey.from_private_bytes(secret)
         return key.exchange(x25519.X25519PublicKey.from_public_bytes(bytes(public)))

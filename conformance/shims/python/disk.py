@@ -1,11 +1,15 @@
-"""What a device remembers of a path on its disk, for folder.py, changes.py and placing.py."""
+"""What a device remembers of a path on its disk, and files of its own, for folder.py, changes.py and placing.py."""
 
+import os
 import stat
 from dataclasses import dataclass
 
 from blake3 import blake3
+from entries import DIRECTORY, FILE, LINK
 
 EMPTY = blake3(b"")
+WITH_BYTES = FILE, LINK                 # the kinds of entries whose content is bytes
+
 
 @dataclass(frozen=True)
 class Item:
@@ -20,8 +24,22 @@ class Item:
 
 
 def seen_of(found):
-    """(inode, size, time) of a file, the inode of a directory."""
-    return (found.st_ino, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else (found.st_ino,)
+    """(inode, size, time) of a file or a link, the inode of a directory."""
+    return (found.st_ino,) if stat.S_ISDIR(found.st_mode) else (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def kind_of(found):
+    """Of a stat: the kind of the entry, None of what is none."""
+    return next((kind for is_kind, kind in ((stat.S_ISREG, FILE), (stat.S_ISDIR, DIRECTORY), (stat.S_ISLNK, LINK))
+                 if is_kind(found.st_mode)), None)
+
+
+def leads_out(path, target):
+    """SYN-042: whether a link with this target, as bytes, would lead out of the folder at this path: it is absolute, has more `..`
+    than the link is in directories, or a `..` behind something else."""
+    steps = [step for step in target.split(b"/") if step]
+    up = next((n for n, step in enumerate(steps) if step != b".."), len(steps))
+    return target.startswith(b"/") or up > path.count("/") or b".." in steps[up:]
 
 
 def split(path):
@@ -31,3 +49,12 @@ def split(path):
 
 def by_depth(paths):
     return sorted(paths, key=lambda path: path.count("/"))
+
+
+def write_whole(path, data, mode=0o666):
+    """A file of this device's own, whole or not at all, also when the power fails."""
+    with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(path + ".new", path)

@@ -10,6 +10,7 @@ from collections import namedtuple
 import names
 from blake3 import blake3
 from crypto import Failure
+from fields import Fields, counted
 from proofs import PLACE, CONTENT, Proof, content_hash, needed, place_hash
 
 FILE, DIRECTORY, LINK = 1, 2, 3
@@ -56,8 +57,7 @@ class Entry(namedtuple("Entry", "id parent name stamp gone contents version proo
     dot."""
 
     def encode(self):
-        name = self.name.encode()
-        return (self.id + self.parent + len(name).to_bytes(2, "big") + name + self.stamp.encode()
+        return (self.id + self.parent + counted(2, self.name.encode()) + self.stamp.encode()
                 + bytes([self.gone, len(self.contents)]) + b"".join(c.encode() for c in self.contents)
                 + encode_counters(self.version) + bytes([len(self.proofs)]) + b"".join(p.encode() for p in self.proofs))
 
@@ -96,39 +96,17 @@ def encode_counters(counters):
 
 # ---- read --------------------------------------------------------------------------------------------------------
 
-class Reader:
-    """Reads fields one after another; what does not fit is SYN-003."""
+class Reader(Fields):
+    reason, requirement = "sync-malformed", "SYN-003"
 
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, n):
-        if self.at + n > len(self.data):
-            raise Failure("sync-malformed", "SYN-003", "too short")
-        self.at += n
-        return self.data[self.at - n:self.at]
-
-    def number(self, size):
-        return int.from_bytes(self.take(size), "big")
+    def one_of(self, values, what):
+        value = self.number(1)
+        if value not in values:
+            self.refuse(f"{value} for {what}")
+        return value
 
     def flag(self):
-        value = self.number(1)
-        if value > 1:
-            raise Failure("sync-malformed", "SYN-003", f"{value} for a flag")
-        return value
-
-    def part(self):
-        value = self.number(1)
-        if value not in (PLACE, CONTENT):
-            raise Failure("sync-malformed", "SYN-003", f"{value} for a part")
-        return value
-
-    def rest(self):
-        return self.take(len(self.data) - self.at)
-
-    def end(self):
-        if self.at != len(self.data):
-            raise Failure("sync-malformed", "SYN-003", "too long")
+        return self.one_of((0, 1), "a flag")
 
 
 def _ascending(items):
@@ -166,7 +144,7 @@ def read_entry(r):
     identifier, parent = r.take(16), r.take(16)
     if identifier in (ROOT, parent):
         raise Failure("sync-identity", "SYN-024")
-    name = names.check(r.take(r.number(2)))
+    name = names.check(r.counted(2))
     stamp, gone = _stamp(r), r.flag()
     contents = [_content(r) for _ in range(r.number(1))]
     if not 1 <= len(contents) <= MOST_CONTENTS or not _ascending([c.stamp for c in contents]):
@@ -181,7 +159,7 @@ def read_entry(r):
 
 def read_proof(r):
     stamp, place, content = _stamp(r), r.take(32), r.take(32)
-    deleted = tuple((r.part(), r.take(16), r.number(8)) for _ in range(r.number(1)))
+    deleted = tuple((r.one_of((PLACE, CONTENT), "a part"), r.take(16), r.number(8)) for _ in range(r.number(1)))
     return Proof(stamp, place, content, deleted, r.take(64))
 
 
@@ -252,7 +230,7 @@ def read_hello(body):
 def write_state(folder, complete, heads, digests):
     """`digests`: 256 of them, by the first byte of the identifiers."""
     return message(STATE, folder, bytes([complete]), len(heads).to_bytes(2, "big"),
-                   *(write_head(device, heads[device]) for device in sorted(heads)), *digests)
+                   *(write_head(device, head) for device, head in sorted(heads.items())), *digests)
 
 
 def write_head(device, head):
@@ -279,13 +257,12 @@ def read_state(body):
 def write_writers(folder, cards):
     """`cards`: device -> (key, signature)."""
     return message(WRITERS, folder, len(cards).to_bytes(2, "big"),
-                   *(device + cards[device][0] + len(cards[device][1]).to_bytes(2, "big") + cards[device][1]
-                     for device in sorted(cards)))
+                   *(device + key + counted(2, signature) for device, (key, signature) in sorted(cards.items())))
 
 
 def read_card(r):
     """(device, key, signature)"""
-    return r.take(16), r.take(32), r.take(r.number(2))
+    return r.take(16), r.take(32), r.counted(2)
 
 
 def read_writers(body):

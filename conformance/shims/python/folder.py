@@ -1,26 +1,25 @@
 """The files of one folder: what a person does with them becomes changes (spec/sync.md section 3.1), and what others did with theirs
-comes to the disk. Nothing is read or written through a symbolic link, and none is made (SYN-034, SYN-042).
+comes to the disk. Links are entries of their own, and nothing is read or written through one (SYN-034, SYN-131 to SYN-133).
 """
 
 import contextlib
 import json
 import os
-import stat
 import threading
 
 import ignore
 import names
-from blake3 import Blake3
+from blake3 import Blake3, blake3
 from changes import Changes
 from crypto import draw
-from disk import EMPTY, Item, by_depth, seen_of, split
-from entries import DIRECTORY, FILE, Content, Reader, Stamp
+from disk import EMPTY, WITH_BYTES, Item, by_depth, kind_of, seen_of, split, write_whole
+from entries import DIRECTORY, FILE, LINK, LONGEST_TARGET, Content, Reader, Stamp
 from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
 from proofs import Signer
 from replica import Replica
-from view import on_disk, view
+from view import view
 from writers import Writers
 
 
@@ -57,9 +56,7 @@ class Folder:
     def _signer(self):
         path = os.path.join(self.state, "signing.key")
         if not os.path.exists(path):
-            with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as f:
-                f.write(draw(32))
-            os.rename(path + ".new", path)
+            write_whole(path, draw(32), 0o600)
         with open(path, "rb") as f:
             return Signer(f.read())
 
@@ -86,15 +83,10 @@ class Folder:
                 "forks": [fork.encode().hex() for fork in self.writers.forks.values()],
                 "items": {p: [i.id.hex(), i.kind, text_of(i.place), content(i.content), i.copy, i.seen]
                           for p, i in self.items.items()}}
-        path = os.path.join(self.state, "state.json")
-        with open(path + ".new", "w") as f:
-            json.dump(data, f)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(path + ".new", path)
+        write_whole(os.path.join(self.state, "state.json"), json.dumps(data).encode())
 
-    def lost_past(self, heads):
-        """Section 4.6: whether a peer has seen changes by this device that it does not know of."""
+    def begin_anew_if_lost(self, heads):
+        """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then it has begun anew."""
         head = heads.get(self.device)
         with self.lock:
             if not self.replica.lost_past(head):
@@ -104,25 +96,34 @@ class Folder:
             self._begin_anew(head.counter)
             return True
 
-    def forked(self):
-        """SYN-113: whether a fork of this device itself is known to which it has not begun anew since."""
+    def begin_anew_if_forked(self):
+        """SYN-110, SYN-113: whether a fork of this device itself is known, and it had not begun anew since. Now it has."""
         with self.lock:
-            fork = self.writers.accuses_me()
+            fork = self.writers.own_fork()
             if not fork or not self.replica.before_now(fork.counter):
                 return False
             self._begin_anew(fork.counter)
             return True
 
     def _begin_anew(self, counter):
-        """All files become new."""
+        """What is on the disk comes up again once this device has what others have (SYN-140)."""
         self.tell("this device has lost what it knew of", self.root, "and begins anew")
         self.replica.begin_anew(counter)
         self.items = {}
-        self.scan()
+        self.save()
+
+    def take(self, *received):
+        """Replica.take. Of who had begun anew, what is on the disk and in the view alike now is that entry, and what is otherwise
+        on the disk is new beside it."""
+        with self.lock:
+            waited = self.replica.waits
+            self.replica.take(*received)
+            if waited and not self.replica.waits:
+                self.scan()
 
     def tell_forks(self):
         for writer in self.writers.forks:
-            self.tell("the device", writer.hex(), "signed two different things under one number: it was restored or copied, or it lies")
+            self.tell("the device", writer.hex(), "signed two things under one number: it was restored or copied, or it lies")
 
     # ---- from the disk ----
 
@@ -130,25 +131,27 @@ class Folder:
         """Turn what happened on the disk since the last time into changes."""
         with self.lock:
             self._read_rules()
-            found = self._walk()
-            where = self._match(found)
-            Changes(self, found, where).make()
+            if not self.replica.waits:                              # SYN-140
+                found = self._walk()
+                where = self._match(found)
+                Changes(self, found, where).make()
             self.save()
 
     def _walk(self):
-        """path -> stat, of the files and directories with names that others may be told."""
+        """path -> stat, of the files, directories and links with names that others may be told."""
         found, waiting = {}, [""]
         while waiting:
             prefix = waiting.pop()
             for one in os.scandir(self.at(prefix)):
-                path = prefix + one.name
-                if one.is_symlink() or not (one.is_file() or one.is_dir()):
-                    self.tell(path, "is no file: it stays here")
+                path, found_here = prefix + one.name, one.stat(follow_symlinks=False)
+                kind = kind_of(found_here)
+                if kind is None or kind == LINK and not 1 <= found_here.st_size <= LONGEST_TARGET:
+                    self.tell(path, "is no file, or a link that is too long: it stays here")
                 elif not names.portable(one.name) or len(os.fsencode(path)) > names.LONGEST_PATH:
                     self.tell(repr(path), "has a name that is not portable: it stays here")
-                elif not self.ignored(path, one.is_dir()):          # SYN-080
-                    found[path] = one.stat(follow_symlinks=False)
-                    if one.is_dir():
+                elif not self.ignored(path, kind == DIRECTORY):     # SYN-080
+                    found[path] = found_here
+                    if kind == DIRECTORY:                           # never one behind a link (SYN-131)
                         waiting.append(path + "/")
         return found
 
@@ -175,9 +178,9 @@ class Folder:
         same_inode = lambda item, s: s.st_ino == item.seen[0]
         same_file = lambda item, s: seen_of(s) == item.seen
         in_place = lambda path: [expected(path)]
-        for kind, is_kind in ((DIRECTORY, stat.S_ISDIR), (FILE, stat.S_ISREG)):
+        for kind in (DIRECTORY, FILE, LINK):
             items = [p for p, i in self.items.items() if i.kind == kind and not self.ignored(p, kind == DIRECTORY)]
-            others = {p for p, s in found.items() if is_kind(s.st_mode)}
+            others = {p for p, s in found.items() if kind_of(s) == kind}
             inodes = {}
             for p in others:
                 inodes.setdefault(found[p].st_ino, []).append(p)
@@ -202,42 +205,73 @@ class Folder:
         return where
 
     def hash(self, path):
-        """(hash, stat) of a file that keeps still while it is read, else (None, None)."""
+        """(hash, stat) of a file that keeps still while it is read, or of a link, else (None, None)."""
+        target, found = self.link(path)
+        if target is not None:
+            return blake3(target), found
         whole = Blake3()
         with contextlib.suppress(OSError), self.open(path) as f:
             before = os.fstat(f.fileno())
             while data := f.read(1 << 20):
                 whole.update(data)
-            if stat.S_ISREG(before.st_mode) and seen_of(before) == seen_of(os.fstat(f.fileno())):
+            if kind_of(before) == FILE and seen_of(before) == seen_of(os.fstat(f.fileno())):
                 return whole.digest(), before
         return None, None
 
     @contextlib.contextmanager
-    def open(self, path):
-        """A file of the folder, for reading; no component may be a symbolic link (SYN-034)."""
+    def _directory(self, path):
+        """A descriptor of the directory that a path is in; no component may be a symbolic link (SYN-034)."""
         descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
-        *directories, last = path.split("/")
         try:
-            for name, more in [*((d, os.O_DIRECTORY) for d in directories), (last, os.O_NONBLOCK)]:
-                below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | more, dir_fd=descriptor)
+            for name in path.split("/")[:-1]:
+                below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY, dir_fd=descriptor)
                 os.close(descriptor)
                 descriptor = below
-            with os.fdopen(os.dup(descriptor), "rb") as f:
-                yield f
+            yield descriptor
         finally:
             os.close(descriptor)
+
+    @contextlib.contextmanager
+    def open(self, path):
+        """A file of the folder, for reading."""
+        with self._directory(path) as directory:
+            file = os.open(path.split("/")[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=directory)
+        with os.fdopen(file, "rb") as f:
+            yield f
+
+    def link(self, path):
+        """(target, stat) of a link of the folder, (None, None) of what is none."""
+        with contextlib.suppress(OSError), self._directory(path) as directory:
+            name = os.fsencode(path.split("/")[-1])
+            target = os.readlink(name, dir_fd=directory)
+            return target, os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return None, None
 
     # ---- for peers ----
 
     def size_of(self, digest):
         with self.lock:
-            return next((i.content.size for i in self.items.values() if i.kind == FILE and i.content.hash == digest), None)
+            return next((c.size for _, _, c in self._holders(digest)), None)
+
+    def _holders(self, digest):
+        """[(path, item, content)] of what has these bytes, on the disk or, with None for both, of a link that is not made."""
+        found = [(p, i, i.content) for p, i in self.items.items() if i.kind in WITH_BYTES and i.content.hash == digest]
+        return found + [(None, None, s.content) for s in self.desired().values() if s.kind == LINK and s.content.hash == digest]
 
     def read(self, digest, offset, length):
         """Bytes of a content, or None if it is not here or changed (SYN-032)."""
         with self.lock:
-            paths = [(p, i) for p, i in self.items.items() if i.kind == FILE and i.content.hash == digest]
-        for path, item in paths:
+            holders = self._holders(digest)
+        for path, item, _ in holders:
+            if item is None:
+                with contextlib.suppress(OSError), open(self.incoming(digest), "rb") as f:
+                    return f.read()[offset:offset + length]
+                continue
+            if item.kind == LINK:
+                target, found = self.link(path)
+                if target is not None and seen_of(found) == item.seen:
+                    return target[offset:offset + length]
+                continue
             with contextlib.suppress(OSError), self.open(path) as f:
                 before = seen_of(os.fstat(f.fileno()))
                 f.seek(offset)
@@ -261,7 +295,7 @@ class Folder:
 
     def desired(self):
         """What of the view belongs on this disk (SYN-081)."""
-        return {path: shown for path, shown in on_disk(view(self.replica.entries)).items()
+        return {path: shown for path, shown in view(self.replica.entries).items()
                 if not self.ignored(path, shown.kind == DIRECTORY)}
 
     def rules_to_come(self):
@@ -274,17 +308,11 @@ class Folder:
     def wanted(self):
         """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
         with self.lock:
-            have = {i.content.hash for i in self.items.values() if i.kind == FILE} | {EMPTY}
+            have = {i.content.hash for i in self.items.values() if i.kind in WITH_BYTES} | {EMPTY}
             mains = {i.id: i.content.hash for i in self.items.values() if i.kind == FILE and not i.copy}
             return {s.content.hash: (s.id, s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
-                    if s.kind == FILE and s.content.size and s.content.hash not in have
+                    if s.kind in WITH_BYTES and s.content.size and s.content.hash not in have
                     and not os.path.exists(self.incoming(s.content.hash))}
-
-    def write(self, path, data):
-        """A file of this device's own, whole or not at all."""
-        with open(path + ".new", "wb") as f:
-            f.write(data)
-        os.replace(path + ".new", path)
 
     def incoming(self, digest):
         return os.path.join(self.state, "incoming", digest.hex())
@@ -295,7 +323,7 @@ class Folder:
     def apply(self):
         """Bring the disk to the view, as far as the contents are here; what says what is ignored before all else (SYN-083)."""
         with self.lock:
-            if not self.rules_to_come():
+            if not self.replica.waits and not self.rules_to_come():
                 Placing(self, only=ignore.NAME).run()
                 self._read_rules()
                 Placing(self).run()

@@ -5,6 +5,7 @@ from collections import namedtuple
 
 from crypto import (HMAC, Failure, draw, equal, etm_open, etm_seal, expand, extract, modulus_of_device_key, oaep_decrypt,
                     oaep_encrypt, x25519_public, x25519_shared)
+from fields import Fields, counted
 from proofs import signed
 
 MOST_GENERATIONS, MOST_WRAPS, MOST_RECOVERIES = 1024, 1024, 8
@@ -19,36 +20,28 @@ def _u32(n):
 
 # ---- the form ----------------------------------------------------------------------------------------------------
 
-def read(data):
-    """STO-070: a Record, of whom nobody knows yet whose it is."""
-    at = 0
+class Reader(Fields):
+    reason, requirement = "folder-key-malformed", "STO-070"
 
-    def take(n):
-        nonlocal at
-        if at + n > len(data):
-            raise Failure("folder-key-malformed", "STO-070", "too short")
-        at += n
-        return data[at - n:at]
-
-    def number(size):
-        return int.from_bytes(take(size), "big")
-
-    def table(size, most, item):
-        count = number(size)
+    def table(self, size, most, item):
+        count = self.number(size)
         items = [item() for _ in range(count)] if count <= most else None
         if items is None or any(a[0] >= b[0] for a, b in zip(items, items[1:])):
-            raise Failure("folder-key-malformed", "STO-070", "too many, or not ascending")
+            self.refuse("too many, or not ascending")
         return dict(items)
 
-    generation, writer, check = number(4), take(16), take(32)
+
+def read(data):
+    """STO-070: a Record, of whom nobody knows yet whose it is."""
+    r = Reader(data)
+    generation, writer, check = r.number(4), r.take(16), r.take(32)
     if not 1 <= generation <= MOST_GENERATIONS:
-        raise Failure("folder-key-malformed", "STO-070", f"generation {generation}")
-    wraps = table(2, MOST_WRAPS, lambda: (take(16), take(number(2))))
-    recoveries = table(1, MOST_RECOVERIES, lambda: (take(32), (take(32), take(64))))
-    earlier = take(32 * generation if generation > 1 else 0)        # the keys before, and a tag
-    unsigned, signature = data[:at], take(64)
-    if at != len(data):
-        raise Failure("folder-key-malformed", "STO-070", "too long")
+        r.refuse(f"generation {generation}")
+    wraps = r.table(2, MOST_WRAPS, lambda: (r.take(16), r.counted(2)))
+    recoveries = r.table(1, MOST_RECOVERIES, lambda: (r.take(32), (r.take(32), r.take(64))))
+    earlier = r.take(32 * generation if generation > 1 else 0)      # the keys before, and a tag
+    unsigned, signature = data[:r.at], r.take(64)
+    r.end()
     return Record(generation, writer, check, wraps, recoveries, earlier, unsigned, signature)
 
 
@@ -57,13 +50,12 @@ def write(folder, keys, writer, signer, wraps, publics=()):
     generation, key = len(keys), keys[-1]
     out = [_u32(generation), writer, check_of(folder, generation, key), struct.pack(">H", len(wraps))]
     for device, spki in sorted(wraps.items()):
-        box = oaep_encrypt(modulus_of_device_key(spki), label(folder, generation, device), key, draw(32))
-        out += [device, struct.pack(">H", len(box)), box]
+        out += [device, counted(2, oaep_encrypt(modulus_of_device_key(spki), label(folder, generation, device), key, draw(32)))]
     out.append(bytes([len(publics)]))
     for public in sorted(publics):
         secret = draw(32)
         ephemeral, shared = x25519_public(secret), x25519_shared(secret, public)
-        if shared == bytes(32):
+        if shared == bytes(32):                                     # STO-076
             raise ValueError("this is no recovery key: everybody could open what is wrapped for it")
         out += [public, ephemeral,
                 etm_seal(recovery_k48(folder, generation, public, ephemeral, shared), b"", key)]
@@ -121,7 +113,7 @@ def open_with_recovery(folder, data, writer_key, words, known=()):
     ephemeral, box = record.recoveries.get(public, (bytes(32), b""))
     shared = x25519_shared(secret, ephemeral)
     key = etm_open(recovery_k48(folder, record.generation, public, ephemeral, shared), b"", box)
-    if not key or shared == bytes(32):                              # zeros are what everybody gets: as HSK-043
+    if not key or shared == bytes(32):                              # zeros are what everybody gets
         raise Failure("folder-key-recovery", "STO-076")
     return _all(folder, record, key, known)
 
@@ -130,7 +122,7 @@ def _verified(folder, data, writer_key, known):
     record = read(data)
     if not signed(writer_key, record.signature, text(folder, record.unsigned)):
         raise Failure("folder-key-unsigned", "STO-071", record.writer.hex())
-    if record.generation < len(known):                              # whatever is in it
+    if record.generation < len(known):                              # before STO-072, whatever is in it
         raise Failure("folder-key-stale", "STO-074", f"{record.generation}, and {len(known)} are known")
     return record
 

@@ -69,15 +69,12 @@ def read_forks(body):
 
 
 def read_fork(r):
-    kind = r.number(1)
-    if kind == OF_HEADS:
+    if r.one_of((OF_HEADS, OF_PROOFS), "the kind of a fork") == OF_HEADS:
         (writer, first), (other, second) = read_head(r), read_head(r)
         fork = of_heads(writer, first, second) if writer == other and 0 < first.counter < LIMIT else None
-    elif kind == OF_PROOFS:
+    else:
         identifier, first, second = r.take(16), read_proof(r), read_proof(r)
         fork = of_proofs(identifier, first, second)
-    else:
-        raise Failure("sync-malformed", "SYN-003", f"{kind} for the kind of a fork")
     if fork is None:
         raise Failure("fork-forged", "SYN-113", "no contradiction")
     return fork

@@ -97,7 +97,7 @@ class Graph:
         return self.request("PUT", f"{folder['links']['mappings']}/{device['device']}", {}).json()
 
     def writers(self, folder):
-        """The cards of a folder, as writers.Writers learns them (section 4.13)."""
+        """The cards of a folder, as writers.Writers learns them (section 4.14)."""
         return [(bytes.fromhex(i["device"]), bytes.fromhex(i["key"]), base64.b64decode(i["signature"]))
                 for i in self.items(folder["links"]["writers"])]
 

@@ -6,6 +6,7 @@ import os
 import threading
 
 from crypto import HMAC, Failure, H, draw, equal
+from disk import write_whole
 
 COOKIE_FRESH, SECRET_LIVES = 240, 120                               # HSK-050
 REPLAY = 601                                                        # HSK-051
@@ -104,6 +105,4 @@ class Memory:
         if suite > self.suite_of(initiator):
             self.suites[initiator] = suite
             if self.path:
-                with open(self.path + ".new", "w") as f:
-                    json.dump(self.suites, f)
-                os.replace(self.path + ".new", self.path)
+                write_whole(self.path, json.dumps(self.suites).encode())

@@ -8,9 +8,11 @@ import struct
 
 import ticket as tickets
 from crypto import (HAVE_MLKEM, HMAC, Failure, H, draw, equal, etm_open, etm_seal, expand, extract, mlkem_decapsulate,
-                    mlkem_encapsulation_key, mlkem_from_seed,
-                    modulus_of_device_key, oaep_decrypt, oaep_encrypt, public_spki, x25519_public, x25519_shared)
+                    mlkem_encapsulation_key, mlkem_from_seed, modulus_of_device_key, oaep_decrypt, oaep_encrypt, public_spki,
+                    x25519_public, x25519_shared)
+from fields import Fields, counted
 
+VERSION = 1                                                         # HSK-010
 M1, M2, M3, RETRY, REFUSE, NO_COMMON_SUITE = 1, 2, 3, 4, 5, 6
 LARGEST = {M1: 24576, M2: 24576, M3: 32, RETRY: 40, REFUSE: 64, NO_COMMON_SUITE: 0}
 
@@ -47,31 +49,8 @@ def take_frame(data, awaited):
     return (data[:4 + size], data[4 + size:]) if len(data) >= 4 + size else None
 
 
-class Fields:
-    """Reads fields one after another; what does not fit is HSK-003."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, n):
-        if self.at + n > len(self.data):
-            raise Failure("malformed", "HSK-003")
-        self.at += n
-        return self.data[self.at - n:self.at]
-
-    def number(self, size):
-        return int.from_bytes(self.take(size), "big")
-
-    def counted(self, size):
-        return self.take(self.number(size))
-
-    def end(self):
-        if self.at != len(self.data):
-            raise Failure("malformed", "HSK-003")
-
-
-def counted(size, data):
-    return len(data).to_bytes(size, "big") + data
+class Reader(Fields):
+    reason, requirement = "malformed", "HSK-003"
 
 
 def padded(fields):
@@ -87,7 +66,7 @@ def check_padding(f):
 
 def check_params(params):
     """A sequence of (type, length, value); unknown types are ignored, and no type is known yet."""
-    f = Fields(params)
+    f = Reader(params)
     while f.at < len(params):
         f.number(2)
         f.counted(2)
@@ -136,19 +115,24 @@ def traffic(ck3, th2):
 # ---- M1 as bytes -------------------------------------------------------------------------------------------------
 
 class M1Message:
-    """The fields of an M1 frame, each rule of section 4.2 that needs no key applied in its order: HSK-003, then HSK-010 to
-    HSK-013 by their numbers."""
+    """The fields of an M1 frame, read from its begin (section 4.2): a field that is wrong fails before what is behind it, or
+    missing there (HSK-003)."""
 
     def __init__(self, data):
-        f = Fields(data[4:])
+        f = Reader(data[4:])
         self.frame = data
-        self.version = f.number(2)
-        self.suites = [f.number(2) for _ in range(f.number(1))]
+        if f.number(2) != VERSION:
+            raise Failure("version", "HSK-010")
+        self.suites = self._read_suites(f)
         self.nonce, self.rdv_token = f.take(32), f.take(16)
-        before = f.at
-        self.cookie = f.counted(1)
-        after = f.at
-        self.share, self.ct = f.counted(2), f.counted(2)
+        before, size = f.at, f.number(1)
+        if size not in (0, 40):
+            raise Failure("cookie", "HSK-012")
+        self.cookie = f.take(size)
+        after, size = f.at, f.number(2)
+        if size != SHARE_I[max((s for s in self.suites if s in SHARE_I), default=RSA)]:
+            raise Failure("share", "HSK-013")
+        self.share, self.ct = f.take(size), f.counted(2)
         self.head = f.data[:before] + f.data[after:f.at]            # M1head of section 4.7
         size = f.number(3)
         self.prefix = data[:4 + f.at]
@@ -156,22 +140,25 @@ class M1Message:
         self.covered = data[:4 + f.at]
         self.mac1 = f.take(16)
         f.end()
-        if self.version != 1:
-            raise Failure("version", "HSK-010")
-        if not 1 <= len(self.suites) <= 8 or len(set(self.suites)) != len(self.suites):
-            raise Failure("suite-list", "HSK-011")
-        if len(self.cookie) not in (0, 40):
-            raise Failure("cookie", "HSK-012")
-        strongest = max((s for s in self.suites if s in SHARE_I), default=RSA)
-        if len(self.share) != SHARE_I[strongest]:
-            raise Failure("share", "HSK-013")
+
+    @staticmethod
+    def _read_suites(f):
+        """HSK-011."""
+        count, suites = f.number(1), []
+        if not 1 <= count <= 8:
+            raise Failure("suite-list", "HSK-011", f"{count} suites")
+        for _ in range(count):
+            suites.append(f.number(2))
+            if suites[-1] in suites[:-1]:
+                raise Failure("suite-list", "HSK-011", "a suite twice")
+        return suites
 
 
 class Box1:
     """The plaintext of box1: HSK-003, HSK-004."""
 
     def __init__(self, plaintext):
-        f = Fields(plaintext)
+        f = Reader(plaintext)
         self.time, self.spki = f.number(8), f.counted(2)
         self.ticket = f.counted(3)
         if not 1 <= len(self.ticket) <= tickets.LARGEST:
@@ -219,8 +206,9 @@ class Initiator:
         return (mlkem_encapsulation_key(self.kem) if self.kem else b"") + x
 
     def _write_m1(self):
-        head = (b"\0\1" + bytes([len(self.suites)]) + struct.pack(f">{len(self.suites)}H", *self.suites) + self.nonce
-                + self.rdv_token + counted(1, self.cookie) + counted(2, self.share) + counted(2, self.ct))
+        n = len(self.suites)
+        head = (struct.pack(f">HB{n}H", VERSION, n, *self.suites) + self.nonce + self.rdv_token
+                + counted(1, self.cookie) + counted(2, self.share) + counted(2, self.ct))
         box_size = len(self.box1) + 32
         body_size = len(head) + 3 + box_size + 16
         prefix = bytes([M1]) + body_size.to_bytes(3, "big") + head + box_size.to_bytes(3, "big")
@@ -264,7 +252,7 @@ class Initiator:
         raise failure
 
     def _read_m2(self, data):
-        f = Fields(data[4:])
+        f = Reader(data[4:])
         suite, _nonce, share = f.number(2), f.take(32), f.counted(2)
         size = f.number(3)
         prefix = data[:4 + f.at]
@@ -281,7 +269,7 @@ class Initiator:
         plaintext = etm_open(expand(ck2, b"m2" + digest, 48), digest, box)
         if plaintext is None:
             raise Failure("box2", "HSK-032")
-        f = Fields(plaintext)
+        f = Reader(plaintext)
         ct = f.counted(2)
         check_params(f.counted(2))
         check_padding(f)

@@ -4,6 +4,7 @@ import base64
 
 import ticket as tickets
 from crypto import HMAC, Failure, oaep_decrypt
+from fields import counted
 
 LABEL = b"meshproof/1 device challenge"
 SIGN_IN, CLAIM = b"sign-in", b"claim"
@@ -15,9 +16,8 @@ def answer_challenge(key, purpose, challenge, ciphertext, device, audience):
     k = oaep_decrypt(key, LABEL, ciphertext)
     if k is None or len(k) != 32:
         raise Failure("device-proof-failed", "IDN-009", "the challenge is for nobody")
-    audience = audience.encode()
     return HMAC(k, b"meshproof/1 device answer", bytes([len(purpose)]), purpose, bytes.fromhex(challenge),
-                bytes.fromhex(device), len(audience).to_bytes(2, "big"), audience).hex()
+                bytes.fromhex(device), counted(2, audience.encode())).hex()
 
 
 class Grant:
@@ -31,7 +31,7 @@ class Grant:
 
     def issuers(self):
         """For ticket.verify: exactly the keys of this sign-in (TKT-061)."""
-        return {self.issuer: self.keys}
+        return tickets.configuration((self.issuer, key) for key in self.keys)
 
     def ends(self):
         """When the first of the tickets ends (IDN-065)."""

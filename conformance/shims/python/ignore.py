@@ -1,4 +1,4 @@
-"""What is ignored: spec/sync.md, the section of that name. The patterns are lines of the file `.meshignore` in the folder itself."""
+"""What is ignored: spec/sync.md section 4.8. The patterns are lines of the file `.meshignore` in the folder itself."""
 
 import re
 

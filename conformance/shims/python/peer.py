@@ -251,10 +251,8 @@ def main():
     application = syncing(folders) if folders else echo
     if a.command == "listen":
         host, port = a.listen.rsplit(":", 1)
-        issuers = collections.defaultdict(list)
-        for name, path in a.issuer:
-            issuers[name].append(spki_from_pem(path))
-        listener = Listener(key, a.device, dict(issuers), application, suites, Memory(a.retry, a.memory), (host, int(port)))
+        issuers = tickets.configuration((name, spki_from_pem(path)) for name, path in a.issuer)
+        listener = Listener(key, a.device, issuers, application, suites, Memory(a.retry, a.memory), (host, int(port)))
         print("listening on %s:%d" % listener.address[:2], flush=True)
         listener.run()
     else:

@@ -5,8 +5,8 @@ import os
 import shutil
 import time
 
-from disk import EMPTY, Item, by_depth, seen_of
-from entries import DIRECTORY, FILE
+from disk import EMPTY, WITH_BYTES, Item, by_depth, leads_out, seen_of, write_whole
+from entries import DIRECTORY, LINK
 
 PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
 
@@ -31,7 +31,7 @@ class Placing:
         moving = {old for kind, old in sources.values() if kind == "move"}
         before = dict(self.items)
         self._set_aside(moving)
-        for path in [p for p, i in self.items.items() if i.kind == FILE and p not in self.frozen | staying]:
+        for path in [p for p, i in self.items.items() if i.kind in WITH_BYTES and p not in self.frozen | staying]:
             if sources.get(path, ("",))[0] != "incoming":           # which replaces it in one step
                 self._remove(path, os.unlink)
         for path in reversed(by_depth(p for p, i in self.items.items() if i.kind == DIRECTORY)):
@@ -55,30 +55,30 @@ class Placing:
 
     def _sources(self):
         """path -> ("stay", None), ("move", old path) or ("incoming", hash), for every file that can be shown now."""
-        free = {}                                                   # (entry, hash) -> paths
+        free = {}                                                   # (entry, kind, hash) -> paths
         for path, item in self.items.items():
-            if item.kind == FILE and path not in self.frozen:
-                free.setdefault((item.id, item.content.hash), []).append(path)
-        files = [(p, s) for p, s in self.desired.items() if s.kind == FILE and p not in self.frozen]
+            if item.kind in WITH_BYTES and path not in self.frozen:
+                free.setdefault((item.id, item.kind, item.content.hash), []).append(path)
+        files = [(p, s) for p, s in self.desired.items() if s.kind in WITH_BYTES and p not in self.frozen]
         sources, rest = {}, []
         for path, shown in files:
-            key = shown.id, shown.content.hash
+            key = shown.id, shown.kind, shown.content.hash
             if path in free.get(key, ()):
                 free[key].remove(path)
                 sources[path] = ("stay", None)
-            else:
+            elif shown.kind != LINK or self._may_be(path, shown):
                 rest.append((path, shown))
         for path, shown in rest:
-            old = free.get((shown.id, shown.content.hash))
+            old = free.get((shown.id, shown.kind, shown.content.hash))
             if old:
                 sources[path] = ("move", old.pop())
             elif self._have(shown.content):
                 sources[path] = ("incoming", shown.content.hash)
         for path, shown in rest:                                    # the old content stays until the new one is here
             if path not in sources and not shown.copy:
-                old = next((p for (i, _), paths in free.items() if i == shown.id for p in paths if not self.items[p].copy), None)
+                old = next((p for (i, *_), paths in free.items() if i == shown.id for p in paths if not self.items[p].copy), None)
                 if old:
-                    free[shown.id, self.items[old].content.hash].remove(old)
+                    free[shown.id, self.items[old].kind, self.items[old].content.hash].remove(old)
                     sources[path] = ("stay", None) if old == path else ("move", old)
         return sources
 
@@ -90,7 +90,18 @@ class Placing:
         data = b"" if content.hash == EMPTY else self.folder.whole(content.hash)
         if data is None or len(data) != content.size:
             return False
-        self.folder.write(path, data)
+        write_whole(path, data)
+        return True
+
+    def _may_be(self, path, shown):
+        """SYN-042: whether a link may be made; of one that may not, the target is kept, and given to others."""
+        if not self._have(shown.content):
+            return True                                             # nobody can tell yet
+        with open(self.folder.incoming(shown.content.hash), "rb") as f:
+            target = f.read()
+        if leads_out(path, target) or b"\0" in target:
+            self.folder.tell(path, "is a link that leads out of the folder: it is not made here")
+            return False
         return True
 
     # ---- the disk ----
@@ -98,14 +109,21 @@ class Placing:
     def _clear(self, path):
         """Whether the directory of a path is one, and not somewhere else by a symbolic link; and nothing is in the way but what
         this device put there."""
+        if not self._way(path):
+            return False
+        if not os.path.lexists(self.folder.at(path)):
+            return True
+        return (path in self.items and path not in self.frozen and self.items[path].kind in WITH_BYTES
+                and not self.folder.touched(path))
+
+    def _way(self, path):
+        """SYN-133."""
         at = self.folder.root
         for name in path.split("/")[:-1]:
             at = os.path.join(at, name)
             if not os.path.isdir(at) or os.path.islink(at):
                 return False
-        if not os.path.lexists(self.folder.at(path)):
-            return True
-        return path in self.items and path not in self.frozen and self.items[path].kind == FILE and not self.folder.touched(path)
+        return True
 
     def _set_aside(self, paths):
         self.folder.moving = {str(n): path for n, path in enumerate(sorted(paths))}
@@ -121,6 +139,9 @@ class Placing:
         if not os.path.lexists(self.folder.at(path)) and self._clear(path):
             os.rename(name, self.folder.at(path))
             self.items[path] = item
+        elif item.kind == LINK:
+            write_whole(self.folder.incoming(item.content.hash), os.readlink(os.fsencode(name)))
+            os.unlink(name)
         else:
             os.replace(name, self.folder.incoming(item.content.hash))
 
@@ -135,12 +156,18 @@ class Placing:
             return
         if not os.path.lexists(at) and self._clear(path):
             os.mkdir(at)
-        if os.path.isdir(at) and not os.path.islink(at):
+        if self._way(path) and os.path.isdir(at) and not os.path.islink(at):
             self._record(path, self.desired[path].content)
 
     def _fresh(self, path):
         """A copy of what came in, as the file will be."""
         content, name = self.desired[path].content, os.path.join(self.folder.state, "moving", "new")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        if content.kind == LINK:                                    # SYN-132
+            with open(self.folder.incoming(content.hash), "rb") as f:
+                os.symlink(f.read(), os.fsencode(name))
+            return name
         shutil.copyfile(self.folder.incoming(content.hash), name)
         os.chmod(name, content.mode & 0o777 | 0o600)
         with contextlib.suppress(OverflowError, OSError):
@@ -153,13 +180,15 @@ class Placing:
         shown = self.desired[path]
         if content and shown.content and content.same_bytes(shown.content):
             content = shown.content                                 # the same bytes, perhaps of another change
-        self.items[path] = Item(shown.id, shown.kind, self.entries[shown.id].stamp, content, shown.copy,
+        kind = content.kind if content else shown.kind              # that of the old one, as long as it stays
+        self.items[path] = Item(shown.id, kind, self.entries[shown.id].stamp, content, shown.copy,
                                 seen_of(os.lstat(self.folder.at(path))))
 
     def _tidy(self):
         """What came in and has its place; and what of a transfer was kept for too long, or for nothing."""
-        here = {i.content.hash.hex() for i in self.items.values() if i.kind == FILE}
-        needed = {s.content.hash.hex() for s in self.desired.values() if s.kind == FILE}
+        here = {i.content.hash.hex() for i in self.items.values() if i.kind in WITH_BYTES}
+        here -= {s.content.hash.hex() for p, s in self.desired.items() if s.kind == LINK and p not in self.items}
+        needed = {s.content.hash.hex() for s in self.desired.values() if s.kind in WITH_BYTES}
         for name in os.listdir(os.path.join(self.folder.state, "incoming")):
             if name in here or name not in needed:
                 os.unlink(os.path.join(self.folder.state, "incoming", name))

@@ -43,6 +43,7 @@ class Replica:
         self.chains, self.born = {}, self.counter                   # counter -> chain; what is before was in another life
         self.full = False                                           # whether entries of others were ignored for want of room
         self.claims = True                                          # whether its own counter is in its context
+        self.waits = False                                          # whether it may make no change yet (SYN-140)
 
     def lost_past(self, head):
         """Section 4.6, SYN-058: whether somebody has seen a change by this device, under its signature, that it does not know of.
@@ -54,17 +55,15 @@ class Replica:
         return counter > self.born or self.claims
 
     def begin_anew(self, counter):
-        """What this device made and does not know of, it must not claim to have seen, or the others would forget it: its own
-        counter stays out of its context (see DISAGREEMENTS.md, D-60)."""
-        self.__init__(self.device, self.folder, self.signer, max(self.counter, counter, first_counter()), self.forked)
-        self.claims = False
+        """What this device made and does not know of, it must not claim to have seen, or the others would forget it: from now on its
+        own counter stays out of its context (section 4.6). It makes no change before it has what others have (SYN-140)."""
+        self.__init__(self.device, self.folder, self.signer, max(self.counter + 1, counter, first_counter()), self.forked)
+        self.claims, self.waits = False, True
 
     def known_heads(self):
         """The heads in a STATE, its own among them."""
-        heads = dict(self.heads)
-        if self.last and self.claims:
-            heads[self.device] = self.own_head(self.last)
-        return {device: head for device, head in heads.items() if device not in self.forked}
+        own = {self.device: self.own_head(self.last)} if self.last and self.claims else {}
+        return self._without_forked({**self.heads, **own})
 
     def own_head(self, counter):
         text = head_text(self.folder, self.device, counter, self.chains[counter])
@@ -73,10 +72,10 @@ class Replica:
     @property
     def context(self):
         own = {self.device: self.last} if self.last and self.claims else {}
-        return self._without_forked({**{device: head.counter for device, head in self.heads.items()}, **own})
+        return self._without_forked({**counters_of(self.heads), **own})
 
-    def _without_forked(self, context):
-        return {device: counter for device, counter in context.items() if device not in self.forked}
+    def _without_forked(self, by_device):
+        return {device: value for device, value in by_device.items() if device not in self.forked}
 
     # ---- changes (section 3.1) ----
 
@@ -152,7 +151,7 @@ class Replica:
         """Merge what a peer has, or the cloud (`peer` is None). `mine`, `theirs`: the digests of both STATEs; `complete` and `heads`
         are of the peer's; `ignored`: the identifiers of entries that came and are not among `received`."""
         own_context = self.context
-        context = self._without_forked({device: head.counter for device, head in heads.items()})
+        context = self._without_forked(counters_of(heads))
         late, all_taken = {}, not ignored
         for entry in received:
             own = self.entries.get(entry.id)
@@ -172,6 +171,8 @@ class Replica:
             self._forget({*ignored, *(e.id for e in received)}, mine, context, theirs)
             if all_taken:
                 self._join(heads)
+        if all_taken and (complete or peer is None):                # all that the peer has, or all that the cloud shows
+            self.waits = False
         if peer is not None:                                        # not the cloud
             self.contexts[peer] = context
         seen = [s.lamport for e in received for s in (e.stamp, *(c.stamp for c in e.contents))]
@@ -179,7 +180,7 @@ class Replica:
 
     def _join(self, heads):
         for device, head in heads.items():
-            if device != self.device or not self.claims:
+            if device != self.device:
                 self.heads[device] = max(head, self.heads.get(device, head), key=lambda h: h.counter)
 
     def _take_holders(self, late):
@@ -217,13 +218,14 @@ class Replica:
     def to_json(self):
         return {"counter": self.counter, "last": self.last, "chain": self.chain.hex(), "lamport": self.lamport,
                 "chains": [[c, h.hex()] for c, h in self.chains.items()], "born": self.born,
-                "claims": self.claims, "contexts": {d.hex(): hex_of(c) for d, c in self.contexts.items()},
+                "claims": self.claims, "waits": self.waits, "contexts": {d.hex(): hex_of(c) for d, c in self.contexts.items()},
                 "heads": {d.hex(): [h.counter, h.chain.hex(), h.signature.hex()] for d, h in self.heads.items()},
                 "entries": [e.encode().hex() for e in self.entries.values()]}
 
     def load(self, data):
         self.counter, self.last, self.chain = data["counter"], data["last"], bytes.fromhex(data["chain"])
         self.lamport, self.born, self.claims = data["lamport"], data["born"], data["claims"]
+        self.waits = data["waits"]
         self.chains = {c: bytes.fromhex(h) for c, h in data["chains"]}
         self.contexts = {bytes.fromhex(d): unhex(c) for d, c in data["contexts"].items()}
         self.heads = {bytes.fromhex(d): Head(c, bytes.fromhex(chained), bytes.fromhex(signature))
@@ -246,6 +248,10 @@ def _above(entry, entries):
         seen.add(i)
         i = entries[i].parent
     return seen
+
+
+def counters_of(heads):
+    return {device: head.counter for device, head in heads.items()}
 
 
 def hex_of(counters):

@@ -5,9 +5,9 @@ connection is in guard.py.
 import ticket as tickets
 from crypto import (HMAC, Failure, H, draw, equal, etm_open, etm_seal, expand, mlkem_encapsulate, mlkem_key_is_canonical,
                     modulus_of_device_key, oaep_decrypt, oaep_encrypt, public_spki, x25519_public, x25519_shared)
+from fields import counted
 from handshake import (CLOCK, HYBRID, LABEL_I, LABEL_R, M2, NO_COMMON_SUITE, NOT_AUTHORISED, REFUSE, RETRY, RSA, SUITES,
-                       TICKET_EXPIRED, Box1, M1Message, Secrets, chain2, counted, frame, key1, key_refuse, mac1_of, padded, tag_i,
-                       traffic)
+                       TICKET_EXPIRED, Box1, M1Message, Secrets, chain2, frame, key1, key_refuse, mac1_of, padded, tag_i, traffic)
 
 
 class Responder:
@@ -46,14 +46,14 @@ class Responder:
 
     def _decide(self, m1, data, now):
         retry = self.memory.spend(self.source, now)                 # HSK-052
-        if self.rdv_token is not None and m1.rdv_token != self.rdv_token:
-            raise Failure("rdv-token", "HSK-053")
-        if retry and not m1.cookie:
+        if retry and not m1.cookie:                                 # HSK-080
             if self.retried:
                 raise Failure("busy", "HSK-052", "no cookie after RETRY")
             self.retried = True
             self.memory.give_back(self.source)
             return frame(RETRY, self.memory.make_cookie(self.source, m1.head, now))
+        if self.rdv_token is not None and m1.rdv_token != self.rdv_token:
+            raise Failure("rdv-token", "HSK-053")
         k_r = oaep_decrypt(self.key, LABEL_R, m1.ct)                # the only RSA private operation, HSK-017
         if k_r is None or len(k_r) != 32:
             k_r = HMAC(self.memory.device_secret, m1.ct)

@@ -8,6 +8,7 @@ import names
 from blake3 import blake3
 from crypto import HMAC, Failure, aes_ctr, draw, equal, expand
 from entries import DIRECTORY, FILE, NOTHING
+from fields import counted
 
 ENTRY, CONTENT, STATE, HEAD = 1, 2, 3, 4
 MAGIC, HEADER, SEGMENT, TAG = b"MSO1", 24, 65536, 32
@@ -53,12 +54,14 @@ class Ring:
         return b"".join(out)
 
     def open(self, kind, identifier, data):
-        """The content, or a Failure. What a tag says comes before what is under it."""
-        rest = (len(data) - HEADER) % (SEGMENT + TAG)
-        if len(data) <= HEADER or data[:4] != MAGIC or 0 < rest <= TAG:
-            raise Failure("sealed-malformed", "STO-060")
+        """The content, or a Failure. What a tag says comes before what is under it, and a generation without a key before what only
+        the end of the object shows (STO-063)."""
+        if len(data) < 8 or data[:4] != MAGIC:
+            raise Failure("sealed-malformed", "STO-060", "its begin")
         generation, nonce = int.from_bytes(data[4:8], "big"), data[8:HEADER]
         k48, plain = self.k48(generation, kind, identifier, nonce), []
+        if len(data) <= HEADER or 0 < (len(data) - HEADER) % (SEGMENT + TAG) <= TAG:
+            raise Failure("sealed-malformed", "STO-060", "its end")
         for number, at in enumerate(range(HEADER, len(data), SEGMENT + TAG)):
             segment, last = data[at:at + SEGMENT + TAG], at + SEGMENT + TAG >= len(data)
             ciphertext, tag = segment[:-TAG], segment[-TAG:]
@@ -70,7 +73,7 @@ class Ring:
         return _unpadded(b"".join(plain))
 
     def open_content(self, digest, data):
-        """The bytes of a file: sealed or not, the cloud is no authority on them (STO-052)."""
+        """The bytes of a file. Who has the key can seal what it likes: its hash decides (STO-052)."""
         content = self.open(CONTENT, digest, data)
         if blake3(content) != digest:
             raise Failure("content-hash", "STO-052")
@@ -91,18 +94,15 @@ def _tag(k48, number, last, ciphertext):
 
 def _unpadded(plain):
     length = int.from_bytes(plain[:8], "big")
-    if len(plain) < 8 or padded(8 + length) != len(plain):
+    if len(plain) < 8 or padded(8 + length) != len(plain) or any(plain[8 + length:]):
         raise Failure("sealed-padding", "STO-063")
-    if any(plain[8 + length:]):
-        raise Failure("sealed-malformed", "STO-060", "what should be zeros")
     return plain[8:8 + length]
 
 
 # ---- entries -----------------------------------------------------------------------------------------------------
 
 def write_entry(path, kind, size=0, digest=NOTHING):
-    text = path.encode()
-    return len(text).to_bytes(2, "big") + text + bytes([kind]) + size.to_bytes(8, "big") + digest
+    return counted(2, path.encode()) + bytes([kind]) + size.to_bytes(8, "big") + digest
 
 
 def read_entry(content):
@@ -113,6 +113,8 @@ def read_entry(content):
     kind, size, digest = content[end], int.from_bytes(content[end + 1:end + 9], "big"), content[end + 9:]
     if kind not in (FILE, DIRECTORY) or kind == DIRECTORY and (size or digest != NOTHING):
         raise Failure("sealed-entry", "STO-067", f"kind {kind}")
+    if end - 2 > names.LONGEST_PATH:
+        raise Failure("sealed-entry", "STO-067", "the length of its path")
     try:
         parts = [names.check(part) for part in content[2:end].split(b"/")]
     except Failure as failure:

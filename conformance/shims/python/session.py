@@ -34,6 +34,7 @@ class Shared:
     own_role: str
     peer_role: str
     own_digests: list = None
+    born: int = None                                                # which life of this device the digests are of
     state: tuple = None                                             # (complete, heads, digests) of the peer
     received: list = field(default_factory=list)
     ignored: set = field(default_factory=set)
@@ -129,9 +130,9 @@ class Session:
             raise Failure("sync-state", "SYN-015", f"message {kind} and HELLO")
         if self.heard_bye and kind not in (BLOCK, MANIFEST):
             raise Failure("sync-state", "SYN-015", f"message {kind} after BYE")
-        {HELLO: self._hello, WRITERS: self._writers, FORKS: self._forks, STATE: self._state, INDEX: self._index, REQUEST: self._request,
-         BLOCK: self._block, DONE: self._done, BYE: self._bye, MANIFEST_REQUEST: self._manifest_request,
-         MANIFEST: self._manifest}[kind](body)
+        {HELLO: self._hello, WRITERS: self._writers, FORKS: self._forks, STATE: self._state, INDEX: self._index,
+         REQUEST: self._request, BLOCK: self._block, DONE: self._done, BYE: self._bye,
+         MANIFEST_REQUEST: self._manifest_request, MANIFEST: self._manifest}[kind](body)
 
     def _of(self, identifier):
         if identifier not in self.shared:
@@ -146,7 +147,7 @@ class Session:
             with folder.lock:
                 folder.scan()
                 folder.apply()
-                one.own_digests, heads = folder.replica.digests(), folder.replica.known_heads()
+                one.own_digests, one.born, heads = folder.replica.digests(), folder.replica.born, folder.replica.known_heads()
                 cards, forks = dict(folder.writers.cards), list(folder.writers.forks.values())
             if not complete:
                 folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
@@ -162,8 +163,9 @@ class Session:
         if one.index_ended:
             raise Failure("sync-state", "SYN-015", "WRITERS after the last INDEX")
         with one.folder.lock:
-            for card in cards:
-                one.folder.writers.learn(*card)
+            one.folder.writers.learn_all(cards)
+            if one.folder.writers.full:
+                one.folder.tell("this folder has no room for more writers", one.folder.root)
 
     def _forks(self, body):
         identifier, forks = read_forks(body)
@@ -176,10 +178,17 @@ class Session:
         self._accused(one)
 
     def _accused(self, one):
-        """A device that forked begins anew: what was said in HELLO and STATE is void, and another session has the rest."""
         one.folder.tell_forks()
-        if one.folder.forked():
+        one.folder.begin_anew_if_forked()
+        self._is_void(one)
+
+    def _is_void(self, one):
+        """Whether this device has begun anew since HELLO, because of this session or of another: what it said is void, what comes
+        for it is not all that the peer has, and another session has the rest."""
+        void = one.born != one.folder.replica.born
+        if void and self.asking:
             self._stop_asking()
+        return void
 
     def _state(self, body):
         identifier, complete, heads, digests = entries.read_state(body)
@@ -189,11 +198,10 @@ class Session:
         with folder.lock:
             heads = folder.writers.check_heads(heads, folder.replica.heads, self.peer)
         one.state = complete and one.peer_role != READER, heads, digests
-        if folder.lost_past(heads):                                 # what was said in HELLO and STATE is void: another session
-            self._stop_asking()
-        if not self.asking:
-            return
+        folder.begin_anew_if_lost(heads)
         with folder.lock:
+            if self._is_void(one) or not self.asking:
+                return
             index = folder.replica.differing(one.own_digests, digests) if one.own_role != READER else []
         for piece in write_index(one.id, index):
             self._say(piece)
@@ -220,13 +228,15 @@ class Session:
                     one.received.append(entry)
                 else:                                               # SYN-053, SYN-110
                     one.ignored.add(entry.id)
-                    one.folder.tell(entry.name, "comes from a device that nobody vouches for, or that contradicts itself: it is ignored")
+                    one.folder.tell(entry.name, "is ignored: nobody vouches for a device that wrote it, or one contradicts itself")
         self._accused(one)
 
     def _take(self, one):
         complete, heads, digests = one.state
         with one.folder.lock:
-            one.folder.replica.take(self.peer, one.received, one.own_digests, complete, heads, digests, one.ignored)
+            if self._is_void(one):
+                return
+            one.folder.take(self.peer, one.received, one.own_digests, complete, heads, digests, one.ignored)
             one.folder.without_rules = False
             if one.folder.replica.full:
                 one.folder.tell("this folder has no room for more entries", one.folder.root)

@@ -1,4 +1,4 @@
-"""Answers the test vectors, one JSON object a line: the end of vectors/README.md.
+"""Answers the test vectors, one JSON object a line: conformance/shims/README.md.
 
     meshproof run --shim "python3 conformance/shims/python/shim.py"
 """
@@ -36,7 +36,7 @@ class Unsupported(Exception):
 
 
 def issuers_of(group):
-    return {i["name"]: [base64.b64decode(k) for k in i["keys"]] for i in group["issuers"]}
+    return tickets.configuration((i["name"], base64.b64decode(k)) for i in group["issuers"] for k in i["keys"])
 
 
 def from_hex(test, name):

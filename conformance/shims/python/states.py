@@ -13,8 +13,8 @@ import storage
 from blake3 import blake3
 from cloud import Problem
 from crypto import Failure
-from entries import DIRECTORY, FILE, NOTHING, Reader, covers, entry_of, join, read_head, write_head
-from forks import of_heads
+from disk import WITH_BYTES, write_whole
+from entries import DIRECTORY, FILE, LINK, NOTHING, Reader, covers, entry_of, join, read_head, write_head
 from replica import hex_of, unhex
 
 ATTEMPTS = 5                            # of 1 to 4, when others write at the same time
@@ -48,14 +48,17 @@ class CloudReplica:
     shown or taken is kept beside the folder."""
 
     def __init__(self, graph, document, folder, role="owner", ring=None):
-        self.graph, self.links, self.folder, self.reads, self.ring = graph, document["links"], folder, role == "reader", ring
+        self.graph, self.document, self.links = graph, document, document["links"]
+        self.folder, self.reads, self.ring = folder, role == "reader", ring
         self.path = os.path.join(folder.state, "cloud.json")
         self.versions, self.heads, self.watermark = {}, {}, None    # the furthest, by identifier and by device
         self.shown, self.refused = {}, set()                        # node -> (etag, entry or None); nodes not ours to replace
         with contextlib.suppress(FileNotFoundError):
             with open(self.path) as f:
                 data = json.load(f)
-            if data["sealed"] != bool(ring):                        # a cloud forgets a folder that becomes encrypted (GPH-204)
+            if data["sealed"] and not ring:                         # STO-079
+                raise ValueError("this folder is encrypted, and the cloud denies it")
+            if ring and not data["sealed"]:                         # SYN-087: the cloud forgets such a folder, too, once
                 return
             self.versions = {bytes.fromhex(i): unhex(v) for i, v in data["versions"].items()}
             self.heads = {d: read_head(Reader(bytes.fromhex(text)))[1] for d, text in
@@ -64,7 +67,7 @@ class CloudReplica:
     def _save(self):
         data = {"sealed": bool(self.ring), "versions": {i.hex(): hex_of(v) for i, v in self.versions.items()},
                 "heads": {d.hex(): write_head(d, h).hex() for d, h in self.heads.items()}}
-        self.folder.write(self.path, json.dumps(data).encode())
+        write_whole(self.path, json.dumps(data).encode())
 
     def _tell(self, error, *words):
         self.folder.tell(error, self.graph.cloud.root, *words)
@@ -74,6 +77,8 @@ class CloudReplica:
             self.folder.scan()
             for _ in range(ATTEMPTS):
                 self._read()
+                if self.folder.begin_anew_if_forked():              # SYN-110: a state shows it, and all begins again at 1
+                    continue
                 self.folder.apply()
                 self._fetch()
                 self.folder.apply()
@@ -145,8 +150,8 @@ class CloudReplica:
                 self._tell("cloud-rolled-back", "SYN-087", "the head of", device.hex())
         self.heads |= {d: h for d, h in found.items() if d not in self.heads or h.counter > self.heads[d].counter}
         self.folder.tell_forks()
-        if self.folder.lost_past(found) or self.folder.forked():
-            self.folder.scan()
+        self.folder.begin_anew_if_lost(found)
+        self.folder.begin_anew_if_forked()
         return found
 
     def _read_state(self, item):
@@ -159,11 +164,11 @@ class CloudReplica:
             self._tell("cloud-forged", "SYN-086", str(failure))
             entry = None
         self.shown[node] = item["etag"], entry
-        self.refused.discard(node)
 
     def _take(self):
         """All that was shown and is not taken yet, also what waited for a card."""
         replica, received = self.folder.replica, []
+        self.refused.clear()
         for node, (etag, entry) in self.shown.items():
             if entry is None or entry == replica.entries.get(entry.id):
                 continue
@@ -176,7 +181,6 @@ class CloudReplica:
             if not good:                                            # no card yet, or a fork (SYN-110)
                 self.refused.add(node)
                 continue
-            self.refused.discard(node)
             received.append(entry)
             if not covers(entry.version, self.versions.get(entry.id, {})):
                 self._tell("cloud-rolled-back", "SYN-087", entry.name)
@@ -185,7 +189,7 @@ class CloudReplica:
                 self._furthest(entry)
         self.folder.tell_forks()
         mine = replica.digests()
-        replica.take(None, sorted(received), mine, 0, {}, mine)     # SYN-085: as of a peer whose STATE is not complete
+        self.folder.take(None, sorted(received), mine, 0, {}, mine, self.refused)       # SYN-085: as of a STATE not complete
 
     def _furthest(self, entry):
         self.versions[entry.id] = join(entry.version, self.versions.get(entry.id, {}))
@@ -198,10 +202,10 @@ class CloudReplica:
         for digest, (identifier, content, _) in self.folder.wanted().items():
             name = digest.hex()
             if self.ring:
-                media = media or {e["entry"]: e for e in self.graph.entries({"links": self.links}) if not e.get("deleted")}
+                media = media or {e["entry"]: e for e in self.graph.entries(self.document) if not e.get("deleted")}
                 name = media.get(self.node(identifier), {}).get("hash")
             try:
-                data = name and self.graph.request("GET", storage.media_path({"links": self.links}, name)).body
+                data = name and self.graph.request("GET", storage.media_path(self.document, name)).body
             except Problem as problem:
                 if problem.status != 404:
                     raise
@@ -209,26 +213,27 @@ class CloudReplica:
             if not data:
                 continue
             try:
-                data = self.ring.open(sealed.CONTENT, digest, data) if self.ring else data
-                if blake3(data) != digest:
+                if self.ring:
+                    data = self.ring.open_content(digest, data)
+                elif blake3(data) != digest:
                     raise Failure("content-hash", "STO-052")
             except Failure as failure:                              # sealed-forged, too, when the cloud has an older content
                 self._tell(str(failure), name)
                 continue
-            self.folder.write(self.folder.incoming(digest), data)
+            write_whole(self.folder.incoming(digest), data)
 
     # ---- 4 and 5: what the cloud has not ----
 
     def _put(self):
-        """Whether nobody else came between."""
-        replica, complete = self.folder.replica, True
+        """Whether nobody else came between. A state that was left out stays, and so does the head if it counts what is not there."""
+        replica, me, counted = self.folder.replica, self.folder.device, True
         for identifier, entry in sorted(replica.entries.items()):
             node = self.node(identifier)
             etag, shown = self.shown.get(node, (None, None))
             if shown == entry:
                 continue
             if node in self.refused or shown and not covers(entry.version, shown.version):
-                complete = False
+                counted = counted and shown.version.get(me, 0) >= entry.version.get(me, 0)
                 continue
             body = {"state": self._sealed(sealed.STATE, node, entry.encode())}
             try:
@@ -240,36 +245,39 @@ class CloudReplica:
                 return False
             self.shown[node] = answer.etag, entry
             self._furthest(entry)
-        own = replica.known_heads().get(self.folder.device)
-        if own and complete and self.heads.get(self.folder.device) != own:
-            name = self.folder.device.hex()
-            body = {"head": self._sealed(sealed.HEAD, name, write_head(self.folder.device, own))}
+        own, name = replica.known_heads().get(me), me.hex()
+        if own and counted and self.heads.get(me) != own:
+            body = {"head": self._sealed(sealed.HEAD, name, write_head(me, own))}
             self.graph.request("PUT", f"{self.links['heads']}/{name}", body, {"If-Match": self.head_etag} if self.head_etag else {})
-            self.heads[self.folder.device] = own
+            self.heads[me] = own
         return True
 
     def _bring(self):
         """The entries of the graph, and the bytes that the cloud lacks."""
-        document = {"links": self.links}
-        known = {e["entry"]: e for e in self.graph.entries(document)}
+        known = {e["entry"]: e for e in self.graph.entries(self.document)}
         desired = self.folder.desired()
         for path, item in self.folder.items.items():
             shown = desired.get(path)
             if item.copy or not shown or (shown.id, shown.content) != (item.id, item.content):      # others have newer
                 continue
             entry, node = self.folder.replica.entries[item.id], self.node(item.id)
-            data = self.folder.whole(item.content.hash) if item.kind == FILE else None
-            if item.kind == FILE and data is None:
+            data = self.folder.whole(item.content.hash) if item.kind in WITH_BYTES else None
+            if item.kind in WITH_BYTES and data is None:
+                continue
+            if item.kind == LINK:                                   # the graph has no such kind, and so of a sealed one no name
+                if not self.ring:
+                    with contextlib.suppress(Problem):
+                        storage.put(self.graph, self.document, data)
                 continue
             body, data = self._graph_entry(path, item, node, data)
             old = known.get(node, {})
             body["version"] = {d.hex(): c for d, c in entry.version.items()}
             if not all(old.get(k, 0 if k == "size" else None) == body[k] for k in body if k != "properties"):
                 with contextlib.suppress(Problem):                  # another device was there before
-                    self.graph.put_entry(document, {**body, "entry": node}, old.get("etag"))
+                    self.graph.put_entry(self.document, {**body, "entry": node}, old.get("etag"))
             if data is not None and (old.get("cloud"), old.get("hash")) != ("stored", body["hash"]):
                 with contextlib.suppress(Problem):                  # STO-050: no room for this one
-                    storage.put(self.graph, document, data)
+                    storage.put(self.graph, self.document, data)
         for identifier, entry in self.folder.replica.entries.items():
             old = known.get(self.node(identifier))
             if entry.tombstone and old and not old.get("deleted"):

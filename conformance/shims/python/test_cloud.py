@@ -24,14 +24,14 @@ import relay
 import storage
 from blake3 import blake3
 from cloud import Cloud, Problem
-from crypto import Failure, draw, load_private_pem
+from crypto import Failure, draw
 from folder import Folder
 from handshake import SUITES
 from proofs import Signer
+from test_live import key
 from test_sync import contents, scribble
 from ticket import from_base64url, verify
 
-KEYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors/keys")
 PASSWORD = "correct-horse"
 
 
@@ -52,7 +52,7 @@ class CloudTest(unittest.TestCase):
         cls.root, cls.ca = found.group(0), os.path.join(cls.data.name, "ca.pem")
         cls.user = identity.register(cls.cloud(), "ann", PASSWORD)
         cls.ann = graphs.Graph(cls.cloud(), identity.sign_in(cls.cloud(), "ann", PASSWORD))
-        cls.keys = {name: load_private_pem(os.path.join(KEYS, f"device-{name}.pem")) for name in "xy"}
+        cls.keys = {name: key("device-" + name) for name in "xy"}
         cls.signers = {name: Signer(draw(32)) for name in cls.keys}
         cls.devices = {name: cls.ann.claim("device " + name, key, cls.signers[name]) for name, key in cls.keys.items()}
         cls.graphs = {name: graphs.Graph(cls.cloud(), cls.device_grant(name)) for name in "xy"}
@@ -104,8 +104,7 @@ class CloudTest(unittest.TestCase):
         states = {d["device"]: d["state"] for d in self.ann.devices()}
         self.assertEqual({states[d["device"]] for d in self.devices.values()}, {"claimed"})
         self.assertEqual(self.ann.mesh()["name"], "ann")
-        self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", load_private_pem(os.path.join(KEYS, "device-z.pem")),
-                     Signer(draw(32)))
+        self.refused(403, "GPH-035", self.graphs["x"].claim, "successor", key("device-z"), Signer(draw(32)))
 
     def test_entries_and_delta(self):
         folder = self.ann.add_folder("Entries")

@@ -1,8 +1,5 @@
 """Writers that fork, between devices of this implementation: spec/sync.md section 3.6, SYN-110 to SYN-113."""
 
-import dataclasses
-import json
-import shutil
 import unittest
 import unittest.mock
 
@@ -11,6 +8,7 @@ import forks
 import test_sync
 from crypto import Failure, draw
 from entries import FORKS, Head
+from merge import merge
 from proofs import NONE, Signer, change_text, head_text
 from test_sync import F, contents, meet
 
@@ -23,19 +21,14 @@ class Forks(unittest.TestCase):
 
     def copied(self):
         """What a program does that was restored from a copy: a tells b `one`, forgets it, and tells c `two` under the same number."""
-        meet(self.a, self.b)
-        meet(self.a, self.c)
-        old = shutil.copytree(self.a.folder.state, self.a.folder.state + ".old")
+        for other in (self.b, self.c):
+            meet(self.a, other)
+        old = self.a.copy()
         self.a.write("f", b"one")
         meet(self.a, self.b)
-        with open(old + "/state.json") as f:
-            state = json.load(f)["replica"]
-        with unittest.mock.patch("replica.first_counter", lambda: 0):
-            self.a.folder.replica.load(state)
-        content = next(e for e in self.a.folder.replica.entries.values() if e.name == "f").contents[0]
-        self.a.folder.items = {p: dataclasses.replace(i, content=content, seen=(0, 0, 0)) for p, i in self.a.folder.items.items()}
+        self.a.forget(old)
         self.a.write("f", b"two")
-        with unittest.mock.patch.object(self.a.folder, "lost_past", lambda heads: False):
+        with unittest.mock.patch.object(self.a.folder, "begin_anew_if_lost", lambda heads: False):
             self.assertEqual(meet(self.a, self.c), [])
 
     def test_who_passes_it_on_is_not_to_blame(self):
@@ -63,6 +56,15 @@ class Forks(unittest.TestCase):
         again = self.a.folder.replica.born
         self.assertEqual(meet(self.a, self.b) + meet(self.a, self.c) + meet(self.b, self.c), [])
         self.assertEqual(self.a.folder.replica.born, again)         # once
+        test_sync.Sync.same(self, self.a, self.b)
+        shown = contents(self.a.root)
+        self.assertEqual((shown.pop("f"), sorted(shown.values())), (b"two", [b"b", b"c", b"one"]))
+        shown = contents(self.c.root)                               # the entry stays there as c has it (4.9, at its end)
+        self.assertEqual((shown.pop("f"), sorted(shown.values())), (b"two", [b"b", b"c", b"two"]))
+        forked = next(path for path in shown if "conflict" in path)
+        self.a.write(forked, b"chosen")                             # a change by who forked, with a number that it never used
+        for pair in ((self.a, self.b), (self.a, self.c), (self.b, self.c)):
+            self.assertEqual(meet(*pair), [])
         test_sync.Sync.same(self, self.a, self.b, self.c)
 
     def test_a_fourth_hears_of_it(self):
@@ -73,6 +75,61 @@ class Forks(unittest.TestCase):
         self.assertEqual(meet(self.b, other), [])
         self.assertEqual(other.folder.writers.forks, self.b.folder.writers.forks)
         self.assertNotIn(self.a.id, other.folder.replica.context)
+
+    def test_who_sees_a_fork_of_its_own_in_an_entry_begins_anew(self):
+        """SYN-110: a third is whoever is not the peer. Nobody knows of the fork, and no head shows it."""
+        self.copied()
+        del self.b.folder.replica.heads[self.a.id]
+        born = self.a.folder.replica.born
+        with unittest.mock.patch.object(self.a.folder, "begin_anew_if_lost", lambda heads: False):
+            self.assertEqual(meet(self.a, self.b, ("reader", "owner")), [])
+        self.assertIn(self.a.id, self.a.folder.writers.forks)
+        self.assertGreater(self.a.folder.replica.born, born)
+        self.assertEqual(contents(self.a.root), {"f": b"two"})
+
+    def test_heads_of_who_is_known_to_have_forked(self):
+        """SYN-111: they are left out, also of the peer itself, and nothing is closed any more but for what is forged."""
+        meet(self.a, self.b)
+        known, me, signer = self.b.folder.replica.heads, self.a.id, self.a.folder.replica.signer
+
+        def head(counter, chain):
+            return {me: Head(counter, chain, signer.sign(head_text(F, me, counter, chain)))}
+        writers, counter = self.b.folder.writers, known[me].counter
+        with self.assertRaises(Failure) as caught:
+            writers.check_heads(head(counter, draw(32)), known, me)
+        self.assertEqual(caught.exception.reason, "head-forked")
+        for heads in (head(counter, draw(32)), head(counter + 1, draw(32)), dict(known)):
+            self.assertEqual(writers.check_heads(heads, known, me), {})
+        with self.assertRaises(Failure) as caught:
+            writers.check_heads({me: head(counter, draw(32))[me]._replace(counter=counter + 1)}, known, me)
+        self.assertEqual(caught.exception.reason, "head-forged")
+        heads = head(counter, draw(32))
+        self.a.folder.writers.forks = writers.forks
+        self.assertEqual(self.a.folder.writers.check_heads(heads, {}), heads)           # of its own it has to hear
+
+    def test_a_peer_that_is_known_to_have_forked(self):
+        """SYN-058, SYN-111: it does not begin anew and shows the head that contradicts, and the session goes on without it."""
+        meet(self.a, self.b)
+        me, known, signer = self.a.id, self.b.folder.replica.heads, self.a.folder.replica.signer
+        other = Head(known[me].counter, NONE, signer.sign(head_text(F, me, known[me].counter, NONE)))
+        self.assertTrue(self.b.folder.writers.learn_fork(forks.of_heads(me, known[me], other)))
+        known[me] = other
+        self.b.write("g", b"g")
+        with unittest.mock.patch.object(self.a.folder, "begin_anew_if_forked", lambda: False):
+            self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual(contents(self.a.root), {"f": b"f", "g": b"g"})
+        self.assertNotIn(me, self.b.folder.replica.context)
+
+    def test_of_two_signatures_of_one_statement_the_greater_stays(self):
+        """SYN-054: whoever has which, all come to the same; and it is no fork."""
+        entry = next(iter(self.a.folder.replica.entries.values()))
+        small, great = (entry._replace(proofs=tuple(p._replace(signature=bytes([first]) * 64) for p in entry.proofs))
+                        for first in (1, 2))
+        for one, other in ((small, great), (great, small), (great, great)):
+            self.assertEqual(merge(one, other, {}, {}).encode(), great.encode())
+        with unittest.mock.patch("writers.signed", lambda *_: True):
+            self.assertTrue(self.a.folder.writers.check(great, small, self.a.id))
+        self.assertEqual(self.a.folder.writers.forks, {})
 
     def test_nobody_else_can_make_one(self):
         meet(self.a, self.b)

@@ -36,26 +36,36 @@ class Sealed(unittest.TestCase):
             sealed.Ring(F, ring.keys[:2]).open(sealed.STATE, X, ring.seal(sealed.STATE, X, b""))
         self.assertEqual(caught.exception.reason, "sealed-generation")
 
-    def test_what_should_be_zeros(self):
-        ring = sealed.Ring(F, [draw(32)])
-        box = bytearray(ring.seal(sealed.STATE, X, b"1"))
-        k48 = ring.k48(1, sealed.STATE, X, bytes(box[8:24]))
-        box[24 + 100] ^= 1
-        box[-32:] = sealed._tag(k48, 0, True, bytes(box[24:-32]))
+    def test_a_generation_without_a_key_comes_before_the_end(self):
+        """STO-063, STO-064: who reads a stream does not know its end yet."""
+        ring = sealed.Ring(F, [draw(32), draw(32)])
+        box = ring.seal(sealed.STATE, X, b"1")
+        for size in (8, 23, 24, 25, 24 + 32):
+            for keys, reason in ((ring.keys, "sealed-malformed"), (ring.keys[:1], "sealed-generation")):
+                with self.assertRaises(Failure, msg=size) as caught:
+                    sealed.Ring(F, keys).open(sealed.STATE, X, box[:size])
+                self.assertEqual(caught.exception.reason, reason, size)
         with self.assertRaises(Failure) as caught:
-            ring.open(sealed.STATE, X, bytes(box))
+            ring.open(sealed.STATE, X, box[:7])
         self.assertEqual(caught.exception.reason, "sealed-malformed")
 
     def test_entries(self):
         for fields in (("a/b", 1, 5, draw(32)), ("d", 2, 0, bytes(32))):
             self.assertEqual(sealed.read_entry(sealed.write_entry(*fields)), fields)
-        for path in ("", "/a", "a//b", "a/", "a:b", "a/con", "."):
+        longest = "/".join(["a" * 255] * 16)                        # 4,095 bytes
+        self.assertEqual(sealed.read_entry(sealed.write_entry(longest[1:] + "/b", 1, 5, draw(32)))[0], longest[1:] + "/b")
+        for path in ("", "/a", "a//b", "a/", "a:b", "a/con", ".", longest + "/b"):
             with self.assertRaises(Failure, msg=path) as caught:
                 sealed.read_entry(sealed.write_entry(path, 1, 5, draw(32)))
             self.assertEqual(caught.exception.reason, "sealed-entry")
 
 
 class Keys(unittest.TestCase):
+    def test_nobody_wraps_for_a_recovery_key_of_small_order(self):
+        """STO-076."""
+        with self.assertRaises(ValueError):
+            folder_keys.write(F, [draw(32)], X, Signer(draw(32)), {}, [bytes(32)])
+
     def test_generations(self):
         signer, keys, words = Signer(draw(32)), [draw(32)], draw(16)
         _, public = folder_keys.recovery_pair(words)

@@ -3,11 +3,13 @@
 import base64
 import os
 import random
+import shutil
 import subprocess
 import tempfile
 import unittest
 import unittest.mock
 
+import replica
 import sealed
 import states
 import storage
@@ -117,6 +119,45 @@ class States(unittest.TestCase):
         with unittest.mock.patch.object(fresh.graph, "delta_of", lambda *_: ([], "w")):         # SYN-088: heads, and no states
             fresh.sync()
         self.assertIn("cloud-withholds", [words[0] for words in self.told])
+
+    def test_links(self):
+        """The state of a link, and its target: where the folder is encrypted it waits for a device (D-112)."""
+        for encrypted in (False, True):
+            x, y = self.pair(encrypted)
+            self.write("x", "f", b"data")
+            os.symlink("f", os.path.join(self.folders["x"].root, "l"))
+            for one in (x, y, x, y):
+                one.sync()
+            self.assertEqual(self.roots(), [{"f": b"data", "l": "f"}, {"f": b"data"} if encrypted else {"f": b"data", "l": "f"}])
+            self.assertEqual(x.folder.replica.digests(), y.folder.replica.digests())
+            self.assertEqual(self.told, [])
+
+    def test_who_began_anew_with_the_cloud_alone(self):
+        """SYN-140: a backup of Monday, an edit of Tuesday that only the cloud has. No head is put after that (4.10, step 5)."""
+        x, y = self.pair()
+        self.write("x", "f", b"monday")
+        self.write("x", "same", b"same")
+        x.sync()
+        folder = self.folders["x"]
+        backup = [shutil.copytree(path, path + ".old") for path in (folder.state, folder.root)]
+        self.write("x", "f", b"tuesday")
+        x.sync()
+        head = next(iter(self.ann.items(x.links["heads"])))["head"]
+        for path, old in zip((folder.state, folder.root), backup):
+            shutil.rmtree(path)
+            os.rename(old, path)
+        later = replica.first_counter() + (60 << 16)
+        with unittest.mock.patch("replica.first_counter", lambda: later):
+            self.folders["x"] = Folder(folder.device, folder.replica.folder, folder.root, folder.writers.issuers, self.signers["x"],
+                                       log=lambda *words: self.told.append(words))
+        x = self.replica("x", self.ann.folder(folder.replica.folder.hex()))
+        for one in (x, y, x, y):
+            one.sync()
+        self.assertEqual(*self.roots())
+        shown = self.roots()[0]
+        self.assertEqual((shown.pop("f"), shown.pop("same"), list(shown.values())), (b"monday", b"same", [b"tuesday"]))
+        self.assertEqual(next(iter(self.ann.items(x.links["heads"])))["head"], head)
+        self.assertFalse(self.folders["x"].replica.waits)
 
     @unittest.skipUnless(os.environ.get("MESH"), "MESH names no device agent")
     def test_another_implementation(self):

@@ -7,8 +7,9 @@ import os
 import unittest
 
 import shim
-from crypto import (HAVE_MLKEM, H, HMAC, aes_ctr, expand, extract, load_private_pem, mlkem_decapsulate, mlkem_encapsulation_key,
+from crypto import (HAVE_MLKEM, H, HMAC, aes_ctr, expand, extract, mlkem_decapsulate, mlkem_encapsulation_key,
                     mlkem_from_seed, mlkem_key_is_canonical, oaep_decrypt, public_spki, rsa_sign, x25519_shared)
+from test_live import key
 
 VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../vectors")
 OUTPUTS = ("tcId", "id", "comment", "reqs", "result", "twin", "reason", "expect", "intermediates")
@@ -60,10 +61,6 @@ class Vectors(unittest.TestCase):
         print(f"\n{'primitives':16} {count:4} agree")
 
 
-def pem(name):
-    return load_private_pem(os.path.join(VECTORS, "keys", name + ".pem"))
-
-
 def unhex(t, name):
     return bytes.fromhex(t[name])
 
@@ -79,10 +76,10 @@ def ml_kem(t):
 PRIMITIVES = {
     "MlKem768": ml_kem,
     "X25519": lambda t: x25519_shared(unhex(t, "secret"), unhex(t, "peer")) == unhex(t, "shared"),
-    "OaepDecrypt": lambda t: oaep_decrypt(pem(t["key"]), t["label"].encode(), unhex(t, "ciphertext")) == unhex(t, "message"),
+    "OaepDecrypt": lambda t: oaep_decrypt(key(t["key"]), t["label"].encode(), unhex(t, "ciphertext")) == unhex(t, "message"),
     "Hmac": lambda t: HMAC(unhex(t, "key"), unhex(t, "message")) == unhex(t, "tag"),
     "Hkdf": lambda t: expand(extract(unhex(t, "salt"), unhex(t, "ikm")), unhex(t, "info"), len(unhex(t, "okm"))) == unhex(t, "okm"),
     "AesCtr": lambda t: aes_ctr(unhex(t, "key"), unhex(t, "block"), unhex(t, "plaintext")) == unhex(t, "ciphertext"),
-    "RsaSign": lambda t: rsa_sign(pem(t["key"]), unhex(t, "message")) == unhex(t, "signature"),
-    "Fingerprint": lambda t: H(public_spki(pem(t["key"]))) == unhex(t, "fingerprint"),
+    "RsaSign": lambda t: rsa_sign(key(t["key"]), unhex(t, "message")) == unhex(t, "signature"),
+    "Fingerprint": lambda t: H(public_spki(key(t["key"]))) == unhex(t, "fingerprint"),
 }

@@ -32,7 +32,7 @@ SAML = "urn:oasis:names:tc:SAML:2.0:"
 
 _HEX32, _HEX64 = "[0-9a-f]{32}", "[0-9a-f]{64}"
 _URI = re.compile(r"[A-Za-z0-9._~:/-]{1,256}\Z")
-_TEXT = re.compile(r"[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]{1,256}\Z")
+_TEXT = re.compile(r"[\x20\x21\x23-\x25\x27-\x3b\x3d\x3f-\x7e]{1,256}\Z")
 _ID = re.compile(rf"_{_HEX32}\Z")
 _SUBJECT = re.compile(rf"(?:{USER}|{DEVICE}){_HEX32}\Z")
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z\Z")
@@ -84,6 +84,8 @@ class _Reader:
         ends = [i for i in (self.text.find('"', self.at), self.text.find("<", self.at)) if i >= 0]
         end = min(ends, default=len(self.text))
         value, self.at = self.text[self.at:end], end
+        if ">" in value or "&" in value:
+            raise Failure("ticket-syntax", "TKT-006", "markup in a slot")
         self.literal(after)
         return value
 
@@ -192,7 +194,8 @@ def _confirmation_of(key):
         return None
     modulus, exponent = key
     n = int.from_bytes(modulus, "big")
-    if exponent != EXPONENT.to_bytes(3, "big") or modulus[:1] == b"\0" or not 2048 <= n.bit_length() <= 3072:
+    right = exponent == EXPONENT.to_bytes(3, "big") and modulus[:1] != b"\0" and n % 2 == 1 and 2048 <= n.bit_length() <= 3072
+    if not right:
         raise Failure("ticket-confirmation-key", "TKT-012")
     return spki_of(n)
 
@@ -273,8 +276,18 @@ def signed_info_element(ticket_id, digest, namespace=""):
             f'</ds:Reference></ds:SignedInfo>')
 
 
+def configuration(keys):
+    """name -> [SPKI], of (name, SPKI). More than two keys of one issuer are refused, and never cut to two (TKT-021)."""
+    issuers = {}
+    for name, key in keys:
+        issuers.setdefault(name, []).append(key)
+        if len(issuers[name]) > 2:
+            raise Failure("ticket-signature", "TKT-021", f"{name} has more than two keys: this is no configuration")
+    return issuers
+
+
 def verify(data, now, audience, issuers, proved=None, revoked=(), possession=True):
-    """Parse and believe. `issuers`: name -> [SPKI]; `proved`: the SPKI that the presenter proved to hold, or None;
+    """Parse and believe. `issuers`: a configuration; `proved`: the SPKI that the presenter proved to hold, or None;
     `possession=False` leaves TKT-025 out, for the handshake puts HSK-024 in its place."""
     t = parse(data)
     if t.issuer not in issuers:
@@ -282,7 +295,7 @@ def verify(data, now, audience, issuers, proved=None, revoked=(), possession=Tru
     if t.digest != H(t.unsigned):
         raise Failure("ticket-digest", "TKT-020")
     message = signed_info(t.id, t.digest)
-    if not any(rsa_verify(key, t.signature, message) for key in issuers[t.issuer][:2]):
+    if not any(rsa_verify(key, t.signature, message) for key in issuers[t.issuer]):
         raise Failure("ticket-signature", "TKT-021")
     if t.not_before > now + SKEW:
         raise Failure("ticket-not-yet-valid", "TKT-022")
@@ -309,11 +322,13 @@ def decide(header, resource, action, now, audience, issuers, revoked=()):
     tickets = [verify(from_base64url(e), now, audience, issuers, None, revoked) for e in elements]      # TKT-028
     if len({t.subject for t in tickets}) != 1:
         raise Failure("ticket-set-subject", "TKT-029")
+    if not any(t.authn for t in tickets):                           # then no decision is looked at
+        raise Failure("action-not-permitted", "TKT-035", "no authentication ticket")
     decisions = {d for t in tickets for d, r, actions in t.authz if r == resource and action in actions}
-    if "Permit" not in decisions or not any(t.authn for t in tickets):
-        raise Failure("action-not-permitted", "TKT-035")
     if "Deny" in decisions:
         raise Failure("action-denied", "TKT-030")
+    if "Permit" not in decisions:
+        raise Failure("action-not-permitted", "TKT-035")
     return tickets[0].subject
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict, namedtuple
 
 import names
-from entries import DIRECTORY, FILE, ROOT
+from entries import DIRECTORY, ROOT
 
 # What is shown at a path. `content` is None for a directory that is only shown because of what is in it.
 Shown = namedtuple("Shown", "id kind content copy")
@@ -103,7 +103,3 @@ def _falling(items):
     """By falling stamp; the sort is stable and identifiers rose before."""
     return sorted(items, key=lambda item: item[0], reverse=True)
 
-
-def on_disk(shown):
-    """What of a view a device puts on disk: no links (SYN-042)."""
-    return {path: item for path, item in shown.items() if item.kind in (FILE, DIRECTORY)}

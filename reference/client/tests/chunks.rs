@@ -7,7 +7,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::{FOLDER, Node, RawPeer, X, Y, file, serve, sync};
+use common::{FOLDER, Node, RawPeer, X, Y, file, noise, serve, sync};
 use meshproof_client::sync::Progress;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
@@ -18,16 +18,6 @@ use meshproof_proto::ticket::Role;
 
 const MIB: usize = 1024 * 1024;
 const PARTS: &str = ".meshproof-tmp-parts";
-
-/// Bytes that look random, the same in every run.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2).wrapping_add(1);
-    let mut next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state.to_be_bytes()[0]
-    };
-    (0..length).map(|_| next()).collect()
-}
 
 /// X's file is on Y as well.
 async fn shared(content: &[u8]) -> (Node, Node) {

@@ -76,6 +76,42 @@ fn ignoring() {
 }
 
 #[test]
+fn choosing() {
+    let home = Home::new();
+    let only = ["folder", "only", "docs"];
+    assert_eq!(home.json(&only), json!({ "changed": false, "only": [] }));
+    let choose = [&only[..], &["/Photos/2026/", "Work/*/drafts"]].concat();
+    assert_eq!(home.json(&choose), json!({ "changed": true, "only": ["Photos/2026", "Work/*/drafts"] }));
+    assert_eq!(home.json(&only)["only"], json!(["Photos/2026", "Work/*/drafts"]));
+    let bad = home.mesh(&[&only[..], &["a", "../b"]].concat());
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(text(&bad.stderr).contains("say it from the folder down"), "{}", text(&bad.stderr));
+    assert_eq!(home.json(&["folder", "list"])[0]["only"], json!(["Photos/2026", "Work/*/drafts"]));
+    let words = text(&home.mesh(&["folder", "list"]).stdout);
+    assert!(words.contains("only Photos/2026, Work/*/drafts here"), "{words}");
+    let all = [&only[..], &["--all"]].concat();
+    assert_eq!(home.json(&all), json!({ "changed": true, "only": [] }));
+    assert!(text(&home.mesh(&only).stdout).contains("all of it"));
+}
+
+#[test]
+fn folders_that_are_encrypted() {
+    let home = Home::new();
+    let state = || {
+        let folder = &home.json(&["folder", "list"])[0];
+        (folder["encrypted"].clone(), folder["locked"].clone(), folder["storage"].clone())
+    };
+    assert_eq!(state(), (Value::Null, json!(false), Value::Null), "nobody asked the cloud");
+    let key = home.directory.path().join(format!("folder-{FOLDER}.key"));
+    std::fs::write(&key, [0, 0]).unwrap();
+    assert_eq!(state(), (json!(true), json!(true), Value::Null));
+    let words = text(&home.mesh(&["folder", "list"]).stdout);
+    assert!(words.contains("encrypted") && words.contains("mesh folder recover"), "{words}");
+    std::fs::write(&key, [&[0, 1][..], &[7; 32]].concat()).unwrap();
+    assert_eq!(state(), (json!(true), json!(false), Value::Null));
+}
+
+#[test]
 fn versions() {
     let home = Home::new();
     home.write("a.txt", "now");

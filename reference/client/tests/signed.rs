@@ -5,12 +5,15 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{FOLDER, Node, RawPeer, X, Y, Z, card, connect, file, serve, state, sync};
+use common::{
+    FOLDER, Node, RawPeer, X, Y, Z, card, connect, file, file_of, issuer, serve, signer, state, sync,
+};
 use meshproof_client::sync::{NoProgress, SkipReason, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Secret};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::entry::{MAX_COUNTER, Stamp};
+use meshproof_proto::sync::wire::MAX_CONTEXT;
 use meshproof_proto::sync::{Card, Entry, Fork, Head, Message, State};
 use meshproof_proto::ticket::Role;
 
@@ -71,12 +74,13 @@ async fn a_writer_whom_the_issuer_does_not_name_is_nobody() {
 /// What Y says of a session in which X offers a file by `writer` with this content, and another one.
 async fn offers(
     y: &Node,
-    writer: Id,
+    (writer, counter): (Id, u64),
     content: &'static [u8],
     beside: &str,
 ) -> Result<Vec<SkipReason>, String> {
     let serving = serve(y).await;
-    let mut entries = vec![file("f", content, writer, 1), file(beside, b"beside", X, 1)];
+    let mut entries =
+        vec![file_of("f", content, Stamp { lamport: 1, writer, counter }), file(beside, b"beside", X, 1)];
     entries.sort_by_key(|entry| entry.id);
     let mut peer = RawPeer::connect(X, y, &serving.address, Role::Contributor).await;
     peer.offer(entries);
@@ -95,17 +99,36 @@ async fn offers(
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_two_things_of_a_change_is_to_blame_and_not_who_passes_them_on() {
     let y = Node::new(DEFAULT, Y);
-    assert_eq!(offers(&y, Z, b"content", "1").await.unwrap(), []);
-    assert_eq!(offers(&y, Z, b"another", "2").await.unwrap(), [SkipReason::Forked(Z)]);
+    assert_eq!(offers(&y, (Z, 1), b"content", "1").await.unwrap(), []);
+    assert_eq!(offers(&y, (Z, 1), b"another", "2").await.unwrap(), [SkipReason::Forked(Z)]);
     assert_eq!(y.read("2").as_deref(), Some("beside"), "what was not forked comes");
     assert_eq!(y.read("f").as_deref(), Some("content"));
     let forks = y.folder.index().forks(FOLDER).unwrap();
     assert_eq!(forks.iter().map(Fork::dot).collect::<Vec<_>>(), [(Z, 1)]);
 
     let y = Node::new(DEFAULT, Y);
-    assert_eq!(offers(&y, X, b"content", "1").await.unwrap(), []);
-    let error = offers(&y, X, b"another", "2").await.unwrap_err();
+    assert_eq!(offers(&y, (X, 1), b"content", "1").await.unwrap(), []);
+    let error = offers(&y, (X, 1), b"another", "2").await.unwrap_err();
     assert!(error.starts_with("SYN-054") && error.contains(&X.to_string()), "{error}");
+}
+
+/// It was restored from a backup, and what it changed since has numbers that were used before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_sees_another_change_of_its_own_begins_anew() {
+    let y = Node::new(DEFAULT, Y);
+    y.write("f", "content");
+    scan(&y.folder, &NoProgress).unwrap();
+    let counter = || y.folder.index().clock(FOLDER).unwrap().counter;
+    let first = counter();
+    let error = offers(&y, (Y, first), b"another", "1").await.unwrap_err();
+    assert!(error.contains("made anew"), "{error}");
+    assert!(counter() >= first, "the next change has a number of its own");
+    // What it did not know is a change like any other now, and its own file a newer one.
+    let skipped = offers(&y, (Y, first), b"another", "2").await.unwrap();
+    assert!(!skipped.contains(&SkipReason::Forked(Y)), "{skipped:?}");
+    let tree = y.tree();
+    let has = |content: &[u8]| tree.values().any(|found| *found == MediaHash::of(content).to_string());
+    assert!(has(b"content") && has(b"beside"), "{tree:?}");
 }
 
 /// Z signs one head for X and another for Y. They are in sync nevertheless.
@@ -160,6 +183,7 @@ async fn a_device_that_was_restored_from_a_backup_loses_nothing() {
         let (home, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (x, y) = (Node::at(DEFAULT, X, home.path()), Node::new(DEFAULT, Y));
         x.write("before", "1");
+        x.write("edited", "on Monday");
         sync(&x, &y).await;
         let index = rusqlite::Connection::open(home.path().join("index.db")).unwrap();
         let saved = backup.path().join("index.db");
@@ -168,6 +192,7 @@ async fn a_device_that_was_restored_from_a_backup_loses_nothing() {
         for name in ["lost 1", "lost 2"] {
             x.write(name, name);
         }
+        x.write("edited", "on Tuesday");
         sync(&x, &y).await;
         drop(x);
 
@@ -190,6 +215,46 @@ async fn a_device_that_was_restored_from_a_backup_loses_nothing() {
         for name in ["before", "lost 1", "lost 2", "after 0"] {
             assert!(x.read(name).is_some(), "{name} with {files_after}");
         }
-        assert_eq!(x.tree().len(), 3 + files_after);
+        let tree = x.tree();
+        let has = |content: &[u8]| tree.values().any(|found| *found == MediaHash::of(content).to_string());
+        assert!(has(b"on Monday") && has(b"on Tuesday"), "{tree:?}");
+        assert_eq!(tree.len(), 5 + files_after);
     }
+}
+
+/// SYN-130: more writers than a STATE has room for are not known; for those who are, all goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_beyond_what_a_state_has_room_for() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    let unsigned = |number: u64| {
+        let mut device = Id([0xEE; 16]);
+        device.0[8..].copy_from_slice(&number.to_be_bytes());
+        Card { device, key: [1; 32], signature: Vec::new() }
+    };
+    // Those of X, Y and Z are there: one place is left.
+    let many: Vec<Card> = (0..MAX_CONTEXT as u64 - 4).map(unsigned).collect();
+    y.folder.index().add_writers(FOLDER, &many).unwrap();
+    let (first, second) = (Id([77; 16]), Id([78; 16]));
+    y.folder.learn(vec![card(first), card(second), card(X)]).unwrap();
+    assert!(y.folder.writer_key(first).unwrap().is_some());
+    assert!(y.folder.writer_key(second).unwrap().is_none());
+    assert_eq!(y.folder.index().writers(FOLDER).unwrap().len(), MAX_CONTEXT);
+    y.write("of y", "1");
+    x.write("of x", "2");
+    sync(&x, &y).await;
+    assert_eq!(x.tree(), y.tree());
+}
+
+/// SYN-057: what is right in a message is learnt, whatever is wrong before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn good_cards_are_learnt_beside_a_bad_one() {
+    let y = Node::new(DEFAULT, Y);
+    let key = signer(DEFAULT, Id([9; 16])).public();
+    let statement = Card::statement(FOLDER, X, &key);
+    let changed = Card { device: X, key, signature: issuer().key().sign(&statement) };
+    let stranger = Id([77; 16]);
+    let error = y.folder.learn(vec![changed, card(stranger)]).unwrap_err().to_string();
+    assert!(error.contains(&X.to_string()), "{error}");
+    assert!(y.folder.writer_key(stranger).unwrap().is_some());
+    assert_eq!(y.folder.writer_key(X).unwrap(), Some(signer(DEFAULT, X).public()));
 }

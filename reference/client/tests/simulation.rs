@@ -38,15 +38,17 @@ struct World {
     homes: Vec<tempfile::TempDir>,
     nodes: Vec<Option<Node>>,
     written: u64,
+    /// Whether some of what is written is the target of a link.
+    links: bool,
     /// What somebody who saw it replaced, or deleted.
     given_up: BTreeSet<String>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(links: bool) -> Self {
         let homes: Vec<_> = DEVICES.iter().map(|_| tempfile::tempdir().unwrap()).collect();
         let nodes = DEVICES.iter().zip(&homes).map(|(id, home)| Some(Node::at(DEFAULT, *id, home.path())));
-        Self { nodes: nodes.collect(), homes, written: 0, given_up: BTreeSet::new() }
+        Self { nodes: nodes.collect(), homes, written: 0, links, given_up: BTreeSet::new() }
     }
 
     fn node(&self, number: usize) -> &Node {
@@ -73,6 +75,16 @@ impl World {
                 };
                 assert!(parent.is_dir());
                 let before = contents(&file);
+                if self.links && dice.roll(3) == 0 {
+                    if (before.is_empty() || std::fs::remove_file(&file).is_ok()) && link(&content, &file) {
+                        self.given_up.extend(before);
+                    }
+                    return;
+                }
+                // Nobody writes through a link.
+                if file.is_symlink() && std::fs::remove_file(&file).is_err() {
+                    return;
+                }
                 // A clock that jumps: the time of the file is of any year.
                 if std::fs::write(&file, &content).is_ok() {
                     self.given_up.extend(before);
@@ -96,7 +108,11 @@ impl World {
             6 | 7 => {
                 let before = if file == other { BTreeSet::new() } else { contents(&other) };
                 let moved = other.parent().is_some_and(|parent| std::fs::create_dir_all(parent).is_ok());
-                if moved && file.is_file() && !other.is_dir() && std::fs::rename(&file, &other).is_ok() {
+                if moved
+                    && (file.is_file() || file.is_symlink())
+                    && !other.is_dir()
+                    && std::fs::rename(&file, &other).is_ok()
+                {
                     self.given_up.extend(before);
                 }
             }
@@ -130,7 +146,7 @@ impl World {
 async fn play(seed: u64) {
     println!("MESH_SEED={seed}");
     let mut dice = Dice(seed);
-    let mut world = World::new();
+    let mut world = World::new(cfg!(unix) && seed % 4 == 3);
     for _ in 0..20 + dice.roll(30) {
         let number = dice.roll(3);
         match dice.roll(12) {
@@ -177,6 +193,10 @@ fn devices_come_to_the_same_and_lose_nothing() {
 /// What is in a file, or in all below a directory.
 fn contents(path: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
+    if let Ok(target) = std::fs::read_link(path) {
+        found.insert(target.to_string_lossy().into_owned());
+        return found;
+    }
     if path.is_file() {
         found.extend(std::fs::read_to_string(path));
     }
@@ -184,4 +204,14 @@ fn contents(path: &Path) -> BTreeSet<String> {
         found.extend(contents(&entry.path()));
     }
     found
+}
+
+#[cfg(unix)]
+fn link(target: &str, path: &Path) -> bool {
+    std::os::unix::fs::symlink(target, path).is_ok()
+}
+
+#[cfg(not(unix))]
+fn link(_: &str, _: &Path) -> bool {
+    false
 }

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use common::{FOLDER, Node, X};
-use meshproof_client::sync::{NoProgress, ScanReport, refresh, scan};
+use meshproof_client::sync::{NoProgress, ScanReport, only, refresh, scan};
 use meshproof_proto::crypto::DEFAULT;
 
 /// Far more than it takes; a test that fails waits so long.
@@ -95,6 +95,17 @@ fn other_patterns_concern_all() {
     watched.node.remove(".meshignore");
     watched.until(|node| size(node, "c.tmp").is_some());
     is_complete(&watched.node);
+}
+
+/// Whoever waits for changes goes and gets what is chosen now.
+#[test]
+fn another_choice_is_news() {
+    let watched = Watched::new(&["a/x", "b"]);
+    assert!(watched.node.folder.take_news());
+    only::choose(watched.node.folder.index(), FOLDER, &watched.node.root, &["a".into()]).unwrap();
+    let report = watched.until(|node| node.folder.take_news());
+    assert_eq!((report.changed, report.deleted), (0, 0));
+    assert!(size(&watched.node, "b").is_some(), "it was there, and waits for others");
 }
 
 #[test]

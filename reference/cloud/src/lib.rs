@@ -33,6 +33,7 @@ mod stopping;
 mod storage;
 mod store;
 mod tls;
+mod turns;
 
 pub use account::keys::{
     IssuerKeyInfo, KeyStep, PUBLISHED as KEY_PUBLISHED_SECONDS, change_issuer_key, issuer_keys,

@@ -60,7 +60,9 @@ fn status_of(requirement: Requirement) -> StatusCode {
         "GPH-005" => StatusCode::METHOD_NOT_ALLOWED,
         "GPH-023" | "GPH-031" | "GPH-032" | "GPH-076" | "GPH-088" | "GPH-091" | "GPH-093" | "GPH-130"
         | "GPH-131" | "GPH-132" | "GPH-134" | "GPH-137" | "GPH-183" | "GPH-202" | "GPH-203" | "GPH-208"
-        | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => StatusCode::CONFLICT,
+        | "GPH-210" | "GPH-211" | "STO-003" | "STO-015" | "STO-022" | "STO-028" | "STO-038" => {
+            StatusCode::CONFLICT
+        }
         "GPH-051" | "GPH-061" | "GPH-071" => StatusCode::GONE,
         "GPH-013" => StatusCode::PRECONDITION_FAILED,
         "GPH-007" | "GPH-097" | "GPH-098" => StatusCode::PAYLOAD_TOO_LARGE,
@@ -78,7 +80,7 @@ fn status_of(requirement: Requirement) -> StatusCode {
 fn status_of_identity(id: &str) -> StatusCode {
     match id {
         "IDN-005" | "IDN-045" | "IDN-058" => StatusCode::CONFLICT,
-        "IDN-033" | "IDN-036" | "IDN-059" => StatusCode::NOT_FOUND,
+        "IDN-033" | "IDN-036" | "IDN-059" | "IDN-073" => StatusCode::NOT_FOUND,
         "IDN-003" | "IDN-004" | "IDN-034" | "IDN-046" | "IDN-056" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::UNAUTHORIZED,
     }

@@ -22,8 +22,8 @@ use crate::identity::password::Passwords;
 use crate::problem::Problem;
 use crate::stopping::Stopping;
 use crate::storage::blobs::Blobs;
-use crate::storage::uploads::Turns;
 use crate::store::Store;
+use crate::turns::Turns;
 use crate::{Error, config};
 
 /// Where the time comes from.
@@ -66,7 +66,10 @@ pub(crate) struct Inner {
     pub(crate) issuer_name: String,
     pub(crate) audience: String,
     pub(crate) stopping: Stopping,
+    /// Whose turn it is to put an upload together.
     pub(crate) completing: Turns,
+    /// Whose turn it is to sign the cards of a folder.
+    pub(crate) signing: Turns,
     pub(crate) config: Config,
 }
 
@@ -104,6 +107,7 @@ impl App {
             audience: config.audience(),
             stopping: Stopping::default(),
             completing: Turns::default(),
+            signing: Turns::default(),
             config: config::Config::clone(config),
         })))
     }

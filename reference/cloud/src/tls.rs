@@ -12,6 +12,7 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use crate::Error;
 use crate::config::Config;
@@ -62,7 +63,7 @@ pub(crate) fn open(config: &Config) -> Result<Identity, Error> {
 /// The authority's key decides everything about it; `ca.pem` is what clients are given, and is written once.
 fn open_authority(config: &Config, now: UnixTime) -> Result<(Issuer<'static, KeyPair>, String), Error> {
     let (key_path, pem_path) = (config.data.join("ca.key"), config.data.join("ca.pem"));
-    let (key, stored) = match fs::read_to_string(&key_path) {
+    let (key, stored) = match fs::read_to_string(&key_path).map(Zeroizing::new) {
         Ok(pem) => (KeyPair::from_pem(&pem).map_err(certificates)?, true),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             (KeyPair::generate().map_err(certificates)?, false)
@@ -82,7 +83,7 @@ fn open_authority(config: &Config, now: UnixTime) -> Result<(Issuer<'static, Key
         Ok(pem) if stored => pem,
         _ => {
             let pem = params.self_signed(&key).map_err(certificates)?.pem();
-            write_private(&key_path, key.serialize_pem().as_bytes())?;
+            write_private(&key_path, Zeroizing::new(key.serialize_pem()).as_bytes())?;
             fs::write(&pem_path, &pem).map_err(|e| data(pem_path, e))?;
             pem
         }

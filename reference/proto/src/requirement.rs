@@ -379,6 +379,10 @@ requirements! {
     IDN_066 = "IDN-066", "none", Peer;
     IDN_067 = "IDN-067", "too-many-attempts", Peer;
     IDN_068 = "IDN-068", "too-many-attempts", Peer;
+    IDN_070 = "IDN-070", "none", Peer;
+    IDN_071 = "IDN-071", "none", Peer;
+    IDN_072 = "IDN-072", "code-rejected", Peer;
+    IDN_073 = "IDN-073", "no-such-code", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;
@@ -499,6 +503,8 @@ requirements! {
     GPH_206 = "GPH-206", "none", Peer;
     GPH_207 = "GPH-207", "none", Peer;
     GPH_208 = "GPH-208", "folder-encrypted", Peer;
+    GPH_210 = "GPH-210", "too-many-writers", Peer;
+    GPH_211 = "GPH-211", "too-many-writers", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -697,6 +703,12 @@ requirements! {
     SYN_059 = "SYN-059", "none", Peer;
     SYN_060 = "SYN-060", "none", Peer;
     SYN_061 = "SYN-061", "none", Peer;
+    SYN_042 = "SYN-042", "none", Peer;
+    SYN_130 = "SYN-130", "none", Peer;
+    SYN_131 = "SYN-131", "none", Peer;
+    SYN_132 = "SYN-132", "none", Peer;
+    SYN_133 = "SYN-133", "none", Peer;
+    SYN_140 = "SYN-140", "none", Peer;
     SYN_084 = "SYN-084", "none", Peer;
     SYN_085 = "SYN-085", "none", Peer;
     SYN_086 = "SYN-086", "cloud-forged", Peer;

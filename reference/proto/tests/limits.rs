@@ -9,6 +9,7 @@ use meshproof_proto::handshake::frame::{Frame, FrameType, HEADER};
 use meshproof_proto::relay::{PASS, REQUEST_MAX, Request as RelayRequest};
 use meshproof_proto::requirement::{self as req, Requirement};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::storage::keys::{KeyRecord, MOST_GENERATIONS, MOST_RECOVERIES, MOST_WRAPS};
 use meshproof_proto::sync::manifest::{MAX_CHUNK, MAX_CHUNKS, MIN_CHUNK};
 use meshproof_proto::sync::message::{MAX_BODY, MAX_REQUEST, Request};
 use meshproof_proto::sync::wire::MAX_CONTEXT;
@@ -122,6 +123,33 @@ fn version_vectors_and_contexts() {
     let largest = context(MAX_CONTEXT);
     assert_eq!(Context::from_bytes(&largest.to_bytes()), Ok(largest));
     refused(Context::from_bytes(&context(MAX_CONTEXT + 1).to_bytes()), req::SYN_028);
+}
+
+#[test]
+fn key_records() {
+    // STO-070
+    let count = |count: usize| u16::try_from(count).unwrap().to_be_bytes();
+    let record = |generation: u32, wraps: usize, recoveries: usize| {
+        let mut bytes = [&generation.to_be_bytes()[..], &[7; 16 + 32], &count(wraps)].concat();
+        for number in 0..wraps {
+            bytes.extend([&device(number).0[..], &count(384), &[4; 384]].concat());
+        }
+        bytes.push(u8::try_from(recoveries).unwrap());
+        for number in 0..recoveries {
+            bytes.extend([[u8::try_from(number).unwrap(); 32], [5; 32], [6; 32], [6; 32]].concat());
+        }
+        bytes.resize(bytes.len() + 32 * usize::try_from(generation).unwrap() + 64, 3);
+        bytes
+    };
+    let largest = record(MOST_GENERATIONS, MOST_WRAPS, MOST_RECOVERIES);
+    assert_eq!(KeyRecord::from_bytes(&largest).unwrap().to_bytes(), largest);
+    for larger in [
+        record(MOST_GENERATIONS + 1, MOST_WRAPS, MOST_RECOVERIES),
+        record(MOST_GENERATIONS, MOST_WRAPS + 1, MOST_RECOVERIES),
+        record(MOST_GENERATIONS, MOST_WRAPS, MOST_RECOVERIES + 1),
+    ] {
+        refused(KeyRecord::from_bytes(&larger).map(drop), req::STO_070);
+    }
 }
 
 #[test]

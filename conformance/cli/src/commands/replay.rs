@@ -22,7 +22,7 @@ pub(super) struct Replay {
 const OWN: [&str; 8] =
     ["--seed", "--filter", "--report", "--expect", "--write-expect", "--jobs", "--dir", "--write-kills"];
 /// The same without values.
-const OWN_FLAGS: [&str; 2] = ["--no-matrix", "--no-mission"];
+const OWN_FLAGS: [&str; 3] = ["--no-matrix", "--full-matrix", "--no-mission"];
 
 /// Leaves a `replay.json` beside the evidence of each check.
 pub(super) fn leave(report: &RunReport, evidence: &Path) -> anyhow::Result<()> {

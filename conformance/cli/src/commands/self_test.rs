@@ -26,7 +26,7 @@ const DEVICES: usize = 3;
 /// How long a check waits for what has to happen at once, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same where a mutant is known not to do it.
-const MUTANT_PATIENCE: Duration = Duration::from_millis(700);
+pub(crate) const MUTANT_PATIENCE: Duration = Duration::from_millis(700);
 
 /// Demonstration, checks, kill matrix, report.
 pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
@@ -44,14 +44,25 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
             None if !args.no_mission => Some(Box::pin(mission::run(&sources)).await?),
             _ => None,
         };
-        let mut report = match mutant {
-            None => run_shared_out(&selected, &options).await?,
-            Some(_) => run_checks(&selected, &options, mutant, Arc::new(Bar::new("checks"))).await?,
+        let whole = mutant.is_none() && !args.no_matrix && args.running.filter.is_empty();
+        let (mut report, kill_matrix) = match mutant {
+            Some(_) => {
+                let bar = Arc::new(Bar::new("checks"));
+                (run_checks(&selected, &options, mutant, bar).await?, None)
+            }
+            None if whole && !(args.full_matrix || args.write_kills.is_some()) => {
+                let plain = run_shared_out(&selected, &options);
+                let (report, matrix) = Box::pin(matrix::prove(plain, &options)).await?;
+                (report, Some(matrix))
+            }
+            None => {
+                let report = run_shared_out(&selected, &options).await?;
+                let full = if whole { Some(matrix::run_all(&options).await?) } else { None };
+                (report, full)
+            }
         };
         report.mission = mission;
-        if mutant.is_none() && !args.no_matrix && args.running.filter.is_empty() {
-            report.kill_matrix = Some(matrix::run_all(&options).await?);
-        }
+        report.kill_matrix = kill_matrix;
         if let (Some(file), Some(matrix)) = (&args.write_kills, &report.kill_matrix) {
             std::fs::write(file, matrix.render())
                 .with_context(|| format!("cannot write {}", file.display()))?;

@@ -10,32 +10,61 @@ use meshproof_client::Agent;
 use meshproof_client::agent::{NewFolder, Outcome, ServeOptions};
 use meshproof_client::sync::{Direction, NoProgress, Report};
 use meshproof_cloud::Running;
+use meshproof_kit::catalog::Catalog;
 use meshproof_kit::report::{Mission, MissionStep};
+use meshproof_kit::vectors;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::KeyBits;
 use meshproof_proto::ticket::Role;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-/// The directories to sync: those given, or the project's own specification and vectors.
-pub(crate) fn sources(given: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let default = ["spec", "vectors"].map(|name| own.join(name));
-    let chosen = if given.is_empty() { &default[..] } else { given };
+/// The directories to sync.
+pub(crate) struct Sources {
+    folders: Vec<PathBuf>,
+    /// Where they are, if they were written for this.
+    _written: Option<TempDir>,
+}
+
+/// The directories that are given, or the project's own specification and vectors: those of the repository, and where there
+/// is none, as around an installed program, those that the kit has in it.
+pub(crate) fn sources(given: &[PathBuf]) -> anyhow::Result<Sources> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let own = ["spec", "vectors"].map(|name| repository.join(name));
+    if given.is_empty() && !own.iter().all(|folder| folder.is_dir()) {
+        return written();
+    }
+    let chosen = if given.is_empty() { &own[..] } else { given };
     let real = |path: &PathBuf| {
         let real = path.canonicalize().with_context(|| format!("cannot sync {}", path.display()))?;
         ensure!(real.is_dir(), "cannot sync {}: not a directory", path.display());
         Ok(real)
     };
-    chosen.iter().map(real).collect()
+    Ok(Sources { folders: chosen.iter().map(real).collect::<anyhow::Result<_>>()?, _written: None })
+}
+
+/// Specification and vectors as the kit has them, in a directory of their own.
+fn written() -> anyhow::Result<Sources> {
+    let root = TempDir::new()?;
+    let documents = Catalog::documents().map(|(name, text)| (Path::new("spec").join(name), text));
+    let vectors = vectors::FILES
+        .iter()
+        .map(|file| (Path::new("vectors").join(file.part).join(file.name).with_extension("json"), file.json));
+    for (path, text) in documents.chain(vectors) {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().context("a file is in a folder")?)?;
+        fs::write(&path, text)?;
+    }
+    let folders = ["spec", "vectors"].map(|name| root.path().join(name)).into();
+    Ok(Sources { folders, _written: Some(root) })
 }
 
 /// Runs the demonstration, and says each step as it is done. A step that fails ends it.
-pub(crate) async fn run(sources: &[PathBuf]) -> anyhow::Result<Mission> {
+pub(crate) async fn run(sources: &Sources) -> anyhow::Result<Mission> {
     let title = "Two people share folders and sync them between their devices".to_owned();
     let mut play = Play { mission: Mission { title, steps: Vec::new() }, began: Instant::now() };
     println!("\n{}", play.mission.title);
-    if let Err(error) = Box::pin(act(&mut play, sources)).await {
+    if let Err(error) = Box::pin(act(&mut play, &sources.folders)).await {
         play.step("failed", format!("{error:#}"), false);
     }
     println!();
@@ -196,4 +225,18 @@ fn compare(source: &Path, copy: &Path, below: &Path, left_out: &[&str]) -> anyho
         }
     }
     Ok(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_repository_the_kit_has_what_is_synced() {
+        let sources = written().unwrap();
+        assert_eq!(sources.folders.len(), 2);
+        for folder in &sources.folders {
+            assert!(compare(folder, folder, Path::new(""), &[]).unwrap() > 9, "{}", folder.display());
+        }
+    }
 }

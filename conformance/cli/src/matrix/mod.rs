@@ -10,9 +10,14 @@
 //! The first shows that a check of a rule finds its absence, the second that its valid twin comes as far as the rule. The
 //! third is for checks whose input breaks several rules, and for those that no single rule decides.
 //!
+//! `run_all` runs every mutant on all that has to find it, which takes a minute, and `spec/kills.txt` keeps what came of it;
+//! `prove` repeats enough of those kills to come to every mutant and every check.
+//!
 //! The switch that plants a fault is one for a process. Vectors are run in this one, a mutant after the other; what
 //! talks over a network in several workers, for most of its time is waiting.
 
+mod proof;
+mod table;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -24,12 +29,13 @@ use meshproof_kit::check::{Check, Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{CheckResult, KillMatrix};
 use meshproof_kit::run::{Filter, Options, Quiet, run};
-use meshproof_kit::target::Targets;
+use meshproof_kit::target::{ShimTarget, Targets};
 use meshproof_proto::requirement::{self, Fault, Rules};
 use tokio::task::JoinSet;
 
-use self::worker::Worker;
+pub(crate) use self::proof::prove;
 pub(crate) use self::worker::serve;
+use self::worker::{How, Worker};
 use crate::progress::Bar;
 
 /// How many workers there are.
@@ -99,51 +105,85 @@ struct Trial {
     expected: Vec<String>,
     /// What is run, with the twins that verdicts rest on.
     checks: Vec<Check>,
+    /// What it means that none of them failed.
+    missed: Missed,
+    /// What the checks of a network are run on.
+    how: How,
+}
+
+/// What it means that nothing noticed a fault.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// The kit has a hole.
+    Survived,
+    /// Nothing: no valid twin may come to the rule, and a broad mutant may be for others.
+    Unreached,
+    /// Nothing yet: it is run on more.
+    Open,
 }
 
 /// Runs all mutants on the checks that have to find them, and those that are left on the broad ones.
 pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
     let all = checks::all();
     let mut matrix = KillMatrix::default();
-    let mut single = Vec::new();
+    run_trials(single(&all, |_| true), options, &mut matrix).await?;
+    run_broad(&all, |_| true, Missed::Unreached, options, &mut matrix).await?;
+    matrix.close(&all, reason);
+    Ok(matrix)
+}
+
+/// The mutants of single rules, each with those wanted checks that have to find it.
+fn single(all: &[Check], wanted: impl Fn(&Check) -> bool) -> Vec<Trial> {
+    let mut trials = Vec::new();
     for requirement in requirement::ALL {
-        let citing: Vec<&Check> =
-            all.iter().filter(|check| check.reqs.iter().any(|id| id == requirement.id)).collect();
-        if citing.is_empty() {
-            continue;
-        }
-        let rules = Rules::One(*requirement);
-        single.push(Trial::new(Fault::Without(rules), ids(&citing), &citing, &all));
+        let cites = |check: &&Check| check.reqs.iter().any(|id| id == requirement.id);
+        let citing: Vec<&Check> = all.iter().filter(cites).collect();
         let twins: BTreeSet<&str> = citing.iter().filter_map(|check| check.twin.as_deref()).collect();
-        if !twins.is_empty() {
-            let twins: Vec<&Check> = all.iter().filter(|check| twins.contains(check.id.as_str())).collect();
-            single.push(Trial::new(Fault::Against(rules), ids(&twins), &twins, &all));
+        let twins = all.iter().filter(|check| twins.contains(check.id.as_str()));
+        let rules = Rules::One(*requirement);
+        for (fault, found_by) in [(Fault::Without(rules), citing), (Fault::Against(rules), twins.collect())] {
+            let found_by: Vec<&Check> = found_by.into_iter().filter(|check| wanted(check)).collect();
+            if !found_by.is_empty() {
+                trials.push(Trial::new(fault, ids(&found_by), &found_by, all));
+            }
         }
     }
-    run_trials(single, options, &mut matrix).await?;
+    trials
+}
 
+/// The mutants of parts and of all, on those wanted checks that are left.
+async fn run_broad(
+    all: &[Check],
+    wanted: impl Fn(&Check) -> bool,
+    missed: Missed,
+    options: &Options,
+    matrix: &mut KillMatrix,
+) -> anyhow::Result<()> {
+    let left = |matrix: &KillMatrix| -> Vec<&Check> {
+        let killed = matrix.killers();
+        all.iter().filter(|check| wanted(check) && !killed.contains_key(check.id.as_str())).collect()
+    };
     let parts = Rules::PARTS.into_iter().map(|part| (Rules::Part(part), Some(part)));
     for round in [parts.collect::<Vec<_>>(), vec![(Rules::All, None)]] {
-        let left = matrix.not_killed(&all);
+        let left = left(matrix);
         let mut broad = Vec::new();
         for (rules, prefix) in round {
             let of_part = |check: &&&Check| prefix.is_none_or(|prefix| check.part.prefix() == prefix);
             let checks: Vec<&Check> = left.iter().filter(of_part).copied().collect();
             if !checks.is_empty() {
                 for fault in [Fault::Without(rules), Fault::Against(rules)] {
-                    broad.push(Trial::new(fault, ids(&checks), &checks, &all));
+                    broad.push(Trial { missed, ..Trial::new(fault, ids(&checks), &checks, all) });
                 }
             }
         }
-        run_trials(broad, options, &mut matrix).await?;
+        run_trials(broad, options, matrix).await?;
     }
-    let checks = matrix.not_killed(&all);
+    let checks = left(matrix);
     if !checks.is_empty() {
-        let trial = Trial::new(Fault::Garbled, ids(&checks), &checks, &all);
-        run_trials(vec![trial], options, &mut matrix).await?;
+        let trial = Trial { missed, ..Trial::new(Fault::Garbled, ids(&checks), &checks, all) };
+        run_trials(vec![trial], options, matrix).await?;
     }
-    matrix.close(&all, reason);
-    Ok(matrix)
+    Ok(())
 }
 
 fn ids(checks: &[&Check]) -> Vec<String> {
@@ -158,12 +198,14 @@ fn reason(check: &str) -> Option<&'static str> {
 impl Trial {
     fn new(fault: Fault, expected: Vec<String>, checks: &[&Check], all: &[Check]) -> Self {
         let words = checks.iter().map(|check| format!("={}", check.id));
-        Self { fault, expected, checks: Filter::new(words).select(all) }
+        let must_be_found = matches!(fault, Fault::Without(Rules::One(_)));
+        let missed = if must_be_found { Missed::Survived } else { Missed::Unreached };
+        Self { fault, expected, checks: Filter::new(words).select(all), missed, how: How::WithTwins }
     }
 
-    /// Whether nothing found is nothing wrong: no valid twin may come to the rule, and a broad mutant may be for others.
-    fn may_survive(&self) -> bool {
-        !matches!(self.fault, Fault::Without(_)) || !matches!(self.fault.rules(), Rules::One(_))
+    /// The same where it does not matter if it is missed.
+    fn open(self) -> Self {
+        Self { missed: Missed::Open, ..self }
     }
 }
 
@@ -188,7 +230,7 @@ async fn run_trials(trials: Vec<Trial>, options: &Options, matrix: &mut KillMatr
             while let Some(row) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let trial = &trials[*row];
                 let live: Vec<&Check> = trial.checks.iter().filter(|check| is_live(check)).collect();
-                let results = worker.run(trial.fault, &live, seed).await;
+                let results = worker.run(Some(trial.fault), &live, seed, trial.how).await;
                 done.push((*row, results.with_context(|| format!("the mutant {}", trial.fault))?));
                 bar.step(&trial.fault.to_string());
             }
@@ -211,9 +253,9 @@ async fn run_trials(trials: Vec<Trial>, options: &Options, matrix: &mut KillMatr
     for (trial, results) in trials.iter().zip(&rows) {
         let found = results.iter().any(|result| matches!(result.outcome, Outcome::Fail | Outcome::Warn));
         let name = trial.fault.to_string();
-        if found || !trial.may_survive() {
+        if found || trial.missed == Missed::Survived {
             matrix.add(&name, &trial.fault.rules().to_string(), trial.expected.clone(), results);
-        } else {
+        } else if trial.missed == Missed::Unreached {
             matrix.unreached.push(name);
         }
     }
@@ -224,10 +266,14 @@ fn is_live(check: &Check) -> bool {
     check.role != Role::Vectors
 }
 
+/// The reference behind the shim interface.
+fn reference() -> ShimTarget {
+    Arc::new(Mutex::new(crate::shim::reference()))
+}
+
 /// Runs vectors on a mutant in this process.
 async fn here(fault: Fault, vectors: &[Check], options: &Options) -> Vec<CheckResult> {
-    let shim: meshproof_kit::target::ShimTarget = Arc::new(Mutex::new(crate::shim::reference()));
-    let targets = Targets { shim: Some(shim), ..Targets::default() };
+    let targets = Targets { shim: Some(reference()), ..Targets::default() };
     let _planted = Mutant::plant(fault);
     run(vectors, targets, options, Arc::new(Quiet)).await.results
 }
@@ -240,7 +286,7 @@ mod tests {
     /// on one that is not closed.
     #[test]
     fn the_committed_matrix_is_closed_and_not_old() {
-        let text = include_str!("../../../../spec/kills.txt");
+        let text = include_str!("../../spec/kills.txt");
         let lines = || text.lines().filter(|line| !line.starts_with('#'));
         let named = |mark| lines().filter_map(|line| line.split_once(mark)).map(|(name, _)| name).collect();
         let [killed, excused, rows]: [BTreeSet<&str>; 3] = [" < ", " ! ", ": "].map(named);

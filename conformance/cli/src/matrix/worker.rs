@@ -1,7 +1,8 @@
 //! Processes that run one mutant after another: what takes long to start is started once.
 //!
-//! Both sides speak lines of JSON over standard input and output: `{"mutant", "checks", "seed"}`, and in answer
-//! `{"results": [[check, outcome, message], ...]}` or `{"error"}`.
+//! Both sides speak lines of JSON over standard input and output: `{"mutant", "checks", "seed", "how"}`, and in answer
+//! `{"results": [[check, outcome, message], ...]}` or `{"error"}`. `how` is one of [`How`]; without a mutant it is the
+//! implementation without a fault.
 
 use std::io::{BufRead as _, Write as _};
 use std::process::Stdio;
@@ -9,19 +10,47 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use meshproof_kit::check::{Check, Outcome};
+use meshproof_kit::check::{Check, Context, Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::CheckResult;
-use meshproof_kit::run::{Filter, Options, Quiet};
+use meshproof_kit::run::{Filter, Options, Quiet, run};
+use meshproof_kit::target::Targets;
+use meshproof_kit::target::world::World;
 use meshproof_proto::requirement::Fault;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::runtime::Runtime;
 
+use super::Mutant;
 use crate::commands::{runtime, self_test};
+use crate::embedded::Embedded;
 
 /// How long what a mutant left running may go on.
 const LEAVING: Duration = Duration::from_millis(500);
+
+/// What checks are run on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// An implementation of its own, and their valid twins with them.
+    WithTwins,
+    /// An implementation of its own. A failure is one whatever the twin does.
+    Alone,
+    /// The cloud that the worker keeps from one mutant to the next.
+    Kept,
+}
+
+impl How {
+    const ALL: [Self; 3] = [Self::WithTwins, Self::Alone, Self::Kept];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::WithTwins => "with-twins",
+            Self::Alone => "alone",
+            Self::Kept => "kept",
+        }
+    }
+}
 
 /// The other process, as this one sees it.
 pub(super) struct Worker {
@@ -47,15 +76,17 @@ impl Worker {
         Ok(Self { _process: process, orders, answers })
     }
 
-    /// The results of these checks on the mutant, in an implementation of its own.
+    /// The results of these checks on the mutant.
     pub(super) async fn run(
         &mut self,
-        fault: Fault,
+        fault: Option<Fault>,
         checks: &[&Check],
         seed: u64,
+        how: How,
     ) -> anyhow::Result<Vec<CheckResult>> {
         let ids: Vec<&str> = checks.iter().map(|check| check.id.as_str()).collect();
-        let order = json!({"mutant": fault.to_string(), "checks": ids, "seed": seed});
+        let mutant = fault.map(|fault| fault.to_string());
+        let order = json!({"mutant": mutant, "checks": ids, "seed": seed, "how": how.name()});
         self.orders.write_all(format!("{order}\n").as_bytes()).await.context("the worker is gone")?;
         let line = self.answers.next_line().await?.context("the worker ended")?;
         let answer: Value = serde_json::from_str(&line).context("the worker's answer is no JSON")?;
@@ -75,10 +106,11 @@ impl Worker {
 
 /// Carries out what comes on standard input, to its end.
 pub(crate) fn serve() -> anyhow::Result<u8> {
-    let all = checks::live();
+    let all = checks::all();
+    let mut bench = Bench { runtime: runtime()?, kept: None };
     for line in std::io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).context("an order is no JSON")?;
-        let answer = match carry_out(&order, &all) {
+        let answer = match bench.carry_out(&order, &all) {
             Ok(results) => json!({"results": results}),
             Err(error) => json!({"error": format!("{error:#}")}),
         };
@@ -86,18 +118,70 @@ pub(crate) fn serve() -> anyhow::Result<u8> {
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
+    if let Some((embedded, _)) = bench.kept {
+        bench.runtime.block_on(embedded.stop());
+    }
+    // What a mutant left running is not waited for.
+    bench.runtime.shutdown_background();
     Ok(0)
 }
 
-fn carry_out(order: &Value, all: &[Check]) -> anyhow::Result<Vec<Value>> {
-    let name = order["mutant"].as_str().context("no mutant")?;
-    let fault = Fault::by_name(name).with_context(|| format!("there is no mutant {name}"))?;
-    let ids = order["checks"].as_array().context("no checks")?.iter().filter_map(Value::as_str);
-    let selected = Filter::new(ids.map(|id| format!("={id}"))).select(all);
-    let options = Options { seed: order["seed"].as_u64().context("no seed")?, ..Options::default() };
-    let runtime = runtime()?;
-    let report = runtime.block_on(self_test::run_checks(&selected, &options, Some(fault), Arc::new(Quiet)));
-    runtime.shutdown_timeout(LEAVING);
-    let results = report?.results;
-    Ok(results.iter().map(|one| json!([one.id, one.outcome.name(), one.message])).collect())
+/// What stays from one mutant to the next.
+struct Bench {
+    runtime: Runtime,
+    kept: Option<(Embedded, Targets)>,
+}
+
+impl Bench {
+    fn carry_out(&mut self, order: &Value, all: &[Check]) -> anyhow::Result<Vec<Value>> {
+        let named = |name: &str| Fault::by_name(name).with_context(|| format!("there is no mutant {name}"));
+        let fault = order["mutant"].as_str().map(named).transpose()?;
+        let ids: Vec<&str> =
+            order["checks"].as_array().context("no checks")?.iter().filter_map(Value::as_str).collect();
+        let how = How::ALL.into_iter().find(|how| order["how"] == how.name()).context("no such way")?;
+        let options = Options { seed: order["seed"].as_u64().context("no seed")?, ..Options::default() };
+        let selected = if how == How::WithTwins {
+            Filter::new(ids.iter().map(|id| format!("={id}"))).select(all)
+        } else {
+            let named = all.iter().filter(|check| ids.contains(&check.id.as_str()));
+            let mut selected: Vec<Check> = named.cloned().collect();
+            selected.iter_mut().for_each(|check| check.twin = None);
+            selected
+        };
+        let results = match how {
+            How::Kept => {
+                self.keep(options.seed)?;
+                let (_, targets) = self.kept.as_ref().context("nothing is kept")?;
+                let _planted = fault.map(Mutant::plant);
+                let running = run(&selected, targets.clone(), &options, Arc::new(Quiet));
+                self.runtime.block_on(running).results
+            }
+            How::Alone => {
+                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                self.runtime.block_on(running)?.results
+            }
+            How::WithTwins => {
+                let runtime = runtime()?;
+                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                let report = runtime.block_on(running);
+                runtime.shutdown_timeout(LEAVING);
+                report?.results
+            }
+        };
+        Ok(results.iter().map(|one| json!([one.id, one.outcome.name(), one.message])).collect())
+    }
+
+    /// Makes the cloud that is kept, and without a fault what the checks need to begin with: users, devices, their keys.
+    fn keep(&mut self, seed: u64) -> anyhow::Result<()> {
+        if self.kept.is_none() {
+            self.kept = Some(self.runtime.block_on(async {
+                let embedded = Embedded::start(&[Role::Cloud].into()).await?;
+                let targets = embedded.targets(self_test::MUTANT_PATIENCE)?;
+                // Why it fails, if it does, the checks will say.
+                let _ = World::get(&Context::new(Arc::new(targets.clone()), seed, "set up")).await;
+                anyhow::Ok((embedded, targets))
+            })?);
+        }
+        Ok(())
+    }
 }

@@ -1,17 +1,25 @@
 //! The op `client`: what the user of the reference's device agent wants, as `mesh` would do it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use meshproof_client::Agent;
 use meshproof_client::agent::{NewFolder, Outcome};
 use meshproof_client::sync::{Direction, NoProgress};
-use meshproof_proto::crypto::KeyBits;
+use meshproof_proto::crypto::{DEFAULT, KeyBits};
 use serde_json::json;
 
 use super::connect::stop;
 use super::fields::{Fields, missing};
 use super::{Ran, Stop, none};
+
+/// The key of every device that is claimed here. To make one takes longer than all else, and each check has a cloud of its
+/// own, in which no other device has it.
+fn key() -> &'static [u8] {
+    static KEY: LazyLock<Vec<u8>> =
+        LazyLock::new(|| DEFAULT.generate_key(KeyBits::B2048, &mut meshproof_client::os_entropy).to_vec());
+    &KEY
+}
 
 /// Does one thing, from an agent that is opened to one that is closed: what is to last is in its home.
 pub(super) fn act(request: Fields<'_>) -> Ran {
@@ -29,8 +37,7 @@ async fn act_in(request: Fields<'_>) -> Ran {
             agent.login(url, Some(ca), user, password, false).await.map_err(stop)?;
         }
         "claim" => {
-            // What every device can do, and no more: making a key takes longest of all.
-            let id = agent.add_device(request.text("name")?, KeyBits::B2048).await.map_err(stop)?;
+            let id = agent.add_device_with(request.text("name")?, key()).await.map_err(stop)?;
             return Ok(json!({ "device": id.to_string() }));
         }
         "join" => {

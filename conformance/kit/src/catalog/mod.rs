@@ -21,16 +21,16 @@ pub const SPEC_VERSION: &str = "0.1";
 
 /// Every Markdown document of the specification: name and text. A test compares this list with the folder.
 const DOCUMENTS: &[(&str, &str)] = &[
-    ("README.md", include_str!("../../../../spec/README.md")),
-    ("identity.md", include_str!("../../../../spec/identity.md")),
-    ("ticket.md", include_str!("../../../../spec/ticket.md")),
-    ("graph.md", include_str!("../../../../spec/graph.md")),
-    ("handshake.md", include_str!("../../../../spec/handshake.md")),
-    ("record.md", include_str!("../../../../spec/record.md")),
-    ("relay.md", include_str!("../../../../spec/relay.md")),
-    ("sync.md", include_str!("../../../../spec/sync.md")),
-    ("storage.md", include_str!("../../../../spec/storage.md")),
-    ("threats.md", include_str!("../../../../spec/threats.md")),
+    ("README.md", include_str!("../../spec/README.md")),
+    ("identity.md", include_str!("../../spec/identity.md")),
+    ("ticket.md", include_str!("../../spec/ticket.md")),
+    ("graph.md", include_str!("../../spec/graph.md")),
+    ("handshake.md", include_str!("../../spec/handshake.md")),
+    ("record.md", include_str!("../../spec/record.md")),
+    ("relay.md", include_str!("../../spec/relay.md")),
+    ("sync.md", include_str!("../../spec/sync.md")),
+    ("storage.md", include_str!("../../spec/storage.md")),
+    ("threats.md", include_str!("../../spec/threats.md")),
 ];
 
 /// A part of the protocol. Each has one document and one prefix for its requirement ids.
@@ -194,9 +194,9 @@ impl Catalog {
         parse::parse(documents)
     }
 
-    /// The names of the documents compiled in.
-    pub fn documents() -> impl Iterator<Item = &'static str> {
-        DOCUMENTS.iter().map(|(name, _)| *name)
+    /// The documents compiled in: name and text.
+    pub fn documents() -> impl Iterator<Item = (&'static str, &'static str)> {
+        DOCUMENTS.iter().copied()
     }
 
     /// Every departure of the compiled-in specification from its style.

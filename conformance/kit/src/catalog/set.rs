@@ -10,7 +10,7 @@ use super::Catalog;
 use crate::check::Check;
 
 /// The committed files: version and text. A test compares this list with the folder.
-const FILES: &[(&str, &str)] = &[("0.1", include_str!("../../../../spec/sets/0.1.txt"))];
+const FILES: &[(&str, &str)] = &[("0.1", include_str!("../../spec/sets/0.1.txt"))];
 
 /// The requirements and checks of a released version.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::{PATIENCE, Shared, WELCOME, lock};
+use super::{Shared, WELCOME, lock, patience};
 use crate::check::{Stop, Verdict};
 use crate::checks::sync::message::{self, Message, Request, State};
 use crate::checks::sync::session::Session;
@@ -69,7 +69,7 @@ pub(super) async fn stranger(shared: Arc<Shared>, listener: TcpListener) {
         let context = shared.context.clone();
         calls.spawn(async move {
             let Ok(conn) = PeerConn::accepted(&context, stream) else { return };
-            let mut conn = conn.patient(PATIENCE);
+            let mut conn = conn.patient(patience(&context));
             if let Ok(m1) = conn.read_frame().await {
                 // An M2 of the right length, of which nothing is right.
                 let body = h(&[&m1]).iter().copied().cycle().take(1_500).collect::<Vec<u8>>();
@@ -94,7 +94,7 @@ impl Call {
 
     async fn run(self, stream: TcpStream, rdv_token: Option<[u8; 16]>) {
         let ended = match PeerConn::accepted(&self.shared.context, stream) {
-            Ok(conn) => self.talk(conn.patient(PATIENCE), rdv_token).await,
+            Ok(conn) => self.talk(conn.patient(patience(&self.shared.context)), rdv_token).await,
             Err(stop) => Err(stop),
         };
         self.tell(ended);
@@ -102,7 +102,7 @@ impl Call {
 
     async fn run_relayed(self, stream: TcpStream) {
         let ended = match PeerConn::accepted(&self.shared.context, stream) {
-            Ok(conn) => self.join(conn.patient(PATIENCE)).await,
+            Ok(conn) => self.join(conn.patient(patience(&self.shared.context))).await,
             Err(stop) => Err(stop),
         };
         self.tell(ended);

@@ -47,8 +47,11 @@ pub const PASSWORD: &str = "correct horse battery";
 /// The file that the double's device has from the beginning.
 pub const WELCOME: &str = "welcome";
 
-/// How long what has to happen at once may take on a machine that does other things too.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long what has to happen at once may take on a machine that does other things too: a program has more to do than to
+/// answer. Less where the run has little patience, for it knows that nothing will happen.
+fn patience(context: &Context) -> Duration {
+    (4 * context.targets().patience.0).min(Duration::from_secs(10))
+}
 
 /// Changes an answer before it is sent.
 pub type Edit = Arc<dyn Fn(&Request, &mut Reply) + Send + Sync>;
@@ -265,7 +268,7 @@ impl Double {
     pub async fn seen(&self) -> Seen {
         let mut open = self.shared.open.subscribe();
         // Whoever stays connected has been seen, too.
-        let _ = tokio::time::timeout(PATIENCE, open.wait_for(|open| *open == 0)).await;
+        let _ = tokio::time::timeout(patience(&self.shared.context), open.wait_for(|open| *open == 0)).await;
         let seen = self.shared.seen().clone();
         let requests: Vec<String> =
             seen.requests.iter().map(|(line, status)| format!("{status} {line}")).collect();

@@ -35,7 +35,12 @@ impl Exhibit {
 
     /// Bytes, shown as a hex dump.
     pub fn bytes(name: &str, bytes: &[u8]) -> Self {
-        Exhibit::text(name, hex_dump(bytes))
+        Exhibit::begin(name, bytes, bytes.len())
+    }
+
+    /// The same of `length` bytes, of which at least the first 4,096 are given.
+    pub(crate) fn begin(name: &str, begin: &[u8], length: usize) -> Self {
+        Exhibit::text(name, hex_dump(begin, length))
     }
 
     /// Bytes of which a report shows only length and fingerprint.
@@ -140,9 +145,9 @@ fn blot(secret: &str) -> String {
 }
 
 /// At most this much of a blob is dumped; the rest is counted.
-const DUMPED: usize = 4096;
+pub(crate) const DUMPED: usize = 4096;
 
-fn hex_dump(bytes: &[u8]) -> String {
+fn hex_dump(bytes: &[u8], length: usize) -> String {
     let mut dump = String::new();
     for (row, chunk) in bytes.chunks(16).take(DUMPED / 16).enumerate() {
         let mut hex = String::new();
@@ -153,8 +158,8 @@ fn hex_dump(bytes: &[u8]) -> String {
             chunk.iter().map(|&b| if (0x20..0x7f).contains(&b) { char::from(b) } else { '.' }).collect();
         writeln!(dump, "{:06x}  {hex:48} {ascii}", row * 16).expect("writing to a String");
     }
-    if bytes.len() > DUMPED {
-        writeln!(dump, "... {} bytes in all", bytes.len()).expect("writing to a String");
+    if length > DUMPED {
+        writeln!(dump, "... {length} bytes in all").expect("writing to a String");
     }
     dump
 }
@@ -177,10 +182,10 @@ mod tests {
 
     #[test]
     fn dumps_are_readable_and_bounded() {
-        let dump = hex_dump(b"Mesh\x00proof 0123456789");
+        let dump = hex_dump(b"Mesh\x00proof 0123456789", 21);
         assert!(dump.starts_with("000000  4d 65 73 68 00 70"), "{dump}");
         assert!(dump.contains("Mesh.proof 01234"), "{dump}");
-        assert!(hex_dump(&vec![0; 10_000]).ends_with("... 10000 bytes in all\n"));
+        assert!(hex_dump(&vec![0; 10_000], 10_000).ends_with("... 10000 bytes in all\n"));
     }
 
     #[test]

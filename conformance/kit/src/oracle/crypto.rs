@@ -171,7 +171,7 @@ pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// Reads what [`base64`] writes and no other spelling.
+/// Reads what [`base64()`] writes and no other spelling.
 pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     let bytes = STANDARD.decode(text).ok()?;
     (base64(&bytes) == text).then_some(bytes)
@@ -239,7 +239,7 @@ mod tests {
     /// What the OpenSSL command line wrote: `vectors/crypto/openssl.json`.
     fn openssl(kind: &str) -> Vec<Value> {
         let file: Value =
-            serde_json::from_str(include_str!("../../../../vectors/crypto/openssl.json")).expect("JSON");
+            serde_json::from_str(include_str!("../../vectors/crypto/openssl.json")).expect("JSON");
         let groups = file["testGroups"].as_array().cloned().unwrap_or_default();
         let tests: Vec<Value> = groups
             .iter()

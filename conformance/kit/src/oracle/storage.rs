@@ -156,7 +156,9 @@ pub fn open(
     let length = u64::from_be_bytes(length.try_into().expect("8 bytes"));
     let fits = length < 1 << 40 && padded(length + 8) == plaintext.len() as u64;
     require(fits, "STO-063", "sealed-padding")?;
-    Ok(rest[..usize::try_from(length).expect("below 2^40")].to_vec())
+    let (content, zeros) = rest.split_at(usize::try_from(length).expect("below 2^40"));
+    require(zeros.iter().all(|zero| *zero == 0), "STO-063", "sealed-padding")?;
+    Ok(content.to_vec())
 }
 
 /// The content of the sealed object of an entry.
@@ -245,6 +247,17 @@ impl Record {
         let secret = StaticSecret::from(ephemeral);
         let ephemeral = PublicKey::from(&secret).to_bytes();
         let shared = secret.diffie_hellman(&PublicKey::from(public)).to_bytes();
+        self.recovery_by(folder, public, key, (ephemeral, shared));
+    }
+
+    /// The same, by what an ephemeral key is said to give.
+    pub fn recovery_by(
+        &mut self,
+        folder: Id,
+        public: [u8; 32],
+        key: &[u8; 32],
+        (ephemeral, shared): ([u8; 32], [u8; 32]),
+    ) {
         let k48 = recovery_key(folder, self.generation, &shared, (&public, &ephemeral));
         self.recoveries.push((public, ephemeral, etm_seal(&k48, &[], key)));
     }
@@ -369,6 +382,9 @@ impl Record {
         let public = PublicKey::from(&secret).to_bytes();
         let (_, ephemeral, sealed) = self.recoveries.iter().find(|(known, ..)| *known == public)?;
         let shared = secret.diffie_hellman(&PublicKey::from(*ephemeral)).to_bytes();
+        if shared == [0; 32] {
+            return None;
+        }
         let k48 = recovery_key(folder, self.generation, &shared, (&public, ephemeral));
         etm_open(&k48, &[], sealed)?.try_into().ok()
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::{RunReport, html, json, junit, summary};
+use super::{RunReport, badge, html, json, junit, summary};
 use crate::evidence::{self, file_name};
 
 /// Where the files of a report are.
@@ -21,7 +21,7 @@ pub struct Written {
     pub evidence: PathBuf,
 }
 
-/// Writes `report.html`, `results.json`, `junit.xml`, `summary.txt` and `evidence/<check>/` into a folder, which is
+/// Writes `report.html`, `results.json`, `junit.xml`, `summary.txt`, `badge.svg` and `evidence/<check>/` into a folder, which is
 /// made if need be. Evidence of an earlier report in the same place is removed.
 ///
 /// # Errors
@@ -48,6 +48,7 @@ pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
     put(&written.json, json(report)?)?;
     put(&written.junit, junit(report)?)?;
     put(&folder.join("summary.txt"), summary(report))?;
+    put(&folder.join("badge.svg"), badge(report))?;
     for result in report.results.iter().filter(|result| !result.evidence.is_empty()) {
         let place = written.evidence.join(file_name(&result.id));
         evidence::write(&place, &result.evidence).with_context(|| format!("writing {}", place.display()))?;

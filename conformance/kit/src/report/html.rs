@@ -4,7 +4,8 @@
 
 use askama::Template;
 
-use super::{CheckResult, Counts, KillVerdict, Mission, RunReport, short_seconds, utc};
+use super::summary::proved;
+use super::{CheckResult, Counts, KillMatrix, KillVerdict, Mission, RunReport, short_seconds, utc};
 use crate::catalog::{Catalog, Part, Requirement, SPEC_VERSION};
 use crate::check::{Outcome, Role};
 use crate::evidence::{Exhibit, file_name};
@@ -31,6 +32,10 @@ struct Page<'a> {
     attention: Vec<Shown<'a>>,
     /// Planted faults that nothing found.
     unfound: Vec<KillLine<'a>>,
+    /// Checks that no planted fault makes fail, and that nobody excuses.
+    unproven: Vec<&'a str>,
+    /// How many cards these three are.
+    findings: usize,
     parts: Vec<PartRow>,
     mission: Option<MissionView<'a>>,
     groups: Vec<Group<'a>>,
@@ -137,6 +142,8 @@ struct KillView<'a> {
     killed: usize,
     by_others: usize,
     survived: usize,
+    /// How it was found, if not by running everything.
+    proof: Option<String>,
     rows: Vec<KillLine<'a>>,
     /// Each check with the mutants that it fails on.
     checks: Vec<KillsOf<'a>>,
@@ -182,6 +189,12 @@ impl<'a> Page<'a> {
         let mut slowest: Vec<&CheckResult> = report.results.iter().collect();
         slowest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         slowest.truncate(SLOWEST_SHOWN);
+        let attention: Vec<Shown<'_>> =
+            attention(report).into_iter().map(|result| shown(result, catalog)).collect();
+        let matrix = report.kill_matrix.as_ref();
+        let unfound: Vec<KillLine<'_>> = matrix.into_iter().flat_map(|one| unfound(one, catalog)).collect();
+        let unproven: Vec<&str> =
+            matrix.into_iter().flat_map(KillMatrix::unproven).map(|one| one.check.as_str()).collect();
         let longest = slowest.first().map_or(1.0, |result| result.seconds.max(f64::EPSILON));
         Page {
             target: &report.target,
@@ -200,8 +213,10 @@ impl<'a> Page<'a> {
             },
             verdict_sentence: sentence(&counts, report),
             tiles: tiles(&counts, report, catalog),
-            attention: attention(report).into_iter().map(|result| shown(result, catalog)).collect(),
-            unfound: report.kill_matrix.iter().flat_map(|matrix| unfound(matrix, catalog)).collect(),
+            findings: attention.len() + unfound.len() + unproven.len(),
+            attention,
+            unfound,
+            unproven,
             parts: report
                 .counts_by_part()
                 .into_iter()
@@ -214,6 +229,7 @@ impl<'a> Page<'a> {
                 killed: matrix.count(KillVerdict::Killed),
                 by_others: matrix.count(KillVerdict::KilledByOthers),
                 survived: matrix.count(KillVerdict::Survived),
+                proof: matrix.proof.as_ref().map(proved),
                 rows: kill_lines(matrix, catalog),
                 checks: kills_of(matrix),
                 unkilled: &matrix.unkilled,
@@ -309,7 +325,7 @@ fn attention(report: &RunReport) -> Vec<&CheckResult> {
     order.into_iter().flat_map(of).collect()
 }
 
-fn unfound<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
+fn unfound<'a>(matrix: &'a KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
     let mut lines = kill_lines(matrix, catalog);
     lines.retain(|line| line.class == "fail");
     lines
@@ -408,7 +424,7 @@ fn mission_view(mission: &Mission) -> MissionView<'_> {
     MissionView { mission, steps }
 }
 
-fn kills_of(matrix: &super::KillMatrix) -> Vec<KillsOf<'_>> {
+fn kills_of(matrix: &KillMatrix) -> Vec<KillsOf<'_>> {
     let lines = matrix.killers().into_iter().map(|(check, mut mutants)| {
         let more = mutants.len().saturating_sub(KILLERS_SHOWN);
         mutants.truncate(KILLERS_SHOWN);
@@ -417,7 +433,7 @@ fn kills_of(matrix: &super::KillMatrix) -> Vec<KillsOf<'_>> {
     lines.collect()
 }
 
-fn kill_lines<'a>(matrix: &'a super::KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
+fn kill_lines<'a>(matrix: &'a KillMatrix, catalog: &Catalog) -> Vec<KillLine<'a>> {
     matrix
         .rows
         .iter()

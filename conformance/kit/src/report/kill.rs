@@ -17,6 +17,22 @@ pub struct KillMatrix {
     pub unreached: Vec<String>,
     /// Checks that no mutant made fail.
     pub unkilled: Vec<Unkilled>,
+    /// How it was found, if it was not by running every mutant on all that has to find it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// A matrix that repeats kills of the committed table, so many that each of its mutants and each of its checks has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Proof {
+    /// Kills of the table that were tried.
+    pub tried: usize,
+    /// Those of them that happened again at once. With the others, more was run.
+    pub repeated: usize,
+    /// Mutants that got an implementation of their own, because a kill did not happen again.
+    pub alone: usize,
+    /// Mutants that were run as for a new table, because they or their checks are new or nothing else found them.
+    pub anew: usize,
 }
 
 /// What the checks found in one mutant.
@@ -73,10 +89,19 @@ impl KillVerdict {
 const NAMED: usize = 6;
 
 impl KillMatrix {
-    /// Adds a mutant: the checks that have to find it, and the results of those that were run.
+    /// Adds a mutant: the checks that have to find it, and the results of those that were run. One that is there already
+    /// gets both in addition.
     pub fn add(&mut self, mutant: &str, requirement: &str, expected: Vec<String>, results: &[CheckResult]) {
         let failed = |result: &&CheckResult| matches!(result.outcome, Outcome::Fail | Outcome::Warn);
-        let killed_by: Vec<String> = results.iter().filter(failed).map(|result| result.id.clone()).collect();
+        let failed = results.iter().filter(failed).map(|result| result.id.clone());
+        let place = self.rows.iter().position(|row| row.mutant == mutant);
+        let before = place.map(|place| self.rows.remove(place));
+        let (mut expected, mut killed_by) = (expected, Vec::new());
+        if let Some(row) = before {
+            expected = merged(row.expected, expected);
+            killed_by = row.killed_by;
+        }
+        let killed_by = merged(killed_by, failed);
         let collateral: Vec<String> = killed_by.iter().filter(|id| !expected.contains(id)).cloned().collect();
         let verdict = if killed_by.is_empty() {
             KillVerdict::Survived
@@ -86,7 +111,8 @@ impl KillMatrix {
             KillVerdict::KilledByOthers
         };
         let (mutant, requirement) = (mutant.to_owned(), requirement.to_owned());
-        self.rows.push(KillRow { mutant, requirement, expected, killed_by, collateral, verdict });
+        let row = KillRow { mutant, requirement, expected, killed_by, collateral, verdict };
+        self.rows.insert(place.unwrap_or(self.rows.len()), row);
     }
 
     /// The checks that some mutant made fail, each with the mutants.
@@ -181,6 +207,15 @@ impl KillMatrix {
     }
 }
 
+fn merged(mut list: Vec<String>, more: impl IntoIterator<Item = String>) -> Vec<String> {
+    for one in more {
+        if !list.contains(&one) {
+            list.push(one);
+        }
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,5 +247,26 @@ mod tests {
 
         matrix.add("against:TKT-014", "TKT-014", bad(), &[result(1, Outcome::Pass)]);
         assert!(!matrix.is_closed(), "a survivor");
+        assert_eq!((matrix.survivors().count(), matrix.count(KillVerdict::Survived)), (1, 1));
+    }
+
+    #[test]
+    fn what_is_found_later_joins_the_row() {
+        let checks = [check("bad"), check("other")];
+        let failed = |n: usize| CheckResult::new(&checks[n], Outcome::Fail, "");
+        let mut matrix = KillMatrix::default();
+        matrix.add("TKT-014", "TKT-014", vec!["bad".to_owned()], &[failed(1)]);
+        assert_eq!(matrix.rows[0].verdict, KillVerdict::KilledByOthers);
+        matrix.add("TKT-015", "TKT-015", Vec::new(), &[]);
+        matrix.add("TKT-014", "TKT-014", vec!["bad".to_owned()], &[failed(0), failed(1)]);
+        assert_eq!(
+            matrix.rows.iter().map(|row| row.mutant.as_str()).collect::<Vec<_>>(),
+            ["TKT-014", "TKT-015"]
+        );
+        assert_eq!(matrix.rows[0].verdict, KillVerdict::Killed);
+        assert_eq!(
+            (&matrix.rows[0].killed_by, &matrix.rows[0].collateral),
+            (&vec!["other".to_owned(), "bad".to_owned()], &vec!["other".to_owned()])
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! What a run found, and the forms in which it is handed out.
 
+mod badge;
 mod compare;
 mod files;
 mod html;
@@ -17,12 +18,13 @@ use crate::catalog::{Level, Part};
 use crate::check::{Check, Outcome, Role};
 use crate::evidence::Exhibit;
 
+pub use badge::badge;
 pub use compare::{Results, compare};
 pub use files::{Written, write_all};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
-pub use kill::{KillMatrix, KillRow, KillVerdict, Unkilled};
+pub use kill::{KillMatrix, KillRow, KillVerdict, Proof, Unkilled};
 pub use summary::summary;
 
 /// Everything a run found.
@@ -181,7 +183,7 @@ impl RunReport {
         let (untested, known) =
             (self.left_out + counts.of(Outcome::NotApplicable), counts.of(Outcome::Xfail));
         let mut verdict = conclusion.words().to_owned();
-        if let Some(version) = &self.set {
+        if let Some(version) = self.set.as_ref().filter(|_| conclusion != Conclusion::KitFault) {
             write!(verdict, " to the set of {version}").expect("writing to a String");
         }
         if conclusion == Conclusion::Conformant && known > 0 {

@@ -1,6 +1,8 @@
 //! A report with everything in it, for tests and for looking at.
 
-use super::{CheckResult, KillMatrix, KillRow, KillVerdict, Mission, MissionStep, RunReport, Unkilled};
+use super::{
+    CheckResult, KillMatrix, KillRow, KillVerdict, Mission, MissionStep, Proof, RunReport, Unkilled,
+};
 use crate::catalog::{Catalog, Level, Part};
 use crate::check::{Outcome, Role};
 use crate::evidence::Exhibit;
@@ -125,6 +127,7 @@ fn kill_matrix() -> KillMatrix {
             Unkilled { check: "sto.roundtrip".to_owned(), reason: "it shows what the quota is".to_owned() },
             Unkilled { check: "sto.p2p".to_owned(), reason: String::new() },
         ],
+        proof: Some(Proof { tried: 6, repeated: 4, alone: 2, anew: 1 }),
     }
 }
 

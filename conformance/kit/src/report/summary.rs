@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{CheckResult, Counts, KillMatrix, KillVerdict, RunReport, short_seconds, utc};
+use super::{CheckResult, Counts, KillMatrix, KillVerdict, Proof, RunReport, short_seconds, utc};
 use crate::catalog::{Catalog, SPEC_VERSION};
 use crate::check::Outcome;
 
@@ -79,6 +79,9 @@ fn mutants(out: &mut String, matrix: &KillMatrix) -> fmt::Result {
         write!(out, ", {by_others} killed by checks of other requirements")?;
     }
     writeln!(out, ", {survived} survived")?;
+    if let Some(proof) = matrix.proof {
+        writeln!(out, "  {}", proved(&proof))?;
+    }
     for row in matrix.survivors() {
         let expected =
             if row.expected.is_empty() { "no check cites it".to_owned() } else { row.expected.join(" ") };
@@ -92,6 +95,20 @@ fn mutants(out: &mut String, matrix: &KillMatrix) -> fmt::Result {
         writeln!(out, "  {excused} checks that no mutant kills have a reason")?;
     }
     Ok(())
+}
+
+/// How a matrix that repeats the committed table was come by.
+pub(super) fn proved(proof: &Proof) -> String {
+    let Proof { tried, repeated, alone, anew } = *proof;
+    let mut text =
+        format!("by {repeated} of {tried} kills of spec/kills.txt, one at least for each mutant and check");
+    if alone > 0 {
+        write!(text, "; {alone} mutants tried once more alone").expect("writing to a String");
+    }
+    if anew > 0 {
+        write!(text, "; {anew} run on all that has to find them").expect("writing to a String");
+    }
+    text
 }
 
 fn totals(counts: &Counts) -> String {

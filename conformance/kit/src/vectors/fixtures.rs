@@ -44,7 +44,7 @@ macro_rules! keys {
     ($($constant:ident $name:literal),* $(,)?) => {$(
         #[doc = concat!("`vectors/keys/", $name, ".pem`.")]
         pub static $constant: LazyLock<Key> =
-            LazyLock::new(|| Key::read($name, include_str!(concat!("../../../../vectors/keys/", $name, ".pem"))));
+            LazyLock::new(|| Key::read($name, include_str!(concat!("../../vectors/keys/", $name, ".pem"))));
     )*};
 }
 

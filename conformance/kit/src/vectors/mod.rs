@@ -80,7 +80,7 @@ macro_rules! files {
         pub const FILES: &[VectorFile] = &[$(VectorFile {
             part: $part,
             name: $name,
-            json: include_str!(concat!("../../../../vectors/", $part, "/", $name, ".json")),
+            json: include_str!(concat!("../../vectors/", $part, "/", $name, ".json")),
         }),*];
     };
 }

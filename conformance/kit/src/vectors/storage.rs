@@ -205,6 +205,13 @@ impl Opens {
         };
         padded("no-padding", "no zeros", good.plaintext[..308].to_vec());
         padded("more-padding", "16 zeros too many", [&good.plaintext[..], &[0; 16]].concat());
+        let mut spoilt = |name: &str, at: usize, comment: &str| {
+            let mut plaintext = good.plaintext.clone();
+            plaintext[at] = 1;
+            padded(name, comment, plaintext);
+        };
+        spoilt("padding-first", 308, "a one right behind the content");
+        spoilt("padding-last", good.plaintext.len() - 1, "a one at the end of the zeros");
         let mut long = good.plaintext.clone();
         long[..8].copy_from_slice(&5_000_u64.to_be_bytes());
         padded("length-more", "a length of more than there is", long.clone());
@@ -250,7 +257,16 @@ fn entry_file() -> File {
     let mut tests = Vec::new();
     let one = EntryFields { path: b"a/b.txt".to_vec(), kind: 1, size: 12, hash: [3; 32] };
     let directory = EntryFields { path: b"a".to_vec(), kind: 2, size: 0, hash: [0; 32] };
-    for (name, comment, fields) in [("file", "a file", &one), ("directory", "a directory", &directory)] {
+    let deep = |last: usize| {
+        let names = [&[b'a'; 255][..], b"/"].concat().repeat(15);
+        EntryFields { path: [&names, &b"bb/"[..], &vec![b'c'; last]].concat(), ..one.clone() }
+    };
+    let longest = deep(253);
+    for (name, comment, fields) in [
+        ("file", "a file", &one),
+        ("directory", "a directory", &directory),
+        ("path-4096", "a path of 4,096 bytes", &longest),
+    ] {
         let expect =
             json!({"path": String::from_utf8_lossy(&fields.path), "kind": fields.kind, "size": fields.size});
         let inputs = json!({"content": hex(&fields.bytes())});
@@ -273,7 +289,18 @@ fn entry_file() -> File {
         &EntryFields { kind: 2, hash: [0; 32], ..one.clone() }.bytes(),
     );
     bad("leads-out", "a path that leads out", &EntryFields { path: b"../b".to_vec(), ..one.clone() }.bytes());
-    bad("not-utf8", "a path that is not UTF-8", &EntryFields { path: vec![0xff], ..one }.bytes());
+    let twin = "storage.entry.path-4096";
+    let inputs = json!({"content": hex(&deep(254).bytes())});
+    let long = Test::invalid(
+        "storage.entry.path-4097",
+        twin,
+        "a path of 4,097 bytes",
+        &["STO-067"],
+        "sealed-entry",
+        inputs,
+    );
+    bad("not-utf8", "a path that is not UTF-8", &EntryFields { path: vec![0xff], ..one.clone() }.bytes());
+    tests.push(long);
     file(
         "entry",
         &["spec/storage.md section 3.1: what is in the sealed object of an entry"],
@@ -428,6 +455,15 @@ fn key_file() -> File {
         "generation 1, and the device has 2",
         inputs(&one, &keys(2), None),
     );
+    let mut without = record(1);
+    without.wraps.remove(0);
+    bad(
+        "stale-no-wrap",
+        "first",
+        ("STO-074", "folder-key-stale"),
+        "the same, with nothing for this device",
+        inputs(&signed(without), &keys(2), None),
+    );
 
     let foreign = ("STO-075", "folder-key-foreign");
     let known = |record: &[u8], known: &[[u8; 32]]| inputs(record, known, None);
@@ -448,6 +484,16 @@ fn key_file() -> File {
         recovery,
         "another recovery key",
         inputs(&three, &[], Some(&[0x5b; 16])),
+    );
+    let mut small = record(3);
+    small.recoveries.clear();
+    small.recovery_by(folder, recovery_public(&RECOVERY), &key(3).1, ([0; 32], [0; 32]));
+    bad(
+        "recovery-small-order",
+        "recovery",
+        recovery,
+        "an ephemeral key of small order, with which X25519 gives zeros",
+        inputs(&signed(small), &[], Some(&RECOVERY)),
     );
     let mut broken = record(3);
     broken.recoveries[0].2[40] ^= 1;

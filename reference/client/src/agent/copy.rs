@@ -111,13 +111,14 @@ impl Agent {
             let id = seam.id(entry_id(&item));
             shown.insert(id);
             let known = known.get(&id);
-            if matches!(item.kind, Kind::Link { .. }) || !is_news(&item, version, known.copied()) {
+            if !is_news(&item, version, known.copied()) {
                 continue;
             }
             let etag = known.map(|(_, known)| known.etag.clone());
             let content = match item.kind {
-                Kind::File { size, hash } => Some((size, hash)),
-                _ => None,
+                // Who does not verify sees a link as a file that says where it leads.
+                Kind::File { size, hash } | Kind::Link { size, hash } => Some((size, hash)),
+                Kind::Directory => None,
             };
             let entry = SealedEntry { path: item.path.clone(), content };
             let Some(listed) = seam.listed_out(id, &entry, folder).await? else {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{Agent, KEY, SESSION};
 use crate::cloud::Cloud;
-use crate::sync::{Folder, names_left_out};
+use crate::sync::{Folder, names_left_out, only};
 
 /// How far a clock may be off, in seconds (TKT-017 allows as much).
 const SKEW: u64 = 30;
@@ -240,6 +240,34 @@ impl Agent {
                 let advice = "mount the disk, or add the folder anew with mesh folder add";
                 findings.push(Finding::bad("names", error.to_string(), advice));
             }
+        }
+        match self.has_key(folder.id()) {
+            Ok(Some(true)) => findings.push(Finding::good("keys", format!("{root}: encrypted, and the key is here"))),
+            Ok(Some(false)) => findings.push(Finding::bad(
+                "keys",
+                format!("{root}: encrypted, and this device has no key of it: it syncs with devices, and not with the cloud"),
+                "run `mesh sync` on a device that has the key and may write, then here; or mesh folder recover FOLDER with a recovery key",
+            )),
+            Ok(None) => {}
+            Err(error) => findings.push(Finding::bad("keys", error.to_string(), "mesh folder recover FOLDER")),
+        }
+        if let Ok(only) = only::patterns(folder.root())
+            && !only.is_empty()
+        {
+            let text = format!("{root}: only {} is on this device", only.join(", "));
+            findings.push(Finding::limited(
+                "chosen",
+                text,
+                "if that is not meant: mesh folder only FOLDER --all",
+            ));
+        }
+        match self.index.links_not_made(folder.id()) {
+            Ok(0) | Err(_) => {}
+            Ok(count) => findings.push(Finding::limited(
+                "links",
+                format!("{root}: {count} symbolic links are not made here, for they lead out of the folder or the disk has none"),
+                "others get them as they are; where they are made, give them targets in the folder",
+            )),
         }
         if let Ok(doubts) = self.index.doubts(folder.id())
             && let Some(latest) = doubts.first()

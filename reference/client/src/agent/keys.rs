@@ -141,6 +141,11 @@ impl Agent {
         Ok(Some(Seal::new(self.provider, keys)))
     }
 
+    /// Whether this device has a key of a folder; `None` if it knows of no encryption.
+    pub(super) fn has_key(&self, folder: Id) -> Result<Option<bool>> {
+        Ok(Known::read(&self.home, folder)?.map(|known| known.keys.is_some()))
+    }
+
     /// A folder of this device, with the cards of those who write in it.
     fn opened(&self, folder: &str) -> Result<std::sync::Arc<Folder>> {
         let id = self.folder_id(folder)?;

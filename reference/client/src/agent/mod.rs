@@ -230,8 +230,9 @@ impl Agent {
 
     fn load_signer(&self) -> Result<Option<Signer>> {
         let Some(config) = &self.config.device else { return Ok(None) };
-        let seed = self.home.read(SIGNING_KEY)?.and_then(|seed| seed.try_into().ok()).ok_or_else(lost)?;
-        Ok(Some(Signer::new(self.provider, parse_id("device", &config.id)?, &Secret::new(seed))))
+        let seed = self.home.read(SIGNING_KEY)?.map(Zeroizing::new).ok_or_else(lost)?;
+        let seed = Secret::new(seed.as_slice().try_into().map_err(|_| lost())?);
+        Ok(Some(Signer::new(self.provider, parse_id("device", &config.id)?, &seed)))
     }
 
     fn connect_cloud(&self) -> Result<Option<Cloud>> {

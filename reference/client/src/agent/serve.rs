@@ -175,7 +175,7 @@ impl Agent {
             () = going_round => {}
             never = self.meet_cloud(options.interval, &progress, &tell_cloud) => match never {},
             never = visiting => match never {},
-            never = self.watch(&progress, &changed) => match never {},
+            never = self.watch(&progress, &changed, options.interval.is_none()) => match never {},
         }
         *super::lock(&self.lan) = None;
         drop(stopping);

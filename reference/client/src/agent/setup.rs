@@ -7,7 +7,7 @@ use meshproof_proto::crypto::{KeyBits, draw_secret};
 use meshproof_proto::handshake::Device;
 
 use super::{Agent, CA, KEY, SESSION, SIGNING_KEY, parse_id};
-use crate::cloud::{Cloud, DeviceCode, Session};
+use crate::cloud::{Cloud, DeviceCode, Elsewhere, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
 use crate::sync::versions::Limits;
@@ -51,13 +51,13 @@ impl Agent {
         &mut self,
         url: &str,
         ca: Option<Vec<u8>>,
-        provider: &str,
+        elsewhere: &Elsewhere,
         show: impl FnOnce(&DeviceCode),
     ) -> Result<String> {
         let cloud = Cloud::new(url, ca.as_deref(), None, Session::default())?;
-        let code = cloud.begin_sign_in_at(provider).await?;
+        let code = cloud.begin_sign_in_at(elsewhere).await?;
         show(&code);
-        cloud.finish_sign_in_at(provider, &code).await?;
+        cloud.finish_sign_in_at(elsewhere, &code).await?;
         let user = cloud.user_name().await?;
         self.signed_in(cloud, url, ca, &user).await?;
         Ok(user)
@@ -100,20 +100,22 @@ impl Agent {
 
     /// Makes a key on this device and claims it.
     pub async fn add_device(&mut self, name: &str, bits: KeyBits) -> Result<Id> {
-        let cloud = self.cloud()?.clone();
-        if let Some(device) = &self.config.device {
-            return Err(Error::usage(format!(
-                "this is {} ({}) already: use --home DIR for another device",
-                device.name, device.id
-            )));
-        }
+        self.cloud()?;
+        self.check_no_device()?;
         let key = self.provider.generate_key(bits, &mut crate::os_entropy);
-        let load = |id| Device::load(self.provider, id, &key, &mut crate::os_entropy);
+        self.add_device_with(name, &key).await
+    }
+
+    /// The same with a key (PKCS#8 DER) that was made already and that no other device of this cloud has.
+    pub async fn add_device_with(&mut self, name: &str, key: &[u8]) -> Result<Id> {
+        let cloud = self.cloud()?.clone();
+        self.check_no_device()?;
+        let load = |id| Device::load(self.provider, id, key, &mut crate::os_entropy);
         let failed = |_| Error::Cloud("the new key is not acceptable".into());
         let seed = draw_secret(&mut crate::os_entropy);
         let signer = |id| Signer::new(self.provider, id, &seed);
         // The key is kept before it is claimed: a device whose key is lost cannot be used.
-        self.home.write(KEY, &key)?;
+        self.home.write(KEY, key)?;
         self.home.write(SIGNING_KEY, &*seed)?;
         let public = signer(Id::default()).public();
         let claimed = cloud.claim(name, load(Id::default()).map_err(failed)?.spki(), &public).await?;
@@ -134,6 +136,12 @@ impl Agent {
         self.home.write_json(SESSION, &Session::default())?;
         self.cloud = self.connect_cloud()?.map(std::sync::Arc::new);
         Ok(claimed.device)
+    }
+
+    fn check_no_device(&self) -> Result<()> {
+        let Some(device) = &self.config.device else { return Ok(()) };
+        let (name, id) = (&device.name, &device.id);
+        Err(Error::usage(format!("this is {name} ({id}) already: use --home DIR for another device")))
     }
 
     /// Adds a folder to this device.

@@ -3,8 +3,9 @@
 use serde::Serialize;
 
 use super::Agent;
-use crate::error::Result;
-use crate::sync::{Direction, Doubt};
+use crate::error::{Error, Result};
+use crate::sync::journal::Link;
+use crate::sync::{Direction, Doubt, only};
 
 /// The state of this device.
 #[derive(Clone, Debug, Serialize)]
@@ -34,6 +35,16 @@ pub struct FolderStatus {
     pub path: String,
     /// Which way changes go.
     pub direction: Direction,
+    /// `cloud`, or `p2p` if no byte of it is to be in the cloud. `None` if nobody asked the cloud.
+    pub storage: Option<String>,
+    /// Whether the cloud gets only what is sealed of it. `None` if nobody asked the cloud, and this device never heard of it.
+    pub encrypted: Option<bool>,
+    /// Whether it is encrypted and this device has no key of it: it gives the cloud nothing, and takes nothing from there.
+    pub locked: bool,
+    /// What of it is on this device, as `mesh folder only` has it. Empty: everything.
+    pub only: Vec<String>,
+    /// Symbolic links that are kept for others and not made here, by their targets.
+    pub links_not_made: u64,
     /// Files and directories.
     pub entries: u64,
     /// Bytes in files.
@@ -70,6 +81,8 @@ pub struct LastSession {
     pub bytes_sent: u64,
     /// How long it took, in milliseconds; 0 if that is not known.
     pub milliseconds: u64,
+    /// Content both ways in a second. `None` if there was none, or nobody measured.
+    pub bytes_per_second: Option<u64>,
 }
 
 /// Another device.
@@ -98,18 +111,35 @@ impl Agent {
             peers: Vec::new(),
         };
         if let (Ok(cloud), Ok(_)) = (self.cloud(), self.device()) {
+            for folder in &mut status.folders {
+                // One that was removed in the cloud meanwhile shows what is here.
+                match cloud.folder(super::parse_id("folder", &folder.folder)?).await {
+                    Ok(info) => {
+                        folder.locked |= info.encrypted && folder.encrypted.is_none();
+                        folder.encrypted = Some(info.encrypted || folder.encrypted.unwrap_or_default());
+                        folder.storage = Some(info.storage);
+                    }
+                    Err(Error::Problem(problem)) => tracing::debug!(folder = folder.folder, "{problem}"),
+                    Err(error) => return Err(error),
+                }
+            }
             let (own, links) = (cloud.devices().await?, self.index.links()?);
             for peer in self.peers(&self.folders()?).await? {
                 let device = peer.to_string();
                 let name = own.iter().find(|own| own.device == device).map(|own| own.name.clone());
                 let online = !cloud.addresses(peer).await?.is_empty();
                 let link = links.iter().find(|link| link.peer == peer);
+                let rate = |link: &Link| {
+                    let moved = link.received.saturating_add(link.sent);
+                    moved.saturating_mul(1_000).checked_div(link.millis).filter(|_| moved > 0)
+                };
                 let last_session = link.map(|link| LastSession {
                     time: link.time,
                     way: link.way.clone(),
                     bytes_received: link.received,
                     bytes_sent: link.sent,
                     milliseconds: link.millis,
+                    bytes_per_second: rate(link),
                 });
                 status.peers.push(PeerStatus { device, name, online, last_session });
             }
@@ -125,11 +155,18 @@ impl Agent {
             let id = super::parse_id("folder", &folder.id)?;
             let (entries, bytes) = self.index.totals(id)?;
             let synced = self.index.synced(id)?;
+            let has_key = self.has_key(id)?;
             statuses.push(FolderStatus {
                 folder: folder.id.clone(),
                 name: folder.name.clone(),
                 path: folder.path.display().to_string(),
                 direction: folder.direction,
+                storage: None,
+                encrypted: has_key.map(|_| true),
+                locked: has_key == Some(false),
+                // The disk may not be there.
+                only: only::patterns(&folder.path).unwrap_or_default(),
+                links_not_made: self.index.links_not_made(id)?,
                 entries,
                 bytes,
                 last_sync: synced.first().map(|(_, time)| *time),
@@ -142,5 +179,27 @@ impl Agent {
             });
         }
         Ok(statuses)
+    }
+
+    /// Chooses what of a folder is on this device; nothing chooses everything. What is not any more goes with the next sync, if others
+    /// have it. Returns the choice.
+    pub fn choose(&self, folder: &str, patterns: &[String]) -> Result<Vec<String>> {
+        let id = self.folder_id(folder)?;
+        let root = self.folder_root(id)?;
+        only::choose(&self.index, id, &root, patterns)?;
+        only::patterns(&root)
+    }
+
+    /// What [`choose`](Self::choose) said. Empty: everything.
+    pub fn chosen(&self, folder: &str) -> Result<Vec<String>> {
+        only::patterns(&self.folder_root(self.folder_id(folder)?)?)
+    }
+
+    fn folder_root(&self, id: meshproof_proto::codec::Id) -> Result<std::path::PathBuf> {
+        let id = id.to_string();
+        let known = self.config.folders.iter().find(|known| known.id == id);
+        known
+            .map(|known| known.path.clone())
+            .ok_or_else(|| Error::usage("this device does not have the folder: see `mesh folder add --join`"))
     }
 }

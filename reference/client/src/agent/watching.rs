@@ -19,8 +19,14 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const RECOVERY: Duration = Duration::from_secs(5);
 
 impl Agent {
-    /// Watches the folders for ever, and says when something changed in them.
-    pub(super) async fn watch(&self, progress: &Arc<dyn Progress>, changed: &Notify) -> Infallible {
+    /// Watches the folders for ever, and says when something changed in them. Who is `eager` looks at all of them first, so that
+    /// a peer that comes later does not wait for that.
+    pub(super) async fn watch(
+        &self,
+        progress: &Arc<dyn Progress>,
+        changed: &Notify,
+        eager: bool,
+    ) -> Infallible {
         let stirring = Arc::new(Notify::new());
         let folders = self.folders().unwrap_or_default();
         let _unwatch = Unwatch(folders.clone());
@@ -29,6 +35,9 @@ impl Agent {
             if let Err(error) = folder.watch(move || tell.notify_one()) {
                 tracing::error!("{error}");
             }
+        }
+        if eager {
+            look(&folders, progress).await;
         }
         loop {
             stirring.notified().await;

@@ -9,7 +9,7 @@ use super::{keys, output};
 use crate::Agent;
 use crate::agent::NewFolder;
 use crate::error::Result;
-use crate::sync::{Direction, ignore};
+use crate::sync::{Direction, ignore, only};
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
@@ -32,6 +32,9 @@ pub(super) enum Command {
         /// Give own changes, leave out those of others.
         #[arg(long)]
         send_only: bool,
+        /// Have only these parts of it on this device: see `mesh folder only`.
+        #[arg(long, value_name = "PATH", num_args = 1..)]
+        only: Vec<String>,
     },
     /// List the folders of this device.
     List,
@@ -56,6 +59,17 @@ pub(super) enum Command {
         /// The folder's name or identifier.
         folder: String,
     },
+    /// Have only parts of a folder on this device. Without a path, lists them. What is not chosen any more is removed here with the
+    /// next sync, if another device has it; others keep it.
+    Only {
+        /// The folder's name or identifier.
+        folder: String,
+        /// Paths from the folder down, such as Photos/2026 or 'Work/*/drafts'. They replace those of before.
+        paths: Vec<String>,
+        /// Have all of it again.
+        #[arg(long, conflicts_with = "paths")]
+        all: bool,
+    },
     /// Leave files out of a folder: adds a pattern, as in a .gitignore file, to its .meshignore. Without one, lists them.
     Ignore {
         /// The folder's name or identifier.
@@ -71,13 +85,18 @@ pub(super) enum Command {
 impl Command {
     pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         match self {
-            Self::Add { path, name, join, p2p_only, receive_only, send_only } => {
+            Self::Add { path, name, join, p2p_only, receive_only, send_only, only } => {
                 let direction = match (receive_only, send_only) {
                     (true, _) => Direction::ReceiveOnly,
                     (_, true) => Direction::SendOnly,
                     _ => Direction::Both,
                 };
+                only.iter().try_for_each(|path| only::check(path))?;
                 let id = agent.add_folder(NewFolder { path, name, join, p2p_only, direction }).await?;
+                // One that is added again has what it had.
+                if !only.is_empty() {
+                    agent.choose(&id.to_string(), &only)?;
+                }
                 output::tell(json, &json!({ "folder": id.to_string() }), || println!("{id}"))
             }
             Self::List => {
@@ -88,6 +107,21 @@ impl Command {
             Self::RecoveryKey { folder } => keys::recovery_key(agent, &folder, json).await,
             Self::Recover { folder } => keys::recover(agent, &folder, json).await,
             Self::Keys { folder } => keys::keys(agent, &folder, json).await,
+            Self::Only { folder, paths, all } => {
+                let changes = all || !paths.is_empty();
+                let only = if changes { agent.choose(&folder, &paths)? } else { agent.chosen(&folder)? };
+                output::tell(json, &json!({ "changed": changes, "only": only }), || {
+                    only.iter().for_each(|path| println!("{path}"));
+                    if only.is_empty() {
+                        println!("all of it");
+                    }
+                    if changes {
+                        println!(
+                            "the next sync gets what is new here, and removes what is not chosen and others have"
+                        );
+                    }
+                })
+            }
             Self::Ignore { folder, pattern, remove } => {
                 let root = &super::history::folder(agent, &folder)?.path;
                 let changed = match pattern {

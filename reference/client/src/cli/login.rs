@@ -1,14 +1,16 @@
 //! `mesh login`
 
-use std::io::BufRead;
+use std::io::{BufRead, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use qrcode::QrCode;
+use qrcode::render::unicode::Dense1x2;
 use serde_json::json;
 
 use super::output;
 use crate::Agent;
-use crate::cloud::DeviceCode;
+use crate::cloud::{DeviceCode, Elsewhere};
 use crate::error::{Error, Result};
 
 #[derive(clap::Args)]
@@ -20,13 +22,16 @@ pub(super) struct Login {
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     /// The user's name.
-    #[arg(long, value_name = "NAME", required_unless_present = "provider", conflicts_with = "provider")]
+    #[arg(long, value_name = "NAME", required_unless_present_any = ["browser", "provider"], conflicts_with_all = ["browser", "provider"])]
     user: Option<String>,
+    /// Sign in with a browser on any device, by passkey or whatever way the cloud has, instead of by password here.
+    #[arg(long, conflicts_with = "provider")]
+    browser: bool,
     /// Sign in at this provider of the cloud, with a browser on any device, instead of by password.
     #[arg(long, value_name = "NAME")]
     provider: Option<String>,
     /// Make the user first.
-    #[arg(long, conflicts_with = "provider")]
+    #[arg(long, conflicts_with_all = ["browser", "provider"])]
     register: bool,
 }
 
@@ -36,10 +41,12 @@ impl Login {
             Some(path) => Some(std::fs::read(path).map_err(Error::io("reading the CA file", path))?),
             None => None,
         };
-        let user = match (self.user, self.provider) {
-            (_, Some(provider)) => agent.login_at(&self.cloud, ca, &provider, show).await?,
-            (user, None) => {
-                let (user, password) = (user.unwrap_or_default(), secret("MESH_PASSWORD", "the password")?);
+        let elsewhere = self.provider.map(Elsewhere::Provider).or(self.browser.then_some(Elsewhere::Cloud));
+        let user = match elsewhere {
+            Some(elsewhere) => agent.login_at(&self.cloud, ca, &elsewhere, show).await?,
+            None => {
+                let (user, password) =
+                    (self.user.unwrap_or_default(), secret("MESH_PASSWORD", "the password")?);
                 agent.login(&self.cloud, ca, &user, &password, self.register).await?;
                 user
             }
@@ -59,6 +66,11 @@ fn show(code: &DeviceCode) {
     eprintln!("open {} and enter {}", code.uri, code.user_code);
     if let Some(complete) = &code.complete {
         eprintln!("or open {complete}");
+        let drawn = QrCode::new(complete).map(|qr| qr.render::<Dense1x2>().quiet_zone(true).build());
+        // For people alone, on whose screens light is light; a link too long for a QR code is only told.
+        if let (Ok(drawn), true) = (drawn, std::io::stderr().is_terminal()) {
+            eprintln!("\n{drawn}\n");
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::agent::FolderStatus;
 use crate::error::{Error, Result};
-use crate::sync::{Progress, Skipped};
+use crate::sync::{Direction, Progress, Skipped};
 
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "mesh: {text}");
@@ -54,10 +54,42 @@ pub(super) fn folder(folder: &FolderStatus) {
         None => "never synced".into(),
     };
     println!("        {} entries, {}, {synced}", folder.entries, bytes(folder.bytes));
+    println!("        {}", ways(folder));
+    if folder.locked {
+        println!(
+            "        locked: this device has no key of it yet; keep a device online that has it, or use `mesh folder recover`"
+        );
+    }
+    if !folder.only.is_empty() {
+        println!("        only {} here: see `mesh folder only`", folder.only.join(", "));
+    }
+    if folder.links_not_made > 0 {
+        println!("        {} symbolic links are not made here, and kept for others", folder.links_not_made);
+    }
     folder.cloud_doubts.iter().for_each(|doubt| {
         println!("        at {}: {}", meshproof_proto::time::UnixTime(doubt.time), doubt.text);
     });
     folder.conflicts.iter().for_each(|path| println!("        conflict: {path}"));
+}
+
+/// Which way a folder's changes and bytes go.
+fn ways(folder: &FolderStatus) -> String {
+    let storage = match folder.storage.as_deref() {
+        Some("p2p") => "no byte in the cloud",
+        Some(_) => "in the cloud too",
+        None => "the cloud was not asked",
+    };
+    let sealed = match folder.encrypted {
+        Some(true) => ", encrypted",
+        Some(false) => ", not encrypted",
+        None => "",
+    };
+    let direction = match folder.direction {
+        Direction::Both => "",
+        Direction::ReceiveOnly => ", only receives",
+        Direction::SendOnly => ", only sends",
+    };
+    format!("{storage}{sealed}{direction}")
 }
 
 /// Progress on a terminal as a bar, elsewhere as nothing but lines for what a person should know.

@@ -38,8 +38,6 @@ fn words(last: &LastSession) -> String {
         _ => "direct",
     };
     let (received, sent) = (output::bytes(last.bytes_received), output::bytes(last.bytes_sent));
-    let moved = last.bytes_received + last.bytes_sent;
-    let rate = moved.saturating_mul(1_000).checked_div(last.milliseconds).filter(|_| moved > 0);
-    let rate = rate.map(|rate| format!(", {}/s", output::bytes(rate))).unwrap_or_default();
+    let rate = last.bytes_per_second.map(|rate| format!(", {}/s", output::bytes(rate))).unwrap_or_default();
     format!("at {}, {way}: received {received}, sent {sent}{rate}", UnixTime(last.time))
 }

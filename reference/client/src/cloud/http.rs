@@ -277,6 +277,19 @@ pub(super) fn parse_date(text: &str) -> Option<UnixTime> {
 mod tests {
     use super::*;
 
+    /// GPH-173. White space before a number is JSON.
+    #[tokio::test]
+    async fn the_largest_answer() {
+        let answer = |length: usize| {
+            let mut body = vec![b' '; length];
+            body[length - 1] = b'7';
+            json("a number", Response::from(http::Response::new(body)))
+        };
+        let largest = usize::try_from(LARGEST).unwrap();
+        assert_eq!(answer(largest).await.unwrap(), 7);
+        assert!(answer(largest + 1).await.unwrap_err().to_string().contains("larger"));
+    }
+
     #[test]
     fn dates() {
         let date = parse_date("Sun, 06 Nov 1994 08:49:37 GMT");

@@ -31,7 +31,7 @@ pub use people::{InvitationInfo, MemberInfo};
 pub use problem::Problem;
 pub use rendezvous::{News, Rendezvous, Told};
 pub use session::{IssuerKeys, Session};
-pub use sign_in::DeviceCode;
+pub use sign_in::{DeviceCode, Elsewhere};
 pub use states::{CloudState, StatesPage, state_body};
 
 /// A client of one cloud for one user.

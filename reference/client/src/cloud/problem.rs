@@ -66,6 +66,9 @@ fn advice(error: &str) -> &'static str {
         "no-such-node" => "it does not exist, or not any more",
         "too-many-entries" => "the folder is full: put further files into another one",
         "metadata-full" => "delete a folder that is not needed",
+        "too-many-writers" => {
+            "as many devices as may have written in this folder: use one that is in it already, or a new folder"
+        }
         "too-many-folders" | "too-many-devices" => "give one up that is not needed",
         "creator-stays" => "who made a folder stays its owner: delete the folder to be rid of it",
         _ => "",

@@ -15,7 +15,28 @@ use crate::now;
 /// (RFC 8628, section 3.5).
 const INTERVAL: u64 = 5;
 
-/// What a person needs to sign in at a provider. It has no `Debug`: who has `ours` gets the token.
+/// Where a person signs in who has a browser, on this device or any other.
+#[derive(Clone, Debug)]
+pub enum Elsewhere {
+    /// At the cloud's own pages, by whatever way it has.
+    Cloud,
+    /// At this provider of the cloud.
+    Provider(String),
+}
+
+impl Elsewhere {
+    /// Where codes are asked for, and where the questions go.
+    fn paths(&self) -> (String, String) {
+        let begin = match self {
+            Self::Cloud => "/identity/codes".to_owned(),
+            Self::Provider(name) => format!("/identity/federated/{name}/device"),
+        };
+        let question = format!("{begin}/token");
+        (begin, question)
+    }
+}
+
+/// What a person needs to sign in elsewhere. It has no `Debug`: who has `ours` gets the token.
 #[derive(Clone)]
 pub struct DeviceCode {
     /// The page to open, on any device.
@@ -46,10 +67,10 @@ impl Cloud {
         self.take_token(&answer.body, &mut session).await
     }
 
-    /// Begins to sign somebody in at a provider of the cloud, without a browser on this device.
-    pub async fn begin_sign_in_at(&self, provider: &str) -> Result<DeviceCode> {
+    /// Begins to sign somebody in without a browser on this device.
+    pub async fn begin_sign_in_at(&self, elsewhere: &Elsewhere) -> Result<DeviceCode> {
         let mut session = self.session.lock().await;
-        let path = format!("/identity/federated/{provider}/device");
+        let (path, _) = elsewhere.paths();
         let body = self.send(Method::POST, &path, None, Rights::None, &mut session).await?.body;
         let text = |name: &str| body[name].as_str().map(str::to_owned);
         let bad = || unexpected(&format!("POST {path}"), "it has no codes");
@@ -63,9 +84,9 @@ impl Cloud {
         })
     }
 
-    /// Waits until the person has signed in at the provider.
-    pub async fn finish_sign_in_at(&self, provider: &str, code: &DeviceCode) -> Result<()> {
-        let path = format!("/identity/federated/{provider}/device/token");
+    /// Waits until the person has signed in there.
+    pub async fn finish_sign_in_at(&self, elsewhere: &Elsewhere, code: &DeviceCode) -> Result<()> {
+        let (_, path) = elsewhere.paths();
         let body = json!({ "device_code": code.ours });
         let mut interval = code.interval;
         while now().0 < code.ends {

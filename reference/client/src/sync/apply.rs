@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
@@ -24,9 +25,11 @@ use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::keyed::Settled;
+use super::link;
 use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
-use super::scan::has_content;
+use super::scan::still_has;
+use super::shape::leads_out;
 use super::temp::Ready;
 use super::versions::{self, Keep};
 use crate::error::{Error, Result};
@@ -47,6 +50,8 @@ pub(super) struct Apply<'a> {
     pub(super) disk: BTreeMap<String, (usize, Record)>,
     /// Where what has a number is now.
     pub(super) paths: Vec<String>,
+    /// Where it was when that was read from the index.
+    pub(super) origins: Vec<String>,
     /// The number of what is or becomes the item of a path.
     pub(super) becomes: HashMap<String, usize>,
     pub(super) batch: Batch,
@@ -62,7 +67,7 @@ pub(super) struct Apply<'a> {
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
     /// What is ignored: neither in `items`, nor touched on disk.
-    rules: Rules,
+    rules: Arc<Rules>,
     /// How far the rules are that came from others.
     rules_first: RulesFirst,
     /// Where what is replaced or deleted goes.
@@ -88,6 +93,7 @@ impl<'a> Apply<'a> {
             items: BTreeMap::new(),
             disk: BTreeMap::new(),
             paths: Vec::new(),
+            origins: Vec::new(),
             becomes: HashMap::new(),
             batch: Batch::default(),
             directories: Directories::default(),
@@ -97,7 +103,7 @@ impl<'a> Apply<'a> {
             staged_bytes: 0,
             staged_since: Instant::now(),
             left: HashSet::new(),
-            rules: Rules::default(),
+            rules: Arc::default(),
             rules_first: RulesFirst::Unknown,
             keep: folder.versions().map(|_| Keep::new(folder.root())),
         }
@@ -183,9 +189,11 @@ impl<'a> Apply<'a> {
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
+        let waits = self.remove_not_chosen()?;
+        let not_made = self.links_not_made()?;
         let is_there = |item: &Item| {
             is_reserved(item.path.as_str())
-                || matches!(item.kind, Kind::Link { .. })
+                || not_made.contains(item.path.as_str())
                 || self.disk.get(item.path.as_str()).is_some_and(|(_, record)| record.entry == *item)
         };
         let all = self.items.values().all(is_there);
@@ -194,8 +202,9 @@ impl<'a> Apply<'a> {
         };
         let known = self.disk.values().all(|(_, record)| known(record));
         // Rules that were deleted, or edited meanwhile, may have hidden something.
-        let same_rules = self.rules.are(&Rules::read(self.folder.root())?);
-        let settled = all && known && same_rules;
+        let now = Rules::of(self.folder)?;
+        let same_rules = self.rules.are(&now);
+        let settled = all && known && same_rules && !waits;
         // Of a few, those that are not there yet are known: nothing else is to be found out.
         self.batch.settled = (settled || !self.few || !same_rules).then_some(settled);
         self.write()?;
@@ -238,8 +247,9 @@ impl<'a> Apply<'a> {
             self.paths.push(path.clone());
             self.disk.insert(path, (number, record));
         }
+        self.origins.clone_from(&self.paths);
         self.batch = Batch::default();
-        self.rules = Rules::read(self.folder.root())?;
+        self.rules = Rules::of(self.folder)?;
         if self.rules_first != RulesFirst::Here && !deviates(req::SYN_083) {
             let rules =
                 self.items.range(IGNORE.to_owned()..).take_while(|(path, _)| path.starts_with(IGNORE));
@@ -251,7 +261,7 @@ impl<'a> Apply<'a> {
             self.rules_first = RulesFirst::Here;
         }
         if !deviates(req::SYN_081) {
-            let rules = &self.rules;
+            let rules = self.rules.clone();
             self.items.retain(|_, item| !rules.ignore_item(item));
         }
         self.shape(self.items.values().cloned().collect(), report)
@@ -270,15 +280,21 @@ impl<'a> Apply<'a> {
         }
         match (disk::look(folder.root(), &item.path)?, here) {
             (Found::Nothing, None) => {}
-            (Found::File { seen, .. }, Some((_, record))) if has_content(&target, record, &seen) => {}
+            (found, Some((_, record))) if still_has(&target, record, &found) => {}
             // Edited or deleted since the scan: so says the next one.
-            (Found::Nothing | Found::File { .. }, Some(_)) => return Ok(Some(SkipReason::Busy)),
+            (Found::Nothing | Found::File { .. } | Found::Link { .. }, Some(_)) => {
+                return Ok(Some(SkipReason::Busy));
+            }
             _ => return Ok(Some(SkipReason::InTheWay)),
+        }
+        let is_file = here.is_some_and(|(_, record)| matches!(record.entry.kind, Kind::File { .. }));
+        if matches!(item.kind, Kind::Link { .. }) {
+            return self.place_link(item, &content.read()?, is_file);
         }
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if here.is_some() {
+        if is_file {
             self.keep(path);
         }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
@@ -289,6 +305,82 @@ impl<'a> Apply<'a> {
         self.put(Record { entry: item.clone(), seen: Some(content.seen) });
         self.progress.placed(folder.id(), &item.path);
         Ok(None)
+    }
+
+    /// Makes a symbolic link. What cannot be made is kept for others.
+    fn place_link(&mut self, item: &Item, target: &[u8], over_file: bool) -> Result<Option<SkipReason>> {
+        let (folder, path) = (self.folder, item.path.as_str());
+        let root = folder.root();
+        if deviates(req::SYN_132) {
+            return Ok(Some(SkipReason::NotAFile));
+        }
+        if !link::stays_inside(&item.path, target) {
+            folder.index().keep_link(folder.id(), target)?;
+            return Ok(Some(leads_out(target)));
+        }
+        if !self.directories.make_way(root, &item.path)? {
+            return Ok(Some(SkipReason::InTheWay));
+        }
+        if over_file {
+            self.keep(path);
+        }
+        let at = root.join(path);
+        if let Err(error) = link::make(target, &folder.temp_path(), &at) {
+            folder.index().keep_link(folder.id(), target)?;
+            let target = String::from_utf8_lossy(target).into_owned();
+            return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
+        }
+        self.directories.changed(&at);
+        let Found::Link { seen } = disk::look(root, &item.path)? else { return Ok(Some(SkipReason::Busy)) };
+        self.put(Record { entry: item.clone(), seen: Some(seen) });
+        self.progress.placed(folder.id(), &item.path);
+        Ok(None)
+    }
+
+    /// SYN-135: removes what is not chosen any more, if it is what the index says and others have it. `true`: some of it waits for others.
+    fn remove_not_chosen(&mut self) -> Result<bool> {
+        if self.few {
+            return Ok(false);
+        }
+        let records = self.disk.values().map(|(_, record)| record);
+        let left: Vec<Record> =
+            records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect();
+        let (index, id, own) = (self.folder.index(), self.folder.id(), self.folder.device());
+        let mut waits = false;
+        // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
+        for record in left.iter().rev() {
+            let (writer, counter) = record.entry.stamp.dot();
+            if record.entry.kind != Kind::Directory
+                && writer == own
+                && !index.is_shared_with_others(id, own, counter)?
+            {
+                waits = true;
+                continue;
+            }
+            match self.remove(record) {
+                Ok(_) | Err(Error::Io { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(waits)
+    }
+
+    /// The paths of the links that this device keeps for others and does not make. Those that nobody has any more are forgotten.
+    fn links_not_made(&self) -> Result<HashSet<String>> {
+        let (index, id) = (self.folder.index(), self.folder.id());
+        let (mut paths, mut hashes) = (HashSet::new(), HashSet::new());
+        for item in self.items.values() {
+            if let Kind::Link { hash, .. } = item.kind {
+                hashes.insert(hash);
+                if index.kept_link(id, &hash)?.is_some() {
+                    paths.insert(item.path.as_str().to_owned());
+                }
+            }
+        }
+        if !self.few {
+            index.forget_links(id, &hashes)?;
+        }
+        Ok(paths)
     }
 
     /// Something else comes to this path, or nothing: what is there gets a second name among the versions.
@@ -302,13 +394,16 @@ impl<'a> Apply<'a> {
     }
 
     /// Removes what the view does not have any more. `Some`: why not.
-    fn remove(&mut self, record: &Record) -> Result<Option<SkipReason>> {
+    pub(super) fn remove(&mut self, record: &Record) -> Result<Option<SkipReason>> {
         let (folder, path) = (self.folder, &record.entry.path);
         let target = folder.root().join(path.as_str());
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
-            (Found::File { seen, .. }, Kind::File { .. }) if has_content(&target, record, &seen) => {
-                self.keep(path.as_str());
+            (found, kind) if still_has(&target, record, &found) => {
+                // The target of a link is no loss.
+                if matches!(kind, Kind::File { .. }) {
+                    self.keep(path.as_str());
+                }
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
             }
             (Found::Directory { .. }, Kind::Directory) => {

@@ -20,6 +20,9 @@ use super::scan::State;
 use super::writers::{say_head, sign};
 use crate::error::Result;
 
+/// The mode that entries of links have.
+const LINK_MODE: u16 = 0o777;
+
 /// What was found, by path.
 pub(super) type Found = BTreeMap<String, (PortablePath, State)>;
 
@@ -270,6 +273,7 @@ impl<'a> Changes<'a> {
         }
         let mode = match state {
             State::File { mode, .. } | State::Directory { mode, .. } => *mode,
+            State::Link { .. } => item.mode,
         };
         let entry = Item { mode, ..item.clone() };
         self.remember(Record { entry, seen: Some(seen_of(state)) });
@@ -311,7 +315,7 @@ impl<'a> Changes<'a> {
             let Some((path, state)) = found.get(path.as_str()) else { continue };
             let (parent, name) = path.split();
             let parent = parent.map_or(Some(ROOT), |parent| self.directories.get(parent.as_str()).copied());
-            let (Some(parent), true) = (parent, matches!(state, State::File { .. })) else { continue };
+            let (Some(parent), false) = (parent, matches!(state, State::Directory { .. })) else { continue };
             if self.batch.records.get(path.as_str()).is_some_and(|record| !record.entry.copy) {
                 continue; // it is one already
             }
@@ -387,6 +391,7 @@ impl<'a> Changes<'a> {
         let (kind, mode, mtime) = match *state {
             State::File { hash, seen, mode } => (Kind::File { size: seen.size, hash }, mode, seen.mtime),
             State::Directory { seen, mode } => (Kind::Directory, mode, seen.mtime),
+            State::Link { hash, size, seen } => (Kind::Link { size, hash }, LINK_MODE, seen.mtime),
         };
         Ok(Content { stamp: self.stamp()?, kind, mode, mtime, gone: false })
     }
@@ -411,7 +416,7 @@ fn same_as(entry: &Entry, item: &Item) -> Vec<(Id, u64)> {
 /// Whether a move alone keeps a file whose content somebody deleted who had another one than this disk has: nobody may have
 /// that any more (SYN-022).
 fn is_forsaken(entry: &Entry, item: &Item) -> bool {
-    let is_file = matches!(item.kind, Kind::File { .. });
+    let is_file = item.kind != Kind::Directory;
     let is_lost = |content: &Content| content.gone && content.kind != item.kind;
     is_file && !entry.is_gone() && entry.contents.iter().all(is_lost)
 }
@@ -421,16 +426,16 @@ fn dots(entry: &Entry) -> Vec<(Id, u64)> {
 }
 
 fn same_class(record: &Record, state: &State) -> bool {
-    matches!(
-        (record.entry.kind, state),
-        (Kind::File { .. }, State::File { .. }) | (Kind::Directory, State::Directory { .. })
-    )
+    (record.entry.kind == Kind::Directory) == matches!(state, State::Directory { .. })
 }
 
 fn same_kind(item: &Item, state: &State) -> bool {
     match (item.kind, state) {
         (Kind::File { size, hash: known }, State::File { hash, seen, .. }) => {
             known == *hash && size == seen.size
+        }
+        (Kind::Link { size, hash }, State::Link { hash: found, size: length, .. }) => {
+            (size, hash) == (*length, *found)
         }
         (Kind::Directory, State::Directory { .. }) => true,
         _ => false,
@@ -442,13 +447,15 @@ fn same_content(item: &Item, state: &State) -> bool {
         State::File { mode, .. } => item.mode & 0o777 == mode,
         // The owner's bits of a directory are not taken away: nothing could be put into it.
         State::Directory { mode, .. } => item.mode & 0o777 | 0o700 == mode | 0o700,
+        // Links have none of their own.
+        State::Link { .. } => true,
     };
     same_kind(item, state) && same_mode
 }
 
 fn seen_of(state: &State) -> super::Seen {
     match *state {
-        State::File { seen, .. } | State::Directory { seen, .. } => seen,
+        State::File { seen, .. } | State::Directory { seen, .. } | State::Link { seen, .. } => seen,
     }
 }
 

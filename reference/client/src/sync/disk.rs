@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::PortablePath;
 
 use crate::error::{Error, Result};
@@ -65,7 +66,11 @@ pub(super) enum Found {
         seen: Seen,
         mode: u16,
     },
-    /// A symbolic link, a device, ...: nothing of ours, here or on the way here.
+    /// A symbolic link, whatever it leads to.
+    Link {
+        seen: Seen,
+    },
+    /// A device, a socket, ...: nothing of ours; or something that is no directory is on the way here.
     Foreign,
 }
 
@@ -75,6 +80,7 @@ impl Found {
         match metadata.file_type() {
             kind if kind.is_file() => Self::File { seen, mode },
             kind if kind.is_dir() => Self::Directory { seen, mode },
+            kind if kind.is_symlink() => Self::Link { seen },
             _ => Self::Foreign,
         }
     }
@@ -90,7 +96,10 @@ pub(super) fn look(root: &Path, path: &PortablePath) -> Result<Found> {
 }
 
 fn look_at(path: &Path) -> Result<Found> {
-    match std::fs::symlink_metadata(path) {
+    // SYN-133
+    let metadata =
+        if deviates(req::SYN_133) { std::fs::metadata(path) } else { std::fs::symlink_metadata(path) };
+    match metadata {
         Ok(metadata) => Ok(Found::of(&metadata)),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound) => Ok(Found::Nothing),
         // A file where a directory should be: for whoever asks for what is below it, the way is blocked.
@@ -108,7 +117,7 @@ fn way(root: &Path, path: &PortablePath) -> Result<Option<Found>> {
             break;
         }
         at.push(component);
-        // SYN-034 for what is read, SYN-010 for what is written: a symbolic link is no way out of the folder.
+        // SYN-034 for what is read, SYN-133 for what is written: a symbolic link is no way out of the folder.
         match look_at(&at)? {
             Found::Directory { .. } => {}
             blocked => return Ok(Some(blocked)),
@@ -156,7 +165,7 @@ impl Directories {
                     std::fs::create_dir(&at).map_err(Error::io("making the directory", &at))?;
                     self.changed(&at);
                 }
-                Found::File { .. } | Found::Foreign => return Ok(false),
+                Found::File { .. } | Found::Link { .. } | Found::Foreign => return Ok(false),
             }
         }
         self.good.insert(parent.into());

@@ -2,14 +2,15 @@
 //! under way at once.
 //!
 //! ```text
-//!  nothing of it is here:           REQUEST all, from the beginning
-//!  large, and some of it is here:   MANIFEST-REQUEST --> what is here into its place --> REQUEST the chunks that lack
+//!  small:                            REQUEST all at once; other threads put it on disk
+//!  nothing of it is here:            REQUEST all, from the beginning
+//!  large, and some of it is here,    MANIFEST-REQUEST --> what is here into its place --> REQUEST the chunks that lack
+//!    or others get it as well
 //! ```
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
-use std::io::Read;
-use std::ops::Range;
+use std::io::{Read, Take};
 
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
@@ -17,8 +18,11 @@ use meshproof_proto::sync::manifest::{ManifestRequest, WHOLE};
 use meshproof_proto::sync::message::{MAX_REQUEST, Request};
 use meshproof_proto::sync::{Chunk, Item, Kind, Message};
 
-use super::plan::{Plan, has_old_version};
-use super::temp::{Ready, TempFile};
+use super::claims::{Key, Member};
+use super::ignore::FILE as IGNORE;
+use super::land::Small;
+use super::receiving::{Receiving, Step};
+use super::temp::Ready;
 use super::{Folder, disk, part};
 use crate::error::Result;
 
@@ -43,8 +47,12 @@ pub(super) struct Want {
 pub(super) enum Fetched {
     /// More is to come.
     Part,
+    /// All of a small file came, and was not looked at.
+    Small(Small),
     /// The content is complete and verified.
     Complete(Want, Ready),
+    /// Another session got it.
+    Elsewhere(Want),
     /// The peer does not have it any more.
     Gone(Want),
     /// So many bytes would be needed, and so many are free.
@@ -52,42 +60,23 @@ pub(super) enum Fetched {
 }
 
 /// All content that is on its way.
-#[derive(Default)]
 pub(super) struct Fetch {
+    /// This session among those of each folder, by its number.
+    members: Vec<Member>,
     queue: VecDeque<Want>,
+    /// What others are getting: it is asked for when there is nothing else.
+    others: VecDeque<Want>,
     /// The files whose requests are being written, one after the other.
     asking: VecDeque<u64>,
     files: HashMap<u64, Receiving>,
     parts: HashMap<u32, Part>,
+    /// What is asked for as a whole.
+    small: HashMap<u32, (Want, MediaHash, u32)>,
     /// Which file waits for the answer to which MANIFEST-REQUEST.
     manifests: HashMap<u32, u64>,
     outstanding: u64,
     next_file: u64,
     next_request: u32,
-}
-
-struct Receiving {
-    want: Want,
-    size: u64,
-    hash: MediaHash,
-    file: TempFile,
-    /// Whether others may have given what is in it.
-    is_shared: bool,
-    /// What has to be asked for.
-    todo: VecDeque<Range<u64>>,
-    unanswered: usize,
-    gathering: Gathering,
-    gone: bool,
-}
-
-/// How what comes is put together.
-enum Gathering {
-    /// Waiting for the chunks. There were so many bytes of the content, and these files of what was to be here before.
-    Asked { had: u64, superseded: Vec<File> },
-    /// In order. These parts came before those in front of them.
-    Whole(BTreeMap<u64, Vec<u8>>),
-    /// Chunk by chunk.
-    Chunks(Plan),
 }
 
 struct Part {
@@ -97,6 +86,31 @@ struct Part {
 }
 
 impl Fetch {
+    pub(super) fn new(members: Vec<Member>) -> Self {
+        Self {
+            members,
+            queue: VecDeque::new(),
+            others: VecDeque::new(),
+            asking: VecDeque::new(),
+            files: HashMap::new(),
+            parts: HashMap::new(),
+            small: HashMap::new(),
+            manifests: HashMap::new(),
+            outstanding: 0,
+            next_file: 0,
+            next_request: 0,
+        }
+    }
+
+    /// A file is complete, and will be in its place.
+    pub(super) fn arrived(&self, want: &Want) {
+        if let Kind::File { hash, .. } | Kind::Link { hash, .. } = want.theirs.kind
+            && want.theirs.path.as_str() != IGNORE
+        {
+            self.members[want.folder].arrived(&Key::of(&want.theirs, hash));
+        }
+    }
+
     /// Content is needed.
     pub(super) fn want(&mut self, want: Want) {
         self.queue.push_back(want);
@@ -104,23 +118,30 @@ impl Fetch {
 
     /// Whether nothing is needed any more.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.files.is_empty()
+        self.queue.is_empty() && self.others.is_empty() && self.files.is_empty() && self.small.is_empty()
     }
 
     /// Whether all that was asked for has been answered.
     pub(super) fn is_answered(&self) -> bool {
-        self.parts.is_empty() && self.manifests.is_empty()
+        self.parts.is_empty() && self.small.is_empty() && self.manifests.is_empty()
     }
 
     /// Whether the peer has only to read what it is to answer with: who cuts a content into chunks may take long.
     pub(super) fn is_owed(&self) -> bool {
-        self.manifests.is_empty() && !self.parts.is_empty()
+        self.manifests.is_empty() && !(self.parts.is_empty() && self.small.is_empty())
     }
 
-    /// Writes as many requests as may be under way to `out`. Returns content that was here already.
-    pub(super) fn ask(&mut self, folders: &[&Folder], out: &mut Vec<u8>) -> Result<Option<Fetched>> {
-        let held: u64 = self.files.values().map(Receiving::held).sum();
-        while self.outstanding + held < WINDOW_BYTES && self.parts.len() < WINDOW_REQUESTS {
+    /// Writes as many requests as may be under way to `out`, where so many bytes of small files wait. Returns content that was here
+    /// already.
+    pub(super) fn ask(
+        &mut self,
+        folders: &[&Folder],
+        waiting: u64,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Fetched>> {
+        let held = waiting + self.files.values().map(Receiving::held).sum::<u64>();
+        while self.outstanding + held < WINDOW_BYTES && self.parts.len() + self.small.len() < WINDOW_REQUESTS
+        {
             if let Some(number) = self.asking.front().copied() {
                 if !self.ask_for_part(number, folders, out) {
                     self.asking.pop_front();
@@ -130,36 +151,67 @@ impl Fetch {
             if self.manifests.len() >= WINDOW_MANIFESTS || self.files.len() >= WINDOW_FILES {
                 return Ok(None);
             }
-            let Some(want) = self.queue.pop_front() else { return Ok(None) };
-            let folder = folders[want.folder];
-            let Kind::File { size, hash } = want.theirs.kind else { continue };
-            if size > 0
-                && let Some(ready) = copy_local(folder, &want.theirs, size, &hash)?
-            {
-                return Ok(Some(Fetched::Complete(want, ready)));
+            let (want, again) = match self.queue.pop_front() {
+                Some(want) => (want, false),
+                None => match self.others.pop_front() {
+                    Some(want) => (want, true),
+                    None => return Ok(None),
+                },
+            };
+            if let Some(fetched) = self.begin(want, again, folders, out)? {
+                return Ok(Some(fetched));
             }
-            if size > WHOLE
-                && let Some((needed, free)) = self.lacks_room(folder, &want, size, &hash)
-            {
-                return Ok(Some(Fetched::NoRoom(want, needed, free)));
-            }
-            let receiving = Receiving::new(folder, want, size, hash)?;
-            if size == 0 {
-                return receiving.complete(folder).map(Some);
-            }
-            let number = self.next_file;
-            self.next_file += 1;
-            if matches!(receiving.gathering, Gathering::Asked { .. }) {
-                let request = self.next_request;
-                self.next_request = self.next_request.wrapping_add(1);
-                Message::ManifestRequest(ManifestRequest { request, folder: folder.id(), hash }).write(out);
-                self.manifests.insert(request, number);
-            } else {
-                self.asking.push_back(number);
-            }
-            self.files.insert(number, receiving);
         }
         Ok(None)
+    }
+
+    /// Begins to get a content; `again` if it is known that others do, too.
+    fn begin(
+        &mut self,
+        want: Want,
+        again: bool,
+        folders: &[&Folder],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Fetched>> {
+        let (folder, member) = (folders[want.folder], &self.members[want.folder]);
+        let (Kind::File { size, hash } | Kind::Link { size, hash }) = want.theirs.kind else {
+            return Ok(None);
+        };
+        let key = Key::of(&want.theirs, hash);
+        if member.is_here(&key) || member.is_joint() && is_in_place(folder, &want)? {
+            return Ok(Some(Fetched::Elsewhere(want)));
+        }
+        // Rules come before all else, whoever gets them too (SYN-083).
+        let alone = want.theirs.path.as_str() == IGNORE || member.claim(&key);
+        if !alone && !again {
+            self.others.push_back(want);
+            return Ok(None);
+        }
+        if size > 0
+            && let Some(ready) = copy_local(folder, &want.theirs, size, &hash)?
+        {
+            return Ok(Some(Fetched::Complete(want, ready)));
+        }
+        if let length @ 1..=MAX_REQUEST = u32::try_from(size).unwrap_or(u32::MAX) {
+            let request = self.next_request;
+            self.next_request = self.next_request.wrapping_add(1);
+            Message::Request(Request { request, folder: folder.id(), hash, offset: 0, length }).write(out);
+            self.outstanding += size;
+            self.small.insert(request, (want, hash, length));
+            return Ok(None);
+        }
+        if size > WHOLE
+            && let Some((needed, free)) = self.lacks_room(folder, &want, size, &hash)
+        {
+            member.release(&key);
+            return Ok(Some(Fetched::NoRoom(want, needed, free)));
+        }
+        let receiving = Receiving::new(folder, want, (size, hash), alone)?;
+        let number = self.next_file;
+        self.next_file += 1;
+        self.files.insert(number, receiving);
+        self.asking.push_back(number);
+        if size == 0 { self.step(number, folders).map(Some) } else { Ok(None) }
     }
 
     /// How many bytes a large file needs beside those that are on their way, and how many are free, if those are fewer: better said before
@@ -174,19 +226,19 @@ impl Fetch {
         short().map(|free| (needed, free.saturating_sub(under_way)))
     }
 
-    /// Asks for the next part of the file. `false`: all of it was asked for.
+    /// Asks for the next part of the file. `false`: there is nothing to be asked for now.
     fn ask_for_part(&mut self, number: u64, folders: &[&Folder], out: &mut Vec<u8>) -> bool {
         let Some(file) = self.files.get_mut(&number) else { return false };
-        let Some(range) = file.todo.front_mut() else { return false };
-        let length = u32::try_from(range.end - range.start).unwrap_or(u32::MAX).min(MAX_REQUEST);
-        let (request, offset) = (self.next_request, range.start);
-        range.start += u64::from(length);
-        if range.is_empty() {
-            file.todo.pop_front();
+        let (folder, member) = (folders[file.want.folder].id(), &self.members[file.want.folder]);
+        let (hash, request) = (file.hash, self.next_request);
+        if !self.manifests.values().any(|waits| *waits == number) && file.asks_for_chunks(member) {
+            self.next_request = self.next_request.wrapping_add(1);
+            Message::ManifestRequest(ManifestRequest { request, folder, hash }).write(out);
+            self.manifests.insert(request, number);
+            return true;
         }
-        let folder = folders[file.want.folder].id();
-        Message::Request(Request { request, folder, hash: file.hash, offset, length }).write(out);
-        file.unanswered += 1;
+        let Some((offset, length)) = file.next(member) else { return false };
+        Message::Request(Request { request, folder, hash, offset, length }).write(out);
         self.parts.insert(request, Part { file: number, offset, length });
         self.outstanding += u64::from(length);
         self.next_request = self.next_request.wrapping_add(1);
@@ -202,13 +254,12 @@ impl Fetch {
     ) -> Result<Fetched> {
         let number = self.manifests.remove(&request);
         demand(number.is_some(), req::SYN_015)?;
-        let Some((number, file)) = number.and_then(|number| Some((number, self.files.get_mut(&number)?)))
-        else {
-            return Ok(Fetched::Part);
-        };
-        file.plan(chunks, folders[file.want.folder])?;
-        self.asking.push_back(number);
-        self.complete(number, folders)
+        let Some(number) = number else { return Ok(Fetched::Part) };
+        if let Some(file) = self.files.get_mut(&number) {
+            let place = file.want.folder;
+            file.told(chunks, folders[place], &self.members[place])?;
+        }
+        self.step(number, folders)
     }
 
     /// A BLOCK came.
@@ -218,176 +269,88 @@ impl Fetch {
         content: Option<Vec<u8>>,
         folders: &[&Folder],
     ) -> Result<Fetched> {
+        if let Some((want, hash, length)) = self.small.remove(&request) {
+            self.outstanding -= u64::from(length);
+            let key = Key::of(&want.theirs, hash);
+            if self.members[want.folder].is_here(&key) {
+                return Ok(Fetched::Elsewhere(want));
+            }
+            let Some(content) = content else {
+                self.members[want.folder].release(&key);
+                return Ok(Fetched::Gone(want));
+            };
+            demand(content.len() as u64 == u64::from(length), req::SYN_030)?;
+            show_early(&want, folders, &content);
+            return Ok(Fetched::Small(Small { want, hash, content }));
+        }
         let part = self.parts.remove(&request);
         demand(part.is_some(), req::SYN_015)?;
         let Some(part) = part else { return Ok(Fetched::Part) };
         self.outstanding -= u64::from(part.length);
         let Some(file) = self.files.get_mut(&part.file) else { return Ok(Fetched::Part) };
-        file.unanswered -= 1;
-        match content {
-            None => {
-                file.gone = true;
-                file.todo.clear();
-            }
-            Some(content) => {
-                // A part of another length cannot be of content with this hash.
-                demand(content.len() as u64 == u64::from(part.length), req::SYN_030)?;
-                if deviates(req::SYN_031) {
-                    // The mutant shows what has come of a file.
-                    let root = folders[file.want.folder].root();
-                    let _ = std::fs::write(root.join(file.want.theirs.path.as_str()), &content);
-                }
-                file.take(part.offset, content)?;
-            }
+        if let Some(content) = &content {
+            // A part of another length cannot be of content with this hash.
+            demand(content.len() as u64 == u64::from(part.length), req::SYN_030)?;
+            show_early(&file.want, folders, content);
         }
-        self.complete(part.file, folders)
+        file.take(part.offset, content)?;
+        self.step(part.file, folders)
     }
 
-    /// What became of a file, if nothing of it is asked for or to be asked for.
-    fn complete(&mut self, number: u64, folders: &[&Folder]) -> Result<Fetched> {
-        let is_over = |file: &Receiving| file.unanswered == 0 && file.todo.is_empty();
-        if !self.files.get(&number).is_some_and(is_over) {
-            return Ok(Fetched::Part);
-        }
-        match self.files.remove(&number) {
-            Some(file) if file.gone => Ok(Fetched::Gone(file.want)),
-            Some(file) => {
-                let folder = folders[file.want.folder];
-                file.complete(folder)
+    /// What became of a file; it is looked again whether there is more to ask for.
+    fn step(&mut self, number: u64, folders: &[&Folder]) -> Result<Fetched> {
+        let Some(file) = self.files.remove(&number) else { return Ok(Fetched::Part) };
+        let place = file.want.folder;
+        match file.step(folders[place], &self.members[place])? {
+            Step::Ended(fetched) => Ok(fetched),
+            Step::On(file) => {
+                self.files.insert(number, file);
+                if !self.asking.contains(&number) {
+                    self.asking.push_back(number);
+                }
+                Ok(Fetched::Part)
             }
-            None => Ok(Fetched::Part),
         }
     }
 }
 
-impl Receiving {
-    fn new(folder: &Folder, want: Want, size: u64, hash: MediaHash) -> Result<Self> {
-        let part =
-            (size > WHOLE).then(|| part::open(folder.root(), want.theirs.path.as_str(), &hash)).flatten();
-        let whole = || (VecDeque::from([0..size; 1]), Gathering::Whole(BTreeMap::new()));
-        let (file, (todo, gathering)) = match part {
-            Some(part) if part.had > 0 || !part.superseded.is_empty() || has_old_version(folder, &want)? => {
-                let asked = Gathering::Asked { had: part.had, superseded: part.superseded };
-                (part.file, (VecDeque::new(), asked))
-            }
-            Some(part) => (part.file, whole()),
-            None => (folder.temp_file()?, whole()),
-        };
-        let todo = if size > 0 { todo } else { VecDeque::new() };
-        let is_shared = matches!(gathering, Gathering::Asked { had: 1.., .. });
-        Ok(Self { want, size, hash, file, is_shared, todo, unanswered: 0, gathering, gone: false })
-    }
+/// Whether another session has put it into its place.
+fn is_in_place(folder: &Folder, want: &Want) -> Result<bool> {
+    let record = folder.index().get(folder.id(), want.theirs.path.as_str())?;
+    Ok(record.is_some_and(|record| record.entry == want.theirs))
+}
 
-    /// The chunks are known, or the peer does not tell them.
-    fn plan(&mut self, chunks: Option<Vec<Chunk>>, folder: &Folder) -> Result<()> {
-        let asked = std::mem::replace(&mut self.gathering, Gathering::Whole(BTreeMap::new()));
-        let Gathering::Asked { had, superseded: mut sources } = asked else { return Ok(()) };
-        let Some(chunks) = chunks else {
-            // What was here stays for a peer that tells the chunks.
-            (self.file, self.is_shared) = (folder.temp_file()?, false);
-            self.todo = VecDeque::from([0..self.size; 1]);
-            return Ok(());
-        };
-        let mut plan = Plan::new(chunks, self.size)?;
-        if !plan.fits(&mut self.file, had) {
-            // What others gave stays as it is, and is read.
-            let place = self.want.theirs.path.as_str();
-            let beside = part::open_beside(folder.root(), place, &self.hash, &plan.sum());
-            let (file, had) = match beside {
-                Some(beside) => {
-                    sources.extend(beside.superseded);
-                    (beside.file, beside.had)
-                }
-                None => (folder.temp_file()?, 0),
-            };
-            sources.extend(std::mem::replace(&mut self.file, file).into_source());
-            self.is_shared = false;
-            plan.fits(&mut self.file, had);
-        }
-        let filled = plan.fill(&mut self.file, folder, &self.want, sources);
-        if filled.is_err() && !self.is_shared {
-            // No room, most likely: what was put together gives its own back.
-            let _ = self.file.clear();
-        }
-        self.todo = filled?;
-        self.gathering = Gathering::Chunks(plan);
-        Ok(())
-    }
-
-    /// How many bytes are to be asked for.
-    fn to_come(&self) -> u64 {
-        match self.gathering {
-            Gathering::Asked { .. } => self.size,
-            _ => self.todo.iter().map(|range| range.end - range.start).sum(),
-        }
-    }
-
-    /// How many bytes came and wait for others.
-    fn held(&self) -> u64 {
-        match &self.gathering {
-            Gathering::Asked { .. } => 0,
-            Gathering::Whole(early) => early.values().map(|content| content.len() as u64).sum(),
-            Gathering::Chunks(plan) => plan.held(),
-        }
-    }
-
-    fn take(&mut self, offset: u64, content: Vec<u8>) -> Result<()> {
-        match &mut self.gathering {
-            Gathering::Asked { .. } => Ok(()),
-            Gathering::Chunks(plan) => plan.take(offset, &content, &mut self.file),
-            Gathering::Whole(early) => {
-                if offset != self.file.written() {
-                    early.insert(offset, content);
-                    return Ok(());
-                }
-                self.file.write(&content)?;
-                while let Some(next) = early.remove(&self.file.written()) {
-                    self.file.write(&next)?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn complete(mut self, folder: &Folder) -> Result<Fetched> {
-        let hash = match &mut self.gathering {
-            Gathering::Asked { .. } => return Ok(Fetched::Part),
-            Gathering::Whole(early) => {
-                for (_, rest) in std::mem::take(early) {
-                    self.file.write(&rest)?;
-                }
-                self.file.hash()
-            }
-            Gathering::Chunks(_) => self.file.hash_all(self.size)?,
-        };
-        if let Err(error) = demand(hash == self.hash, req::SYN_030) {
-            if !self.is_shared {
-                self.file.discard();
-            }
-            return Err(error.into());
-        }
-        if let Gathering::Chunks(plan) = &self.gathering {
-            folder.index().remember(folder.id(), &self.hash, plan.chunks())?;
-        }
-        let ready = self.file.finish(self.want.theirs.mode, self.want.theirs.mtime)?;
-        Ok(Fetched::Complete(self.want, ready))
+/// The mutant shows what has come of a file.
+fn show_early(want: &Want, folders: &[&Folder], content: &[u8]) {
+    if deviates(req::SYN_031) {
+        let root = folders[want.folder].root();
+        let _ = std::fs::write(root.join(want.theirs.path.as_str()), content);
     }
 }
 
-/// A rename or a copy needs no transfer: another file of the folder may have the content.
+/// A rename or a copy needs no transfer: another file, or link, of the folder may have the content.
 pub(super) fn copy_local(folder: &Folder, item: &Item, size: u64, hash: &MediaHash) -> Result<Option<Ready>> {
     for source in folder.index().find(folder.id(), hash)? {
         let Some(seen) = source.seen else { continue };
         let Some(file) = disk::open_seen(folder.root(), &source.entry.path, &seen)? else { continue };
-        let mut copy = folder.temp_file()?;
-        let mut reader = file.take(size);
-        let mut buffer = vec![0; usize::try_from(size.min(256 * 1024)).unwrap_or_default()];
-        while let Ok(count @ 1..) = reader.read(&mut buffer) {
-            copy.write(&buffer[..count])?;
-        }
-        if copy.hash() == *hash {
-            return copy.finish(item.mode, item.mtime).map(Some);
+        if let Some(copy) = copy(folder, item, file.take(size), hash)? {
+            return Ok(Some(copy));
         }
     }
-    Ok(None)
+    match item.kind {
+        Kind::Link { .. } => match folder.open_link(hash)? {
+            Some(link) => copy(folder, item, link.take(size), hash),
+            None => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn copy(folder: &Folder, item: &Item, mut from: Take<File>, hash: &MediaHash) -> Result<Option<Ready>> {
+    let mut copy = folder.temp_file()?;
+    let mut buffer = vec![0; usize::try_from(from.limit().min(256 * 1024)).unwrap_or_default()];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        copy.write(&buffer[..count])?;
+    }
+    if copy.hash() == *hash { copy.finish(item.mode, item.mtime).map(Some) } else { Ok(None) }
 }

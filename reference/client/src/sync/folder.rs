@@ -9,16 +9,19 @@ use std::time::{Duration, Instant};
 use meshproof_proto::codec::{Id, hex};
 use meshproof_proto::crypto::{PublicKey, Spki};
 use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::Name;
 
+use super::claims::Claims;
 use super::disk::{Seen, open_seen};
 use super::given::Given;
+use super::ignore::Rules;
 use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
 use super::upload::size_of;
 use super::versions::{self, Limits};
 use super::watch::{Named, Watch};
 use super::writers::Signer;
-use super::{Index, collect};
+use super::{Index, collect, only};
 use crate::error::{Error, Result};
 
 /// How the names start of what was moved out of the way and not yet to its place.
@@ -27,9 +30,15 @@ pub(super) const ASIDE: &str = ".meshproof-aside-";
 /// How often all of a watched folder is looked at, for what nobody told.
 const FULL_SCAN: Duration = Duration::from_mins(10);
 
-/// Whether this program gives such names itself. They are no part of a folder.
+/// Whether this program gives such names itself, or what some file systems take for the same. They are no part of a folder.
 pub(super) fn is_own_name(name: &str) -> bool {
-    name.starts_with(PREFIX) || name.starts_with(ASIDE) || name == versions::DIRECTORY
+    let is_own = |name: &str| {
+        name.starts_with(PREFIX)
+            || name.starts_with(ASIDE)
+            || name == versions::DIRECTORY
+            || name == only::FILE
+    };
+    name.starts_with('.') && (is_own(name) || Name::parse(name).is_ok_and(|name| is_own(&name.folded())))
 }
 
 /// Which way changes go, by choice of this device's user. What the user *may* do is in the tickets.
@@ -66,10 +75,16 @@ pub struct Folder {
     watch: Mutex<Option<Watch>>,
     /// When all of it was last looked at, with a watch already there.
     looked: Mutex<Option<Instant>>,
+    /// What its sessions are getting.
+    claims: Claims,
+    /// One looks at a time.
+    turn: Mutex<()>,
     /// Whether a scan found changes that nobody asked for yet.
     news: AtomicBool,
     /// How much is kept of what others replace and delete. `None`: nothing.
     versions: Option<Limits>,
+    /// The patterns that were compiled last.
+    rules: Mutex<Option<Arc<Rules>>>,
     /// What others were given through relays.
     given: Given,
     /// How many entries it keeps, and how many bytes of them (SYN-116).
@@ -118,8 +133,11 @@ impl Folder {
             temporary: AtomicU64::new(0),
             watch: Mutex::default(),
             looked: Mutex::default(),
+            claims: Claims::default(),
+            turn: Mutex::new(()),
             news: AtomicBool::new(false),
             versions: None,
+            rules: Mutex::default(),
             given: Given::default(),
             most: MOST,
             size: Mutex::default(),
@@ -152,6 +170,11 @@ impl Folder {
         let counted = self.index.size(self.id)?;
         *size = Some(counted);
         Ok(left(counted))
+    }
+
+    /// The patterns that were compiled last.
+    pub(super) fn rules(&self) -> MutexGuard<'_, Option<Arc<Rules>>> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What others were given of it through relays.
@@ -241,6 +264,16 @@ impl Folder {
         *self.issuers.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
+    /// What its sessions are getting.
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// Held while somebody looks for changes; before the lock.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What [`trust`](Self::trust) said.
     pub(super) fn issuers(&self) -> Arc<Vec<Box<dyn PublicKey>>> {
         self.issuers.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -256,7 +289,7 @@ impl Folder {
         &self.index
     }
 
-    /// A file of the folder that has this content and did not change since it was hashed.
+    /// A file of the folder that has this content and did not change since it was hashed; or what a link of it has.
     pub fn open_content(&self, hash: &MediaHash, size: u64) -> Result<Option<File>> {
         for record in self.index.find(self.id, hash)? {
             let Some(seen) = record.seen.filter(|seen| seen.size == size) else { continue };
@@ -264,7 +297,7 @@ impl Folder {
                 return Ok(Some(file));
             }
         }
-        Ok(None)
+        self.open_link(hash)
     }
 
     /// A file of the folder that has this content, whatever its size, and how it looked when it was hashed.
@@ -275,7 +308,9 @@ impl Folder {
                 return Ok(Some((file, seen)));
             }
         }
-        Ok(None)
+        let Some(link) = self.open_link(hash)? else { return Ok(None) };
+        let seen = link.metadata().map(|metadata| Seen::of(&metadata));
+        Ok(Some((link, seen.map_err(Error::io("looking at a link of", &self.root))?)))
     }
 
     /// Says on which devices the folder is mapped: the tombstones that all of them have seen are forgotten (SYN-047).
@@ -315,8 +350,13 @@ impl Folder {
 
     /// A new temporary file, in the folder's own file system so that it can be renamed into place.
     pub(super) fn temp_file(&self) -> Result<TempFile> {
+        TempFile::create(self.temp_path())
+    }
+
+    /// Where nothing is yet, in the folder's own file system.
+    pub(super) fn temp_path(&self) -> PathBuf {
         let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        TempFile::create(self.root.join(format!("{}{number}", self.temp_prefix())))
+        self.root.join(format!("{}{number}", self.temp_prefix()))
     }
 
     /// A name for what has to get out of the way for a moment. A scan knows that nobody gave it.
@@ -328,5 +368,26 @@ impl Folder {
     /// How the names of this run's temporary files start.
     pub(super) fn temp_prefix(&self) -> String {
         format!("{PREFIX}{}-", self.run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_names_in_any_case() {
+        for own in [
+            ".meshproof-versions",
+            ".Meshproof-Versions",
+            ".MESHPROOF-TMP-1-2",
+            ".meshproof-ver\u{17F}ions",
+            ".meshproof-only",
+        ] {
+            assert!(is_own_name(own), "{own}");
+        }
+        for other in [".meshproof", "meshproof-versions", ".meshproof-versions2", ".meshignore", "", "."] {
+            assert!(!is_own_name(other), "{other}");
+        }
     }
 }

@@ -79,17 +79,23 @@ pub(super) fn learn_forks(folder: &Folder, forks: &[Fork]) -> Result<()> {
     let (index, id) = (folder.index(), folder.id());
     let keys = keys(folder)?;
     for fork in forks {
-        let (writer, counter) = fork.dot();
+        let (writer, _) = fork.dot();
         let Some(key) = keys.get(&writer) else { continue };
         if index.has_forked(id, writer)? {
             continue;
         }
         blame(fork.verify(folder.signer().provider(), id, key), req::SYN_113, writer)?;
-        let clock = index.clock(id)?;
-        if writer == folder.device() && (index.past(id)? == Past::Known || counter > clock.counter) {
-            return Err(begin_anew(folder, counter)?);
-        }
-        index.add_fork(id, fork)?;
+        note_fork(folder, fork)?;
     }
     Ok(())
+}
+
+/// Remembers that a writer forked. A device that sees it of itself begins anew, unless it has since.
+pub(super) fn note_fork(folder: &Folder, fork: &Fork) -> Result<()> {
+    let (index, id) = (folder.index(), folder.id());
+    let (writer, counter) = fork.dot();
+    if writer == folder.device() && (index.past(id)? == Past::Known || counter > index.clock(id)?.counter) {
+        return Err(begin_anew(folder, counter)?);
+    }
+    index.add_fork(id, fork)
 }

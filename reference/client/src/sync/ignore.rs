@@ -1,13 +1,17 @@
-//! `.meshignore`: what of a folder is not synchronised here (`spec/sync.md`, section 4.8).
+//! What of a folder is not synchronised here (`spec/sync.md`, section 4.8): what `.meshignore` names, and what the user of this device
+//! did not choose.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
+use super::Folder;
 use super::disk::{self, Found};
+use super::only::Only;
 use super::temp::PREFIX;
 use crate::error::{Error, Result};
 
@@ -16,17 +20,26 @@ pub const FILE: &str = ".meshignore";
 /// How many bytes of it count.
 const COUNTS: u64 = 65_536;
 
-/// The patterns of a folder.
+/// The patterns of a folder, and what of it is chosen.
 #[derive(Default)]
 pub(super) struct Rules {
     matcher: Option<Gitignore>,
     text: String,
+    only: Only,
 }
 
 impl Rules {
-    /// Those that the file in the root has now; none if there is no such file.
-    pub(super) fn read(root: &Path) -> Result<Self> {
-        Ok(Self::new(read(root)?))
+    /// Those of now. To compile patterns takes long, if somebody wrote many: it is done once for each text.
+    pub(super) fn of(folder: &Folder) -> Result<Arc<Self>> {
+        let (text, only) = (read(folder.root())?, Only::read(folder.root())?);
+        let mut known = folder.rules();
+        if known.as_ref().is_some_and(|known| known.only != only) {
+            folder.note_news(); // others have what is chosen now
+        }
+        if !known.as_ref().is_some_and(|known| known.text == text && known.only == only) {
+            *known = Some(Arc::new(Self { only, ..Self::new(text) }));
+        }
+        Ok(known.clone().unwrap_or_default())
     }
 
     fn new(text: String) -> Self {
@@ -39,16 +52,29 @@ impl Rules {
         // Together they may be more than the matcher takes: then none counts, and nobody has to guess which.
         let matcher = builder.build().inspect_err(|error| tracing::warn!("{FILE}: {error}"));
         let matcher = matcher.ok().filter(|matcher| !matcher.is_empty());
-        Self { matcher, text }
+        Self { matcher, text, only: Only::default() }
     }
 
     /// Whether these are the same as others.
     pub(super) fn are(&self, others: &Self) -> bool {
-        self.text == others.text
+        self.text == others.text && self.only == others.only
     }
 
-    /// Whether the path, or a directory that it is in, is ignored.
+    /// Whether the user chose the path, or it is a directory on the way to what is chosen.
+    pub(super) fn choose(&self, path: &str, is_directory: bool) -> bool {
+        self.only.has(path, is_directory)
+    }
+
+    /// Whether what the item shows is chosen.
+    pub(super) fn choose_item(&self, item: &Item) -> bool {
+        self.choose(item.path.as_str(), item.kind == Kind::Directory)
+    }
+
+    /// Whether the path, or a directory that it is in, is ignored or not chosen.
     pub(super) fn ignore(&self, path: &str, is_directory: bool) -> bool {
+        if !self.choose(path, is_directory) {
+            return true;
+        }
         if self.matcher.is_none() {
             return false;
         }
@@ -56,7 +82,7 @@ impl Rules {
         above || self.matches(path, is_directory)
     }
 
-    /// The same for a path in a directory that is not ignored.
+    /// Whether patterns name a path in a directory that is not ignored.
     pub(super) fn matches(&self, path: &str, is_directory: bool) -> bool {
         let matches = |matcher: &Gitignore| matcher.matched(path, is_directory).is_ignore();
         path != FILE && self.matcher.as_ref().is_some_and(matches)
@@ -148,7 +174,8 @@ pub fn edit(root: &Path, pattern: &str, remove: bool) -> Result<bool> {
     Ok(true)
 }
 
-fn replace(root: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
+/// Writes a file of this program in the root, as a whole.
+pub(super) fn replace(root: &Path, path: &Path, content: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]

@@ -65,7 +65,7 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "entries",
     "disk",
     "folders",
@@ -79,6 +79,8 @@ const TABLES: [&str; 13] = [
     "syncs",
     "chunks",
     "forks",
+    "kept_links",
+    "shared",
 ];
 
 const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
@@ -142,6 +144,8 @@ pub enum Past {
     Lost = 1,
     /// It lost it, and has what the others had of it.
     Regained = 2,
+    /// As [`Lost`](Self::Lost), and it has taken over nothing of others since (SYN-140).
+    Anew = 3,
 }
 
 /// The index of one device. All folders share one file.
@@ -167,6 +171,8 @@ impl Index {
         connection.execute_batch(SCHEMA)?;
         connection.execute_batch(super::known::SCHEMA)?;
         connection.execute_batch(super::forks::SCHEMA)?;
+        connection.execute_batch(super::link::SCHEMA)?;
+        connection.execute_batch(super::only::SCHEMA)?;
         connection.execute_batch(shown::SCHEMA)?;
         connection.execute_batch(keyed::SCHEMA)?;
         keyed::fill(&mut connection)?;
@@ -314,6 +320,7 @@ impl Index {
         Ok(match past {
             Some(1) => Past::Lost,
             Some(2) => Past::Regained,
+            Some(3) => Past::Anew,
             _ => Past::Known,
         })
     }

@@ -47,6 +47,9 @@ pub(super) fn find_moves(found: &Found, records: &BTreeMap<String, Record>, gone
                 let same = Kind::File { size: seen.size, hash };
                 from.entry.kind == same && from.seen.is_some_and(|before| before.mtime == seen.mtime)
             }),
+            State::Link { hash, size, seen } => {
+                by_inode.get(&seen.inode).filter(|from| from.entry.kind == Kind::Link { size, hash })
+            }
         };
         if let Some(from) = from.copied()
             && used.insert(from.entry.path.as_str())

@@ -27,14 +27,6 @@ pub(super) struct Plan {
     starts: Vec<u64>,
     /// Which are at their place, as far as that was looked at.
     right: Vec<bool>,
-    /// Chunks of which a part has come.
-    filling: HashMap<usize, Filling>,
-}
-
-struct Filling {
-    bytes: Vec<u8>,
-    /// How many bytes have not come yet.
-    left: usize,
 }
 
 impl Plan {
@@ -48,12 +40,22 @@ impl Plan {
         }
         demand(end == size, req::SYN_071)?;
         let right = vec![false; chunks.len()];
-        Ok(Self { chunks, starts, right, filling: HashMap::new() })
+        Ok(Self { chunks, starts, right })
     }
 
     /// The chunks.
     pub(super) fn chunks(&self) -> &[Chunk] {
         &self.chunks
+    }
+
+    /// Which chunk has the byte at `offset`.
+    pub(super) fn number(&self, offset: u64) -> Option<usize> {
+        self.starts.partition_point(|start| *start <= offset).checked_sub(1)
+    }
+
+    /// Where a chunk is.
+    pub(super) fn range(&self, number: usize) -> Range<u64> {
+        self.starts[number]..self.starts[number] + u64::from(self.chunks[number].length)
     }
 
     /// A sum of all chunks.
@@ -121,35 +123,6 @@ impl Plan {
             }
         }
         Ok(todo)
-    }
-
-    /// How many bytes of incomplete chunks came.
-    pub(super) fn held(&self) -> u64 {
-        self.filling.values().map(|filling| (filling.bytes.len() - filling.left) as u64).sum()
-    }
-
-    /// Takes bytes that came. A chunk is written when it is complete and verified.
-    pub(super) fn take(&mut self, offset: u64, content: &[u8], file: &mut TempFile) -> Result<()> {
-        // Chunks are asked for one by one, so what comes is of one.
-        let Some(number) = self.starts.partition_point(|start| *start <= offset).checked_sub(1) else {
-            return Ok(());
-        };
-        let (chunk, start) = (self.chunks[number], self.starts[number]);
-        let length = chunk.length as usize;
-        let filling =
-            self.filling.entry(number).or_insert_with(|| Filling { bytes: vec![0; length], left: length });
-        let at = usize::try_from(offset - start).unwrap_or(usize::MAX);
-        let Some(place) = at.checked_add(content.len()).and_then(|end| filling.bytes.get_mut(at..end)) else {
-            return Ok(());
-        };
-        place.copy_from_slice(content);
-        filling.left = filling.left.saturating_sub(content.len());
-        if filling.left > 0 {
-            return Ok(());
-        }
-        let Some(filling) = self.filling.remove(&number) else { return Ok(()) };
-        demand(MediaHash::of(&filling.bytes) == chunk.hash, req::SYN_072)?;
-        file.write_at(start, &filling.bytes)
     }
 }
 

@@ -77,8 +77,16 @@ pub struct Skipped {
 pub enum SkipReason {
     /// The name breaks this rule for portable paths, SYN-010 to SYN-014, or is no Unicode.
     Unportable(&'static str),
-    /// A symbolic link, a device, a socket or a pipe.
+    /// A device, a socket or a pipe.
     NotAFile,
+    /// A symbolic link whose target cannot be said.
+    OddLink,
+    /// A symbolic link to this, which is outside of the folder (SYN-042).
+    LeadsOut(String),
+    /// A symbolic link to this, which could not be made here, and why.
+    NoLinks(String, String),
+    /// It is here, and outside of what is chosen of the folder.
+    NotChosen,
     /// It changed while it was read.
     Busy,
     /// The system does not let us.
@@ -109,7 +117,22 @@ impl std::fmt::Display for SkipReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unportable(rule) => write!(f, "the name is not portable ({rule}); rename it"),
-            Self::NotAFile => f.write_str("neither file nor directory"),
+            Self::NotAFile => {
+                f.write_str("neither file, directory nor symbolic link; it stays on this device")
+            }
+            Self::OddLink => f.write_str(
+                "a symbolic link whose target is longer than 4,096 bytes; it stays on this device",
+            ),
+            Self::LeadsOut(target) => write!(
+                f,
+                "a symbolic link to {target}, outside of the folder (SYN-042); it is kept for others and not made here"
+            ),
+            Self::NoLinks(target, why) => {
+                write!(f, "a symbolic link to {target}, kept for others, could not be made here: {why}")
+            }
+            Self::NotChosen => f.write_str(
+                "outside of what this device has of the folder; it stays here, and goes to nobody: see `mesh folder only`",
+            ),
             Self::Busy => f.write_str("changed while it was read; the next sync takes it"),
             Self::Unreadable(why) => write!(f, "not accessible: {why}"),
             Self::InTheWay => f.write_str("something else is in its place here; move that away"),

@@ -102,7 +102,7 @@ fn fetch_all(
         let mut asked: Vec<(Item, TempFile, Wanted)> = Vec::new();
         let mut ready: Vec<(Item, Result<Ready, SkipReason>)> = Vec::new();
         while let Some(item) = queue.pop_front() {
-            let Kind::File { size, hash } = item.kind else { continue };
+            let (Kind::File { size, hash } | Kind::Link { size, hash }) = item.kind else { continue };
             if let Some(copy) = copy_local(folder, &item, size, &hash)? {
                 ready.push((item, Ok(copy)));
                 break; // one at a time: copies take room as well

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
-use meshproof_proto::storage::{MediaHash, MediaHasher};
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::Folder;
@@ -17,15 +17,15 @@ use super::changes::Changes;
 use super::disk::{Found, Seen};
 use super::few::{self, Few};
 use super::folder::{ASIDE, is_own_name};
+use super::hash::hash_of;
 use super::ignore::Rules;
-use super::index::Record;
+use super::index::{Past, Record};
 use super::keyed::Settled;
+use super::link;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::scope::Scope;
 use super::temp::PREFIX;
 use crate::error::{Error, Result};
-
-const BUFFER: usize = 256 * 1024;
 
 /// What a scan found.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,9 @@ pub struct ScanReport {
 /// If the root is gone, or looks like the empty mount point of a disk that is not there.
 pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let _lock = folder.lock();
+    if waits(folder)? {
+        return Ok(ScanReport::default());
+    }
     let watched = folder.begin_look();
     let result = scan_all(folder, progress);
     match &result {
@@ -55,6 +58,11 @@ pub fn scan(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
         _ => folder.lose_track(),
     }
     result
+}
+
+/// SYN-140: whether this device lost its past, and makes no changes before it knows what others have of it.
+fn waits(folder: &Folder) -> Result<bool> {
+    Ok(folder.index().past(folder.id())? == Past::Anew && !deviates(req::SYN_140))
 }
 
 fn scan_all(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
@@ -84,6 +92,9 @@ pub(super) fn scan_within(
     progress: &dyn Progress,
 ) -> Result<ScanReport> {
     let _lock = folder.lock();
+    if waits(folder)? {
+        return Ok(ScanReport::default());
+    }
     let few = match folder.index().how_settled(folder.id())? {
         Settled::Yes => Some(Few::default()),
         Settled::But(ids) => few::view_of(folder, &ids)?,
@@ -144,6 +155,7 @@ fn records_near(
 pub(super) enum State {
     File { hash: MediaHash, seen: Seen, mode: u16 },
     Directory { seen: Seen, mode: u16 },
+    Link { hash: MediaHash, size: u64, seen: Seen },
 }
 
 struct Scan<'a> {
@@ -152,7 +164,7 @@ struct Scan<'a> {
     found: BTreeMap<PortablePath, Found>,
     /// Paths below which we do not know what there is: they are not taken for deleted.
     unknown: Vec<String>,
-    rules: Rules,
+    rules: Arc<Rules>,
     /// Whether leftovers are removed.
     tidies: bool,
 }
@@ -161,7 +173,7 @@ type Looked = Vec<(PortablePath, std::result::Result<State, SkipReason>)>;
 
 impl<'a> Scan<'a> {
     fn of(folder: &'a Folder) -> Result<Self> {
-        let rules = Rules::read(folder.root())?;
+        let rules = Rules::of(folder)?;
         let report = ScanReport::default();
         Ok(Self { folder, report, found: BTreeMap::new(), unknown: Vec::new(), rules, tidies: true })
     }
@@ -223,8 +235,13 @@ impl<'a> Scan<'a> {
             }
         };
         let found = Found::of(&metadata);
+        let is_directory = matches!(found, Found::Directory { .. });
+        if !self.rules.choose(path, is_directory) {
+            self.leave(path, SkipReason::NotChosen);
+            return Ok(());
+        }
         // SYN-080: no change is made of what is ignored.
-        let ignored = self.rules.matches(path, matches!(found, Found::Directory { .. }));
+        let ignored = self.rules.matches(path, is_directory);
         if ignored && !deviates(req::SYN_080) {
             return Ok(());
         }
@@ -241,7 +258,8 @@ impl<'a> Scan<'a> {
                 return Ok(());
             }
         };
-        if found == Found::Foreign {
+        let is_odd = found == Found::Foreign || deviates(req::SYN_131) && matches!(found, Found::Link { .. });
+        if is_odd {
             self.skip(path, SkipReason::NotAFile);
             return Ok(());
         }
@@ -316,6 +334,14 @@ impl<'a> Scan<'a> {
                 Found::Directory { seen, mode } => {
                     states.push((path.clone(), Ok(State::Directory { seen, mode })));
                 }
+                Found::Link { seen } => {
+                    let target = link::read(&self.folder.root().join(path.as_str()));
+                    let state = target.map(|target| {
+                        let (hash, size) = (MediaHash::of(&target), target.len() as u64);
+                        State::Link { hash, size, seen }
+                    });
+                    states.push((path.clone(), state.ok_or(SkipReason::OddLink)));
+                }
                 Found::Nothing | Found::Foreign => {}
             }
         }
@@ -323,7 +349,7 @@ impl<'a> Scan<'a> {
         let hashed = Mutex::new(Looked::new());
         let work = || {
             while let Some((path, seen, mode)) = unhashed.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let told = &mut |bytes| progress.hashed(self.folder.id(), bytes);
+                let told = &|bytes| progress.hashed(self.folder.id(), bytes);
                 let state = hash_file(&self.folder.root().join(path.as_str()), seen, told)
                     .map(|(hash, seen)| State::File { hash, seen, mode: *mode });
                 hashed.lock().unwrap_or_else(PoisonError::into_inner).push(((*path).clone(), state));
@@ -379,11 +405,20 @@ fn check_root(folder: &Folder, empty: bool, known: &BTreeMap<String, Record>) ->
 }
 
 /// Whether the file at `path` has the content that `record` says, however it looks.
-pub(super) fn has_content(path: &Path, record: &Record, now: &Seen) -> bool {
+fn has_content(path: &Path, record: &Record, now: &Seen) -> bool {
     match (record.entry.kind, record.seen) {
         (Kind::File { .. }, Some(before)) if before.still(now) => true,
-        (Kind::File { hash, .. }, _) => {
-            hash_file(path, now, &mut |_| {}).is_ok_and(|(found, _)| found == hash)
+        (Kind::File { hash, .. }, _) => hash_file(path, now, &|_| {}).is_ok_and(|(found, _)| found == hash),
+        _ => false,
+    }
+}
+
+/// The same for whatever was found there, if it is of the same kind.
+pub(super) fn still_has(path: &Path, record: &Record, found: &Found) -> bool {
+    match (record.entry.kind, found) {
+        (Kind::File { .. }, Found::File { seen, .. }) => has_content(path, record, seen),
+        (Kind::Link { hash, .. }, Found::Link { .. }) => {
+            link::read(path).is_some_and(|target| MediaHash::of(&target) == hash)
         }
         _ => false,
     }
@@ -393,29 +428,18 @@ pub(super) fn has_content(path: &Path, record: &Record, now: &Seen) -> bool {
 fn hash_file(
     path: &Path,
     seen: &Seen,
-    told: &mut dyn FnMut(u64),
+    told: &(dyn Fn(u64) + Sync),
 ) -> std::result::Result<(MediaHash, Seen), SkipReason> {
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => SkipReason::Busy,
         _ => SkipReason::Unreadable(error.to_string()),
     };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let size = usize::try_from(seen.size).unwrap_or(usize::MAX);
-    let mut buffer = vec![0; BUFFER.min(size + 1)];
-    let mut hasher = MediaHasher::default();
-    loop {
-        match file.read(&mut buffer).map_err(unreadable)? {
-            0 => break,
-            count => {
-                hasher.update(&buffer[..count]);
-                told(count as u64);
-            }
-        }
-    }
+    let file = File::open(path).map_err(unreadable)?;
+    let hash = hash_of(&file, seen.size, told).map_err(unreadable)?;
     let now = file.metadata().map(|metadata| Seen::of(&metadata)).map_err(unreadable)?;
     if now != *seen {
         return Err(SkipReason::Busy);
     }
     // A change right after the reading shows only if the file was old enough when the reading began.
-    Ok((hasher.finish(), Seen { certain: seen.certain, ..now }))
+    Ok((hash, Seen { certain: seen.certain, ..now }))
 }

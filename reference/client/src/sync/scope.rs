@@ -15,9 +15,11 @@ use crate::error::Result;
 /// Brings the folder's index up to date with the disk: by what the watcher named, if there is one that misses nothing, and
 /// else by a scan of all.
 pub fn refresh(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
+    // Who comes while another looks has its look, and what was named since.
+    let _turn = folder.turn();
     let Some(Named::Paths(named)) = folder.named() else { return scan(folder, progress) };
     // Other patterns may concern anything.
-    if named.contains_key(super::ignore::FILE) {
+    if named.contains_key(super::ignore::FILE) || named.contains_key(super::only::FILE) {
         return scan(folder, progress);
     }
     if named.is_empty() {

@@ -18,11 +18,14 @@ use meshproof_proto::sync::{Decoder, Entry, Kind, Message, State};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::ticket::pair::{Grounds, SharedFolder};
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 use super::apply::Apply;
 use super::bound::{Bound, Share};
+use super::claims::Member;
 use super::fetch::{Fetch, Fetched, Want};
 use super::forks::{learn_forks, write_forks};
+use super::land::Landing;
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
 use super::take::{Differing, check_state, differing, state, take};
@@ -42,9 +45,9 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     let Connection { peer, initiator, relayed, mut incoming, outgoing } = connection;
     let user = user_of(&peer, initiator);
     // SYN-005: the ticket, not the peer, says what two devices share.
-    let common: Vec<(&Folder, &SharedFolder)> = {
+    let common: Vec<(&Arc<Folder>, &SharedFolder)> = {
         let granted = |folder: &Id| peer.grounds.folders.iter().find(|shared| shared.folder == *folder);
-        let mut common: Vec<_> = folders.iter().filter_map(|f| Some((&**f, granted(&f.id())?))).collect();
+        let mut common: Vec<_> = folders.iter().filter_map(|f| Some((f, granted(&f.id())?))).collect();
         common.sort_by_key(|(folder, _)| folder.id());
         common
     };
@@ -52,7 +55,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     Message::Hello(common.iter().map(|(folder, _)| folder.id()).collect()).write(&mut hello);
     outgoing.send(hello);
 
-    let all: Vec<&Folder> = common.iter().map(|(folder, _)| *folder).collect();
+    let all: Vec<&Folder> = common.iter().map(|(folder, _)| &***folder).collect();
     let gate = Gate::new(outgoing.clone());
     let (jobs, work) = sync_channel(MAX_UNANSWERED);
     let upload = Upload {
@@ -78,7 +81,8 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         started: false,
         peer: peer.device,
         progress,
-        fetch: Fetch::default(),
+        fetch: Fetch::new(common.iter().map(|(folder, _)| Member::enter(folder)).collect()),
+        land: Landing::new(common.iter().map(|(folder, _)| (*folder).clone()).collect()),
         gate: &gate,
         jobs,
         said_bye: false,
@@ -193,6 +197,7 @@ struct Session<'a> {
     peer: Id,
     progress: &'a dyn Progress,
     fetch: Fetch,
+    land: Landing,
     gate: &'a Gate,
     jobs: SyncSender<Job>,
     said_bye: bool,
@@ -206,6 +211,9 @@ impl Session<'_> {
         let mut result = self.exchange(incoming);
         if result.is_err() || self.report.moved {
             // What is complete and verified stays (SYN-033 is about the rest).
+            while let Some(landed) = self.land.wait() {
+                result = result.and(landed.and_then(|fetched| self.handle_fetched(fetched)));
+            }
             for shared in &mut self.shared {
                 let committed = shared.apply.commit(&mut self.report);
                 result = result.and(committed);
@@ -216,16 +224,40 @@ impl Session<'_> {
 
     fn exchange(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
         let mut decoder = Decoder::default();
-        while !(self.said_bye && self.heard_bye) {
-            self.pulse.waits(self.fetch.is_owed());
-            let next = incoming.blocking_recv();
-            self.pulse.works();
+        loop {
+            while let Some(landed) = self.land.next() {
+                self.handle_fetched(landed?)?;
+            }
+            self.go_on()?;
+            if self.said_bye && self.heard_bye {
+                break;
+            }
+            let next = match incoming.try_recv() {
+                Ok(next) => Some(next),
+                Err(TryRecvError::Disconnected) => None,
+                Err(TryRecvError::Empty) => {
+                    self.land.hurry();
+                    if let Some(landed) = self.land.wait() {
+                        self.handle_fetched(landed?)?;
+                        continue;
+                    }
+                    self.pulse.waits(self.fetch.is_owed());
+                    let next = incoming.blocking_recv();
+                    self.pulse.works();
+                    next
+                }
+            };
+            if !matches!(next, Some(Incoming::Data(_))) {
+                // What came before the end counts before it.
+                while let Some(landed) = self.land.wait() {
+                    self.handle_fetched(landed?)?;
+                }
+            }
             let content = match next {
                 Some(Incoming::Data(content)) => content,
                 Some(Incoming::Failed(error)) => return Err(error),
                 Some(Incoming::Finish) => {
                     self.report.moved = true;
-                    self.go_on()?;
                     continue;
                 }
                 Some(Incoming::Closed) if !self.started => {
@@ -242,7 +274,9 @@ impl Session<'_> {
                 self.pulse.beat();
                 self.handle(message)?;
             }
-            self.go_on()?;
+        }
+        for shared in self.shared.iter().filter(|shared| shared.done && shared.peer_done) {
+            shared.apply.folder.index().note_shared(shared.apply.folder_id(), self.peer)?;
         }
         // Whoever has and gave all has nothing to go on with.
         self.report.moved &= self.shared.iter().any(|s| s.agreed && !(s.done && s.peer_done));
@@ -363,7 +397,7 @@ impl Session<'_> {
     fn plan(&mut self, number: usize) -> Result<()> {
         let shared = &mut self.shared[number];
         for theirs in shared.apply.plan(&mut self.report)? {
-            if let Kind::File { size, .. } = theirs.kind {
+            if let Kind::File { size, .. } | Kind::Link { size, .. } = theirs.kind {
                 self.progress.expected(self.peer, 1, size);
             }
             shared.wanted += 1;
@@ -382,10 +416,25 @@ impl Session<'_> {
     fn handle_fetched(&mut self, fetched: Fetched) -> Result<()> {
         let (want, ready) = match fetched {
             Fetched::Part => return Ok(()),
+            Fetched::Small(small) => {
+                self.land.put(small);
+                return Ok(());
+            }
             Fetched::Complete(want, ready) => (want, Ok(ready)),
+            Fetched::Elsewhere(want) => {
+                let shared = &mut self.shared[want.folder];
+                shared.wanted -= 1;
+                if shared.apply.waited_for(&want.theirs.path, &mut self.report)? {
+                    return self.plan(want.folder);
+                }
+                return Ok(());
+            }
             Fetched::Gone(want) => (want, Err(SkipReason::Gone)),
             Fetched::NoRoom(want, needed, free) => (want, Err(SkipReason::NoRoom(needed, free))),
         };
+        if ready.is_ok() {
+            self.fetch.arrived(&want);
+        }
         let shared = &mut self.shared[want.folder];
         shared.wanted -= 1;
         let path = want.theirs.path.clone();
@@ -408,7 +457,7 @@ impl Session<'_> {
         let mut out = Vec::new();
         // HSK-059: whoever goes on elsewhere asks for nothing more here.
         while !self.report.moved
-            && let Some(fetched) = self.fetch.ask(self.folders, &mut out)?
+            && let Some(fetched) = self.fetch.ask(self.folders, self.land.bytes(), &mut out)?
         {
             self.handle_fetched(fetched)?;
         }
@@ -426,7 +475,8 @@ impl Session<'_> {
             }
         }
         let all_done = self.shared.iter().all(|shared| shared.done || !shared.agreed);
-        let complete = all_done && self.fetch.is_idle();
+        // What was asked for twice, and came, is still to be answered.
+        let complete = all_done && self.fetch.is_idle() && self.fetch.is_answered();
         let moves = self.report.moved && self.fetch.is_answered() && !deviates(req::HSK_060);
         if self.started && !self.said_bye && (complete || moves) {
             self.said_bye = true;

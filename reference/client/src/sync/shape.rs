@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use meshproof_proto::codec::Id;
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::apply::{Apply, is_reserved, update_metadata};
 use super::disk::{self, Found};
 use super::index::Record;
+use super::link;
 use super::progress::{Report, SkipReason};
 use crate::error::{Error, Result};
 
@@ -78,6 +80,9 @@ impl Apply<'_> {
     /// Something that is here becomes the item.
     fn change(&mut self, item: &Item, number: usize, report: &mut Report) -> Result<Shaped> {
         let path = item.path.as_str();
+        if self.leads_out(&item.path, number)? {
+            return self.make(item, report);
+        }
         if self.paths[number] != path {
             let from = self.paths[number].clone();
             if let Some(reason) = self.rename(&from, &item.path)? {
@@ -89,15 +94,13 @@ impl Apply<'_> {
         if record.entry == *item {
             return Ok(Shaped::Done);
         }
-        if matches!(item.kind, Kind::Link { .. }) {
-            return Ok(Shaped::Left(SkipReason::NotAFile));
-        }
         if record.entry.kind != item.kind {
-            return Ok(Shaped::WantsContent);
+            return self.want(item);
         }
         let mut seen = record.seen;
+        let is_link = matches!(item.kind, Kind::Link { .. });
         let other_time = item.kind != Kind::Directory && record.entry.mtime != item.mtime;
-        if record.entry.mode != item.mode || other_time {
+        if !is_link && (record.entry.mode != item.mode || other_time) {
             let target = self.folder.root().join(path);
             match disk::look(self.folder.root(), &item.path)? {
                 Found::File { seen: now, .. } if record.seen == Some(now) => {}
@@ -113,16 +116,13 @@ impl Apply<'_> {
     /// Nothing here becomes the item.
     fn make(&mut self, item: &Item, report: &mut Report) -> Result<Shaped> {
         let path = item.path.as_str();
-        if matches!(item.kind, Kind::Link { .. }) {
-            return Ok(Shaped::Left(SkipReason::NotAFile));
-        }
         if self.disk.contains_key(path)
             && let Some(reason) = self.put_aside(path)?
         {
             return Ok(Shaped::Left(reason));
         }
         if item.kind != Kind::Directory {
-            return Ok(Shaped::WantsContent);
+            return self.want(item);
         }
         let target = self.folder.root().join(path);
         match disk::look(self.folder.root(), &item.path)? {
@@ -132,7 +132,7 @@ impl Apply<'_> {
                 self.directories.changed(&target);
                 self.note(item, report);
             }
-            Found::File { .. } | Found::Foreign => return Ok(Shaped::Left(SkipReason::InTheWay)),
+            _ => return Ok(Shaped::Left(SkipReason::InTheWay)),
         }
         let seen = update_metadata(&target, item)?;
         self.put(Record { entry: item.clone(), seen: Some(seen) });
@@ -170,7 +170,7 @@ impl Apply<'_> {
             self.disk.get(from).is_some_and(|(_, record)| record.entry.kind == Kind::Directory);
         match disk::look(root, &portable)? {
             Found::Directory { .. } if is_directory => {}
-            Found::File { .. } if !is_directory => {}
+            Found::File { .. } | Found::Link { .. } if !is_directory => {}
             // It was moved or replaced since the last scan; so says the next one.
             _ => return Ok(Some(SkipReason::Busy)),
         }
@@ -194,6 +194,43 @@ impl Apply<'_> {
         }
         Ok(None)
     }
+
+    /// The content of the item is to come, unless it is a link that is known to lead out of the folder.
+    fn want(&self, item: &Item) -> Result<Shaped> {
+        let Kind::Link { hash, .. } = item.kind else { return Ok(Shaped::WantsContent) };
+        let target = self.folder.index().kept_link(self.folder.id(), &hash)?;
+        Ok(match target.filter(|target| !link::stays_inside(&item.path, target)) {
+            Some(target) => Shaped::Left(leads_out(&target)),
+            None => Shaped::WantsContent,
+        })
+    }
+
+    /// SYN-042: a link that is to go, or went with a directory, from where it stays inside to where it leads out is taken away, and kept
+    /// for others. Where its user put it, it may lead where its user likes.
+    fn leads_out(&mut self, to: &PortablePath, number: usize) -> Result<bool> {
+        let Some(before) = self.origins.get(number).filter(|before| *before != to.as_str()) else {
+            return Ok(false);
+        };
+        let Ok(before) = PortablePath::parse(before) else { return Ok(false) };
+        let Some((_, record)) = self.disk.get(&self.paths[number]).cloned() else { return Ok(false) };
+        let Kind::Link { hash, .. } = record.entry.kind else { return Ok(false) };
+        let target = link::read(&self.folder.root().join(record.entry.path.as_str()));
+        let Some(target) = target.filter(|target| MediaHash::of(target) == hash) else { return Ok(false) };
+        if !link::stays_inside(&before, &target) || link::stays_inside(to, &target) {
+            return Ok(false);
+        }
+        self.folder.index().keep_link(self.folder.id(), &target)?;
+        let taken = self.remove(&record)?.is_none();
+        if taken {
+            self.becomes.remove(to.as_str());
+        }
+        Ok(taken)
+    }
+}
+
+/// Why a link is not made.
+pub(super) fn leads_out(target: &[u8]) -> SkipReason {
+    SkipReason::LeadsOut(String::from_utf8_lossy(target).into_owned())
 }
 
 /// How far an item is.

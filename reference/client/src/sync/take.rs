@@ -11,8 +11,10 @@ use meshproof_proto::sync::{Digests, Entry, Fork, Head, ROOT, State, merge};
 
 use super::Folder;
 use super::folder::Size;
+use super::forks::note_fork;
 use super::index::{Batch, Clock, Past};
-use super::progress::{Report, SkipReason, Skipped};
+use super::progress::{NoProgress, Report, SkipReason, Skipped};
+use super::scan::scan;
 use super::upload::size_of;
 use super::writers::{Heads, check_entries, check_heads, seen, sift_entries};
 use crate::error::{Error, Result};
@@ -59,7 +61,7 @@ pub(super) fn begin_anew(folder: &Folder, counter: u64) -> Result<Error> {
     // Beyond what may have been used twice.
     let counter = counter.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
     let clock = Some(Clock { counter, ..clock });
-    folder.write(&Batch { clock, past: Some(Past::Lost), ..Batch::default() })?;
+    folder.write(&Batch { clock, past: Some(Past::Anew), ..Batch::default() })?;
     Ok(Error::usage(
         "the index of this device was older than what others saw of it, and is made anew: sync again",
     ))
@@ -74,7 +76,7 @@ pub(super) fn take(
     received: Vec<Entry>,
     report: &mut Report,
 ) -> Result<()> {
-    let _lock = folder.lock();
+    let lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
     let mut own: HashMap<Id, Entry> = HashMap::new();
     for (number, _) in (0_u8..=u8::MAX).zip(differing).filter(|(_, differs)| **differs) {
@@ -86,7 +88,19 @@ pub(super) fn take(
     };
     let unknown = check_entries(folder, peer, &received, known)?;
     let checked = received.into_iter().zip(unknown).collect();
-    merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)
+    merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)?;
+    drop(lock);
+    look_again(folder)
+}
+
+/// SYN-140: a device that began anew has what others have now. What is on its disk is the same, or something new beside it.
+fn look_again(folder: &Folder) -> Result<()> {
+    let (index, id) = (folder.index(), folder.id());
+    if index.past(id)? == Past::Anew {
+        folder.write(&Batch { past: Some(Past::Lost), ..Batch::default() })?;
+        scan(folder, &NoProgress)?;
+    }
+    Ok(())
 }
 
 /// Merges states that the cloud shows, as the entries of a peer whose STATE is not complete (SYN-085). Says of each whether all
@@ -96,7 +110,7 @@ pub(super) fn take_states(
     shown: &[Entry],
     report: &mut Report,
 ) -> Result<Vec<Result<bool>>> {
-    let _lock = folder.lock();
+    let lock = folder.lock();
     let (index, id) = (folder.index(), folder.id());
     let own = |entry: Id| index.entry(id, entry).ok().flatten();
     let mut sifted = sift_entries(folder, shown, own)?;
@@ -111,6 +125,8 @@ pub(super) fn take_states(
     if !deviates(req::SYN_085) {
         merge_all(folder, None, (&HashMap::new(), &[false; BUCKETS]), good, report)?;
     }
+    drop(lock);
+    look_again(folder)?;
     let context = index.context(id, folder.device())?;
     let is_here = |entry: &Entry, unknown: Option<Id>| -> Result<bool> {
         let own = index.entry(id, entry.id)?;
@@ -151,7 +167,7 @@ fn merge_all(
             };
             report.skipped.push((id, Skipped { path, reason }));
             if let Some(fork) = fork {
-                index.add_fork(id, &fork)?;
+                note_fork(folder, &fork)?;
             }
             listed.insert(entry.id);
             continue;

@@ -2,26 +2,27 @@
 //! (SYN-031, SYN-033).
 
 use std::fs::{File, FileTimes, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use meshproof_proto::storage::{MediaHash, MediaHasher};
 
+use super::direct::{self, Direct};
 use super::disk::{Seen, set_mode};
+use super::hash::hash_of;
 use crate::error::{Error, Result};
 
 /// How the names of temporary files start. They are no part of the folder.
 pub const PREFIX: &str = ".meshproof-tmp-";
-
-/// How much is read at once when a file is verified, in bytes.
-const READ: usize = 1024 * 1024;
 
 /// A file that is being written: from its beginning to its end with [`TempFile::write`], or in any order with
 /// [`TempFile::write_at`].
 pub(super) struct TempFile {
     path: PathBuf,
     file: File,
+    /// Writes it past the cache, as long as it is appended to.
+    direct: Option<Direct>,
     hasher: MediaHasher,
     written: u64,
     /// Whether a later session can find it again.
@@ -58,28 +59,58 @@ impl TempFile {
         options.read(true).write(true).create_new(true);
         let file = open_private(&mut options, &path).map_err(Error::io("creating", &path))?;
         let removes = Removes(Some(path.clone()));
-        Ok(Self { path, file, hasher: MediaHasher::default(), written: 0, stays: false, removes })
+        let hasher = MediaHasher::default();
+        Ok(Self { path, file, direct: None, hasher, written: 0, stays: false, removes })
     }
 
     /// Takes a file that stays when it was begun: see [`super::part`].
     pub(super) fn resume(path: PathBuf, file: File) -> Self {
         let begun = file.metadata().is_ok_and(|metadata| metadata.len() > 0);
         let removes = Removes((!begun).then(|| path.clone()));
-        Self { path, file, hasher: MediaHasher::default(), written: 0, stays: true, removes }
+        let hasher = MediaHasher::default();
+        Self { path, file, direct: None, hasher, written: 0, stays: true, removes }
+    }
+
+    /// So many bytes will be appended, and none are there yet.
+    pub(super) fn expects(&mut self, size: u64) {
+        if size >= direct::FROM {
+            self.direct = Direct::begin(&self.file);
+        }
     }
 
     /// Appends what comes next.
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
-        self.file.write_all(bytes).map_err(Error::io("writing", &self.path))?;
+        self.write_hashed(bytes)
+    }
+
+    /// The same for bytes whose hash is known.
+    pub(super) fn write_hashed(&mut self, bytes: &[u8]) -> Result<()> {
+        let written = match &mut self.direct {
+            Some(direct) => direct.write(bytes),
+            None => self.file.write_all(bytes),
+        };
+        written.map_err(Error::io("writing", &self.path))?;
         self.written += bytes.len() as u64;
         self.is_begun();
         Ok(())
     }
 
+    /// From now on all that was written is in the file.
+    fn settle(&mut self) -> std::io::Result<()> {
+        match self.direct.take() {
+            Some(mut direct) => {
+                direct.end()?;
+                self.file.seek(SeekFrom::Start(self.written)).map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Puts bytes to their place.
     pub(super) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut write = || {
+            self.settle()?;
             self.file.seek(SeekFrom::Start(offset))?;
             self.file.write_all(bytes)
         };
@@ -90,7 +121,9 @@ impl TempFile {
 
     /// Reads what is at a place. `false`: it is not all there.
     pub(super) fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> bool {
-        self.file.seek(SeekFrom::Start(offset)).is_ok() && self.file.read_exact(bytes).is_ok()
+        self.settle().is_ok()
+            && self.file.seek(SeekFrom::Start(offset)).is_ok()
+            && self.file.read_exact(bytes).is_ok()
     }
 
     /// Where it is.
@@ -106,7 +139,8 @@ impl TempFile {
     }
 
     /// The file, which is not written any more; it stays if it was begun. To be read while it is locked.
-    pub(super) fn into_source(self) -> Option<File> {
+    pub(super) fn into_source(mut self) -> Option<File> {
+        self.settle().ok()?;
         self.file.try_clone().ok()
     }
 
@@ -117,6 +151,7 @@ impl TempFile {
 
     /// Begins anew.
     pub(super) fn clear(&mut self) -> Result<()> {
+        self.direct = None;
         self.file.set_len(0).map_err(Error::io("writing", &self.path))?;
         self.file.seek(SeekFrom::Start(0)).map_err(Error::io("writing", &self.path))?;
         (self.hasher, self.written) = (MediaHasher::default(), 0);
@@ -135,27 +170,21 @@ impl TempFile {
 
     /// Cuts the file at `size` and hashes all of it, for content that was not appended.
     pub(super) fn hash_all(&mut self, size: u64) -> Result<MediaHash> {
-        let mut hasher = MediaHasher::default();
         let mut hash = || {
+            self.settle()?;
             self.file.set_len(size)?;
-            self.file.seek(SeekFrom::Start(0))?;
-            let mut buffer = vec![0; READ];
-            loop {
-                match self.file.read(&mut buffer)? {
-                    0 => return Ok(()),
-                    count => hasher.update(&buffer[..count]),
-                }
-            }
+            hash_of(&self.file, size, &|_| {})
         };
-        hash().map_err(Error::io("reading", &self.path))?;
-        Ok(hasher.finish())
+        hash().map_err(Error::io("reading", &self.path))
     }
 
     /// Gives the file the mode and time of its entry. What was written is not yet safe from a crash: see
     /// [`super::disk::flush`].
     pub(super) fn finish(mut self, mode: u16, mtime: u64) -> Result<Ready> {
         self.removes.0 = Some(self.path.clone());
+        let settled = self.settle();
         let failed = || Error::io("finishing", &self.path);
+        settled.map_err(failed())?;
         set_mode(&self.file, mode).map_err(failed())?;
         // Times before 1970 or absurd ones are left as they are: mtime decides nothing.
         if let Some(time) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(mtime)) {
@@ -171,6 +200,13 @@ impl TempFile {
 }
 
 impl Ready {
+    /// What is in it, if that is little. It has the mode of its entry, which may be any.
+    pub(super) fn read(&self) -> Result<Vec<u8>> {
+        #[cfg(unix)]
+        let _ = std::fs::set_permissions(&self.path, std::os::unix::fs::PermissionsExt::from_mode(0o600));
+        std::fs::read(&self.path).map_err(Error::io("reading", &self.path))
+    }
+
     /// Renames the file to `target`, replacing what is there. The only place where a received file gets its name.
     pub(super) fn place(&mut self, target: &Path) -> std::io::Result<()> {
         std::fs::rename(&self.path, target)?;

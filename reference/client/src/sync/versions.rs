@@ -69,24 +69,42 @@ impl Keep {
         self.directory.is_some()
     }
 
-    /// Gives the file at `path` a second name, and says which.
+    /// Gives the file at `path` a second name, and says which. Another version of one path, or of one that it is in, has a directory of its
+    /// own.
     pub(super) fn keep(&mut self, path: &str) -> std::io::Result<PathBuf> {
-        let directory = match &self.directory {
-            Some(directory) => directory,
-            None => self.directory.insert(make_directory(&self.root)?),
-        };
-        let (from, to) = (self.root.join(path), directory.join(path));
-        if let Some(above) = to.parent() {
-            private(DirBuilder::new().recursive(true)).create(above)?;
+        let from = self.root.join(path);
+        if let Some(directory) = &self.directory {
+            let to = directory.join(path);
+            if is_same(&from, &to) {
+                return Ok(to);
+            }
+            match give(&from, &to) {
+                // Something else is there, or on the way there.
+                Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
+                }
+                given => return given.map(|()| to),
+            }
         }
-        match std::fs::hard_link(&from, &to) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {} // it was kept, and the session broke off
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(error),
-            Err(_) => copy(&from, &to)?,
-        }
-        Ok(to)
+        let to = self.directory.insert(make_directory(&self.root)?).join(path);
+        give(&from, &to).map(|()| to)
     }
+}
+
+fn give(from: &Path, to: &Path) -> std::io::Result<()> {
+    if let Some(above) = to.parent() {
+        private(DirBuilder::new().recursive(true)).create(above)?;
+    }
+    match std::fs::hard_link(from, to) {
+        Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => Err(error),
+        Err(_) => copy(from, to),
+        given => given,
+    }
+}
+
+/// Whether both are names of one file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let seen = |path| std::fs::symlink_metadata(path).ok().map(|found| disk::Seen::of(&found));
+    matches!((seen(one), seen(other)), (Some(one), Some(other)) if one == other && one.inode != 0)
 }
 
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -222,7 +240,7 @@ impl Version {
                 .keep(&self.path)
                 .and_then(|_| std::fs::rename(&temporary, &target))
                 .map_err(failed),
-            Found::Directory { .. } | Found::Foreign => Err(in_the_way()),
+            _ => Err(in_the_way()),
         };
         placed.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
@@ -269,6 +287,28 @@ mod tests {
         std::fs::remove_dir_all(root.join("a")).unwrap();
         versions[0].restore(root).unwrap();
         assert_eq!(std::fs::read_to_string(root.join("a/b")).unwrap(), "second");
+    }
+
+    #[test]
+    fn every_version_of_a_session_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let mut keep = Keep::new(root);
+        let versions = [("a", "first"), ("a", "second"), ("a/b", "third"), ("a", "fourth")];
+        for (path, content) in versions {
+            write(root, path, content);
+            keep.keep(path).unwrap();
+            std::fs::remove_file(root.join(path)).unwrap();
+            let _ = std::fs::remove_dir(root.join("a"));
+        }
+        let mut kept: Vec<_> = list(root, None)
+            .iter()
+            .map(|version| (version.path.clone(), std::fs::read_to_string(version.file(root)).unwrap()))
+            .collect();
+        let mut expected = versions.map(|(path, content)| (path.to_owned(), content.to_owned())).to_vec();
+        kept.sort();
+        expected.sort();
+        assert_eq!(kept, expected);
     }
 
     #[test]

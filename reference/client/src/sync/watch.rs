@@ -9,6 +9,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::folder::is_own_name;
+use super::only;
 use crate::error::{Error, Result};
 
 /// More paths than this are all paths.
@@ -47,7 +48,9 @@ impl Watch {
                 root.display()
             ))
         };
-        let mut watcher = notify::recommended_watcher(handler).map_err(failed)?;
+        // What a link leads to is no part of the folder.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(handler, config).map_err(failed)?;
         watcher.watch(root, RecursiveMode::Recursive).map_err(failed)?;
         Ok(Self { named, _watcher: watcher })
     }
@@ -97,7 +100,8 @@ impl Named {
 fn below(root: &Path, path: &Path) -> Option<PathBuf> {
     let path = path.strip_prefix(root).ok()?;
     let first = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
-    (!first.is_some_and(|first| is_own_name(&first))).then(|| path.to_path_buf())
+    let is_own = first.is_some_and(|first| is_own_name(&first) && first != only::FILE);
+    (!is_own).then(|| path.to_path_buf())
 }
 
 #[cfg(test)]

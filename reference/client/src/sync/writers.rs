@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{Provider, Secret, SigningKey};
 use meshproof_proto::requirement::{self as req, Requirement, demand, deviates};
+use meshproof_proto::sync::wire::MAX_CONTEXT;
 use meshproof_proto::sync::writer::{context, link};
 use meshproof_proto::sync::{Card, Context, Entry, Fork, Head, Proof};
 
@@ -55,16 +56,18 @@ impl Signer {
 }
 
 impl Folder {
-    /// Remembers the cards that the issuer signed (SYN-056). A device has one signing key for ever (SYN-057).
+    /// Remembers the cards that the issuer signed (SYN-056), as many as a STATE has room for (SYN-130). A device has one signing key for
+    /// ever (SYN-057): the good cards are learnt before who shows another one is blamed.
     pub fn learn(&self, cards: Vec<Card>) -> Result<()> {
         let _lock = self.lock();
-        let known = keys(self)?;
+        let mut known = keys(self)?;
         // The own key is known without a card, but others want to see one (SYN-061).
         let kept = self.index().writers(self.id())?;
+        let mut cards_of: HashMap<Id, [u8; 32]> = kept.iter().map(|card| (card.device, card.key)).collect();
         let issuers = self.issuers();
-        let mut new = Vec::new();
+        let (mut new, mut blamed, mut dropped) = (Vec::new(), Ok(()), 0_usize);
         for card in cards {
-            if kept.iter().any(|kept| (kept.device, kept.key) == (card.device, card.key)) {
+            if cards_of.get(&card.device) == Some(&card.key) {
                 continue;
             }
             let signed = issuers.iter().any(|issuer| card.verify(self.id(), &**issuer));
@@ -72,12 +75,29 @@ impl Folder {
                 continue;
             }
             let same = known.get(&card.device).is_none_or(|key| *key == card.key);
-            blame(same, req::SYN_057, card.device)?;
-            if same {
-                new.push(card);
+            blamed = blamed.and(blame(same, req::SYN_057, card.device));
+            if !same {
+                continue;
             }
+            if known.len() >= MAX_CONTEXT && !known.contains_key(&card.device) && !deviates(req::SYN_130) {
+                dropped += 1;
+                continue;
+            }
+            known.insert(card.device, card.key);
+            cards_of.insert(card.device, card.key);
+            new.push(card);
         }
-        if new.is_empty() { Ok(()) } else { self.index().add_writers(self.id(), &new) }
+        if dropped > 0 {
+            tracing::warn!(
+                folder = %self.id(),
+                "the folder has {dropped} writers more than the {MAX_CONTEXT} that this device takes changes of (SYN-130): \
+                 the cloud, or who gave it their cards, is wrong"
+            );
+        }
+        if !new.is_empty() {
+            self.index().add_writers(self.id(), &new)?;
+        }
+        blamed
     }
 
     /// The key that a writer signs with, if this device knows its card.
@@ -92,10 +112,21 @@ pub(super) fn sign(folder: &Folder, batch: &mut Batch, clock: &mut Clock) {
     if deviates(req::SYN_059) {
         return;
     }
-    let mut changes: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    for entry in &mut batch.entries {
-        changes.extend(entry.sign(id, &*signer.key));
-    }
+    let sign = |part: &mut [Entry]| -> Vec<(u64, Vec<u8>)> {
+        part.iter_mut().flat_map(|entry| entry.sign(id, &*signer.key)).collect()
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let changes: BTreeMap<u64, Vec<u8>> = if batch.entries.len() <= FEW || threads == 1 {
+        sign(&mut batch.entries).into_iter().collect()
+    } else {
+        let size = batch.entries.len().div_ceil(threads);
+        std::thread::scope(|scope| {
+            let running: Vec<_> =
+                batch.entries.chunks_mut(size).map(|part| scope.spawn(move || sign(part))).collect();
+            let panicked = |panic| std::panic::resume_unwind(panic);
+            running.into_iter().flat_map(|part| part.join().unwrap_or_else(panicked)).collect()
+        })
+    };
     clock.chain = changes.values().fold(clock.chain, |chain, change| link(&chain, change));
 }
 
@@ -103,7 +134,7 @@ pub(super) fn sign(folder: &Folder, batch: &mut Batch, clock: &mut Clock) {
 /// say that it has seen what it has not.
 pub(super) fn say_head(folder: &Folder, batch: &mut Batch, clock: &Clock, changed: bool) -> Result<()> {
     let (signer, index, id) = (folder.signer(), folder.index(), folder.id());
-    let lost = index.past(id)? == Past::Lost;
+    let lost = matches!(index.past(id)?, Past::Lost | Past::Anew);
     let met = |device: &Id| *device == signer.device || index.has_met(id, *device).unwrap_or(false);
     let regained = lost && folder.devices().is_some_and(|devices| devices.iter().all(met));
     if regained {
@@ -244,8 +275,12 @@ fn check_entry(
     }
     if let Some(fork) = own.and_then(|own| Fork::of(own, entry)) {
         let (writer, _) = fork.dot();
-        if peer.is_some_and(|peer| peer != writer) && !deviates(req::SYN_110) {
-            return Ok(Some(writer));
+        let known = || folder.index().has_forked(folder.id(), writer);
+        if let Some(peer) = peer {
+            if (peer != writer || known()?) && !deviates(req::SYN_110) {
+                return Ok(Some(writer));
+            }
+            folder.index().add_fork(folder.id(), &fork)?;
         }
         blame(false, req::SYN_054, writer)?;
     }

@@ -36,6 +36,16 @@ pub const X: Id = Id([2; 16]);
 pub const Y: Id = Id([3; 16]);
 pub const Z: Id = Id([4; 16]);
 
+/// Bytes that look random, the same in every run.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state.to_be_bytes()[0]
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 fn pkcs8(pem: &str) -> Vec<u8> {
     let text: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     base64::engine::general_purpose::STANDARD.decode(text).unwrap()
@@ -215,6 +225,8 @@ fn walk(root: &Path, at: &Path, tree: &mut BTreeMap<String, String>) {
             walk(root, &path, tree);
         } else if metadata.is_file() {
             tree.insert(name, MediaHash::of(&std::fs::read(&path).unwrap()).to_string());
+        } else if let Ok(target) = std::fs::read_link(&path) {
+            tree.insert(name, format!("link to {}", target.display()));
         } else {
             tree.insert(name, "other".into());
         }
@@ -355,7 +367,11 @@ pub fn state() -> Message {
 
 /// A file in the root that `writer` wrote as its first change.
 pub fn file(name: &str, content: &[u8], writer: Id, lamport: u64) -> Entry {
-    let stamp = Stamp { lamport, writer, counter: 1 };
+    file_of(name, content, Stamp { lamport, writer, counter: 1 })
+}
+
+/// The same, by any change.
+pub fn file_of(name: &str, content: &[u8], stamp: Stamp) -> Entry {
     let kind = Kind::File { size: content.len() as u64, hash: MediaHash::of(content) };
     let content = Content { stamp, kind, mode: 0o644, mtime: 1_600_000_000_000_000_000, gone: false };
     let name = Name::parse(name).unwrap();

@@ -84,6 +84,7 @@ impl Failure {
             "passkey-unacceptable" => "This passkey cannot be used here. Take another one.",
             "last-sign-in" => "This is the only way in which you can sign in. Add another one first.",
             "no-such-passkey" => "This passkey is not there any more.",
+            "no-such-code" => "No program waits with this code. It may have waited too long: begin there again.",
             "federated-sign-in-failed" => "Signing in there did not work, or it took too long. Try again.",
             "name-taken" => "This name is taken. Choose another one.",
             "name-unacceptable" => {
@@ -108,6 +109,9 @@ impl Failure {
             },
             "too-many-entries" => "This folder has as many files as a folder may have.",
             "metadata-full" => "There is not enough room left in the cloud for the names of more files.",
+            "too-many-writers" => {
+                "More devices have written in this folder than may. Take a new folder, or a device that is in this one."
+            }
             "too-many-folders" => "There are as many folders as one person may have.",
             "body-unacceptable" => "This cannot be accepted: names have 1 to 255 characters.",
             "no-such-node" | "entry-deleted" => "This is not there any more.",

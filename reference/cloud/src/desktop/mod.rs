@@ -75,6 +75,7 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route("/desktop/account/passkeys/{passkey}", post(pages::passkeys::remove))
         .route("/desktop/account/app-passwords", post(pages::app_passwords::add))
         .route("/desktop/account/app-passwords/{app_password}", post(pages::app_passwords::remove))
+        .route("/desktop/codes", get(pages::codes::get).post(pages::codes::post))
         .route("/desktop/folders", post(pages::home::make_folder))
         .route("/desktop/invitations/{invitation}", post(pages::home::answer))
         .route("/desktop/news", get(pages::news::of_mesh))

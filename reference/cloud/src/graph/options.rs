@@ -15,7 +15,7 @@ const SUBSCRIBABLE: [&str; 4] = [
     "/mesh/devices/{device}/rendezvous",
 ];
 
-const OPENAPI: &str = include_str!("../../../../spec/openapi.yaml");
+const OPENAPI: &str = include_str!("../../spec/openapi.yaml");
 
 /// The schema of everything, without tickets.
 pub(crate) async fn openapi() -> Response {

@@ -12,6 +12,7 @@ use super::page::Page;
 use super::paths;
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::Span;
 use crate::store::writers::Writer;
 
 /// The cards of all who write or once wrote in the folder (GPH-151, GPH-152).
@@ -20,18 +21,26 @@ pub(crate) async fn list(
     page: Page,
 ) -> Result<axum::Json<Value>, Problem> {
     app.store.note_writers(folder).await?;
-    let writers = app.store.writers(folder, page.span()).await?;
-    let writers = signed(&app, folder, writers).await?;
+    let writers = signed(&app, folder, page.span()).await?;
     let tag = |writer: &Writer| writer.signed_by.chars().take(32).collect();
     let item = |writer: &Writer| (tag(writer), representation(writer));
     Ok(page.of(&paths::writers(folder), writers, |writer| writer.device.to_string(), item))
 }
 
-/// Signs the cards that the issuer's key of now has not signed yet.
-async fn signed(app: &App, folder: Id, mut writers: Vec<Writer>) -> Result<Vec<Writer>, Problem> {
+/// The cards, each signed by the issuer's key of now. However many ask after a rollover, each is signed once.
+async fn signed(app: &App, folder: Id, span: Span) -> Result<Vec<Writer>, Problem> {
     let ring = app.keys.ring();
     let by = hex(&ring.issuer.key().spki().fingerprint(DEFAULT));
-    if writers.iter().all(|writer| writer.signed_by == by) {
+    let is_signed = |writers: &[Writer]| writers.iter().all(|writer| writer.signed_by == by);
+    let writers = app.store.writers(folder, span.clone()).await?;
+    if is_signed(&writers) {
+        return Ok(writers);
+    }
+    let turn = app.signing.of(folder);
+    let _turn = turn.lock().await;
+    // Who had the turn before may have signed them.
+    let mut writers = app.store.writers(folder, span).await?;
+    if is_signed(&writers) {
         return Ok(writers);
     }
     let sign = move || {

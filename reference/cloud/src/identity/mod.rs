@@ -1,10 +1,11 @@
 //! The identity service: finds out who somebody is, and gives out a token (`spec/identity.md`).
 //!
 //! How is a matter of providers, which the configuration chooses: passwords (`tokens.rs`), OpenID Connect
-//! (`federated/`), passkeys (`passkeys/`). All end in [`sessions::begin`].
+//! (`federated/`), passkeys (`passkeys/`), somebody who is signed in elsewhere (`codes.rs`). All end in [`sessions::begin`].
 
 pub(crate) mod app_passwords;
 pub(crate) mod change;
+pub(crate) mod codes;
 #[cfg(feature = "oidc")]
 pub(crate) mod federated;
 #[cfg(not(feature = "oidc"))]
@@ -39,6 +40,7 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
     }
     items.extend(app.federated.items());
     items.extend(passkeys::item(&app));
+    items.extend(codes::item(&app));
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
 }
 

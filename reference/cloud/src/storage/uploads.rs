@@ -5,9 +5,6 @@
 //! database. So an offset that was answered survives everything that objects and database survive, and any server that
 //! shares them can go on.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -18,7 +15,6 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::storage::sealed::HEADER;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::Mutex as AsyncMutex;
 
 use super::blobs::{Incoming, Kept, Object};
 use super::media::{keep, kept};
@@ -136,21 +132,6 @@ pub(crate) async fn delete(
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
-}
-
-/// Who puts an upload together, in this process.
-#[derive(Default)]
-pub(crate) struct Turns(Mutex<HashMap<Id, Weak<AsyncMutex<()>>>>);
-
-impl Turns {
-    /// To be locked by whose turn it is.
-    fn of(&self, upload: Id) -> Arc<AsyncMutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| turn.strong_count() > 0);
-        let turn = turns.get(&upload).and_then(Weak::upgrade).unwrap_or_default();
-        turns.insert(upload, Arc::downgrade(&turn));
-        turn
-    }
 }
 
 /// A request that appends.

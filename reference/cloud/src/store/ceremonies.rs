@@ -1,4 +1,4 @@
-//! Sign-ins under way: at other providers, and with passkeys.
+//! Sign-ins under way: at other providers, with passkeys, and of programs that wait for a person.
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::time::UnixTime;
@@ -50,7 +50,6 @@ impl Store {
     }
 
     /// Gives a sign-in another state, if it still has the state `from`.
-    #[cfg(feature = "oidc")]
     pub(crate) async fn change_ceremony(
         &self,
         kind: &'static str,

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::changes::Verb;
 use super::devices::{self, DeviceState, Endpoint};
 use super::members::Actor;
-use super::{Row, Span, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values, writers};
 use crate::graph::paths;
 
 /// A folder on a device.
@@ -99,6 +99,7 @@ impl Store {
             if added {
                 let detail = json!({ "name": devices::name_of(sql, device)? });
                 log.record(folder, Verb::MappingAdded, &paths::mapping(folder, device), &detail)?;
+                writers::note(sql, folder, by.who.user)?; // GPH-210, GPH-211
             }
             Ok(added)
         })

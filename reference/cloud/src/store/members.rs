@@ -8,7 +8,7 @@ use serde_json::json;
 use super::changes::{Log, Verb, Who};
 use super::devices::{self, DeviceState};
 use super::folders;
-use super::{Row, Span, Sql, Store, StoreError, values};
+use super::{Row, Span, Sql, Store, StoreError, values, writers};
 use crate::account::issue::actions_of;
 use crate::graph::paths;
 
@@ -90,6 +90,7 @@ impl Store {
             demand(sql.execute(update, values)? == 1, req::GPH_013)?;
             let detail = json!({ "name": name_of(sql, user)?, "role": role.name() });
             log.record(folder, Verb::MemberRole, &paths::member(folder, user), &detail)?;
+            writers::note(sql, folder, user)?; // GPH-210, GPH-211
             Ok(demand(role == Role::Owner || !is_creator(sql, folder, user)?, req::GPH_130)?)
         })
         .await

@@ -9,9 +9,8 @@ use meshproof_proto::time::UnixTime;
 use tokio::task::JoinSet;
 
 use super::entries::{Attributes, Bounds, Entry, Kind};
-use super::folders::{Folder, Storage};
 use super::invitations::NewInvitation;
-use super::races::{self, who};
+use super::races::{self, cloud_folder, who};
 use super::{Span, Store, StoreError};
 use crate::config;
 use crate::graph::access::{FolderRight, Need, WriteEntries};
@@ -46,15 +45,7 @@ async fn two_stores() -> [Store; 2] {
 async fn folder_of(store: &Store, name: &str) -> (Id, Id) {
     let (user, folder) = (new_id(), new_id());
     assert!(store.add_user(user, name.into(), String::new()).await.unwrap());
-    let row = Folder {
-        id: folder,
-        name: "x".into(),
-        storage: Storage::Cloud,
-        creator: user,
-        etag: "a".into(),
-        generation: 0,
-    };
-    store.add_folder(row, "a".into(), 9, who(user)).await.unwrap();
+    store.add_folder(cloud_folder(folder, user), "a".into(), 9, who(user)).await.unwrap();
     (user, folder)
 }
 

@@ -28,6 +28,11 @@ pub(super) fn who(user: Id) -> Who {
     Who { user, device: None, at: UnixTime(1) }
 }
 
+pub(super) fn cloud_folder(id: Id, creator: Id) -> Folder {
+    let (name, etag) = ("x".into(), "a".into());
+    Folder { id, name, storage: Storage::Cloud, creator, etag, generation: 0 }
+}
+
 const BOUNDS: super::entries::Bounds = super::entries::Bounds { entries: 9, metadata: 9_999 };
 
 #[tokio::test]
@@ -41,15 +46,7 @@ pub(super) async fn rights_that_have_gone(store: Store) {
     for (user, name) in [(ann, "ann"), (bob, "bob"), (carl, "carl")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row = Folder {
-        id: folder,
-        name: "x".into(),
-        storage: Storage::Cloud,
-        creator: ann,
-        etag: "a".into(),
-        generation: 0,
-    };
-    store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
+    store.add_folder(cloud_folder(folder, ann), "a".into(), 9, who(ann)).await.unwrap();
     let by_ann = Need::CONTROL_MEMBERS.by(who(ann));
     let invite = |name: &str, by| {
         let (id, name, expires) = (new_id(), name.to_owned(), UnixTime(9));
@@ -137,15 +134,7 @@ async fn invitations_and_contacts_have_an_end() {
     for (user, name) in [(ann, "ann"), (bob, "bob")] {
         store.add_user(user, name.into(), String::new()).await.unwrap();
     }
-    let row = Folder {
-        id: folder,
-        name: "x".into(),
-        storage: Storage::Cloud,
-        creator: ann,
-        etag: "a".into(),
-        generation: 0,
-    };
-    store.add_folder(row, "a".into(), 9, who(ann)).await.unwrap();
+    store.add_folder(cloud_folder(folder, ann), "a".into(), 9, who(ann)).await.unwrap();
     let at = |user, now| Who { user, device: None, at: UnixTime(now) };
     let invite = |now| {
         let (id, name, role) = (new_id(), "bob".to_owned(), Role::Reader);

@@ -109,8 +109,7 @@ async fn a_restored_backup() {
     }
     std::fs::copy(data.path().join("backup"), &database).unwrap();
     let restored = World::on(data.path(), |_| ()).await;
-    let ann =
-        Session { world: &restored, id: String::new(), name: String::new(), tickets, token: String::new() };
+    let ann = restored.bearer(tickets);
     ann.get(&format!("{sync}?since={before}")).await.is(200);
     ann.get(&format!("{sync}?since={after}")).await.refused(410, "GPH-061");
     let Session { tickets, .. } = ann;
@@ -119,8 +118,7 @@ async fn a_restored_backup() {
     // As a restoring program does it, so that no watermark is mistaken once new numbers reach the old ones.
     rusqlite::Connection::open(&database).unwrap().execute("DELETE FROM epochs", []).unwrap();
     let restored = World::on(data.path(), |_| ()).await;
-    let ann =
-        Session { world: &restored, id: String::new(), name: String::new(), tickets, token: String::new() };
+    let ann = restored.bearer(tickets);
     ann.get(&format!("{sync}?since={before}")).await.refused(410, "GPH-061");
     assert_eq!(ann.get(&sync).await.body["items"].as_array().unwrap().len(), 1);
 }

@@ -110,11 +110,26 @@ impl World {
     pub(crate) async fn user(&self, name: &str) -> Session<'_> {
         let made = self.post("/identity/users", json!({"name": name, "password": PASSWORD})).await;
         assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.body);
-        let id = made.text("user");
-        let mut session =
-            Session { world: self, id, name: name.into(), tickets: Vec::new(), token: String::new() };
+        let mut session = self.signed_in(name).await;
+        session.id = made.text("user");
+        session
+    }
+
+    /// A user who was registered before, signed in. Its `id` is not known.
+    pub(crate) async fn signed_in(&self, name: &str) -> Session<'_> {
+        let mut session = self.session(name);
         session.sign_in().await;
         session
+    }
+
+    /// A user who was registered before and is yet to sign in. Its `id` is not known.
+    pub(crate) fn session(&self, name: &str) -> Session<'_> {
+        Session { name: name.into(), ..self.bearer(Vec::new()) }
+    }
+
+    /// Who has these tickets, whoever that is.
+    pub(crate) fn bearer(&self, tickets: Vec<String>) -> Session<'_> {
+        Session { world: self, id: String::new(), name: String::new(), tickets, token: String::new() }
     }
 }
 
@@ -235,7 +250,7 @@ impl<'a> Session<'a> {
         let signed_in = self.world.post("/tickets/device", proof).await;
         assert_eq!(signed_in.status, StatusCode::OK, "{:?}", signed_in.body);
         let tickets = strings(&signed_in.body["tickets"]);
-        Session { world: self.world, id: id.into(), name: String::new(), tickets, token: String::new() }
+        Session { id: id.into(), ..self.world.bearer(tickets) }
     }
 }
 

@@ -62,7 +62,7 @@ async fn what_was_answered_survives_kill() {
 }
 
 pub(crate) fn session<'a>(world: &'a World, id: &str) -> Session<'a> {
-    Session { world, id: id.into(), name: "ann".into(), tickets: Vec::new(), token: String::new() }
+    Session { id: id.into(), ..world.session("ann") }
 }
 
 #[test]

@@ -107,13 +107,7 @@ async fn the_log_has_no_secrets_and_cites_requirements() {
     let mut altered = ann.tickets.clone();
     altered[0].replace_range(100..104, "AAAA");
     secrets.extend(altered.iter().cloned());
-    let forger = Session {
-        world: &world,
-        id: String::new(),
-        name: String::new(),
-        tickets: altered,
-        token: String::new(),
-    };
+    let forger = world.bearer(altered);
     forger.get("/mesh").await.refused(401, "TKT-031");
     secrets.push(ann.token.clone());
     secrets.extend(ann.tickets.iter().cloned());
@@ -315,13 +309,7 @@ async fn backup_during_writes_and_restore() {
             let passing = made.headers["location"].to_str().unwrap().to_owned();
             let ticket = made.headers["mesh-ticket"].to_str().unwrap().to_owned();
             let tickets = [&ann.tickets[..], &[ticket]].concat();
-            let owner = Session {
-                world: &world,
-                id: ann.id.clone(),
-                name: ann.name.clone(),
-                tickets,
-                token: String::new(),
-            };
+            let owner = world.bearer(tickets);
             written += 1;
             put(&owner, &passing, 2 * written).await;
             put(&ann, &folder, 2 * written + 1).await;
@@ -374,13 +362,7 @@ async fn backup_during_writes_and_restore() {
     assert_eq!(secret, "given by a provider");
     let world = World::on(&again, |_| ()).await;
     assert_eq!(world.ca_pem, old_ca, "clients trust it as before");
-    let mut ann = Session {
-        world: &world,
-        id: String::new(),
-        name: "ann".into(),
-        tickets: Vec::new(),
-        token: String::new(),
-    };
+    let mut ann = world.session("ann");
     let old = world.http.post(world.url("/tickets")).bearer_auth(tokens);
     crate::common::Answer::of(old).await.refused(401, "IDN-007");
     ann.sign_in().await;

@@ -445,11 +445,9 @@ async fn nothing_is_missed() {
     let (mut tickets, id) = (ann.tickets, ann.id);
     for phase in 0..2 {
         let session = |tickets: &Vec<String>| Session {
-            world: &world,
             id: id.clone(),
             name: "ann".into(),
-            tickets: tickets.clone(),
-            token: String::new(),
+            ..world.bearer(tickets.clone())
         };
         let (writer, reader) = (session(&tickets), session(&tickets));
         let done = AtomicBool::new(false);
@@ -473,7 +471,7 @@ async fn nothing_is_missed() {
             world = World::on(data.path(), |_| ()).await;
         }
     }
-    let reader = Session { world: &world, id, name: "ann".into(), tickets, token: String::new() };
+    let reader = Session { id, name: "ann".into(), ..world.bearer(tickets) };
     let last = poll(&reader, &queue, &follower.after, 0).await;
     for folder in told(&last) {
         follower.read(&reader, &folder).await;

@@ -122,7 +122,7 @@ async fn all_survives_a_restart() {
 
     let world = World::on(data.path(), |_| ()).await;
     assert_eq!(world.ca_pem, ca);
-    let ann = crate::common::Session { world: &world, id, name: "ann".into(), tickets, token: String::new() };
+    let ann = crate::common::Session { id, name: "ann".into(), ..world.bearer(tickets) };
     let got = ann.get(&format!("{folder}/media/{}", hash(b"bytes"))).await;
     assert_eq!(got.bytes, b"bytes");
     // Who trusted the authority before still does.

@@ -18,6 +18,8 @@ const BEAT: u64 = 12;
 const SILENCE: u64 = 90;
 /// How long the keys of an epoch are used, in seconds (REC-001).
 const EPOCH: u64 = 3_600;
+/// The contents of records that came together are one piece of up to so many bytes.
+const TOGETHER: usize = 256 * 1024;
 /// How long a channel may live, in seconds (HSK-056).
 const LIFE: u64 = 24 * 3_600;
 
@@ -151,7 +153,12 @@ impl Open {
             self.heard_at = now;
             match event {
                 record::Event::Data([]) => {} // a sign of life
-                record::Event::Data(content) => events.push_back(Event::Data(content.to_vec())),
+                record::Event::Data(content) => match events.back_mut() {
+                    Some(Event::Data(before)) if before.len() + content.len() <= TOGETHER => {
+                        before.extend_from_slice(content);
+                    }
+                    _ => events.push_back(Event::Data(content.to_vec())),
+                },
                 record::Event::Closed => {
                     self.peer_closed = true;
                     events.push_back(Event::PeerClosed);

@@ -1,7 +1,7 @@
 //! The cryptography that the protocol uses, behind one seam.
 //!
 //! A [`Provider`] has SHA-256, HMAC-SHA256, AES-128-CTR, RSA, X25519, Ed25519 and ML-KEM-768. Two exist: [`RUSTCRYPTO`], portable, and
-//! [`AWS_LC`](AWS_LC) (feature `aws-lc`), constant time and faster. Every handshake test runs over the pairs of them.
+//! [`AWS_LC`] (feature `aws-lc`), constant time and faster. Every handshake test runs over the pairs of them.
 
 mod hkdf;
 mod rustcrypto;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::{KeyRejected, Provider};
 
-/// The DER of an RSA key of 2,048 to 3,072 bits with exponent 65537. Any other bytes cannot become this type.
+/// The DER of an RSA key of 2,048 to 3,072 bits, the last of them set, with exponent 65537. Any other bytes cannot become this type.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Spki {
     der: Vec<u8>,
@@ -30,7 +30,8 @@ impl Spki {
     pub fn from_modulus(modulus: &[u8]) -> Result<Self, KeyRejected> {
         let first = *modulus.first().ok_or(KeyRejected)?;
         let bits = modulus.len() * 8 - first.leading_zeros() as usize;
-        if first == 0 || !(2_048..=3_072).contains(&bits) {
+        let odd = modulus.last().is_some_and(|last| last & 1 == 1);
+        if first == 0 || !odd || !(2_048..=3_072).contains(&bits) {
             return Err(KeyRejected);
         }
         let pad: &[u8] = if first & 0x80 == 0 { &[] } else { &[0] };

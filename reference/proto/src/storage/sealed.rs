@@ -236,12 +236,25 @@ pub struct Opener<'a> {
     length: Option<u64>,
     /// How much plaintext there was.
     plaintext: u64,
+    /// Whether all behind the content was zero so far.
+    zeros: bool,
 }
 
 impl<'a> Opener<'a> {
     /// Begins to open `object`.
     pub fn new(provider: &'static dyn Provider, keys: &'a FolderKeys, object: Object) -> Self {
-        Self { provider, keys, object, key: None, number: 0, pending: Vec::new(), length: None, plaintext: 0 }
+        let pending = Vec::new();
+        Self {
+            provider,
+            keys,
+            object,
+            key: None,
+            number: 0,
+            pending,
+            length: None,
+            plaintext: 0,
+            zeros: true,
+        }
     }
 
     /// Takes the next piece of the object, and appends to `out` the content that is verified so far.
@@ -274,7 +287,7 @@ impl<'a> Opener<'a> {
         self.segment(true, out)?;
         let fits = |length: u64| length.checked_add(LENGTH).and_then(padded) == Some(self.plaintext);
         let length = self.length.unwrap_or(u64::MAX);
-        demand(fits(length), req::STO_063)?;
+        demand(fits(length) && self.zeros, req::STO_063)?;
         Ok(length)
     }
 
@@ -316,7 +329,9 @@ impl<'a> Opener<'a> {
         }
         let left = self.length.unwrap_or_default().saturating_sub(before);
         let content = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        out.extend_from_slice(&bytes[..content]);
+        let (content, behind) = bytes.split_at(content);
+        out.extend_from_slice(content);
+        self.zeros &= behind.iter().all(|byte| *byte == 0);
     }
 }
 

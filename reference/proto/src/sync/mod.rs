@@ -1,7 +1,7 @@
 //! Synchronising folders over a channel (`spec/sync.md`).
 //!
 //! [`message`] has the messages, [`wire`] the entries in them, [`manifest`] those about chunks; [`entry`] what a change makes
-//! of an entry, [`merge`] what two devices' entries are together, [`tree`] the paths that follow from all of them, [`path`]
+//! of an entry, [`merge`](mod@merge) what two devices' entries are together, [`tree`] the paths that follow from all of them, [`path`]
 //! which names may occur at all, [`digest`] how devices find out that nothing is new; [`proof`] is what a writer signs of a
 //! change, [`writer`] who writes and how far each has come, [`fork`] who said two things of one change. Who asks whom for what, and what is on
 //! disk, is the client's business.

@@ -44,6 +44,7 @@ pub(super) const HOLDER: &str = concat!(
 );
 pub(super) const EXPONENT: &str = "</ds:Modulus><ds:Exponent>";
 pub(super) const EXPONENT_VALUE: &str = "AQAB";
+pub(super) const EXPONENT_BYTES: [u8; 3] = [1, 0, 1];
 pub(super) const HOLDER_END: &str = concat!(
     "</ds:Exponent></ds:RSAKeyValue></ds:KeyValue></ds:KeyInfo>",
     "</saml2:SubjectConfirmationData></saml2:SubjectConfirmation></saml2:Subject>"

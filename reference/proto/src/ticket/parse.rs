@@ -99,8 +99,8 @@ fn read(slots: &Slots<'_>) -> Result<Ticket, Error> {
         demand_some(Subject::parse(slots.subject), req::TKT_011, || Subject::User(lax_id(slots.subject)))?;
     let confirmation = match &slots.confirmation {
         None => None,
-        Some((modulus, exponent)) => {
-            let key = Spki::from_modulus(modulus).ok().filter(|_| *exponent == g::EXPONENT_VALUE);
+        Some(KeySlots { modulus, exponent }) => {
+            let key = Spki::from_modulus(modulus).ok().filter(|_| *exponent == g::EXPONENT_BYTES);
             // The mutant takes the ticket for a bearer ticket: a key that cannot be checked is no condition.
             demand_some(key.map(Some), req::TKT_012, || None)?
         }
@@ -183,8 +183,7 @@ struct Slots<'a> {
     issuer: &'a str,
     signature: SignatureSlots<'a>,
     subject: &'a str,
-    /// Modulus and exponent.
-    confirmation: Option<(Vec<u8>, &'a str)>,
+    confirmation: Option<KeySlots>,
     not_before: &'a str,
     not_on_or_after: &'a str,
     audience: &'a str,
@@ -193,6 +192,11 @@ struct Slots<'a> {
     authz: Vec<AuthzSlots<'a>>,
     /// Names and values.
     attributes: Vec<(&'a str, Vec<&'a str>)>,
+}
+
+struct KeySlots {
+    modulus: Vec<u8>,
+    exponent: Vec<u8>,
 }
 
 struct SignatureSlots<'a> {
@@ -297,7 +301,7 @@ impl<'a> Scanner<'a> {
         Ok(SignatureSlots { span: start..self.at, algorithms, reference, digest, value, info })
     }
 
-    fn confirmation(&mut self) -> Result<Option<(Vec<u8>, &'a str)>, Error> {
+    fn confirmation(&mut self) -> Result<Option<KeySlots>, Error> {
         if self.starts_with(g::BEARER) {
             self.literal(g::BEARER)?;
             return Ok(None);
@@ -305,9 +309,9 @@ impl<'a> Scanner<'a> {
         self.literal(g::HOLDER)?;
         let modulus = self.base64()?;
         self.literal(g::EXPONENT)?;
-        let exponent = self.slot(b'<')?;
+        let exponent = self.base64()?;
         self.literal(g::HOLDER_END)?;
-        Ok(Some((modulus, exponent)))
+        Ok(Some(KeySlots { modulus, exponent }))
     }
 
     fn authn(&mut self) -> Result<(&'a str, &'a str), Error> {
@@ -385,7 +389,8 @@ impl<'a> Scanner<'a> {
     fn slot(&mut self, end: u8) -> Result<&'a str, Error> {
         let length = memchr(end, self.rest().as_bytes()).ok_or(Error::from(req::TKT_006))?;
         let text = &self.rest()[..length];
-        demand(memchr3(b'<', b'>', b'&', text.as_bytes()).is_none(), req::TKT_006)?;
+        let markup = memchr3(b'<', b'>', b'&', text.as_bytes()).or_else(|| memchr(b'"', text.as_bytes()));
+        demand(markup.is_none(), req::TKT_006)?;
         self.at += length;
         Ok(text)
     }

@@ -13,8 +13,11 @@ use crate::target::world::{User, World, claim, new_user, revoke};
 
 const HONEST: &str = "gph.queue";
 
-/// Longer than a cloud takes to notice, shorter than a client waits for an answer.
-const WAIT: u64 = 8;
+/// How many seconds to wait for news: longer than a cloud takes to notice, shorter than a client waits for an answer. Less
+/// where the run has little patience, for it knows that nothing will happen.
+pub(super) fn wait(context: &Context) -> u64 {
+    (2 * context.targets().patience.0.as_secs()).clamp(2, 8)
+}
 
 pub(super) fn checks() -> Vec<Check> {
     vec![
@@ -171,8 +174,10 @@ async fn waiting(context: Context) -> Verdict {
     let queue = Queue::on(&context, &folder.tickets, &folder.path).await?;
     let mut after = queue.start.clone();
     for name in ["a", "b"] {
-        let (told, written) =
-            tokio::join!(queue.told(&context, &after, WAIT), write(&context, &world, &folder, name));
+        let (told, written) = tokio::join!(
+            queue.told(&context, &after, wait(&context)),
+            write(&context, &world, &folder, name)
+        );
         written?;
         let told = told?;
         told.expect(&[&folder.path], "after a change")?;
@@ -245,7 +250,7 @@ async fn lost(context: Context) -> Verdict {
     let current = crate::target::world::etag(&context, &folder.tickets, &member).await?;
     let remove = call(&context, "DELETE", &member).tickets(&folder.tickets).header("if-match", &current);
     success(remove.send().await?, "removing a member")?;
-    let told = queue.told(&context, &queue.start, WAIT).await?;
+    let told = queue.told(&context, &queue.start, wait(&context)).await?;
     told.expect(&[&folder.path], "after the loss of a folder")?;
     let expected = json!({"resource": folder.path, "gone": true});
     demand!(told.items[0] == expected, "of a folder that is lost the queue tells {}", told.items[0]);
@@ -286,8 +291,10 @@ async fn revoked(context: Context) -> Verdict {
     let world = World::get(&context).await?;
     let device = claim(&context, &world.alice, "lost", &world.spare_key).await?;
     let queue = Queue::new(&context, &device.grant.tickets).await?;
-    let (ended, done) =
-        tokio::join!(queue.poll(&context, &queue.start, WAIT), revoke(&context, &world.alice, &device.id));
+    let (ended, done) = tokio::join!(
+        queue.poll(&context, &queue.start, wait(&context)),
+        revoke(&context, &world.alice, &device.id)
+    );
     success(done?, "revoking a device")?;
     let ended = ended?;
     demand!(
@@ -368,15 +375,15 @@ async fn ttl_passes(context: Context) -> Verdict {
         let announced = Instant::now();
         let put = call(&context, "PUT", &endpoint).tickets(&world.tablet.grant.tickets).json(&body);
         success(put.send().await?, "PUT of an endpoint")?;
-        let online = queue.told(&context, &from, WAIT).await?;
+        let online = queue.told(&context, &from, wait(&context)).await?;
         online.expect(&[&endpoint], "after an address was announced")?;
         if announced.elapsed() < Duration::from_secs(1) {
-            // It has not ended yet, also for a cloud that counts in whole seconds. Two seconds, and five more.
-            let ended = queue.told(&context, &online.watermark, 7).await?;
+            // It has not ended yet, also for a cloud that counts in whole seconds. Its two seconds, and as many more.
+            let ended = queue.told(&context, &online.watermark, 2 + wait(&context)).await?;
             return ended.expect(&[&endpoint], "after its ttl has passed");
         }
         // So slow that one answer may have told of both: once more.
-        from = queue.told(&context, &online.watermark, 7).await?.watermark;
+        from = queue.told(&context, &online.watermark, 2 + wait(&context)).await?.watermark;
     }
     Err(Stop::Blocked("each answer took longer than the ttl of an endpoint".to_owned()))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::queues::Queue;
+use super::queues::{Queue, wait};
 use super::{check, success};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::oracle::crypto::{from_hex, hex};
@@ -21,8 +21,6 @@ const TOO_MANY: usize = 121;
 
 /// Two devices have one rendezvous at a time.
 const PAIR: &str = "rendezvous";
-/// Longer than a cloud takes to notice.
-const WAIT: u64 = 8;
 
 pub(super) fn checks() -> Vec<Check> {
     let case = |id: &str, reqs: &[&str], title: &str, run: fn(Context, World) -> Running| {
@@ -201,12 +199,12 @@ async fn dial(context: &Context, rendezvous: &Value) -> Result<PeerConn, Stop> {
 async fn told(context: &Context, world: &World) -> Verdict {
     let resource = path(&world.phone.id);
     let queue = Queue::on(context, &world.phone.grant.tickets, &resource).await?;
-    let (told, asked) = tokio::join!(queue.poll(context, &queue.start, WAIT), ask(context, world));
+    let (told, asked) = tokio::join!(queue.poll(context, &queue.start, wait(context)), ask(context, world));
     asked?;
     let mut told = told?.expect(200)?.json()?;
     if told["items"].as_array().is_none_or(Vec::is_empty) {
         // It asked before it was there.
-        told = queue.poll(context, &queue.start, WAIT).await?.expect(200)?.json()?;
+        told = queue.poll(context, &queue.start, wait(context)).await?.expect(200)?.json()?;
     }
     let items = told["items"].as_array().cloned().unwrap_or_default();
     let named = items.iter().any(|item| item["resource"] == resource.as_str());

@@ -3,7 +3,7 @@
 //! | file | section |
 //! |---|---|
 //! | [`frames`] | 4.1, frames and their delivery |
-//! | [`m1`] | 4.2, steps before decryption |
+//! | `m1` | 4.2, steps before decryption |
 //! | [`box1`] | 4.2, steps after decryption |
 //! | [`m3`] | 4.3 to 4.5 |
 //! | [`calls`] | 4.4, the initiator |

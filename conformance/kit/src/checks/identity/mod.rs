@@ -3,11 +3,13 @@
 //! | file | what |
 //! |---|---|
 //! | [`people`] | names, passwords, tokens |
+//! | [`codes`] | a program waits for a person |
 //! | [`devices`] | challenges and answers |
 //! | [`limits`] | too many attempts |
 //! | [`passkeys`] | a software authenticator registers and signs in |
 //! | [`sessions`] | sessions, signing out, change of password, providers |
 
+mod codes;
 mod devices;
 mod limits;
 pub(crate) mod passkeys;
@@ -19,7 +21,15 @@ use crate::check::{Check, Context, Role, Verdict};
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
-    [people::checks(), devices::checks(), limits::checks(), sessions::checks(), passkeys::checks()].concat()
+    [
+        people::checks(),
+        devices::checks(),
+        limits::checks(),
+        sessions::checks(),
+        passkeys::checks(),
+        codes::checks(),
+    ]
+    .concat()
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check

@@ -35,7 +35,7 @@ async fn patterns(context: &Context, patterns: &str) -> Result<Entry, Stop> {
     Ok(new.by(X, lamport, &version))
 }
 
-async fn ignore(context: &Context, text: &str) -> Verdict {
+pub(super) async fn ignore(context: &Context, text: &str) -> Verdict {
     let entry = patterns(context, text).await?;
     bring(context, vec![entry], &[text.as_bytes()]).await?;
     let hash = *blake3::hash(text.as_bytes()).as_bytes();

@@ -8,6 +8,7 @@
 //! | [`state`] | 3.2 and 4.6, what is not sent again and what is forgotten |
 //! | [`transfer`] | 4.7, contents |
 //! | [`chunks`] | 4.7, contents in chunks |
+//! | [`links`] | 4.5, symbolic links |
 //! | [`ignored`] | 4.8, what is ignored |
 //! | [`signed`] | 4.9, who wrote it |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
@@ -17,6 +18,7 @@
 
 mod chunks;
 mod ignored;
+mod links;
 mod merge;
 pub mod message;
 mod moved;
@@ -34,7 +36,7 @@ use crate::oracle::crypto::hex;
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
     let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
-    let more = [chunks::checks(), ignored::checks(), signed::checks(), moved::checks()];
+    let more = [chunks::checks(), ignored::checks(), signed::checks(), moved::checks(), links::checks()];
     [parts.concat(), more.concat()].concat()
 }
 

@@ -240,12 +240,13 @@ async fn outside(context: Context) -> Verdict {
     Ok(())
 }
 
+/// Makes a symbolic link.
 #[cfg(unix)]
-fn link_to(file: &std::path::Path, link: &std::path::Path) -> Result<(), Stop> {
+pub(super) fn link_to(file: &std::path::Path, link: &std::path::Path) -> Result<(), Stop> {
     Ok(std::os::unix::fs::symlink(file, link)?)
 }
 
 #[cfg(not(unix))]
-fn link_to(_: &std::path::Path, _: &std::path::Path) -> Result<(), Stop> {
+pub(super) fn link_to(_: &std::path::Path, _: &std::path::Path) -> Result<(), Stop> {
     Err(Stop::NotApplicable("the kit makes symbolic links on Unix only".to_owned()))
 }

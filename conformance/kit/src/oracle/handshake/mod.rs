@@ -1,4 +1,4 @@
-//! The handshake, spec/handshake.md: keys in [`schedule`], ephemeral keys in [`share`], messages written in [`write`]
+//! The handshake, spec/handshake.md: keys in [`schedule`], ephemeral keys in [`share`], messages written in [`write`](mod@write)
 //! and read in [`read`].
 
 pub mod read;

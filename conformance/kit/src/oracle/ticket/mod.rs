@@ -1,4 +1,4 @@
-//! Tickets, spec/ticket.md: written in [`write`], read and verified in [`read`], weighed in [`decide`].
+//! Tickets, spec/ticket.md: written in [`write`](mod@write), read and verified in [`read`], weighed in [`decide`].
 
 pub mod decide;
 pub mod read;

@@ -70,15 +70,9 @@ pub fn parse(bytes: &[u8]) -> Result<Ticket, Rejection> {
         return reject("TKT-006", "ticket-syntax");
     };
     let written = insert_after_issuer(&fields.unsigned(), &signing.production());
-    let shaped = written == text
-        && [&fields.issuer, &fields.audience].into_iter().all(|slot| is_uri(slot))
-        && fields.authn.iter().all(|(_, class)| is_uri(class))
-        && fields.authz.len() <= 16
-        && fields.authz.iter().all(|statement| is_uri(&statement.resource) && !statement.actions.is_empty())
-        && fields.attributes.iter().all(|(_, values)| (1..=64).contains(&values.len()))
-        && from_base64(&signing.digest).is_some()
-        && from_base64(&signing.signature).is_some();
-    require(shaped, "TKT-006", "ticket-syntax")?;
+    let markup = ['"', '<', '>', '&'];
+    let plain = !fields.slots().chain(signing.slots()).any(|slot| slot.contains(markup));
+    require(written == text && plain && has_productions(&fields, &signing), "TKT-006", "ticket-syntax")?;
 
     require(fields.id.strip_prefix('_').is_some_and(|id| is_lower_hex(id, 32)), "TKT-007", "ticket-id")?;
     let times = [&fields.issue_instant, &fields.not_before, &fields.not_on_or_after].into_iter();
@@ -218,6 +212,31 @@ fn between(text: &str, before: &str, after: &str) -> Option<String> {
 /// What stands after every occurrence of one text, up to the next of another.
 fn every(text: &str, before: &str, after: &str) -> Option<Vec<String>> {
     text.split(before).skip(1).map(|rest| Some(rest.split_once(after)?.0.to_owned())).collect()
+}
+
+/// Whether the slots are what section 3.1 says they are made of, and no more and no fewer than it says.
+fn has_productions(fields: &TicketFields, signing: &Signing) -> bool {
+    let key = fields.confirmation.iter().flat_map(|key| [&key.modulus, &key.exponent]);
+    [&fields.issuer, &fields.audience].into_iter().all(|slot| is_uri(slot))
+        && key.chain([&signing.digest, &signing.signature]).all(|slot| from_base64(slot).is_some())
+        && fields.authn.iter().all(|(_, class)| is_uri(class))
+        && fields.authz.len() <= 16
+        && fields.authz.iter().all(|statement| {
+            is_word(&statement.decision)
+                && is_uri(&statement.resource)
+                && (1..=4).contains(&statement.actions.len())
+                && statement.actions.iter().all(|action| is_word(action))
+        })
+        && fields.attributes.iter().all(|(name, values)| {
+            is_uri(name)
+                && (1..=64).contains(&values.len())
+                && values.iter().all(|value| (1..=256).contains(&value.len()))
+        })
+}
+
+/// `1*ALPHA`.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
 /// The `uri` production.

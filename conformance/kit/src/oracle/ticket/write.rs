@@ -70,6 +70,15 @@ pub struct Signing {
     pub signature: String,
 }
 
+impl Signing {
+    /// All slots.
+    pub fn slots(&self) -> impl Iterator<Item = &String> {
+        let Self { canonicalization, method, reference, transforms, digest_method, digest, signature } = self;
+        let slots = [canonicalization, method, reference, digest_method, digest, signature];
+        slots.into_iter().chain(transforms)
+    }
+}
+
 /// Changes the text of a ticket between the steps of issuing. What comes after a change is computed over the changed
 /// text, so that the result breaks the one rule under test and no other.
 #[derive(Default)]
@@ -98,6 +107,18 @@ pub type SigningEdit = Box<dyn Fn(&mut Signing)>;
 pub type Signer = Box<dyn Fn(&RsaPrivateKey, &str) -> Vec<u8>>;
 
 impl TicketFields {
+    /// All slots.
+    pub fn slots(&self) -> impl Iterator<Item = &String> {
+        let Self { id, issue_instant, issuer, subject, not_before, not_on_or_after, audience, .. } = self;
+        let key = self.confirmation.iter().flat_map(|key| [&key.modulus, &key.exponent]);
+        let authn = self.authn.iter().flat_map(|(instant, class)| [instant, class]);
+        let authz =
+            self.authz.iter().flat_map(|one| [&one.decision, &one.resource].into_iter().chain(&one.actions));
+        let attributes = self.attributes.iter().flat_map(|(name, values)| [name].into_iter().chain(values));
+        let slots = [id, issue_instant, issuer, subject, not_before, not_on_or_after, audience];
+        slots.into_iter().chain(key).chain(authn).chain(authz).chain(attributes)
+    }
+
     /// Step 2: the ticket without its `signature` production.
     pub fn unsigned(&self) -> String {
         let [head, tail] = self.around_signature();

@@ -42,6 +42,11 @@ impl List {
             "a byte after the SPKI",
             spki([KEY_X.spki(), vec![0]].concat()),
         );
+        let mut even = KEY_X.spki();
+        // Behind the modulus are the five bytes of the exponent.
+        let last = even.len() - 6;
+        even[last] ^= 1;
+        self.refused("key-even", rule, 1, "a key with an even modulus", spki(even));
         self.refused("spki-empty", rule, 1, "no SPKI", spki(Vec::new()));
         self.refused("spki-garbage", rule, 1, "no DER", spki(vec![0x5a; 294]));
         // 30 82 01 22 | 30 0d 06 09 .. | 05 00 | 03 82 01 0f 00 | 30 82 01 0a 02 82 01 01 00 <modulus> 02 03 01 00 01

@@ -206,6 +206,12 @@ fn decisions(cases: &mut Cases) {
             draft.fields.authz[0].decision = value.into();
         });
     }
+    for (name, decision) in [("quote", "Permit\" x=\""), ("greater", "Permit>"), ("entity", "P&#101;rmit")] {
+        let comment = format!("the decision {decision}");
+        cases.invalid(&format!("decision-{name}"), ("TKT-006", "ticket-syntax"), &comment, |draft| {
+            draft.fields.authz[0].decision = decision.into();
+        });
+    }
     cases.invalid(
         "decision-second-statement",
         DECISION,
@@ -235,7 +241,7 @@ fn decisions(cases: &mut Cases) {
     cases.invalid("action-prefix", ACTION, "an action with more letters", actions(&["Reader"]));
     // Five actions break the number in the grammar and, since there are four names, TKT-015.
     let five = actions(&["Read", "Write", "Delete", "Control", "Control"]);
-    cases.beside("actions-all", "actions-five", ("TKT-015", ""), "five actions", five);
+    cases.beside("actions-all", "actions-five", ("TKT-006", "ticket-syntax"), "five actions", five);
 }
 
 /// The slots of pair tickets.
@@ -274,8 +280,14 @@ fn confirmation(cases: &mut Cases) {
             key.modulus = base64(&[&[0][..], &modulus(&KEY_X.private.to_public_key())].concat());
         }
     });
-    // Whether wrong base64 breaks the grammar or the rule of the key is open.
-    let open = ("TKT-012", "");
+    cases.invalid("modulus-even", KEY, "an even modulus, the product of no two large primes", |draft| {
+        if let Some(key) = &mut draft.fields.confirmation {
+            let mut even = modulus(&KEY_X.private.to_public_key());
+            even[255] ^= 1;
+            key.modulus = base64(&even);
+        }
+    });
+    let syntax = ("TKT-006", "ticket-syntax");
     for (name, comment, change) in [
         ("empty", "an empty modulus", (|_| String::new()) as fn(String) -> String),
         ("space", "a space in the modulus", |text| format!("{} {}", &text[..76], &text[76..])),
@@ -284,13 +296,22 @@ fn confirmation(cases: &mut Cases) {
             format!("{}_{}", &text[..9], &text[10..])
         }),
     ] {
-        cases.invalid(&format!("modulus-{name}"), open, comment, |draft| {
-            if let Some(key) = &mut draft.fields.confirmation {
-                key.modulus = change(key.modulus.clone());
-            }
-        });
+        cases.invalid(
+            &format!("modulus-{name}"),
+            if name == "empty" { KEY } else { syntax },
+            comment,
+            |draft| {
+                if let Some(key) = &mut draft.fields.confirmation {
+                    key.modulus = change(key.modulus.clone());
+                }
+            },
+        );
     }
-    let syntax = ("TKT-006", "ticket-syntax");
+    cases.invalid("exponent-no-base64", syntax, "an exponent of five digits of base64", |draft| {
+        if let Some(key) = &mut draft.fields.confirmation {
+            key.exponent = "AQABA".into();
+        }
+    });
     cases.invalid("confirmation-key-name", syntax, "a KeyName beside the key", |draft| {
         draft.replace("<ds:KeyValue>", "<ds:KeyName>x</ds:KeyName><ds:KeyValue>");
     });
@@ -377,13 +398,12 @@ fn attributes(cases: &mut Cases) {
     cases.invalid("mapping-twice", rule, "two roles for one folder on one device", |draft| {
         draft.fields.attributes[2].1.push(format!("{FOLDER} {DEVICE_Y} owner"));
     });
-    // Both the text production and section 3.1 exclude these.
     for (name, comment, value) in [
         ("ampersand", "an ampersand in a value", "a & b"),
         ("greater", "a > in a value", "a > b"),
         ("empty", "an empty value", ""),
     ] {
-        cases.invalid(&format!("value-{name}"), ("TKT-017", ""), comment, |draft| {
+        cases.invalid(&format!("value-{name}"), ("TKT-006", "ticket-syntax"), comment, |draft| {
             draft.fields.attributes[0].1.push(value.into());
         });
     }

@@ -4,6 +4,7 @@ pub(super) mod account;
 pub(super) mod app_passwords;
 pub(super) mod bytes;
 pub(super) mod change;
+pub(super) mod codes;
 pub(super) mod devices;
 pub(super) mod file;
 pub(super) mod folder;
@@ -107,6 +108,8 @@ impl Done {
             "role" => "The role was changed.",
             "member-removed" => "The person was removed from this folder.",
             "ended" => "The session has ended.",
+            "allowed" => "The program is signed in. It is in the list, where you can end its session.",
+            "denied" => "The program was not signed in.",
             "passkey" => "The passkey was added. You can sign in with it from now on.",
             "passkey-removed" => "The passkey was removed. It signs in no more.",
             "app-password-removed" => "The password was removed. The program that has it signs in no more.",

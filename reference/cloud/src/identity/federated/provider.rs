@@ -17,6 +17,8 @@ use crate::problem::Problem;
 
 /// How long an answer of a provider may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// The bytes of an answer of a provider.
+const LARGEST: usize = 1_048_576;
 /// How long what a provider says of itself is believed, and how soon it may be asked again for a key we do not know.
 const FRESH: Duration = Duration::from_mins(10);
 const KEYS_MAY_BE_NEW: Duration = Duration::from_secs(10);
@@ -128,8 +130,9 @@ impl Provider {
     }
 
     async fn get<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, Problem> {
-        let answer = async { self.http.get(url).send().await?.error_for_status()?.json().await };
-        answer.await.map_err(|e| failed(self, format!("{url}: {e}")))
+        let answer = async { self.http.get(url).send().await?.error_for_status() };
+        let answer = answer.await.map_err(|e| failed(self, format!("{url}: {e}")))?;
+        json(answer).await.map_err(|e| failed(self, format!("{url}: {e}")))
     }
 
     /// Posts a form as this client.
@@ -155,10 +158,9 @@ impl Provider {
         let body = form.iter().map(|(name, value)| format!("{name}={}", form_encoded(value)));
         let body = body.collect::<Vec<_>>().join("&");
         let request = request.header("content-type", "application/x-www-form-urlencoded").body(body);
-        let unreachable = |e: reqwest::Error| failed(self, format!("{url}: {e}"));
-        let response = request.send().await.map_err(unreachable)?;
+        let response = request.send().await.map_err(|e| failed(self, format!("{url}: {e}")))?;
         let status = response.status();
-        Ok((status, response.json().await.map_err(unreachable)?))
+        Ok((status, json(response).await.map_err(|e| failed(self, format!("{url}: {e}")))?))
     }
 
     /// Asks the token endpoint.
@@ -216,4 +218,33 @@ pub(super) fn form_encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// The JSON of an answer, if it ends within [`LARGEST`].
+async fn json<T: serde::de::DeserializeOwned>(mut answer: reqwest::Response) -> Result<T, String> {
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.chunk().await.map_err(|e| e.to_string())? {
+        if body.len() + bytes.len() > LARGEST {
+            return Err(format!("the answer has more than {LARGEST} bytes"));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    serde_json::from_slice(&body).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// White space before a number is JSON.
+    #[tokio::test]
+    async fn the_largest_answer() {
+        let answer = |length: usize| {
+            let mut body = vec![b' '; length];
+            body[length - 1] = b'7';
+            json::<u64>(axum::http::Response::new(body).into())
+        };
+        assert_eq!(answer(LARGEST).await, Ok(7));
+        assert!(answer(LARGEST + 1).await.unwrap_err().contains("more than"));
+    }
 }

@@ -33,14 +33,7 @@ async fn files_go_up_and_come_down() {
     );
 
     // The graph has what any other client would have written: the writer is the user (as in GPH-053).
-    let mut session = crate::common::Session {
-        world: &world,
-        id: String::new(),
-        name: "ann".into(),
-        tickets: Vec::new(),
-        token: String::new(),
-    };
-    session.sign_in().await;
+    let session = world.signed_in("ann").await;
     let user = session.get("/mesh").await.text("user");
     let id = folder.trim_matches('/').rsplit('/').next().unwrap();
     let list = session.get(&format!("/mesh/objects/{id}/feeds/files/entries")).await.body;
@@ -56,14 +49,7 @@ async fn more_files_than_a_page_of_the_graph_has() {
     let world = World::new().await;
     let browser = Browser::of(&world, "ann").await;
     let folder = browser.folder("Documents", "cloud").await;
-    let mut session = crate::common::Session {
-        world: &world,
-        id: String::new(),
-        name: "ann".into(),
-        tickets: Vec::new(),
-        token: String::new(),
-    };
-    session.sign_in().await;
+    let session = world.signed_in("ann").await;
     let id = folder.trim_matches('/').rsplit('/').next().unwrap();
     let entries = format!("/mesh/objects/{id}/feeds/files/entries");
     for hundred in 0..11 {
@@ -201,14 +187,7 @@ async fn bytes_that_the_cloud_does_not_take() {
     browser.get(&folder).await.has("stay on its devices").lacks("data-upload");
     browser.upload(&folder, "", "a", b"x").await.is(409);
     // An entry whose bytes are elsewhere.
-    let mut ann = crate::common::Session {
-        world: &world,
-        id: String::new(),
-        name: "ann".into(),
-        tickets: Vec::new(),
-        token: String::new(),
-    };
-    ann.sign_in().await;
+    let ann = world.signed_in("ann").await;
     let id = folder.trim_matches('/').rsplit('/').next().unwrap();
     let (entry, hash) = ("0a".repeat(16), "0b".repeat(32));
     let body = json!({"path": "far.txt", "kind": "file", "size": 3, "hash": hash, "version": {}});

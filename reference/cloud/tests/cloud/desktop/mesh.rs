@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Browser;
-use crate::common::{DEVICE_X, Session, World};
+use crate::common::{DEVICE_X, World};
 
 #[tokio::test]
 async fn a_folder_is_shared() {
@@ -61,14 +61,7 @@ async fn devices_come_and_go() {
     let world = World::new().await;
     let browser = Browser::of(&world, "ann").await;
     browser.get("/desktop/").await.has("No device has joined yet");
-    let mut ann = Session {
-        world: &world,
-        id: String::new(),
-        name: "ann".into(),
-        tickets: Vec::new(),
-        token: String::new(),
-    };
-    ann.sign_in().await;
+    let ann = world.signed_in("ann").await;
     let laptop = ann.claimed(DEVICE_X).await;
     browser.get("/desktop/").await.has("a device").has("away");
     let device = ann.device(&laptop, DEVICE_X).await;

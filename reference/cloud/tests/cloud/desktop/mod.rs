@@ -1,5 +1,6 @@
 //! Live Desktop as a browser sees it.
 
+mod codes;
 mod files;
 mod mesh;
 mod passkeys;

@@ -1,0 +1,177 @@
+//! Symbolic links (`spec/sync.md`, section 4.5): read and made as they are, given to others, never followed.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+
+use meshproof_proto::codec::Id;
+use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::PortablePath;
+use meshproof_proto::sync::entry::MAX_LINK;
+use rusqlite::{OptionalExtension, params};
+
+use super::disk::{self, Found};
+use super::row::{COLUMNS, read_record};
+use super::{Folder, Index};
+use crate::error::Result;
+
+/// In the file of the index: the targets of links that this device does not make, which others may want.
+pub(super) const SCHEMA: &str = "
+    CREATE INDEX IF NOT EXISTS disk_links ON disk (folder, hash) WHERE kind = 3;
+    CREATE TABLE IF NOT EXISTS kept_links (
+        folder BLOB NOT NULL, hash BLOB NOT NULL, target BLOB NOT NULL, PRIMARY KEY (folder, hash)
+    );
+";
+
+/// Whether a link at `path` with this target names something in the folder, whatever is there (SYN-042). It is read as text: behind
+/// another name `..` counts as leading out, for that name may be a link.
+pub(super) fn stays_inside(path: &PortablePath, target: &[u8]) -> bool {
+    let depth = path.components().count() - 1;
+    let names = || target.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+    let ups = names().take_while(|name| *name == b"..").count();
+    let only_at_the_begin = names().skip(ups).all(|name| name != b"..");
+    let inside = !target.starts_with(b"/") && !target.contains(&0) && ups <= depth && only_at_the_begin;
+    inside || deviates(req::SYN_042)
+}
+
+/// The target of the link at `path`, of 1 to 4,096 bytes. `None`: it is another, or none.
+#[cfg(unix)]
+pub(super) fn read(path: &Path) -> Option<Vec<u8>> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let target = std::fs::read_link(path).ok()?.into_os_string().into_vec();
+    (1..=MAX_LINK).contains(&(target.len() as u64)).then_some(target)
+}
+
+/// Links are only known on systems that give them to everybody.
+#[cfg(not(unix))]
+pub(super) fn read(_: &Path) -> Option<Vec<u8>> {
+    None
+}
+
+/// Makes a link at `path`, in place of what is there, by way of a temporary name.
+#[cfg(unix)]
+pub(super) fn make(target: &[u8], temporary: &Path, path: &Path) -> std::io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), temporary)?;
+    std::fs::rename(temporary, path).inspect_err(|_| drop(std::fs::remove_file(temporary)))
+}
+
+#[cfg(not(unix))]
+pub(super) fn make(_: &[u8], _: &Path, _: &Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
+
+impl Folder {
+    /// The target of a link of the folder that has this hash, as a file without a name: on disk, or kept.
+    pub(super) fn open_link(&self, hash: &MediaHash) -> Result<Option<File>> {
+        let mut target = None;
+        for path in self.index().links_to(self.id(), hash)? {
+            if matches!(disk::look(self.root(), &path)?, Found::Link { .. }) {
+                target =
+                    read(&self.root().join(path.as_str())).filter(|target| MediaHash::of(target) == *hash);
+            }
+            if target.is_some() {
+                break;
+            }
+        }
+        if target.is_none() {
+            target = self.index().kept_link(self.id(), hash)?;
+        }
+        let Some(target) = target else { return Ok(None) };
+        let write = || {
+            let mut file = tempfile::tempfile()?;
+            file.write_all(&target)?;
+            file.seek(SeekFrom::Start(0))?;
+            Ok(file)
+        };
+        write().map(Some).map_err(crate::error::Error::io("writing a temporary file for", self.root()))
+    }
+}
+
+impl Index {
+    fn links_to(&self, folder: Id, hash: &MediaHash) -> Result<Vec<PortablePath>> {
+        let connection = self.lock();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM disk INDEXED BY disk_links
+             WHERE folder = ?1 AND hash = ?2 AND kind = 3 LIMIT 8"
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let rows = statement.query_map(params![folder.0, hash.0], read_record)?;
+        rows.map(|row| self.count(row?.map(|record| record.entry.path))).collect()
+    }
+
+    /// The target of a link that this device does not make.
+    pub(super) fn kept_link(&self, folder: Id, hash: &MediaHash) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT target FROM kept_links WHERE folder = ?1 AND hash = ?2";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        Ok(statement.query_row(params![folder.0, hash.0], |row| row.get(0)).optional()?)
+    }
+
+    /// How many links this device does not make, by their targets.
+    pub fn links_not_made(&self, folder: Id) -> Result<u64> {
+        let sql = "SELECT count(*) FROM kept_links WHERE folder = ?1";
+        let count: i64 = self.lock().query_row(sql, [folder.0], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    }
+
+    /// Keeps the target of a link that this device does not make.
+    pub(super) fn keep_link(&self, folder: Id, target: &[u8]) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO kept_links VALUES (?1, ?2, ?3)";
+        self.lock().execute(sql, params![folder.0, MediaHash::of(target).0, target])?;
+        Ok(())
+    }
+
+    /// Forgets the targets of links that the folder has no more.
+    pub(super) fn forget_links(&self, folder: Id, but: &HashSet<MediaHash>) -> Result<()> {
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached("SELECT hash FROM kept_links WHERE folder = ?1")?;
+        let kept = statement.query_map([folder.0], |row| row.get(0).map(MediaHash))?;
+        let kept: Vec<MediaHash> = kept.collect::<std::result::Result<_, _>>()?;
+        for hash in kept.iter().filter(|hash| !but.contains(*hash)) {
+            let sql = "DELETE FROM kept_links WHERE folder = ?1 AND hash = ?2";
+            connection.execute(sql, params![folder.0, hash.0])?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_out_of_the_folder() {
+        let inside = |path: &str, target: &str| {
+            let path = PortablePath::parse(path).unwrap();
+            stays_inside(&path, target.as_bytes())
+        };
+        for (path, target) in [
+            ("l", "a"),
+            ("l", "./a//b/"),
+            ("l", "."),
+            ("d/l", "../a"),
+            ("d/l", ".."),
+            ("d/e/l", "../../a/b"),
+            ("d/e/l", "./.././a"),
+            ("l", "..."),
+            ("l", "a\\..\\..\\b"),
+        ] {
+            assert!(inside(path, target), "{path} -> {target}");
+        }
+        for (path, target) in [
+            ("l", "/"),
+            ("l", "/a"),
+            ("l", ".."),
+            ("l", "../a"),
+            ("d/l", "../../a"),
+            ("d/l", "a/.."),
+            ("d/l", "../a/../b"),
+            ("l", "a\0b"),
+        ] {
+            assert!(!inside(path, target), "{path} -> {target}");
+        }
+    }
+}

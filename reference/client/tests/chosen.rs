@@ -1,0 +1,172 @@
+//! Parts of a folder on one device (`spec/sync.md`, section 4.8): others are not concerned, and nothing is lost.
+
+mod common;
+
+use common::{FOLDER, Node, X, Y, Z, sync};
+use meshproof_client::sync::versions::{self, Limits};
+use meshproof_client::sync::{NoProgress, Report, SkipReason, only, scan};
+use meshproof_proto::crypto::DEFAULT;
+
+fn both() -> (Node, Node) {
+    (Node::new(DEFAULT, X), Node::new(DEFAULT, Y).keeping(Limits::default()))
+}
+
+fn choose(node: &Node, patterns: &[&str]) {
+    let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+    only::choose(node.folder.index(), FOLDER, &node.root, &patterns).unwrap();
+}
+
+/// The files of the folder.
+fn files(node: &Node) -> Vec<String> {
+    let files = node
+        .tree()
+        .into_iter()
+        .filter(|(path, what)| what != "directory" && !path.starts_with(".meshproof-"));
+    files.map(|(path, _)| path).collect()
+}
+
+fn not_chosen(report: &Report) -> Vec<&str> {
+    let left = report.skipped.iter().filter(|(_, skipped)| skipped.reason == SkipReason::NotChosen);
+    left.map(|(_, skipped)| skipped.path.as_str()).collect()
+}
+
+fn told(node: &Node) -> Vec<String> {
+    let left = scan(&node.folder, &NoProgress).unwrap().skipped;
+    assert!(left.iter().all(|skipped| skipped.reason == SkipReason::NotChosen), "{left:?}");
+    let mut paths: Vec<String> = left.into_iter().map(|skipped| skipped.path).collect();
+    paths.sort();
+    paths
+}
+
+fn fill(node: &Node) {
+    for path in ["Photos/2025/a", "Photos/2026/b", "Work/c", "top"] {
+        node.write(path, path);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_chosen_comes() {
+    let (x, y) = both();
+    let z = Node::new(DEFAULT, Z);
+    fill(&x);
+    choose(&y, &["Photos/2026/"]);
+    let (_, report) = sync(&x, &y).await;
+    assert_eq!(files(&y), ["Photos/2026/b"]);
+    assert!(!y.root.join("Work").exists() && !y.root.join("Photos/2025").exists());
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+    assert_eq!(report.bytes_received, 13, "nothing else went over the line");
+
+    // What is chosen goes both ways; what is not, and is new here, is told and stays.
+    y.write("Photos/2026/b", "edited");
+    y.write("Photos/2026/new", "new");
+    y.write("Work/mine", "not for others");
+    y.write("other", "not for others");
+    assert_eq!(told(&y), ["Work", "other"]);
+    let (_, report) = sync(&y, &x).await;
+    assert_eq!(not_chosen(&report), [] as [&str; 0], "it is no business of x");
+    assert_eq!(files(&x), ["Photos/2025/a", "Photos/2026/b", "Photos/2026/new", "Work/c", "top"]);
+    assert_eq!(x.read("Photos/2026/b").as_deref(), Some("edited"));
+    assert_eq!(y.read("Work/mine").as_deref(), Some("not for others"));
+
+    // SYN-134: z hears of everything from y, gets what y has, and the rest from x.
+    sync(&y, &z).await;
+    assert_eq!(files(&z), ["Photos/2026/b", "Photos/2026/new"]);
+    sync(&x, &z).await;
+    assert_eq!(files(&z), files(&x));
+    sync(&y, &x).await;
+    assert_eq!(files(&x).len(), 5, "nothing was deleted");
+
+    // Edits and deletions of what y does not have pass through it.
+    z.write("Work/c", "edited by z");
+    z.remove("top");
+    sync(&z, &y).await;
+    assert_eq!(files(&y), ["Photos/2026/b", "Photos/2026/new", "Work/mine", "other"]);
+    sync(&y, &x).await;
+    assert_eq!(x.read("top"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn choosing_more_fetches_it_and_keeps_what_was_there() {
+    let (x, y) = both();
+    fill(&x);
+    choose(&y, &["Photos/2026"]);
+    sync(&x, &y).await;
+    y.write("Work/c", "another c");
+    y.write("Work/mine", "mine");
+    choose(&y, &["Photos", "Work"]);
+    sync(&y, &x).await;
+    sync(&y, &x).await;
+    assert_eq!(y.read("Photos/2025/a").as_deref(), Some("Photos/2025/a"));
+    assert_eq!(x.read("Work/mine").as_deref(), Some("mine"));
+    let works: Vec<Option<String>> =
+        files(&y).iter().filter(|path| path.starts_with("Work/c")).map(|path| y.read(path)).collect();
+    assert_eq!(works.len(), 2, "{:?}", files(&y));
+    assert!(works.contains(&Some("Work/c".into())) && works.contains(&Some("another c".into())), "{works:?}");
+    choose(&y, &[]);
+    sync(&y, &x).await;
+    assert_eq!(files(&x), files(&y));
+    assert_eq!(y.read("top").as_deref(), Some("top"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn choosing_less_removes_what_others_have_and_nothing_else() {
+    let (x, y) = both();
+    fill(&x);
+    y.write("Work/of y", "1");
+    sync(&x, &y).await;
+    y.write("Work/late", "2");
+    y.write("Work/late too", "3");
+    scan(&y.folder, &NoProgress).unwrap();
+    y.write("Work/c", "edited here");
+    y.write("Work/new", "new");
+    choose(&y, &["Photos"]);
+    // x has the late ones only after this session.
+    sync(&x, &y).await;
+    assert_eq!(y.read("top"), None, "x made it");
+    assert_eq!(y.read("Work/late").as_deref(), Some("2"), "SYN-135");
+    assert_eq!(x.read("Work/late").as_deref(), Some("2"));
+    y.write("Work/late too", "changed since");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&y), ["Photos/2025/a", "Photos/2026/b", "Work/c", "Work/late too", "Work/new"]);
+    assert_eq!(y.read("Work/c").as_deref(), Some("edited here"));
+    assert_eq!(told(&y), ["Work"]);
+    let mut kept: Vec<String> =
+        versions::list(&y.root, None).into_iter().map(|version| version.path).collect();
+    kept.sort();
+    assert_eq!(kept, ["Work/late", "Work/of y", "top"], "what went can be had again");
+    assert_eq!(files(&x).len(), 7, "x lost nothing: {:?}", files(&x));
+    let (mine, theirs) = sync(&y, &x).await;
+    assert_eq!((mine.bytes_sent, theirs.bytes_sent), (0, 0));
+
+    // Back again: all comes, and nothing that was removed meanwhile is a deletion.
+    y.remove("Work/new");
+    y.remove("Work/late too");
+    choose(&y, &["Photos", "Work", "top"]);
+    sync(&y, &x).await;
+    sync(&y, &x).await;
+    assert_eq!(files(&x), files(&y));
+    assert_eq!(x.read("Work/late too").as_deref(), Some("3"));
+    assert_eq!(
+        x.read("Work/c").as_deref(),
+        Some("edited here"),
+        "the edit was made in knowledge of what it replaces"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_choice_is_this_devices_alone() {
+    let (x, y) = both();
+    fill(&x);
+    choose(&y, &["*.txt"]);
+    x.write("a.txt", "a");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&y), ["a.txt"]);
+    assert!(!x.tree().contains_key(only::FILE));
+    let y = y.reopen();
+    sync(&x, &y).await;
+    assert_eq!(files(&y), ["a.txt"], "after a restart too");
+}
