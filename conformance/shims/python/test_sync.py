@@ -296,7 +296,7 @@ class Sync(unittest.TestCase):
     def test_stalled(self):
         """HSK-066, with a clock of the test."""
         one = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id)
-        one.shared = one.own
+        one.shared, one.idle_since = one.own, 0                     # not the monotonic clock's: (x + 600) - x may be less than 600
         self.assertFalse(one.stalled(one.idle_since + 599))
         self.assertTrue(one.stalled(one.idle_since + 600))
         one.in_flight, one.own[F].index_ended = {b"....": None}, True
