@@ -151,7 +151,8 @@ class Session:
                 cards, forks = dict(folder.writers.cards), list(folder.writers.forks.values())
             if not complete:
                 folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
-            self._say(write_writers(one.id, cards))                 # SYN-061
+            for piece in write_writers(one.id, cards):              # SYN-061
+                self._say(piece)
             for piece in write_forks(one.id, forks):                # SYN-112
                 self._say(piece)
             self._say(write_state(one.id, complete, heads, one.own_digests))

@@ -18,7 +18,7 @@ from entries import DIRECTORY, FILE, LINK, NOTHING, Reader, covers, entry_of, jo
 from replica import hex_of, unhex
 
 ATTEMPTS = 5                            # of 1 to 4, when others write at the same time
-KINDS = {FILE: "file", DIRECTORY: "directory"}
+KINDS = {FILE: "file", DIRECTORY: "directory"}                      # in the graph a link is a file (sync.md section 4.5)
 
 
 def ring_of(graph, document, folder, private_key, known=()):
@@ -264,11 +264,6 @@ class CloudReplica:
             data = self.folder.whole(item.content.hash) if item.kind in WITH_BYTES else None
             if item.kind in WITH_BYTES and data is None:
                 continue
-            if item.kind == LINK:                                   # the graph has no such kind, and so of a sealed one no name
-                if not self.ring:
-                    with contextlib.suppress(Problem):
-                        storage.put(self.graph, self.document, data)
-                continue
             body, data = self._graph_entry(path, item, node, data)
             old = known.get(node, {})
             body["version"] = {d.hex(): c for d, c in entry.version.items()}
@@ -287,10 +282,11 @@ class CloudReplica:
     def _graph_entry(self, path, item, node, data):
         """(what the graph is told of an entry, the bytes that it names)"""
         digest = item.content.hash if data is not None else NOTHING
-        body = {"path": path, "kind": KINDS[item.kind]}
+        kind = FILE if item.kind == LINK else item.kind
+        body = {"path": path, "kind": KINDS[kind]}
         if self.ring:
-            content = sealed.write_entry(path, item.kind, len(data or b""), digest)
-            body = {"path": node, "kind": KINDS[item.kind], "properties": {"sealed": self._sealed(sealed.ENTRY, node, content)}}
+            content = sealed.write_entry(path, kind, len(data or b""), digest)
+            body = {"path": node, "kind": KINDS[kind], "properties": {"sealed": self._sealed(sealed.ENTRY, node, content)}}
             data = data if data is None else self.ring.seal(sealed.CONTENT, digest, data)
         if data is not None:
             body |= {"size": len(data), "hash": blake3(data).hex()}

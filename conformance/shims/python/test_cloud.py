@@ -98,6 +98,33 @@ class CloudTest(unittest.TestCase):
         with self.assertRaises(Failure):                            # IDN-009: a ciphertext that nobody can use
             identity.sign_device_in(self.cloud(), self.keys["x"], graphs.new_identifier(), self.ann.grant.audience)
 
+    def test_sign_in_by_code(self):
+        """IDN-070 to IDN-073, as the program and as the person at another device."""
+        program, token = self.cloud(), self.ann.grant.token
+        if not identity.codes_path(program):
+            self.skipTest("this cloud signs nobody in by code")
+        shown, decisions, looked = [], [None, True], []
+
+        def wait(_):                                                # somebody looks, and decides when the program asked twice
+            code = shown[-1]["user_code"]
+            looked.append(identity.waiting_program(self.cloud(), token, code.lower().replace("-", " ")))
+            if (allow := decisions.pop(0)) is not None:
+                identity.decide_code(self.cloud(), token, code, allow)
+        grant = identity.sign_in_by_code(program, shown.append, wait)
+        t = verify(from_base64url(grant.tickets[0]), int(time.time()), grant.audience, grant.issuers())
+        self.assertEqual((t.subject, t.authn[1]), ("urn:meshproof:user:" + self.user,
+                                                   "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"))
+        self.assertEqual([found["user_code"] for found in looked], [shown[0]["user_code"]] * 2)
+        self.assertRegex(shown[0]["user_code"], r"\A[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\Z")
+        ask = lambda code: program.request("POST", identity.codes_path(program) + "/token", {"device_code": code})
+        self.refused(401, "IDN-072", ask, shown[0]["device_code"])  # it gave a token
+        self.refused(401, "IDN-072", ask, "A" * 43)
+        decisions = [False]
+        self.refused(401, "IDN-072", identity.sign_in_by_code, program, shown.append, wait)
+        for code in (shown[0]["user_code"], shown[1]["user_code"], "BBBB-BBBB"):                # decided, decided, given to nobody
+            self.refused(404, "IDN-073", identity.waiting_program, program, token, code)
+            self.refused(404, "IDN-073", identity.decide_code, program, token, code, True)
+
     # graph
 
     def test_devices_and_mesh(self):
