@@ -18,6 +18,7 @@ from entries import DIRECTORY, FILE, LINK, NOTHING, Reader, covers, entry_of, jo
 from replica import hex_of, unhex
 
 ATTEMPTS = 5                            # of 1 to 4, when others write at the same time
+STATE_LARGEST = 524288                  # graph.md section 4.15
 KINDS = {FILE: "file", DIRECTORY: "directory"}                      # in the graph a link is a file (sync.md section 4.5)
 
 
@@ -232,12 +233,15 @@ class CloudReplica:
             etag, shown = self.shown.get(node, (None, None))
             if shown == entry:
                 continue
-            if node in self.refused or shown and not covers(entry.version, shown.version):
-                counted = counted and shown.version.get(me, 0) >= entry.version.get(me, 0)
+            state = self._sealed(sealed.STATE, node, entry.encode())
+            too_large = len(base64.b64decode(state)) > STATE_LARGEST
+            if too_large:                                           # D-122
+                self.folder.tell(entry.name, "has been signed for so often that the cloud has no room for its state")
+            if too_large or node in self.refused or shown and not covers(entry.version, shown.version):
+                counted = counted and (shown.version if shown else {}).get(me, 0) >= entry.version.get(me, 0)
                 continue
-            body = {"state": self._sealed(sealed.STATE, node, entry.encode())}
             try:
-                answer = self.graph.request("PUT", f"{self.links['states']}/{node}", body, {"If-Match": etag} if etag else {})
+                answer = self.graph.request("PUT", f"{self.links['states']}/{node}", {"state": state}, {"If-Match": etag} if etag else {})
             except Problem as problem:
                 if problem.status not in (412, 428):
                     raise

@@ -13,27 +13,28 @@ from proofs import CONTENT, NONE, PLACE, Proof, change_text, content_hash, place
 from test_sync import F, contents, meet
 
 
+def many_proofs(mallory, numbers):
+    """An entry that its writer, a Replica, deleted again and again, each time with as much as a proof has room for."""
+    writer, identifier = mallory.device, b"e" * 16
+    content = Content(Stamp(1, writer, 1), 0, FILE, 0, 0, 0, EMPTY)
+    entry = Entry(identifier, ROOT, "f", content.stamp, 1, (content,), {writer: max(numbers)})
+
+    def proof(n):
+        deleted = ((PLACE, writer, 1), *((CONTENT, writer, 1000 + i) for i in range(254)))
+        one = Proof(Stamp(1, writer, n), NONE, NONE, deleted, b"")
+        if n == 1:
+            one = one._replace(place=place_hash(ROOT, "f"), content=content_hash(content), deleted=())
+        return one._replace(signature=mallory.signer.sign(change_text(mallory.folder, identifier, one)))
+    return entry._replace(proofs=tuple(proof(n) for n in numbers))
+
+
 class Hostile(unittest.TestCase):
     def setUp(self):
         test_sync.Sync.setUp(self)
 
-    def many_proofs(self, numbers, last):
-        """An entry that its writer, a, deleted again and again, each time with as much as a proof has room for."""
-        signer = self.a.folder.replica.signer
-        identifier, content = b"e" * 16, Content(Stamp(1, self.a.id, 1), 0, FILE, 0, 0, 0, EMPTY)
-        entry = Entry(identifier, ROOT, "f", content.stamp, 1, (content,), {self.a.id: last})
-
-        def proof(n):
-            deleted = ((PLACE, self.a.id, 1), *((CONTENT, self.a.id, 1000 + i) for i in range(254)))
-            one = Proof(Stamp(1, self.a.id, n), NONE, NONE, deleted, b"")
-            if n == 1:
-                one = one._replace(place=place_hash(ROOT, "f"), content=content_hash(content), deleted=())
-            return one._replace(signature=signer.sign(change_text(F, identifier, one)))
-        return entry._replace(proofs=tuple(proof(n) for n in numbers))
-
     def test_two_entries_that_fit_into_a_message_and_together_do_not(self):
         """D-122: they are as SYN-016 has it; else this device would have nothing more to say to anybody."""
-        first, second = self.many_proofs(range(1, 151), 150), self.many_proofs([1, *range(151, 255)], 254)
+        first, second = (many_proofs(self.a.folder.replica, numbers) for numbers in (range(1, 151), [1, *range(151, 255)]))
         for one in (first, second):
             self.assertTrue(entries.entry_of(one.encode()) == one)
         self.assertTrue(merge(first, second, {}, {}) is None)
