@@ -53,7 +53,7 @@ pub(crate) enum Command {
     },
     /// Show which vectors and checks test each requirement.
     Coverage,
-    /// Count the test vectors, or write them anew.
+    /// Count the test vectors, write or compare them; or run the public ones of Wycheproof on the primitives.
     Vectors(Vectors),
     /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
     Bench(Bench),
@@ -252,6 +252,9 @@ pub(crate) struct Vectors {
     /// Compare the vectors below this directory with what the generator makes
     #[arg(long, value_name = "DIR")]
     pub(crate) compare: Option<PathBuf>,
+    /// Run the public Wycheproof files of this directory on the primitives of the kit and of the reference
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["write", "compare"])]
+    pub(crate) wycheproof: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

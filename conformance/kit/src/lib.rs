@@ -14,6 +14,7 @@
 //! | [`bench`](mod@bench) | how fast an implementation is, beside bare library functions |
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
+//! | [`wycheproof`] | the public Wycheproof files, for the primitives |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -49,3 +50,4 @@ pub mod run;
 pub mod target;
 pub mod timing;
 pub mod vectors;
+pub mod wycheproof;

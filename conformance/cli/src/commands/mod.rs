@@ -14,6 +14,7 @@ pub(crate) mod self_test;
 pub(crate) mod shim;
 pub(crate) mod timing;
 pub(crate) mod vectors;
+mod wycheproof;
 
 use std::time::Duration;
 
