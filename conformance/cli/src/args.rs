@@ -38,11 +38,9 @@ pub(crate) enum Command {
         /// The `replay.json` in the check's evidence
         file: PathBuf,
     },
-    /// Make the input of a failed vector smaller, as long as it fails in the same way; writes minimal.json beside it.
-    Minimise {
-        /// The `replay.json` in the check's evidence
-        file: PathBuf,
-    },
+    /// Make what failed smaller, as long as it fails in the same way: the input of a vector, or a conversation, of which
+    /// requests, messages, header fields, members and bytes are left out. Writes minimal.json beside it.
+    Minimise(Minimise),
     /// Write down what there is, as the set of a version that is released: `run --set` scores nothing else.
     Freeze {
         /// The version: 0.1
@@ -236,6 +234,18 @@ pub(crate) struct List {
     /// One JSON object a line
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Minimise {
+    /// The `replay.json` in the check's evidence
+    pub(crate) file: PathBuf,
+    /// How often a conversation is tried with less, at most
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) tries: usize,
+    /// For how long, at most
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::execute(&options),
         Command::Compare { reports } => commands::compare::execute(&reports),
         Command::Replay { file } => commands::replay::execute(&file),
-        Command::Minimise { file } => commands::minimise::execute(&file),
+        Command::Minimise(options) => commands::minimise::execute(&options),
         Command::Freeze { version, directory } => commands::freeze::execute(&version, &directory),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),

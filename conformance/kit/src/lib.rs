@@ -10,6 +10,7 @@
 //! | [`checks`] | all checks, one file a section of the specification |
 //! | [`double`] | all that a client talks to, played by the kit |
 //! | [`evidence`] | what a check saw |
+//! | [`edit`] | a conversation with less in it |
 //! | [`run`] | runs checks |
 //! | [`bench`](mod@bench) | how fast an implementation is, beside bare library functions |
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
@@ -41,6 +42,7 @@ pub mod catalog;
 pub mod check;
 pub mod checks;
 pub mod double;
+pub mod edit;
 pub mod evidence;
 pub mod expect;
 pub mod fuzz;

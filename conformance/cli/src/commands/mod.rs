@@ -7,6 +7,7 @@ pub(crate) mod explain;
 pub(crate) mod freeze;
 pub(crate) mod fuzz;
 pub(crate) mod list;
+mod live;
 pub(crate) mod minimise;
 pub(crate) mod replay;
 pub(crate) mod run;

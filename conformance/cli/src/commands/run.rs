@@ -125,7 +125,8 @@ pub(super) fn networked(args: &Networked) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-fn targets(args: &Run) -> anyhow::Result<Targets> {
+/// All targets that were given.
+pub(super) fn targets(args: &Run) -> anyhow::Result<Targets> {
     let mut targets = networked(&args.networked)?;
     let mut named: Vec<String> = Vec::new();
     named.extend((!targets.description.is_empty()).then(|| targets.description.clone()));

@@ -157,12 +157,24 @@ impl Bench {
                 self.runtime.block_on(running).results
             }
             How::Alone => {
-                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                let running = self_test::run_checks(
+                    &selected,
+                    &options,
+                    fault,
+                    self_test::MUTANT_PATIENCE,
+                    Arc::new(Quiet),
+                );
                 self.runtime.block_on(running)?.results
             }
             How::WithTwins => {
                 let runtime = runtime()?;
-                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                let running = self_test::run_checks(
+                    &selected,
+                    &options,
+                    fault,
+                    self_test::MUTANT_PATIENCE,
+                    Arc::new(Quiet),
+                );
                 let report = runtime.block_on(running);
                 runtime.shutdown_timeout(LEAVING);
                 report?.results
