@@ -17,9 +17,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command, Shim};
+use commands::NoAnswer;
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
+/// Exit code for a target that is not there.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("meshproof: {error:#}");
-            ExitCode::from(USAGE)
+            ExitCode::from(if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE })
         }
     }
 }

@@ -187,5 +187,5 @@ fn one_that_refuses_all_fails_unless_that_is_known() {
 fn a_mistake_in_the_words_is_one_of_usage() {
     let job = Job::run(&[("target", "--shim \"no-such-program\"")]);
     assert_eq!((job.code, job.read("output").as_str()), (2, "code=2\n"), "{}", job.said);
-    assert!(job.said.contains("cannot start the shim no-such-program"), "{}", job.said);
+    assert!(job.said.contains("cannot start no-such-program: No such file"), "{}", job.said);
 }

@@ -19,7 +19,7 @@ fn meshproof(directory: &Path) -> (Option<i32>, String) {
 fn oracle_and_both_providers_pass() {
     let (code, said) = meshproof(&files());
     assert_eq!(code, Some(0), "{said}");
-    // aws-lc draws its own seeds: of ML-KEM it runs one test, and the others six.
+    // aws-lc draws its own seeds: of ML-KEM it runs one test, and the others five.
     assert!(said.ends_with("12 files, 89 tests run, 0 failed\n"), "{said}");
     assert!(said.contains("       2  AES-CBC-PKCS5, IndCpaTest\n"), "{said}");
     assert!(said.contains("       5  ML-KEM-768 with given seeds: aws-lc draws its own\n"), "{said}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use meshproof_kit::check::{Check, Context, Role};
 use meshproof_kit::checks;
-use meshproof_kit::report::RunReport;
+use meshproof_kit::report::{self, RunReport};
 use meshproof_kit::run::{Filter, Options, Progress, Quiet, run};
 use meshproof_kit::target::world::World;
 use meshproof_proto::requirement::Fault;
@@ -37,6 +37,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
+    report::prepare(&args.running.report)?;
     println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 
     let report = runtime()?.block_on(async {

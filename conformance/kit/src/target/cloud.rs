@@ -82,7 +82,16 @@ impl CloudTarget {
     /// Whether the cloud answers at all.
     pub async fn probe(&self) -> anyhow::Result<()> {
         let asked = self.client.get(format!("{}/", self.url)).send().await;
-        asked.map(drop).with_context(|| format!("cannot reach {}; its CA is given with --ca", self.url))
+        asked.map(drop).map_err(|error| {
+            let error = anyhow::Error::from(error);
+            // Why a handshake failed stands at the end of a long chain.
+            let hint = if format!("{error:#}").contains("certificate") {
+                "; --ca names the authority that signed its certificate"
+            } else {
+                ""
+            };
+            error.context(format!("cannot reach {}{hint}", self.url))
+        })
     }
 }
 
