@@ -28,7 +28,7 @@ cargo build -q -p meshproof -p meshproof-cloud -p meshproof-client
 free=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cd "$peer"
 MESHD="$bin/meshd" MESH="$bin/mesh" \
-    MESHD_MORE="--services identity,account,graph,storage,relay --relay-listen 127.0.0.1:$free" \
+    MESHD_MORE="--services identity,account,graph,storage,desktop,relay --relay-listen 127.0.0.1:$free" \
     run "its own tests" "$python" -W ignore -m unittest -v
 # A skipped test is no passed one.
 grep -q 'skipped' "$log" && { cat "$log"; exit 1; }

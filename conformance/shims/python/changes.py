@@ -139,5 +139,5 @@ class Changes:
 
 
 def fields_of(kind, found, size, digest):
-    """The fields of a content, of what was found on the disk."""
-    return {"kind": kind, "mode": stat.S_IMODE(found.st_mode) & 0o777, "mtime": found.st_mtime_ns, "size": size, "hash": digest}
+    """The fields of a content, of what was found on the disk. Before 1970 there is no time (D-123)."""
+    return {"kind": kind, "mode": stat.S_IMODE(found.st_mode) & 0o777, "mtime": max(found.st_mtime_ns, 0), "size": size, "hash": digest}

@@ -123,10 +123,11 @@ class Channel:
         self._write(self.sealer.key_update)
 
     def renew(self, ticket):
-        """The initiator sends its new ticket, and from then on the channel lives until that one ends (HSK-055)."""
+        """The initiator sends its new ticket, and from then on the channel lives until that one ends (HSK-055), be it the sooner
+        (D-128): both sides have one end."""
         ends = tickets.parse(ticket).not_on_or_after
         self._write(lambda: self.sealer.ticket(ticket))
-        self.ends = max(self.ends, ends)
+        self.ends = ends
 
     # receiving
 

@@ -36,8 +36,8 @@ def kind_of(found):
 
 def leads_out(path, target):
     """SYN-042: whether a link with this target, as bytes, would lead out of the folder at this path: it is absolute, has more `..`
-    than the link is in directories, or a `..` behind something else."""
-    steps = [step for step in target.split(b"/") if step]
+    than the link is in directories, or a `..` behind something else; `.` and what is between two `/` count for nothing."""
+    steps = [step for step in target.split(b"/") if step not in (b"", b".")]
     up = next((n for n, step in enumerate(steps) if step != b".."), len(steps))
     return target.startswith(b"/") or up > path.count("/") or b".." in steps[up:]
 

@@ -20,6 +20,7 @@ MOST_CONTENTS, MOST_DEVICES, MOST_IN_CONTEXT = 16, 64, 4096
 LIMIT = 1 << 48                         # of lamports and counters
 LONGEST_TARGET = 4096
 MESSAGE_LARGEST = 1048576               # SYN-002
+ENTRY_LARGEST = MESSAGE_LARGEST - 21    # what an INDEX of one entry has room for
 
 HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST = range(1, 9)
 STATE, WRITERS, FORKS = 16, 17, 18
@@ -254,10 +255,12 @@ def read_state(body):
     return folder, complete, dict(heads), digests
 
 
-def write_writers(folder, cards):
-    """`cards`: device -> (key, signature)."""
-    return message(WRITERS, folder, len(cards).to_bytes(2, "big"),
-                   *(device + key + counted(2, signature) for device, (key, signature) in sorted(cards.items())))
+def write_writers(folder, cards, piece=1024):
+    """The messages with these cards, device -> (key, signature): one at least, each of `piece` cards at most."""
+    texts = [device + key + counted(2, signature) for device, (key, signature) in sorted(cards.items())]
+    for at in range(0, max(len(texts), 1), piece):
+        some = texts[at:at + piece]
+        yield message(WRITERS, folder, len(some).to_bytes(2, "big"), *some)
 
 
 def read_card(r):

@@ -113,8 +113,10 @@ class Session:
 
     def stalled(self, now):
         """HSK-066: whether the other side has said and taken nothing for too long. `idle_since` moves on when a message was heard
-        and done with, and when one was taken; this device's own work does not count."""
-        only_answers = self.in_flight and all(one.index_ended for one in self.shared.values())
+        and done with, and when one was taken; this device's own work does not count. To cut a content for a MANIFEST takes time, as
+        to look through files before STATE does (D-126)."""
+        blocks = [part for _, _, part in list(self.in_flight.values())]         # another thread adds and takes away
+        only_answers = blocks and None not in blocks and all(one.index_ended for one in self.shared.values())
         return not self.working and now - self.idle_since >= (UNANSWERED if only_answers else STALLED)
 
     def _watch(self):
@@ -151,7 +153,8 @@ class Session:
                 cards, forks = dict(folder.writers.cards), list(folder.writers.forks.values())
             if not complete:
                 folder.tell("this device reads", one.id.hex(), "and says nothing of its own changes")
-            self._say(write_writers(one.id, cards))                 # SYN-061
+            for piece in write_writers(one.id, cards):              # SYN-061
+                self._say(piece)
             for piece in write_forks(one.id, forks):                # SYN-112
                 self._say(piece)
             self._say(write_state(one.id, complete, heads, one.own_digests))

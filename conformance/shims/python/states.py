@@ -18,7 +18,8 @@ from entries import DIRECTORY, FILE, LINK, NOTHING, Reader, covers, entry_of, jo
 from replica import hex_of, unhex
 
 ATTEMPTS = 5                            # of 1 to 4, when others write at the same time
-KINDS = {FILE: "file", DIRECTORY: "directory"}
+STATE_LARGEST = 524288                  # graph.md section 4.15
+KINDS = {FILE: "file", DIRECTORY: "directory"}                      # in the graph a link is a file (sync.md section 4.5)
 
 
 def ring_of(graph, document, folder, private_key, known=()):
@@ -232,12 +233,15 @@ class CloudReplica:
             etag, shown = self.shown.get(node, (None, None))
             if shown == entry:
                 continue
-            if node in self.refused or shown and not covers(entry.version, shown.version):
-                counted = counted and shown.version.get(me, 0) >= entry.version.get(me, 0)
+            state = self._sealed(sealed.STATE, node, entry.encode())
+            too_large = len(base64.b64decode(state)) > STATE_LARGEST
+            if too_large:                                           # D-122
+                self.folder.tell(entry.name, "has been signed for so often that the cloud has no room for its state")
+            if too_large or node in self.refused or shown and not covers(entry.version, shown.version):
+                counted = counted and (shown.version if shown else {}).get(me, 0) >= entry.version.get(me, 0)
                 continue
-            body = {"state": self._sealed(sealed.STATE, node, entry.encode())}
             try:
-                answer = self.graph.request("PUT", f"{self.links['states']}/{node}", body, {"If-Match": etag} if etag else {})
+                answer = self.graph.request("PUT", f"{self.links['states']}/{node}", {"state": state}, {"If-Match": etag} if etag else {})
             except Problem as problem:
                 if problem.status not in (412, 428):
                     raise
@@ -264,11 +268,6 @@ class CloudReplica:
             data = self.folder.whole(item.content.hash) if item.kind in WITH_BYTES else None
             if item.kind in WITH_BYTES and data is None:
                 continue
-            if item.kind == LINK:                                   # the graph has no such kind, and so of a sealed one no name
-                if not self.ring:
-                    with contextlib.suppress(Problem):
-                        storage.put(self.graph, self.document, data)
-                continue
             body, data = self._graph_entry(path, item, node, data)
             old = known.get(node, {})
             body["version"] = {d.hex(): c for d, c in entry.version.items()}
@@ -287,10 +286,11 @@ class CloudReplica:
     def _graph_entry(self, path, item, node, data):
         """(what the graph is told of an entry, the bytes that it names)"""
         digest = item.content.hash if data is not None else NOTHING
-        body = {"path": path, "kind": KINDS[item.kind]}
+        kind = FILE if item.kind == LINK else item.kind
+        body = {"path": path, "kind": KINDS[kind]}
         if self.ring:
-            content = sealed.write_entry(path, item.kind, len(data or b""), digest)
-            body = {"path": node, "kind": KINDS[item.kind], "properties": {"sealed": self._sealed(sealed.ENTRY, node, content)}}
+            content = sealed.write_entry(path, kind, len(data or b""), digest)
+            body = {"path": node, "kind": KINDS[kind], "properties": {"sealed": self._sealed(sealed.ENTRY, node, content)}}
             data = data if data is None else self.ring.seal(sealed.CONTENT, digest, data)
         if data is not None:
             body |= {"size": len(data), "hash": blake3(data).hex()}

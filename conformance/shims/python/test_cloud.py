@@ -35,6 +35,18 @@ from ticket import from_base64url, verify
 PASSWORD = "correct-horse"
 
 
+def spied(c):
+    """What is heard on a channel, a list of the types of the messages and their sizes: what to look at when a session was odd."""
+    heard, messages, receive = [], entries.Messages(), c.receive
+
+    def spying():
+        data = receive()
+        heard.extend((kind, len(body), body[4:5].hex() if kind == entries.BLOCK else "") for kind, body in messages.feed(data or b""))
+        return data
+    c.receive = spying
+    return heard
+
+
 @unittest.skipUnless(os.environ.get("MESHD"), "MESHD names no cloud")
 class CloudTest(unittest.TestCase):
     @classmethod
@@ -97,6 +109,33 @@ class CloudTest(unittest.TestCase):
         self.assertEqual((caught.exception.status, caught.exception.error), (401, "device-proof-failed"))
         with self.assertRaises(Failure):                            # IDN-009: a ciphertext that nobody can use
             identity.sign_device_in(self.cloud(), self.keys["x"], graphs.new_identifier(), self.ann.grant.audience)
+
+    def test_sign_in_by_code(self):
+        """IDN-070 to IDN-073, as the program and as the person at another device."""
+        program, token = self.cloud(), self.ann.grant.token
+        if not identity.codes_path(program):
+            self.skipTest("this cloud signs nobody in by code")
+        shown, decisions, looked = [], [None, True], []
+
+        def wait(_):                                                # somebody looks, and decides when the program asked twice
+            code = shown[-1]["user_code"]
+            looked.append(identity.waiting_program(self.cloud(), token, code.lower().replace("-", " ")))
+            if (allow := decisions.pop(0)) is not None:
+                identity.decide_code(self.cloud(), token, code, allow)
+        grant = identity.sign_in_by_code(program, shown.append, wait)
+        t = verify(from_base64url(grant.tickets[0]), int(time.time()), grant.audience, grant.issuers())
+        self.assertEqual((t.subject, t.authn[1]), ("urn:meshproof:user:" + self.user,
+                                                   "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"))
+        self.assertEqual([found["user_code"] for found in looked], [shown[0]["user_code"]] * 2)
+        self.assertRegex(shown[0]["user_code"], r"\A[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\Z")
+        ask = lambda code: program.request("POST", identity.codes_path(program) + "/token", {"device_code": code})
+        self.refused(401, "IDN-072", ask, shown[0]["device_code"])  # it gave a token
+        self.refused(401, "IDN-072", ask, "A" * 43)
+        decisions = [False]
+        self.refused(401, "IDN-072", identity.sign_in_by_code, program, shown.append, wait)
+        for code in (shown[0]["user_code"], shown[1]["user_code"], "BBBB-BBBB"):                # decided, decided, given to nobody
+            self.refused(404, "IDN-073", identity.waiting_program, program, token, code)
+            self.refused(404, "IDN-073", identity.decide_code, program, token, code, True)
 
     # graph
 
@@ -266,8 +305,9 @@ class CloudTest(unittest.TestCase):
                 c.key_update()
                 c.renew(self.graphs["x"].pair(theirs)[0])
                 scribble(draws, mine.root)
+                heard = spied(c)
                 peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
-                self.assertEqual(contents(tree), contents(mine.root))
+                self.same(tree, mine.root, heard)
             arguments, _ = self.initiator_arguments(theirs)
             c = peer.dial(host, int(port), *arguments)
             self.assertEqual(self.manifest(c, identifier, large), chunks.cut(large))        # section 4.7, how the reference cuts
@@ -277,6 +317,13 @@ class CloudTest(unittest.TestCase):
         finally:
             serving.terminate()
             serving.wait()
+
+    def same(self, tree, other, said):
+        """As assertEqual of the contents, but what it says can be read."""
+        one, two = ({path: data and (len(data), blake3(data[:1000].encode() if isinstance(data, str) else data[:1000]).hex()[:8])
+                     for path, data in contents(root).items()} for root in (tree, other))
+        self.assertEqual(one, two, said)
+        self.assertTrue(contents(tree) == contents(other), said)
 
     def manifest(self, c, identifier, data):
         c.send(entries.message(entries.HELLO, b"\0\1", identifier))
@@ -306,5 +353,5 @@ class CloudTest(unittest.TestCase):
             seen.clear()
             done = mesh("sync")
             self.assertEqual(set(seen), {(theirs["device"], SUITES[0])}, done.stdout + done.stderr)     # one session or more
-            self.assertEqual(contents(tree), contents(mine.root), done.stdout + done.stderr)
+            self.same(tree, mine.root, done.stdout + done.stderr)
         self.graphs["y"].go_offline(self.devices["y"])

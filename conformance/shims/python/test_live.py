@@ -11,6 +11,7 @@ import channel
 import handshake
 import peer
 import relay
+import ticket as tickets
 from bench import ISSUER, X, Y, key
 from crypto import Failure, draw, public_spki
 from guard import Memory
@@ -105,9 +106,11 @@ class Live(unittest.TestCase):
     def test_renewal(self):
         c = self.dial(self.ticket(lifetime=100))
         self.echoes(c)
-        c.renew(self.ticket(lifetime=600))
-        self.echoes(c)
-        self.assertEqual(self.channels[-1][0].ends, c.ends)         # HSK-055
+        for lifetime in (600, 300):                                 # HSK-055: the last one, not the one that ends last
+            ticket = self.ticket(lifetime=lifetime)
+            c.renew(ticket)
+            self.echoes(c)
+            self.assertEqual([self.channels[-1][0].ends, c.ends], [tickets.parse(ticket).not_on_or_after] * 2)
 
     def test_narrowed_renewal_ends_the_channel(self):
         c = self.dial()

@@ -13,17 +13,18 @@ import replica
 import sealed
 import states
 import storage
+import test_cloud
 from cloud import Problem
 from crypto import draw
 from folder import Folder
-from test_cloud import PASSWORD, CloudTest
+from test_hostile import many_proofs
 from test_sync import contents, scribble
 
 
 @unittest.skipUnless(os.environ.get("MESHD"), "MESHD names no cloud")
 class States(unittest.TestCase):
-    setUpClass, tearDownClass = (classmethod(getattr(CloudTest, name).__func__) for name in ("setUpClass", "tearDownClass"))
-    cloud, device_grant = (classmethod(getattr(CloudTest, name).__func__) for name in ("cloud", "device_grant"))
+    setUpClass, tearDownClass = (classmethod(getattr(test_cloud.CloudTest, name).__func__) for name in ("setUpClass", "tearDownClass"))
+    cloud, device_grant = (classmethod(getattr(test_cloud.CloudTest, name).__func__) for name in ("cloud", "device_grant"))
 
     def setUp(self):
         trees = tempfile.TemporaryDirectory()
@@ -121,16 +122,32 @@ class States(unittest.TestCase):
         self.assertIn("cloud-withholds", [words[0] for words in self.told])
 
     def test_links(self):
-        """The state of a link, and its target: where the folder is encrypted it waits for a device (D-112)."""
+        """The state of a link, and its target, which in the graph is a file (sync.md section 4.5)."""
         for encrypted in (False, True):
             x, y = self.pair(encrypted)
             self.write("x", "f", b"data")
             os.symlink("f", os.path.join(self.folders["x"].root, "l"))
             for one in (x, y, x, y):
                 one.sync()
-            self.assertEqual(self.roots(), [{"f": b"data", "l": "f"}, {"f": b"data"} if encrypted else {"f": b"data", "l": "f"}])
+            self.assertEqual(self.roots(), [{"f": b"data", "l": "f"}] * 2)
+            self.assertEqual([e["kind"] for e in self.ann.entries({"links": x.links})], ["file"] * 2)
             self.assertEqual(x.folder.replica.digests(), y.folder.replica.digests())
             self.assertEqual(self.told, [])
+
+    def test_states_that_the_cloud_takes_and_together_does_not(self):
+        """D-122: the rest goes on."""
+        x, y = self.pair()
+        mallory, path = x.folder.replica, f"{x.links['states']}/{(b'e' * 16).hex()}"
+        for numbers in (range(1, 78), [1, *range(78, 154)]):
+            etag = {"If-Match": x.graph.request("GET", path).etag} if numbers[1] > 2 else {}
+            state = base64.b64encode(many_proofs(mallory, numbers).encode()).decode()
+            x.graph.request("PUT", path, {"state": state}, etag)
+            y.sync()
+        self.assertGreater(len(y.folder.replica.entries[b"e" * 16].encode()), states.STATE_LARGEST)
+        self.write("y", "g", b"g")
+        y.sync()
+        self.assertIn("g", [e["path"] for e in self.ann.entries({"links": y.links})])
+        self.assertEqual([words[0] for words in self.told if "no room" in words[1]], ["f"])
 
     def test_who_began_anew_with_the_cloud_alone(self):
         """SYN-140: a backup of Monday, an edit of Tuesday that only the cloud has. No head is put after that (4.10, step 5)."""
@@ -168,7 +185,7 @@ class States(unittest.TestCase):
 
                 def mesh(*words):
                     done = subprocess.run([os.environ["MESH"], "--home", home, *words], capture_output=True, text=True, timeout=60,
-                                          env={**os.environ, "MESH_PASSWORD": PASSWORD})
+                                          env={**os.environ, "MESH_PASSWORD": test_cloud.PASSWORD})
                     self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                     return done.stdout
                 mesh("login", "--cloud", self.root, "--ca", self.ca, "--user", "ann")

@@ -296,12 +296,15 @@ class Sync(unittest.TestCase):
     def test_stalled(self):
         """HSK-066, with a clock of the test."""
         one = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id)
-        one.shared = one.own
+        one.shared, one.idle_since = one.own, 0                     # not the monotonic clock's: (x + 600) - x may be less than 600
         self.assertFalse(one.stalled(one.idle_since + 599))
         self.assertTrue(one.stalled(one.idle_since + 600))
-        one.in_flight, one.own[F].index_ended = {b"....": None}, True
+        one.in_flight, one.own[F].index_ended = {b"....": (one.own[F], None, (0, 1))}, True
         self.assertFalse(one.stalled(one.idle_since + 119))
         self.assertTrue(one.stalled(one.idle_since + 120))
+        one.in_flight[b"...,"] = one.own[F], None, None             # a MANIFEST-REQUEST: the content may have to be cut first
+        self.assertFalse(one.stalled(one.idle_since + 599))
+        self.assertTrue(one.stalled(one.idle_since + 600))
 
     def test_a_lost_past(self):
         """Section 4.6: a device from a backup counts on, and its files are new changes once it knows what others have."""
