@@ -17,9 +17,12 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command, Shim};
+use commands::NoAnswer;
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
+/// Exit code for a target that is not there.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::execute(&options),
         Command::Compare { reports } => commands::compare::execute(&reports),
         Command::Replay { file } => commands::replay::execute(&file),
-        Command::Minimise { file } => commands::minimise::execute(&file),
+        Command::Minimise(options) => commands::minimise::execute(&options),
         Command::Freeze { version, directory } => commands::freeze::execute(&version, &directory),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
@@ -47,7 +50,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("meshproof: {error:#}");
-            ExitCode::from(USAGE)
+            ExitCode::from(if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE })
         }
     }
 }

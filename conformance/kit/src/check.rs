@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Level, Part};
+use crate::edit::Script;
 use crate::evidence::pcap::Piece;
 use crate::evidence::{self, Exhibit};
 use crate::target::Targets;
@@ -222,6 +223,7 @@ impl fmt::Debug for Check {
 #[derive(Clone)]
 pub struct Context {
     targets: Arc<Targets>,
+    script: Option<Arc<Script>>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -257,7 +259,18 @@ impl Context {
             wire: Vec::new(),
             wire_bytes: 0,
         };
-        Context { targets, inner: Arc::new(Mutex::new(inner)) }
+        Context { targets, script: None, inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// The same for a run in which messages are changed.
+    #[must_use]
+    pub fn edited(self, script: Option<Arc<Script>>) -> Self {
+        Context { script, ..self }
+    }
+
+    /// What becomes of a message.
+    pub(crate) fn script(&self) -> Option<&Script> {
+        self.script.as_deref()
     }
 
     /// The implementations under test.

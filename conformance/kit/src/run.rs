@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{FrozenSet, Level, Part, SPEC_VERSION};
 use crate::check::{Check, Context, Outcome, Role, Stop, Verdict};
+use crate::edit::Script;
 use crate::expect::Expected;
 use crate::report::{CheckResult, RunReport};
 use crate::target::Targets;
@@ -28,6 +29,8 @@ pub struct Options {
     pub left_out: usize,
     /// What is scored; everything if none is given.
     pub set: Option<Arc<FrozenSet>>,
+    /// What one check sends, changed.
+    pub script: Option<Arc<Script>>,
 }
 
 impl Default for Options {
@@ -39,6 +42,7 @@ impl Default for Options {
             show_secrets: false,
             left_out: 0,
             set: None,
+            script: None,
         }
     }
 }
@@ -232,7 +236,8 @@ fn set_aside(results: &mut [CheckResult], set: &FrozenSet) {
 }
 
 async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> CheckResult {
-    let context = Context::new(Arc::clone(targets), options.seed, &check.id);
+    let script = options.script.clone().filter(|script| script.is_for(&check.id));
+    let context = Context::new(Arc::clone(targets), options.seed, &check.id).edited(script);
     let clock = Instant::now();
     // A task of its own, so that a panic is the end of this check only.
     let starting = (check.clone(), context.clone());

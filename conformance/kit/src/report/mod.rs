@@ -20,7 +20,7 @@ use crate::evidence::Exhibit;
 
 pub use badge::badge;
 pub use compare::{Results, compare};
-pub use files::{Written, write_all};
+pub use files::{Written, prepare, write_all};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;

@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::world::World;
 use crate::check::{Context, Stop, Verdict, demand};
+use crate::edit::{Heard, Message, steady};
 use crate::oracle::crypto::RsaPrivateKey;
 
 /// Where the services under test are.
@@ -81,7 +82,16 @@ impl CloudTarget {
     /// Whether the cloud answers at all.
     pub async fn probe(&self) -> anyhow::Result<()> {
         let asked = self.client.get(format!("{}/", self.url)).send().await;
-        asked.map(drop).with_context(|| format!("cannot reach {}; its CA is given with --ca", self.url))
+        asked.map(drop).map_err(|error| {
+            let error = anyhow::Error::from(error);
+            // Why a handshake failed stands at the end of a long chain.
+            let hint = if format!("{error:#}").contains("certificate") {
+                "; --ca names the authority that signed its certificate"
+            } else {
+                ""
+            };
+            error.context(format!("cannot reach {}{hint}", self.url))
+        })
     }
 }
 
@@ -143,7 +153,34 @@ impl Call {
     }
 
     /// Sends it and reads the whole reply. What is wrong with the connection blocks the check.
-    pub async fn send(self) -> Result<Reply, Stop> {
+    pub async fn send(mut self) -> Result<Reply, Stop> {
+        let context = self.context.clone();
+        let Some(script) = context.script() else { return self.send_as_it_is().await };
+        let message = Message {
+            name: steady(&format!("{} {}", self.method, self.path)),
+            headers: self.headers.iter().map(|(name, _)| name.clone()).collect(),
+            bytes: self.body.clone().unwrap_or_default(),
+            reply: None,
+        };
+        let taken = script.take(message);
+        let what = format!("{} {}", self.method, self.path);
+        if !taken.sent {
+            context.note(&format!("left out: {what}"), "");
+            let Some(Heard { status, headers, body }) = taken.instead else {
+                script.unanswered(taken.number);
+                return Err(Stop::Blocked(format!("{what} is left out, and nothing answers it")));
+            };
+            return Ok(Reply { what, status, headers, body });
+        }
+        self.headers.retain(|(name, _)| !taken.without.contains(name));
+        self.body = self.body.map(|_| taken.bytes);
+        let reply = self.send_as_it_is().await?;
+        let Reply { status, headers, body, .. } = reply.clone();
+        script.heard(taken.number, Heard { status, headers, body });
+        Ok(reply)
+    }
+
+    async fn send_as_it_is(self) -> Result<Reply, Stop> {
         let Some(cloud) = &self.context.targets().cloud else {
             return Err(Stop::NotApplicable("no cloud was given".to_owned()));
         };

@@ -135,6 +135,14 @@ impl<F: FnMut(&Value) -> Answer + Send> Shim for F {
     }
 }
 
+/// There is no such program, or it cannot be run: the command is wrong, and nothing is said of an implementation.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {program}")]
+pub struct CannotStart {
+    program: String,
+    source: std::io::Error,
+}
+
 /// A shim in a process of its own. It is started at the first call, and again after a crash or a timeout.
 pub struct ProcessShim {
     command: Vec<String>,
@@ -184,7 +192,7 @@ impl ProcessShim {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start the shim {program}"))?;
+            .map_err(|source| CannotStart { program: program.clone(), source })?;
         let mut stdin = child.stdin.take().context("the shim has no standard input")?;
         let stdout = child.stdout.take().context("the shim has no standard output")?;
         // A thread for each direction, because pipes block and have no timeout. Both end with the process.
