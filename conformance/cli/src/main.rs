@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command, Shim};
+use meshproof_kit::text::printable;
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
+            eprintln!("meshproof: {}", printable(&format!("{error:#}")));
             ExitCode::from(USAGE)
         }
     }

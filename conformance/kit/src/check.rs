@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, Level, Part};
 use crate::evidence::pcap::Piece;
 use crate::evidence::{self, Exhibit};
 use crate::target::Targets;
+use crate::text::printable;
 
 /// Makes a check fail with a formatted message unless a condition holds.
 macro_rules! demand {
@@ -131,6 +132,18 @@ pub enum Stop {
     NotApplicable(String),
     /// The kit is wrong.
     KitError(String),
+}
+
+impl Stop {
+    /// The same with what the target may have put into the words made harmless ([`crate::text`]).
+    pub(crate) fn printable(self) -> Self {
+        match self {
+            Stop::Fail(words) => Stop::Fail(printable(&words)),
+            Stop::Blocked(words) => Stop::Blocked(printable(&words)),
+            Stop::NotApplicable(words) => Stop::NotApplicable(printable(&words)),
+            Stop::KitError(words) => Stop::KitError(printable(&words)),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Stop {

@@ -14,6 +14,7 @@
 //! | [`bench`](mod@bench) | how fast an implementation is, beside bare library functions |
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
+//! | [`text`] | what a target says, as a person may see it |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -47,5 +48,6 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod text;
 pub mod timing;
 pub mod vectors;
