@@ -18,6 +18,7 @@ use clap::Parser as _;
 
 use args::{Args, Command, Shim};
 use commands::NoAnswer;
+use meshproof_kit::text::printable;
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
+            eprintln!("meshproof: {}", printable(&format!("{error:#}")));
             ExitCode::from(if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE })
         }
     }

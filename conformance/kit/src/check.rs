@@ -14,6 +14,7 @@ use crate::edit::Script;
 use crate::evidence::pcap::Piece;
 use crate::evidence::{self, Exhibit};
 use crate::target::Targets;
+use crate::text::printable;
 
 /// Makes a check fail with a formatted message unless a condition holds.
 macro_rules! demand {
@@ -132,6 +133,18 @@ pub enum Stop {
     NotApplicable(String),
     /// The kit is wrong.
     KitError(String),
+}
+
+impl Stop {
+    /// The same with what the target may have put into the words made harmless ([`crate::text`]).
+    pub(crate) fn printable(self) -> Self {
+        match self {
+            Stop::Fail(words) => Stop::Fail(printable(&words)),
+            Stop::Blocked(words) => Stop::Blocked(printable(&words)),
+            Stop::NotApplicable(words) => Stop::NotApplicable(printable(&words)),
+            Stop::KitError(words) => Stop::KitError(printable(&words)),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Stop {

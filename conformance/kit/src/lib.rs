@@ -16,6 +16,7 @@
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
 //! | [`wycheproof`] | the public Wycheproof files, for the primitives |
+//! | [`text`] | what a target says, as a person may see it |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -50,6 +51,7 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod text;
 pub mod timing;
 pub mod vectors;
 pub mod wycheproof;

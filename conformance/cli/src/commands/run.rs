@@ -16,6 +16,7 @@ use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim, Shim};
 use meshproof_kit::target::{ShimTarget, Targets};
+use meshproof_kit::text::printable;
 
 use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command, unanswered};
 use crate::args::{Networked, Run};
@@ -54,7 +55,7 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     report::prepare(&args.running.report)?;
     let runtime = runtime()?;
     if let Err(error) = runtime.block_on(probe(&targets)) {
-        eprintln!("meshproof: {error:#}");
+        eprintln!("meshproof: {}", printable(&format!("{error:#}")));
         return Ok(INCOMPLETE);
     }
     let left_out = all.len() - selected.len();
@@ -162,6 +163,7 @@ pub(super) fn targets(args: &Run) -> anyhow::Result<Targets> {
         let shim: ShimTarget = Arc::new(Mutex::new(shim));
         if claims.as_ref().is_some_and(|claims| claims.has("connect")) {
             targets.caller = Some(shim.clone());
+            targets.caller_suites = claims.as_ref().and_then(|claims| claims.suites.clone());
         }
         if claims.as_ref().is_none_or(|claims| claims.has("vector")) {
             targets.shim = Some(shim);

@@ -13,6 +13,9 @@ use crate::check::{Context, Stop, Verdict, demand};
 use crate::edit::{Heard, Message, steady};
 use crate::oracle::crypto::RsaPrivateKey;
 
+/// A longer body is no reply to anything that the kit asks for: it never uploads a content of this size and asks for it.
+const LARGEST_BODY: usize = 16 << 20;
+
 /// Where the services under test are.
 pub struct CloudTarget {
     /// The root, without the last slash: `https://cloud.example:8443`.
@@ -205,7 +208,7 @@ impl Call {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = response.bytes().await.with_context(|| format!("the reply to {what} broke off"))?.to_vec();
+        let body = whole(response, &what).await?;
         writeln!(exchange, "\n{version} {status}").expect("writing to a String");
         for (name, value) in &headers {
             writeln!(exchange, "{name}: {}", shortened(value)).expect("writing to a String");
@@ -287,10 +290,39 @@ impl Reply {
     }
 }
 
+/// The body of a reply, unless it is longer than any that the services have to give.
+async fn whole(mut response: reqwest::Response, what: &str) -> Result<Vec<u8>, Stop> {
+    let mut body = Vec::new();
+    while let Some(piece) =
+        response.chunk().await.with_context(|| format!("the reply to {what} broke off"))?
+    {
+        body.extend_from_slice(&piece);
+        demand!(body.len() <= LARGEST_BODY, "{what}: the reply has more than {LARGEST_BODY} bytes");
+    }
+    Ok(body)
+}
+
 /// What evidence shows of a long text.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(8_000) {
         Some((end, _)) => format!("{} ... {} bytes in all", &text[..end], text.len()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(mebibytes: usize) -> reqwest::Response {
+        reqwest::Response::from(http::Response::new(vec![b'x'; mebibytes << 20]))
+    }
+
+    #[tokio::test]
+    async fn a_body_without_end_is_a_finding() {
+        assert_eq!(whole(reply(16), "GET /mesh").await.map(|body| body.len()), Ok(LARGEST_BODY));
+        let found = whole(reply(17), "GET /mesh").await;
+        let words = "GET /mesh: the reply has more than 16777216 bytes";
+        assert_eq!(found, Err(Stop::Fail(words.to_owned())));
     }
 }
