@@ -43,6 +43,9 @@ pub struct FolderStatus {
     pub locked: bool,
     /// What of it is on this device, as `mesh folder only` has it. Empty: everything.
     pub only: Vec<String>,
+    /// Files and links outside of that which are here still: no other device that may write, nor the cloud, is known to keep them
+    /// (SYN-150).
+    pub not_chosen: u64,
     /// Symbolic links that are kept for others and not made here, by their targets.
     pub links_not_made: u64,
     /// Files and directories.
@@ -166,6 +169,7 @@ impl Agent {
                 locked: has_key == Some(false),
                 // The disk may not be there.
                 only: only::patterns(&folder.path).unwrap_or_default(),
+                not_chosen: self.index.not_chosen(id, &folder.path).unwrap_or_default(),
                 links_not_made: self.index.links_not_made(id)?,
                 entries,
                 bytes,

@@ -63,6 +63,12 @@ pub(super) fn folder(folder: &FolderStatus) {
     if !folder.only.is_empty() {
         println!("        only {} here: see `mesh folder only`", folder.only.join(", "));
     }
+    if folder.not_chosen > 0 {
+        println!(
+            "        {} files outside of that stay until another device that may write, or the cloud, has said that it keeps them",
+            folder.not_chosen
+        );
+    }
     if folder.links_not_made > 0 {
         println!("        {} symbolic links are not made here, and kept for others", folder.links_not_made);
     }

@@ -7,7 +7,7 @@
 //! Nothing on disk is replaced, moved over or removed unless it still is what the index says: what somebody changed since
 //! the last scan stays, and is a change of its own after the next.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::WHOLE;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
@@ -24,6 +25,7 @@ use super::few::{self, Few};
 use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
+use super::keepers::{self, Keeper};
 use super::keyed::Settled;
 use super::link;
 use super::part;
@@ -166,8 +168,8 @@ impl<'a> Apply<'a> {
         self.write()
     }
 
-    /// All content is here: deletes, and notes whether the disk is the view now.
-    pub(super) fn finish(&mut self, report: &mut Report) -> Result<()> {
+    /// All content is here: deletes, and notes whether the disk is the view now. What is not chosen goes as far as `keeper` keeps it.
+    pub(super) fn finish(&mut self, keeper: &Keeper, report: &mut Report) -> Result<()> {
         self.commit(report)?;
         let folder = self.folder;
         let _lock = folder.lock();
@@ -189,7 +191,7 @@ impl<'a> Apply<'a> {
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
-        let waits = self.remove_not_chosen()?;
+        let waits = self.remove_not_chosen(keeper)?;
         let not_made = self.links_not_made()?;
         let is_there = |item: &Item| {
             is_reserved(item.path.as_str())
@@ -337,25 +339,39 @@ impl<'a> Apply<'a> {
         Ok(None)
     }
 
-    /// SYN-135: removes what is not chosen any more, if it is what the index says and others have it. `true`: some of it waits for others.
-    fn remove_not_chosen(&mut self) -> Result<bool> {
+    /// The contents that `keeper` has to keep before what is not chosen any more may go (SYN-150), where it is worth while to ask.
+    pub(super) fn to_give_up(&self, keeper: &Keeper) -> Result<BTreeSet<MediaHash>> {
+        let mut hashes = BTreeSet::new();
+        for record in self.not_chosen() {
+            if let Some(entry) = self.folder.index().entry(self.folder.id(), record.entry.id)?
+                && keeper.knows(&entry)
+            {
+                hashes.extend(keepers::contents(&entry));
+            }
+        }
+        Ok(hashes)
+    }
+
+    fn not_chosen(&self) -> Vec<Record> {
         if self.few {
-            return Ok(false);
+            return Vec::new();
         }
         let records = self.disk.values().map(|(_, record)| record);
-        let left: Vec<Record> =
-            records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect();
-        let (index, id, own) = (self.folder.index(), self.folder.id(), self.folder.device());
+        records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect()
+    }
+
+    /// SYN-135, SYN-150: removes what is not chosen any more, if it is what the index says and another keeps it. `true`: some of it waits
+    /// for others.
+    fn remove_not_chosen(&mut self, keeper: &Keeper) -> Result<bool> {
         let mut waits = false;
         // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
-        for record in left.iter().rev() {
-            let (writer, counter) = record.entry.stamp.dot();
-            if record.entry.kind != Kind::Directory
-                && writer == own
-                && !index.is_shared_with_others(id, own, counter)?
-            {
-                waits = true;
-                continue;
+        for record in self.not_chosen().iter().rev() {
+            if record.entry.kind != Kind::Directory {
+                let entry = self.folder.index().entry(self.folder.id(), record.entry.id)?;
+                if entry.is_some_and(|entry| !keeper.keeps(&entry)) {
+                    waits = true;
+                    continue;
+                }
             }
             match self.remove(record) {
                 Ok(_) | Err(Error::Io { .. }) => {}

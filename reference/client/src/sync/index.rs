@@ -65,7 +65,7 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 15] = [
+const TABLES: [&str; 14] = [
     "entries",
     "disk",
     "folders",
@@ -80,7 +80,6 @@ const TABLES: [&str; 15] = [
     "chunks",
     "forks",
     "kept_links",
-    "shared",
 ];
 
 const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
@@ -172,7 +171,6 @@ impl Index {
         connection.execute_batch(super::known::SCHEMA)?;
         connection.execute_batch(super::forks::SCHEMA)?;
         connection.execute_batch(super::link::SCHEMA)?;
-        connection.execute_batch(super::only::SCHEMA)?;
         connection.execute_batch(shown::SCHEMA)?;
         connection.execute_batch(keyed::SCHEMA)?;
         keyed::fill(&mut connection)?;
