@@ -5,8 +5,8 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{FOLDER, Node, X, Y, connect, serve, sync};
-use meshproof_client::sync::{NoProgress, Past, Report, replica, scan};
+use common::{FOLDER, Node, X, Y, Z, connect, serve, sync};
+use meshproof_client::sync::{Direction, NoProgress, Past, Report, replica, scan};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::Entry;
@@ -94,4 +94,52 @@ async fn a_page_of_what_the_cloud_shows_is_not_all_of_it() {
     }
     assert_eq!(x.tree(), y.tree());
     assert_eq!((of(&y, "Tuesday"), of(&y, "Monday")), (20, 20), "{:?}", y.tree());
+}
+
+/// SYN-023: what a reader says does not count, and one that only receives says nothing. While there may be somebody else, X waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_nobody_gives_anything_goes_on_alone() {
+    let Scene { x, y, _backup } = scene().await;
+    for _ in 0..2 {
+        meet(&x, &y, (Role::Owner, Role::Reader)).await.unwrap();
+        assert_eq!((past(&x), of(&y, "Monday")), (Past::Anew, 0));
+    }
+    x.folder.set_devices(vec![X, Y, Z]).unwrap();
+    replica::nothing_shown(&x.folder).unwrap();
+    assert_eq!(past(&x), Past::Anew, "Z may have what X did");
+    x.folder.set_devices(vec![X, Y]).unwrap();
+    replica::nothing_shown(&x.folder).unwrap();
+    assert_eq!(past(&x), Past::Lost);
+    meet(&x, &y, (Role::Owner, Role::Reader)).await.unwrap();
+    assert_eq!(of(&y, "Monday"), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_receives_is_not_waited_for() {
+    let Scene { x, y, _backup } = scene().await;
+    let y = y.only(Direction::ReceiveOnly);
+    meet(&x, &y, (Role::Owner, Role::Owner)).await.unwrap();
+    assert_eq!(past(&x), Past::Anew, "it gave nothing");
+    let y = y.only(Direction::Both);
+    meet(&x, &y, (Role::Owner, Role::Owner)).await.unwrap();
+    assert_eq!(past(&x), Past::Lost);
+}
+
+/// What only sends takes nothing over, and would put what it had on Monday in the place of what it did on Tuesday.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_sends_waits() {
+    let Scene { x, y, _backup } = scene().await;
+    let x = x.only(Direction::SendOnly);
+    x.folder.set_devices(vec![X, Y]).unwrap();
+    for _ in 0..2 {
+        meet(&x, &y, (Role::Owner, Role::Owner)).await.unwrap();
+        replica::all_taken(&x.folder).unwrap();
+        replica::nothing_shown(&x.folder).unwrap();
+        assert_eq!((past(&x), of(&y, "Tuesday")), (Past::Anew, 20));
+    }
+    let x = x.only(Direction::Both);
+    sync(&x, &y).await;
+    sync(&x, &y).await;
+    assert_eq!(past(&x), Past::Lost);
+    assert_eq!((of(&y, "Tuesday"), of(&y, "Monday")), (20, 20));
 }

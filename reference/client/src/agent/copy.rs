@@ -62,6 +62,10 @@ impl Agent {
         lazy: bool,
     ) -> Result<Option<CloudReport>> {
         let info = self.cloud()?.folder(folder.id()).await?;
+        if info.storage != "cloud" || !info.has_states {
+            let folder = folder.clone();
+            on_thread(move || replica::nothing_shown(&folder)).await?;
+        }
         if info.storage != "cloud" {
             return Ok(None);
         }

@@ -54,6 +54,8 @@ pub(super) struct Apply<'a> {
     pub(super) paths: Vec<String>,
     /// Where it was when that was read from the index.
     pub(super) origins: Vec<String>,
+    /// The numbers of links that are gone because they led out of the folder.
+    pub(super) taken_away: HashSet<usize>,
     /// The number of what is or becomes the item of a path.
     pub(super) becomes: HashMap<String, usize>,
     pub(super) batch: Batch,
@@ -68,6 +70,8 @@ pub(super) struct Apply<'a> {
     staged_since: Instant,
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
+    /// Paths of links that the system does not make.
+    unmade: HashSet<String>,
     /// What is ignored: neither in `items`, nor touched on disk.
     rules: Arc<Rules>,
     /// How far the rules are that came from others.
@@ -96,6 +100,7 @@ impl<'a> Apply<'a> {
             disk: BTreeMap::new(),
             paths: Vec::new(),
             origins: Vec::new(),
+            taken_away: HashSet::new(),
             becomes: HashMap::new(),
             batch: Batch::default(),
             directories: Directories::default(),
@@ -105,6 +110,7 @@ impl<'a> Apply<'a> {
             staged_bytes: 0,
             staged_since: Instant::now(),
             left: HashSet::new(),
+            unmade: HashSet::new(),
             rules: Arc::default(),
             rules_first: RulesFirst::Unknown,
             keep: folder.versions().map(|_| Keep::new(folder.root())),
@@ -132,10 +138,13 @@ impl<'a> Apply<'a> {
         self.staged_bytes += content.seen.size;
         self.staged.push((item, content));
         let full = self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES;
-        if full || self.staged_since.elapsed() > BATCH_AGE {
-            self.commit(report)?;
-        }
-        Ok(())
+        if full { self.commit(report) } else { self.commit_old(report) }
+    }
+
+    /// Gives staged files their names if they have waited long: what comes next may be large, or never come.
+    pub(super) fn commit_old(&mut self, report: &mut Report) -> Result<()> {
+        let is_old = !self.staged.is_empty() && self.staged_since.elapsed() > BATCH_AGE;
+        if is_old { self.commit(report) } else { Ok(()) }
     }
 
     /// The content of this path is here or nowhere: `true` if all else waited for it. Then it is time to plan.
@@ -245,6 +254,7 @@ impl<'a> Apply<'a> {
         self.items = items.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
         self.disk.clear();
         self.paths.clear();
+        self.taken_away.clear();
         for (number, (path, record)) in records.into_iter().enumerate() {
             self.paths.push(path.clone());
             self.disk.insert(path, (number, record));
@@ -329,6 +339,7 @@ impl<'a> Apply<'a> {
         let at = root.join(path);
         if let Err(error) = link::make(target, &folder.temp_path(), &at) {
             folder.index().keep_link(folder.id(), target)?;
+            self.unmade.insert(path.to_owned());
             let target = String::from_utf8_lossy(target).into_owned();
             return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
         }
@@ -381,16 +392,21 @@ impl<'a> Apply<'a> {
         Ok(waits)
     }
 
-    /// The paths of the links that this device keeps for others and does not make. Those that nobody has any more are forgotten.
+    /// The paths of the links that this device keeps for others and does not make. Targets that nobody needs any more are forgotten.
     fn links_not_made(&self) -> Result<HashSet<String>> {
         let (index, id) = (self.folder.index(), self.folder.id());
         let (mut paths, mut hashes) = (HashSet::new(), HashSet::new());
         for item in self.items.values() {
-            if let Kind::Link { hash, .. } = item.kind {
-                hashes.insert(hash);
-                if index.kept_link(id, &hash)?.is_some() {
-                    paths.insert(item.path.as_str().to_owned());
-                }
+            let Kind::Link { hash, .. } = item.kind else { continue };
+            let path = item.path.as_str();
+            if self.disk.get(path).is_some_and(|(_, record)| record.entry == *item) {
+                continue;
+            }
+            hashes.insert(hash);
+            let Some(target) = index.kept_link(id, &hash)? else { continue };
+            // Another link may have the same target, and may be made.
+            if self.unmade.contains(path) || !link::stays_inside(&item.path, &target) {
+                paths.insert(path.to_owned());
             }
         }
         if !self.few {

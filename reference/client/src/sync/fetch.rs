@@ -128,6 +128,11 @@ impl Fetch {
         self.queue.is_empty() && self.others.is_empty() && self.files.is_empty() && self.small.is_empty()
     }
 
+    /// Whether small files are on their way.
+    pub(super) fn has_small(&self) -> bool {
+        !self.small.is_empty()
+    }
+
     /// Whether all that was asked for has been answered.
     pub(super) fn is_answered(&self) -> bool {
         self.parts.is_empty() && self.small.is_empty() && self.manifests.is_empty()

@@ -73,6 +73,12 @@ pub fn all_taken(folder: &Folder) -> Result<()> {
     super::take::look_again(folder)
 }
 
+/// The cloud shows nothing of the folder. A device that lost its past goes on, if no other device gives anything either: it would
+/// wait for ever.
+pub fn nothing_shown(folder: &Folder) -> Result<()> {
+    if folder.is_given_nothing() { super::take::look_again(folder) } else { Ok(()) }
+}
+
 /// Believes of the own head what the cloud shows of it: an index that is older than that is made anew (SYN-058).
 pub fn check_own_head(folder: &Folder, head: meshproof_proto::sync::Head) -> Result<()> {
     let (id, digests) = (folder.id(), meshproof_proto::sync::Digests::default());

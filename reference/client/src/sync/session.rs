@@ -233,6 +233,11 @@ impl Session<'_> {
         result.map(|()| self.report)
     }
 
+    /// Gives files their names that are complete, in all folders.
+    fn commit(&mut self, how: impl Fn(&mut Apply<'_>, &mut Report) -> Result<()>) -> Result<()> {
+        self.shared.iter_mut().try_for_each(|shared| how(&mut shared.apply, &mut self.report))
+    }
+
     fn exchange(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
         let mut decoder = Decoder::default();
         loop {
@@ -251,6 +256,10 @@ impl Session<'_> {
                     if let Some(landed) = self.land.wait() {
                         self.handle_fetched(landed?)?;
                         continue;
+                    }
+                    if !self.fetch.has_small() {
+                        // Nothing joins them soon.
+                        self.commit(|apply, report| apply.commit(report))?;
                     }
                     self.pulse.waits(self.fetch.is_owed());
                     let next = incoming.blocking_recv();
@@ -281,6 +290,7 @@ impl Session<'_> {
             };
             self.pulse.came(content.len());
             decoder.push(&content);
+            self.commit(|apply, report| apply.commit_old(report))?;
             while let Some(message) = decoder.next()? {
                 self.pulse.beat();
                 self.handle(message)?;
@@ -403,6 +413,9 @@ impl Session<'_> {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
         }
         shared.bound.give_back(&self.share);
+        // What this device does not want to take says nothing of the peer.
+        let complete = shared.theirs.as_ref().is_some_and(|(theirs, _)| theirs.complete);
+        shared.apply.folder.note_giving(self.peer, shared.counts && complete);
         self.plan(number)
     }
 

@@ -90,7 +90,8 @@ pub(super) fn take(
     let checked = received.into_iter().zip(unknown).collect();
     merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)?;
     drop(lock);
-    look_again(folder)
+    // Who keeps its changes to itself gave nothing.
+    if theirs.complete { look_again(folder) } else { Ok(()) }
 }
 
 /// SYN-140: a device that began anew has now all that a peer, or the cloud, has. What is on its disk is the same, or something new
