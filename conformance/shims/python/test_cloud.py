@@ -256,31 +256,32 @@ class CloudTest(unittest.TestCase):
         """MESH as responder, then as initiator: handshake, records and sync, by tickets of the cloud. Each side does something in
         its folder before every session, and both have the same after it."""
         with tempfile.TemporaryDirectory() as home, tempfile.TemporaryDirectory() as trees:
-            tree = os.path.join(trees, "theirs")
+            name = "theirs " + draw(4).hex()                        # another one each time, for the cloud keeps them
+            tree = os.path.join(trees, name)
             os.mkdir(tree)
 
             def mesh(*words, **more):
                 environment = {**os.environ, "MESH_PASSWORD": PASSWORD}
                 return subprocess.run([os.environ["MESH"], "--home", home, *words], env=environment, capture_output=True,
                                       text=True, timeout=60, **more)
-            for words in (["login", "--cloud", self.root, "--ca", self.ca, "--user", "ann"], ["device", "add", "theirs"],
+            for words in (["login", "--cloud", self.root, "--ca", self.ca, "--user", "ann"], ["device", "add", name],
                           ["folder", "add", tree]):
                 done = mesh(*words)
                 self.assertEqual(done.returncode, 0, done.stderr)
-            theirs = next(d for d in self.ann.devices() if d["name"] == "theirs")
+            theirs = next(d for d in self.ann.devices() if d["name"] == name)
             folder = next(f for f in self.ann.folders() if f["name"] == os.path.basename(tree))
             self.ann.folder_ticket(folder)                          # it was not there yet at the sign-in
-            for name in "xy":
-                self.ann.map(folder, self.devices[name])
+            for one in "xy":
+                self.ann.map(folder, self.devices[one])
             identifier = bytes.fromhex(folder["folder"])
             issuers = [key for keys in self.ann.grant.issuers().values() for key in keys]
             folders = {}
-            for name in "xy":
-                folders[name] = Folder(bytes.fromhex(self.devices[name]["device"]), identifier, os.path.join(trees, name), issuers,
-                                       self.signers[name])
+            for one in "xy":
+                folders[one] = Folder(bytes.fromhex(self.devices[one]["device"]), identifier, os.path.join(trees, one), issuers,
+                                      self.signers[one])
                 for card in self.ann.writers(folder):
-                    folders[name].writers.learn(*card)
-                self.assertEqual(len(folders[name].writers.cards), 3)
+                    folders[one].writers.learn(*card)
+                self.assertEqual(len(folders[one].writers.cards), 3)
             self.they_answer(theirs, tree, home, identifier, folders["x"])
             self.they_call(theirs, tree, mesh, identifier, folders["y"])
 
@@ -288,14 +289,16 @@ class CloudTest(unittest.TestCase):
         draws, large = random.Random(1), draw(3_300_000)
         with open(os.path.join(tree, "large"), "wb") as f:
             f.write(large)
+        said = open(os.path.join(home, "said"), "w+")
+        self.addCleanup(said.close)
         serving = subprocess.Popen([os.environ["MESH"], "--home", home, "sync", "--serve", "--listen", "127.0.0.1:0",
-                                    "--interval", "0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                    "--interval", "0"], stdout=said, stderr=said)
         try:
-            for _ in range(50):
-                arguments, found = self.initiator_arguments(theirs)
-                if found["addresses"]:
-                    break
-                time.sleep(0.2)
+            queue = self.graphs["x"].queue(theirs["links"]["endpoints"])            # first, so that nothing is missed
+            after = queue["watermark"]
+            while not (found := self.initiator_arguments(theirs)[1])["addresses"]:
+                self.assertIsNone(serving.poll(), "it has ended")
+                _, after = self.graphs["x"].poll(queue, after, wait=10)
             host, port = found["addresses"][0].rsplit(":", 1)
             for suite in SUITES[::-1]:                              # the strongest last: weaker ones are refused after it
                 arguments, _ = self.initiator_arguments(theirs)
@@ -307,7 +310,8 @@ class CloudTest(unittest.TestCase):
                 scribble(draws, mine.root)
                 heard = spied(c)
                 peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
-                self.same(tree, mine.root, heard)
+                said.seek(0)
+                self.same(tree, mine.root, (heard, said.read()))
             arguments, _ = self.initiator_arguments(theirs)
             c = peer.dial(host, int(port), *arguments)
             self.assertEqual(self.manifest(c, identifier, large), chunks.cut(large))        # section 4.7, how the reference cuts

@@ -4,7 +4,9 @@ import contextlib
 import socket
 import threading
 import time
+import types
 import unittest
+import unittest.mock
 import warnings
 
 import channel
@@ -32,9 +34,11 @@ class Live(unittest.TestCase):
         self.channels.append((open_channel, responder))
         peer.echo(open_channel, responder)
 
-    def ticket(self, folders=(FOLDER,), lifetime=600, name="device-x"):
-        return peer.write_pair_ticket(ISSUER, key("issuer-a"), X, public_spki(key(name)), Y, public_spki(key("device-y")),
-                                      folders=folders, lifetime=lifetime)
+    def ticket(self, folders=(FOLDER,), lifetime=600, ago=0):
+        """One of so many seconds ago."""
+        with unittest.mock.patch("peer.time", types.SimpleNamespace(time=lambda: time.time() - ago)):
+            return peer.write_pair_ticket(ISSUER, key("issuer-a"), X, public_spki(key("device-x")), Y, public_spki(key("device-y")),
+                                          folders=folders, lifetime=lifetime)
 
     def dial(self, ticket=None, **more):
         host, port = self.listener.address[:2]
@@ -57,8 +61,9 @@ class Live(unittest.TestCase):
             c.close()
 
     def test_strongest_suite_is_chosen_and_remembered(self):
-        self.assertEqual(self.dial().suite, handshake.SUITES[0])
-        time.sleep(0.1)
+        c = self.dial()
+        self.assertEqual(c.suite, handshake.SUITES[0])
+        self.echoes(c)                                              # the responder has read M3
         with self.assertRaises(Failure) as caught:                  # HSK-045
             self.dial(suites=[handshake.RSA])
         self.assertEqual(caught.exception.code, handshake.NOT_AUTHORISED)
@@ -77,8 +82,7 @@ class Live(unittest.TestCase):
         self.assertEqual(caught.exception.requirement, "HSK-037")
 
     def test_expired_ticket_is_refused_with_code_2(self):
-        ticket = self.ticket(lifetime=1)
-        time.sleep(1.1)
+        ticket = self.ticket(lifetime=60, ago=60)
         with self.assertRaises(Failure) as caught:
             self.dial(ticket)
         self.assertEqual(caught.exception.code, handshake.TICKET_EXPIRED)
@@ -119,31 +123,41 @@ class Live(unittest.TestCase):
         self.assertIsNone(c.receive())
 
     def test_channel_ends_with_its_ticket(self):
-        c = self.dial(self.ticket(lifetime=2))
+        ticket = self.ticket()
+        c = self.dial(ticket)
         self.echoes(c)
-        try:                                                        # HSK-042; whose clock is first is a matter of luck
-            self.assertIsNone(c.receive())
-        except Failure as failure:
-            self.assertIn(failure.reason, ("ticket-ended", "truncated"))
+        other = self.channels[-1][0]
+        self.assertEqual([c.ends, other.ends], [tickets.parse(ticket).not_on_or_after] * 2)
+        other.clock = lambda: other.ends                            # HSK-042
+        self.assertIsNone(c.receive())
+        other.over.wait()
+        self.assertEqual((other.reason.reason, other.reason.requirement), ("ticket-ended", "HSK-042"))
 
     def test_keep_alive_and_silence(self):
-        before = channel.SEND_EVERY, channel.SILENT_AFTER
-        channel.SEND_EVERY, channel.SILENT_AFTER = 6, 3
-        self.addCleanup(lambda: (setattr(channel, "SEND_EVERY", before[0]), setattr(channel, "SILENT_AFTER", before[1])))
-        c = self.dial()
-        self.echoes(c)
-        time.sleep(4.5)                                             # longer than silence is borne, but nobody was silent
-        self.echoes(c)
-        channel.SEND_EVERY = 1000
-        with self.assertRaises(Failure) as caught:
-            c.receive()
-        self.assertIn(caught.exception.reason, ("silent", "truncated"))
+        later = [0]
+        clock = types.SimpleNamespace(monotonic=lambda: time.monotonic() + later[0], time=time.time)
+        with unittest.mock.patch("channel.time", clock):
+            c = self.dial()
+            self.echoes(c)
+            both = c, self.channels[-1][0]
+            for _ in range(4):                                      # longer than silence is borne, but nobody is silent
+                later[0] += channel.SEND_EVERY - 1
+                while any(clock.monotonic() - one.sent > 10 for one in both):
+                    both[0].over.wait(0.01)
+                self.echoes(c)
+            with unittest.mock.patch("channel.SEND_EVERY", 1e9):
+                while not both[1].waiting:
+                    both[0].over.wait(0.01)
+                later[0] += channel.SILENT_AFTER
+                with self.assertRaises(Failure):
+                    c.receive()
+                both[1].over.wait()
+                self.assertEqual(both[1].reason.reason, "silent")
 
     def test_truncation(self):
         c = self.dial()
         self.echoes(c)
         c.sock.shutdown(socket.SHUT_WR)
-        time.sleep(0.3)
         with self.assertRaises(Failure) as caught:
             while c.receive() is not None:
                 pass
