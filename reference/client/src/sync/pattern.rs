@@ -92,7 +92,12 @@ fn expression(text: &str) -> Result<String, &'static str> {
             }
             '?' => out.push_str("[^/]"),
             '[' => class(&mut rest, &mut out)?,
-            '\\' => literal(&mut out, rest.next().ok_or("nothing follows its \\")?),
+            '\\' => {
+                let c = rest.next().ok_or("nothing follows its \\")?;
+                literal(&mut out, c);
+                begins = c == '/';
+                continue;
+            }
             c => literal(&mut out, c),
         }
         begins = c == '/';
