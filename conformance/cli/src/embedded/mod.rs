@@ -89,6 +89,7 @@ impl Embedded {
             shim: Some(Arc::new(Mutex::new(crate::shim::reference()))),
             // One of its own: a call takes as long as the check, and vectors need not wait for it.
             caller: Some(Arc::new(Mutex::new(crate::shim::reference()))),
+            caller_suites: None,
             client: Some(Arc::new(|| Box::new(crate::shim::reference()) as Box<dyn Shim>)),
             patience: Patience(patience),
         })

@@ -88,6 +88,7 @@ fn vector(request: &Value) -> Answer {
         "RecordSeal" => both(&|p| record::seal(p, test)),
         "RelayPass" => both(&|p| relay::pass(p, group, test)),
         "RelayJoin" => both(&|p| relay::join(p, group, test)),
+        "SyncIgnore" => tell(sync::ignore(test)),
         "SyncName" => tell(sync::name(test)),
         "SyncIndex" => tell(sync::index(test)),
         "SyncMerge" => tell(sync::merge(test)),

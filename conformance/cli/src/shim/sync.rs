@@ -23,6 +23,13 @@ pub(super) fn name(test: Fields<'_>) -> Ran {
     Ok(json!({"folded": name.folded()}))
 }
 
+pub(super) fn ignore(test: Fields<'_>) -> Ran {
+    let directory = test.value("directory").as_bool().ok_or_else(|| missing("directory", "true or false"))?;
+    let ignores =
+        meshproof_client::sync::ignore::ignores(&test.hex("patterns")?, test.text("path")?, directory);
+    Ok(json!({"ignored": ignores}))
+}
+
 pub(super) fn index(test: Fields<'_>) -> Ran {
     let body = test.hex("body")?;
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);

@@ -98,6 +98,7 @@ files! {
     "record" "seal",
     "relay" "pass",
     "relay" "join",
+    "sync" "ignore",
     "sync" "name",
     "sync" "index",
     "sync" "merge",

@@ -39,6 +39,7 @@ pub fn answer(request: &Value) -> Answer {
         Some("RecordSeal") => record_seal(test),
         Some("RelayPass") => relay_pass(group, test),
         Some("RelayJoin") => relay_join(group, test),
+        Some("SyncIgnore") => sync_ignore(test),
         Some("SyncName") => sync_name(test),
         Some("SyncIndex") => sync_index(test),
         Some("SyncMerge") => sync_merge(test),
@@ -61,6 +62,12 @@ pub fn answer(request: &Value) -> Answer {
 fn sync_name(test: &Value) -> Option<Answer> {
     let bytes = bytes(&test["name"])?;
     Some(sync::name(&bytes).map_or_else(rejected, |name| Answer::accept(json!({"folded": sync::fold(name)}))))
+}
+
+fn sync_ignore(test: &Value) -> Option<Answer> {
+    let (patterns, path) = (bytes(&test["patterns"])?, test["path"].as_str()?);
+    let ignored = sync::ignored(&patterns, path, test["directory"].as_bool()?);
+    Some(Answer::accept(json!({"ignored": ignored})))
 }
 
 fn sync_index(test: &Value) -> Option<Answer> {

@@ -80,7 +80,10 @@ pub(super) fn learn_forks(folder: &Folder, forks: &[Fork]) -> Result<()> {
     let keys = keys(folder)?;
     for fork in forks {
         let (writer, _) = fork.dot();
-        let Some(key) = keys.get(&writer) else { continue };
+        let Some(key) = keys.get(&writer) else {
+            blame(fork.is_one(), req::SYN_113, writer)?;
+            continue;
+        };
         if index.has_forked(id, writer)? {
             continue;
         }

@@ -6,12 +6,12 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::Folder;
 use super::disk::{self, Found};
 use super::only::Only;
+use super::pattern::{self, Patterns};
 use super::temp::PREFIX;
 use crate::error::{Error, Result};
 
@@ -23,7 +23,7 @@ const COUNTS: u64 = 65_536;
 /// The patterns of a folder, and what of it is chosen.
 #[derive(Default)]
 pub(super) struct Rules {
-    matcher: Option<Gitignore>,
+    patterns: Option<Patterns>,
     text: String,
     only: Only,
 }
@@ -43,16 +43,8 @@ impl Rules {
     }
 
     fn new(text: String) -> Self {
-        let mut builder = builder();
-        for line in text.lines() {
-            if let Err(error) = builder.add_line(None, &plain_braces(line)) {
-                tracing::warn!("{FILE}: {error}");
-            }
-        }
-        // Together they may be more than the matcher takes: then none counts, and nobody has to guess which.
-        let matcher = builder.build().inspect_err(|error| tracing::warn!("{FILE}: {error}"));
-        let matcher = matcher.ok().filter(|matcher| !matcher.is_empty());
-        Self { matcher, text, only: Only::default() }
+        let patterns = Patterns::new(&text, |line, why| tracing::warn!("{FILE}: {line}: {why}"));
+        Self { patterns, text, only: Only::default() }
     }
 
     /// Whether these are the same as others.
@@ -75,7 +67,7 @@ impl Rules {
         if !self.choose(path, is_directory) {
             return true;
         }
-        if self.matcher.is_none() {
+        if self.patterns.is_none() {
             return false;
         }
         let above = path.match_indices('/').any(|(at, _)| self.matches(&path[..at], true));
@@ -84,8 +76,7 @@ impl Rules {
 
     /// Whether patterns name a path in a directory that is not ignored.
     pub(super) fn matches(&self, path: &str, is_directory: bool) -> bool {
-        let matches = |matcher: &Gitignore| matcher.matched(path, is_directory).is_ignore();
-        path != FILE && self.matcher.as_ref().is_some_and(matches)
+        path != FILE && self.patterns.as_ref().is_some_and(|patterns| patterns.ignore(path, is_directory))
     }
 
     /// Whether what the item shows is ignored.
@@ -94,10 +85,9 @@ impl Rules {
     }
 }
 
-fn builder() -> GitignoreBuilder {
-    let mut builder = GitignoreBuilder::new("");
-    builder.allow_unclosed_class(false);
-    builder
+/// Whether a file of these patterns ignores a path, or a directory that it is in.
+pub fn ignores(file: &[u8], path: &str, is_directory: bool) -> bool {
+    Rules::new(lines(file)).ignore(path, is_directory)
 }
 
 /// The lines that count.
@@ -110,32 +100,18 @@ fn read(root: &Path) -> Result<String> {
     let mut bytes = Vec::new();
     let opened = File::open(&file).and_then(|opened| opened.take(COUNTS + 1).read_to_end(&mut bytes));
     opened.map_err(Error::io("reading", &file))?;
-    if bytes.len() as u64 > COUNTS {
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        bytes.truncate(whole);
-    }
-    let lines = bytes.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
-    Ok(lines.collect::<Vec<_>>().join("\n"))
+    Ok(lines(&bytes))
 }
 
-/// Braces have no meaning in these patterns, and one in those of the matcher.
-fn plain_braces(line: &str) -> String {
-    let (mut plain, mut escaped, mut in_class) = (String::new(), false, false);
-    for character in line.chars() {
-        match character {
-            '{' | '}' if !escaped && !in_class => plain.extend(['[', character, ']']),
-            _ => plain.push(character),
-        }
-        if !escaped {
-            in_class = match character {
-                '[' => true,
-                ']' => false,
-                _ => in_class,
-            };
-        }
-        escaped = character == '\\' && !escaped;
-    }
-    plain
+/// The whole lines in the bytes that count.
+fn lines(file: &[u8]) -> String {
+    let most = usize::try_from(COUNTS).unwrap_or(usize::MAX);
+    let counts = match file.get(..most).filter(|_| file.len() > most) {
+        Some(begin) => &begin[..begin.iter().rposition(|byte| *byte == b'\n').unwrap_or(0)],
+        None => file,
+    };
+    let lines = counts.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The lines of the file that are patterns.
@@ -146,8 +122,7 @@ pub fn patterns(root: &Path) -> Result<Vec<String>> {
 
 /// Adds a pattern to the file, or removes it. `false`: it was there already, or was not.
 pub fn edit(root: &Path, pattern: &str, remove: bool) -> Result<bool> {
-    let trial = builder().add_line(None, &plain_braces(pattern)).map(drop);
-    trial.map_err(|error| Error::usage(format!("{pattern} is no pattern: {error}")))?;
+    pattern::check(pattern).map_err(|why| Error::usage(format!("{pattern} is no pattern: {why}")))?;
     if pattern.trim().is_empty() || pattern.contains('\n') || pattern.starts_with('#') {
         return Err(Error::usage("a pattern is one line, as in a .gitignore file"));
     }
@@ -255,7 +230,7 @@ mod tests {
         assert!(edit("*.tmp", true).unwrap());
         assert!(!edit("*.tmp", true).unwrap());
         assert_eq!(patterns(root.path()).unwrap(), ["/build/"]);
-        for bad in ["", "a\nb", "[z-a]", "# comment"] {
+        for bad in ["", "a\nb", "[z-a", "a\\", "[[:alpha:]]", "# comment"] {
             assert!(edit(bad, false).is_err(), "{bad:?}");
         }
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);

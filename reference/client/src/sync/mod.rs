@@ -36,6 +36,7 @@ mod link;
 mod moves;
 pub mod only;
 mod part;
+mod pattern;
 mod plan;
 mod progress;
 mod pulse;

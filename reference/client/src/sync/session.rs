@@ -332,12 +332,12 @@ impl Session<'_> {
                 shared.into_iter().for_each(|shared| shared.peer_done = true);
                 Ok(())
             }
-            Message::Writers { folder, cards } => match self.agreed(folder)? {
-                Some(number) => self.shared[number].apply.folder.learn(cards),
+            Message::Writers { folder, cards } => match self.told_before_index(folder)? {
+                Some(folder) => folder.learn(cards),
                 None => Ok(()),
             },
-            Message::Forks { folder, forks } => match self.agreed(folder)? {
-                Some(number) => learn_forks(self.shared[number].apply.folder, &forks),
+            Message::Forks { folder, forks } => match self.told_before_index(folder)? {
+                Some(folder) => learn_forks(folder, &forks),
                 None => Ok(()),
             },
             Message::Bye => {
@@ -390,6 +390,14 @@ impl Session<'_> {
         let number = self.shared.iter().position(|s| s.agreed && s.apply.folder_id() == folder);
         demand(number.is_some(), req::SYN_004)?;
         Ok(number)
+    }
+
+    /// The folder of this session of which the peer tells something that has its place before the end of its INDEX.
+    fn told_before_index(&mut self, folder: Id) -> Result<Option<&Folder>> {
+        let Some(number) = self.agreed(folder)? else { return Ok(None) };
+        let shared = &self.shared[number];
+        demand(!shared.index_read, req::SYN_015)?;
+        Ok(Some(shared.apply.folder))
     }
 
     fn handle_index(&mut self, folder: Id, last: bool, entries: Vec<Entry>) -> Result<()> {

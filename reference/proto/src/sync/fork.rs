@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::entry::Entry;
+use super::entry::{Entry, MAX_COUNTER};
 use super::proof::{self, Proof};
 use super::wire::malformed;
 use super::writer::Head;
@@ -37,17 +37,24 @@ impl Fork {
         }
     }
 
-    /// Whether the statements contradict each other, and the writer, who has this key, signed both.
+    /// Whether the statements are of a change that can be, and contradict each other. For that, nobody needs a key.
+    pub fn is_one(&self) -> bool {
+        let contradicts = match self {
+            Self::Heads(heads) => heads[0].contradicts(&heads[1]),
+            Self::Changes(_, proofs) => proofs[0].contradicts(&proofs[1]),
+        };
+        contradicts && (1..=MAX_COUNTER).contains(&self.dot().1)
+    }
+
+    /// Whether it is one, and the writer, who has this key, signed both statements.
     pub fn verify(&self, provider: &dyn Provider, folder: Id, key: &[u8; 32]) -> bool {
-        match self {
-            Self::Heads(heads) => {
-                heads[0].contradicts(&heads[1]) && heads.iter().all(|head| head.verify(provider, folder, key))
-            }
+        let signed = match self {
+            Self::Heads(heads) => heads.iter().all(|head| head.verify(provider, folder, key)),
             Self::Changes(entry, proofs) => {
-                proofs[0].contradicts(&proofs[1])
-                    && proofs.iter().all(|proof| proof.verify(provider, (folder, *entry), key))
+                proofs.iter().all(|proof| proof.verify(provider, (folder, *entry), key))
             }
-        }
+        };
+        self.is_one() && signed
     }
 
     /// Appends it to `out`.

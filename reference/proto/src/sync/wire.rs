@@ -117,7 +117,7 @@ impl Content {
         let size = malformed(fields.u64())?;
         let hash = malformed(fields.array().map(MediaHash))?;
         let kind = match number {
-            1 => Some(Kind::File { size, hash }),
+            1 if size > 0 || hash == MediaHash::of(&[]) => Some(Kind::File { size, hash }),
             2 if size == 0 && hash == MediaHash::default() => Some(Kind::Directory),
             3 if (1..=MAX_LINK).contains(&size) => Some(Kind::Link { size, hash }),
             _ => None,

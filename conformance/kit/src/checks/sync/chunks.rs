@@ -15,6 +15,7 @@ pub(super) fn checks() -> Vec<Check> {
             "MANIFEST-REQUEST for content the device has not",
             unknown,
         ),
+        check("syn.manifest.empty", &["SYN-074"], "MANIFEST-REQUEST for an empty content", empty),
         check(
             "syn.chunk.older-version",
             &["SYN-076"],
@@ -231,6 +232,15 @@ async fn given(context: Context) -> Verdict {
 async fn unknown(context: Context) -> Verdict {
     let (status, chunks) = ask(&context, context.random()).await?;
     demand!(status == 1, "the device answered with status {status} for content that nobody has");
+    demand!(chunks.is_empty(), "the device named {} chunks with status 1", chunks.len());
+    Ok(())
+}
+
+/// A MANIFEST of status 0 has a chunk, and no chunk is empty.
+async fn empty(context: Context) -> Verdict {
+    bring(&context, vec![Entry::file(&name(&context), b"")], &[]).await?;
+    let (status, chunks) = ask(&context, *blake3::hash(&[]).as_bytes()).await?;
+    demand!(status == 1, "the device answered with status {status} for an empty content");
     demand!(chunks.is_empty(), "the device named {} chunks with status 1", chunks.len());
     Ok(())
 }

@@ -27,6 +27,18 @@ pub(super) fn checks() -> Vec<Check> {
             },
         ),
         check(
+            "syn.state.writers-late",
+            &["SYN-015"],
+            "WRITERS behind the last INDEX of their folder",
+            |context| async move {
+                let mut session = Session::open(&context).await?;
+                session.send("INDEX", &message::index(FOLDER, true, &[])).await?;
+                session.introduce([context.random::<16>()]).await?;
+                session.expect_close().await
+            },
+        )
+        .twin(HONEST),
+        check(
             "syn.folder.not-in-ticket",
             &["SYN-005"],
             "a ticket that maps no folder opens none",

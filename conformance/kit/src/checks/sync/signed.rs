@@ -317,7 +317,31 @@ fn forks() -> Vec<Check> {
             },
         )
         .twin(FORK),
+        check(
+            "syn.fork.none-of-nobody",
+            &["SYN-113"],
+            "the same of a writer whose card the device does not have",
+            |context| async move {
+                let writer = context.random::<16>();
+                let two = [head(FOLDER, writer, 5, [1; 32]), head(FOLDER, writer, 6, [2; 32])];
+                let mut session = Session::greet(&context, |_| {}).await?;
+                session.send("FORKS", &message::forks(FOLDER, &[Fork::Heads(two)])).await?;
+                session.expect_close().await
+            },
+        )
+        .twin(FORK),
+        fork_of_counter("syn.fork.counter-zero", "two heads of a writer that made no change", 0),
+        fork_of_counter("syn.fork.counter-end", "two heads with a counter of 2^48", 1 << 48),
     ]
+}
+
+fn fork_of_counter(id: &str, title: &str, counter: u64) -> Check {
+    check(id, &["SYN-113"], title, move |context| async move {
+        let writer = context.random::<16>();
+        let two = [1, 2].map(|chain| head(FOLDER, writer, counter, [chain; 32]));
+        demand_fork_refused(&context, writer, two).await
+    })
+    .twin(FORK)
 }
 
 fn two_heads(writer: Id) -> [Head; 2] {

@@ -1,11 +1,13 @@
 //! sync.md, transcribed: entries as bytes, merging them, and the paths that they have.
 
+mod ignore;
 mod merge;
 mod read;
 mod signed;
 mod unicode;
 mod view;
 
+pub use ignore::ignored;
 pub use merge::merge;
 pub use read::{Fields, index, name};
 pub use signed::{Card, Deleted, Fork, Head, Proof, card, head, is_signed, public_key, signing_key};

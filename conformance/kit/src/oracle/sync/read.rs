@@ -156,7 +156,7 @@ fn check(entry: &Entry) -> Result<(), Rejection> {
         return Err(MALFORMED);
     }
     let good_kind = |content: &Content| match content.kind {
-        1 => true,
+        1 => content.size > 0 || content.hash == *blake3::hash(&[]).as_bytes(),
         2 => content.size == 0 && content.hash == [0; 32],
         3 => (1..=4_096).contains(&content.size),
         _ => false,

@@ -178,6 +178,13 @@ fn boundaries(tests: &mut Vec<Test>) {
         ],
     );
     pair(
+        ("file-empty", "a file of no bytes, with the hash of none"),
+        Entry::file("f", b""),
+        &[("file-empty-hash", "a file of no bytes with another hash", &|entry| {
+            entry.contents[0].hash[31] ^= 1
+        })],
+    );
+    pair(
         ("link-longest", "a link of 4,096 bytes"),
         kind(3, 4_096),
         &[("link-too-long", "a link of 4,097 bytes", &|entry| entry.contents[0].size = 4_097)],

@@ -1,5 +1,6 @@
 //! The sync vectors: `vectors/sync/`.
 
+mod ignore;
 mod index;
 mod matrix;
 mod merge;
@@ -22,7 +23,15 @@ const END: u64 = 1 << 48;
 
 /// All files of the part.
 pub(super) fn files() -> Vec<File> {
-    vec![name::file(), index::file(), merge::file(), view::file(), view::digest_file(), signed::file()]
+    vec![
+        ignore::file(),
+        name::file(),
+        index::file(),
+        merge::file(),
+        view::file(),
+        view::digest_file(),
+        signed::file(),
+    ]
 }
 
 fn file(name: &'static str, header: &'static [&'static str], kind: &'static str, tests: Vec<Test>) -> File {
