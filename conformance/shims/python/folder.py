@@ -280,6 +280,14 @@ class Folder:
                     return data
         return None
 
+    def keeps(self, digest):
+        """Whether a content is on the disk at all paths that show it, and none is ignored (SYN-151)."""
+        with self.lock:
+            paths = [p for p, s in view(self.replica.entries).items() if s.kind in WITH_BYTES and s.content.hash == digest]
+            here = {p for p, i in self.items.items() if i.kind in WITH_BYTES and i.content.hash == digest}
+            kept = paths and all(p in here and not self.ignored(p, False) for p in paths)
+        return kept and self.read(digest, 0, 0) is not None
+
     def whole(self, digest):
         size = self.size_of(digest)
         return None if size is None else self.read(digest, 0, size)

@@ -17,6 +17,7 @@ from room import ROOM
 from transfer import Fetch
 
 READER = "reader"
+WHO_KEEPS = (1 << 64) - 1               # the offset of a REQUEST of no bytes that asks who keeps a content
 IN_FLIGHT = 8                           # REQUESTs at a time
 STALLED, UNANSWERED, PROGRESS = 600, 120, 1024                      # HSK-066: seconds, seconds, bytes of a message
 
@@ -291,6 +292,8 @@ class Session:
             raise Failure("sync-request", "SYN-009")
 
         def answer():
+            if (offset, length) == (WHO_KEEPS, 0):
+                return message(BLOCK, number, b"\0" if one.folder.keeps(digest) else b"\1")                # SYN-151
             data = one.folder.read(digest, offset, length)
             return message(BLOCK, number, b"\1" if data is None else b"\0" + data)      # SYN-032
         self._say(answer)

@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use common::{Node, X, Y, Z, sync};
-use meshproof_client::sync::{NoProgress, scan};
+use common::{FOLDER, Node, X, Y, Z, sync};
+use meshproof_client::sync::{NoProgress, only, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 
@@ -124,6 +124,13 @@ impl World {
         }
     }
 
+    /// Somebody has only a part of the folder on a device from now on, or all of it.
+    fn choose(&self, number: usize, patterns: &[&str]) {
+        let node = self.node(number);
+        let patterns: Vec<String> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+        only::choose(node.folder.index(), FOLDER, &node.root, &patterns).unwrap();
+    }
+
     /// A session; with `crash` the first device forgets what it wrote to its index in it.
     async fn meet(&mut self, a: usize, b: usize, crash: bool) {
         let home = tempfile::tempdir().unwrap();
@@ -150,11 +157,17 @@ async fn play(seed: u64) {
     for _ in 0..20 + dice.roll(30) {
         let number = dice.roll(3);
         match dice.roll(12) {
+            // SYN-150: in every fifth world.
+            7 if seed % 5 == 2 => {
+                let chosen: &[&str] = [&["d"][..], &["f", "*.txt"], &[]][dice.roll(3)];
+                world.choose(number, chosen);
+            }
             0..=7 => world.change(number, &mut dice),
             8 => world.node(number).folder.set_devices(DEVICES.to_vec()).unwrap(),
             roll => world.meet(number, (number + 1 + dice.roll(2)) % 3, roll == 11 && seed % 2 == 1).await,
         }
     }
+    (0..3).filter(|_| seed % 5 == 2).for_each(|number| world.choose(number, &[]));
     for _ in 0..4 {
         for (a, b) in [(0, 1), (1, 2), (2, 0)] {
             world.meet(a, b, false).await;

@@ -225,6 +225,15 @@ impl<'a> Apply<'a> {
         super::collect::collect(folder)
     }
 
+    /// Removes what is not chosen and `keeper` keeps, whatever contents lack.
+    pub(super) fn give_up(&mut self, keeper: &Keeper, report: &mut Report) -> Result<()> {
+        let folder = self.folder;
+        let _lock = folder.lock();
+        self.catch_up(report)?;
+        self.remove_not_chosen(keeper)?;
+        self.write()
+    }
+
     /// Somebody else wrote meanwhile: what is known is read anew.
     fn catch_up(&mut self, report: &mut Report) -> Result<()> {
         if self.writes != self.folder.writes() {

@@ -2,7 +2,7 @@
 //! (`spec/sync.md`, section 4.8).
 //!
 //! ```text
-//!  what is to go --> REQUEST of length 0 for each content --> BLOCK: kept, or not --> what is kept goes --> DONE
+//!  what is to go --> REQUEST that asks who keeps it, for each content --> BLOCK: kept, or not --> what is kept goes --> DONE
 //! ```
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand, deviates};
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::Request;
+use meshproof_proto::sync::message::{Request, WHO_KEEPS};
 use meshproof_proto::sync::{Context, Entry, Item, Kind, Message, Tree};
 
 use super::Folder;
@@ -110,7 +110,7 @@ impl Questions {
             && let Some((folder, hash)) = self.queue.pop_front()
         {
             let (request, id) = (number(), folders[folder].id());
-            Message::Request(Request { request, folder: id, hash, offset: 0, length: 0 }).write(out);
+            Message::Request(Request { request, folder: id, hash, offset: WHO_KEEPS, length: 0 }).write(out);
             self.asked.insert(request, (folder, hash));
         }
     }

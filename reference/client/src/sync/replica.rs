@@ -189,7 +189,7 @@ pub fn give_up(folder: &Folder, kept: BTreeSet<MediaHash>, progress: &dyn Progre
     let mut apply = Apply::new(folder, progress);
     let mut report = Report::default();
     apply.plan(&mut report)?;
-    apply.finish(&cloud(folder, kept)?, &mut report)
+    apply.give_up(&cloud(folder, kept)?, &mut report)
 }
 
 fn cloud(folder: &Folder, kept: BTreeSet<MediaHash>) -> Result<Keeper> {

@@ -11,7 +11,7 @@ use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::Entry;
 use meshproof_proto::sync::manifest::ManifestRequest;
-use meshproof_proto::sync::message::{MAX_BODY, Request};
+use meshproof_proto::sync::message::{MAX_BODY, Request, WHO_KEEPS};
 use meshproof_proto::sync::{Chunk, Message};
 
 use super::Folder;
@@ -236,8 +236,9 @@ impl Upload<'_> {
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
-        if request.length == 0 && !self.keeps(number, &request.hash)? {
-            Message::Block { request: request.request, content: None }.write(piece);
+        if (request.offset, request.length) == (WHO_KEEPS, 0) {
+            let content = self.keeps(number, &request.hash)?.then(Vec::new);
+            Message::Block { request: request.request, content }.write(piece);
             return Ok(0);
         }
         let (start, content) = (piece.len(), piece.len() + BLOCK_HEADER);
@@ -277,7 +278,8 @@ impl Upload<'_> {
         if self.kept[number].as_ref().is_none_or(|kept| kept.is_old(folder)) {
             self.kept[number] = Some(Kept::of(folder)?);
         }
-        Ok(self.kept[number].as_ref().is_some_and(|kept| kept.has(hash)))
+        let kept = self.kept[number].as_ref().is_some_and(|kept| kept.has(hash));
+        Ok(kept && folder.open_any(hash)?.is_some())
     }
 
     fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {

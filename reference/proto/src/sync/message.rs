@@ -87,6 +87,10 @@ pub struct State {
     pub digests: Digests,
 }
 
+/// A REQUEST of no bytes at this offset asks whether the sender keeps the content (SYN-151). Who does not know the question has
+/// nothing there.
+pub const WHO_KEEPS: u64 = u64::MAX;
+
 /// Asks for `length` bytes at `offset` of the content with this hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
