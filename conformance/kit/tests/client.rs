@@ -39,9 +39,8 @@ async fn who_does_nothing_passes_nothing() {
 /// Who claims the op and says that it does not do it is not left out: that would be a way out of what is hard.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_do_what_it_claims_fails() {
-    let unsupported = || Answer::unsupported();
-    let start = move || Box::new(move |_: &Value| unsupported()) as Box<dyn Shim>;
-    let caller: ShimTarget = Arc::new(Mutex::new(move |_: &Value| unsupported()));
+    let start = || Box::new(|_: &Value| Answer::unsupported()) as Box<dyn Shim>;
+    let caller: ShimTarget = Arc::new(Mutex::new(|_: &Value| Answer::unsupported()));
     let targets = Targets {
         client: Some(Arc::new(start)),
         caller: Some(caller),
