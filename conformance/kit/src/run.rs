@@ -400,6 +400,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn evidence_is_of_what_did_not_pass_and_has_secrets_only_if_asked() {
+        let noting = |id: &str, verdict: fn() -> Verdict| {
+            Check::new(Role::Peer, Part::Handshake, id, &["HSK-014"], id, move |context| async move {
+                context.note("request", "authorization: Bearer abc");
+                verdict()
+            })
+        };
+        let checks = [noting("a", || Ok(())), noting("b", || Err(Stop::Fail("no".into())))];
+        for show_secrets in [false, true] {
+            let options = Options { show_secrets, ..Options::default() };
+            let report = run(&checks, Targets::default(), &options, Arc::new(Quiet)).await;
+            assert_eq!(report.results[0].evidence, []);
+            let [kept] = &report.results[1].evidence[..] else { panic!("one exhibit") };
+            assert_eq!(kept.text.contains("abc"), show_secrets, "{}", kept.text);
+        }
+    }
+
+    #[tokio::test]
     async fn what_came_after_the_set_is_not_scored() {
         let set = FrozenSet::parse("0.1", "requirement HSK-014\ncheck old\n");
         let options = Options { set: Some(Arc::new(set)), ..Options::default() };

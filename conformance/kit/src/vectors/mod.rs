@@ -216,3 +216,34 @@ fn list(value: &Value) -> &[Value] {
 fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer with this outcome and output.
+    fn answer(outcome: &str, output: &Value) -> Answer {
+        serde_json::from_value(json!({"outcome": outcome, "output": output})).expect("an answer")
+    }
+
+    fn verdict(test: &VectorTest, outcome: &str, output: &Value) -> bool {
+        judge(test, &answer(outcome, output)) == Verdict::Pass
+    }
+
+    #[test]
+    fn who_accepts_has_to_put_out_what_is_expected() {
+        let test = all().iter().find(|test| test.id == "relay.pass.caller").expect("a valid vector");
+        assert!(verdict(test, "accept", &test.expected.output));
+        assert!(!verdict(test, "accept", &Value::Null));
+        assert!(!verdict(test, "accept", &json!({"pass": "00"})));
+    }
+
+    #[test]
+    fn who_refuses_may_say_no_more_and_nothing_else() {
+        let refusals = all().iter().filter(|test| !test.expected.valid && test.expected.output.is_object());
+        let test = refusals.into_iter().next().expect("a vector of what is refused, and what comes out");
+        assert!(verdict(test, "reject", &test.expected.output));
+        assert!(verdict(test, "reject", &Value::Null));
+        assert!(!verdict(test, "reject", &json!({})));
+    }
+}
