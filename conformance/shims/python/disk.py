@@ -4,10 +4,8 @@ import os
 import stat
 from dataclasses import dataclass
 
-from blake3 import blake3
 from entries import DIRECTORY, FILE, LINK
 
-EMPTY = blake3(b"")
 WITH_BYTES = FILE, LINK                 # the kinds of entries whose content is bytes
 
 

@@ -12,8 +12,8 @@ import names
 from blake3 import Blake3, blake3
 from changes import Changes
 from crypto import draw
-from disk import EMPTY, WITH_BYTES, Item, by_depth, kind_of, seen_of, split, write_whole
-from entries import DIRECTORY, FILE, LINK, LONGEST_TARGET, Content, Reader, Stamp
+from disk import WITH_BYTES, Item, by_depth, kind_of, seen_of, split, write_whole
+from entries import DIRECTORY, EMPTY, FILE, LINK, LONGEST_TARGET, Content, Reader, Stamp
 from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
