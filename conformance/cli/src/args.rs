@@ -38,11 +38,9 @@ pub(crate) enum Command {
         /// The `replay.json` in the check's evidence
         file: PathBuf,
     },
-    /// Make the input of a failed vector smaller, as long as it fails in the same way; writes minimal.json beside it.
-    Minimise {
-        /// The `replay.json` in the check's evidence
-        file: PathBuf,
-    },
+    /// Make what failed smaller, as long as it fails in the same way: the input of a vector, or a conversation, of which
+    /// requests, messages, header fields, members and bytes are left out. Writes minimal.json beside it.
+    Minimise(Minimise),
     /// Write down what there is, as the set of a version that is released: `run --set` scores nothing else.
     Freeze {
         /// The version: 0.1
@@ -53,7 +51,7 @@ pub(crate) enum Command {
     },
     /// Show which vectors and checks test each requirement.
     Coverage,
-    /// Count the test vectors, or write them anew.
+    /// Count the test vectors, write or compare them; or run the public ones of Wycheproof on the primitives.
     Vectors(Vectors),
     /// Measure how fast the reference is on this machine, or another implementation through its shim; judges nothing
     Bench(Bench),
@@ -239,6 +237,18 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Minimise {
+    /// The `replay.json` in the check's evidence
+    pub(crate) file: PathBuf,
+    /// How often a conversation is tried with less, at most
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub(crate) tries: usize,
+    /// For how long, at most
+    #[arg(long, value_name = "N", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) seconds: u64,
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
     /// A requirement such as TKT-014, or a check such as hs.m1.mac1-flipped
     pub(crate) id: String,
@@ -252,6 +262,9 @@ pub(crate) struct Vectors {
     /// Compare the vectors below this directory with what the generator makes
     #[arg(long, value_name = "DIR")]
     pub(crate) compare: Option<PathBuf>,
+    /// Run the public Wycheproof files of this directory on the primitives of the kit and of the reference
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["write", "compare"])]
+    pub(crate) wycheproof: Option<PathBuf>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -17,9 +17,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command, Shim};
+use commands::NoAnswer;
+use meshproof_kit::text::printable;
 
 /// Exit code for a command that cannot be carried out as given.
 const USAGE: u8 = 2;
+/// Exit code for a target that is not there.
+const INCOMPLETE: u8 = 3;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -32,7 +36,7 @@ fn main() -> ExitCode {
         Command::Explain(options) => commands::explain::execute(&options),
         Command::Compare { reports } => commands::compare::execute(&reports),
         Command::Replay { file } => commands::replay::execute(&file),
-        Command::Minimise { file } => commands::minimise::execute(&file),
+        Command::Minimise(options) => commands::minimise::execute(&options),
         Command::Freeze { version, directory } => commands::freeze::execute(&version, &directory),
         Command::Coverage => Ok(commands::coverage::execute()),
         Command::Vectors(options) => commands::vectors::execute(&options),
@@ -46,8 +50,8 @@ fn main() -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
-            ExitCode::from(USAGE)
+            eprintln!("meshproof: {}", printable(&format!("{error:#}")));
+            ExitCode::from(if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE })
         }
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_with_a_browser_signs_a_device_in() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let dir = tempfile::tempdir().unwrap();
     let mut config = Config::new(dir.path().join("cloud"));
     config.identity.passwords = PasswordCost::FOR_TESTS;

@@ -52,3 +52,82 @@ fn a_ticket_that_has_expired_keeps_what_makes_it_so() {
     let after = request["test"].to_string().len() + request["group"].to_string().len();
     assert!(after < before, "{after} bytes of {before}: {found}");
 }
+
+/// Runs a check of a network on a mutant and minimises its conversation: what was said, and the document.
+fn conversation(mutant: &str, check: &str, folder: &Path, more: &[&str]) -> (String, Value) {
+    let filter = format!("={check}");
+    let words = ["self-test", "--mutant", mutant, "--filter", &filter, "--seed", "7", "--report", "report"];
+    assert_eq!(meshproof(&words, folder), 1, "the mutant is found");
+    let evidence = folder.join("report/evidence").join(check);
+    let replay = evidence.join("replay.json");
+    let said = says(&[&["minimise", &replay.to_string_lossy()], more].concat(), folder, 1);
+    let text = std::fs::read_to_string(evidence.join("minimal.json")).expect("what was found");
+    (said, serde_json::from_str(&text).expect("JSON"))
+}
+
+fn says(words: &[&str], folder: &Path, code: i32) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+    let output = command.args(words).current_dir(folder).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+/// `A messages became B`: both.
+fn messages(said: &str) -> (usize, usize) {
+    let line = said.lines().find(|line| line.contains(" messages became ")).expect(said);
+    let numbers: Vec<usize> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+#[test]
+fn of_a_conversation_with_a_cloud_the_requests_are_left_that_it_is_about() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (said, found) = conversation("GPH-014", "gph.rights.reader-writes", folder.path(), &[]);
+    let (before, after) = messages(&said);
+    assert!(after >= 1 && after * 2 <= before, "{said}");
+    let left_out = |edit: &&Value| edit["change"] == "left-out";
+    let edits = found["edits"].as_array().expect("changes");
+    assert_eq!(edits.iter().filter(left_out).count(), before - after, "{found}");
+    // The request that is wrong is the last, and still there.
+    assert!(said.contains(&format!("  {}  ", before - 1)), "{said}");
+
+    // It is done again, and fails as it did.
+    let minimal = folder.path().join("report/evidence/gph.rights.reader-writes/minimal.json");
+    let again = says(&["replay", &minimal.to_string_lossy()], folder.path(), 1);
+    assert!(again.contains(&format!("{} messages are left out", before - after)), "{again}");
+    let message = said.lines().find_map(|line| line.strip_prefix("gph.rights.reader-writes: ")).expect("why");
+    let status = message.split(": ").last().expect("the status");
+    assert!(
+        again.contains("FAIL ") && again.contains("GPH-014") && again.contains(status),
+        "{message}\n{again}"
+    );
+
+    // Without the fault the same conversation is as it should be.
+    let mut honest = found;
+    honest["arguments"] = serde_json::json!(["self-test"]);
+    std::fs::write(&minimal, honest.to_string()).expect("a file");
+    says(&["replay", &minimal.to_string_lossy()], folder.path(), 0);
+    let said = says(&["minimise", &minimal.to_string_lossy()], folder.path(), 0);
+    assert!(said.contains("does not fail any more"), "{said}");
+}
+
+#[test]
+fn of_a_session_with_a_device_what_is_wrong_stays() {
+    let folder = tempfile::tempdir().expect("a directory");
+    // Each try waits for what the mutant does not do. Whole messages come first.
+    let (said, found) = conversation("SYN-015", "syn.state.hello-twice", folder.path(), &["--tries", "25"]);
+    assert_eq!(messages(&said), (6, 4), "{said}");
+    // A second HELLO is what it is about; both, and the handshake before, stay.
+    for left in ["0  M1", "1  M3", "2  content of HELLO", "5  content of what must not be taken"] {
+        assert!(said.contains(&format!("     {left}")), "{said}");
+    }
+    assert!(found["seed"] == 7 && found["check"] == "syn.state.hello-twice", "{found}");
+}
+
+#[test]
+fn a_search_ends_when_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (said, _) = conversation("GPH-014", "gph.rights.reader-writes", folder.path(), &["--tries", "2"]);
+    assert!(said.contains(" in 2 tries, and it was stopped there"), "{said}");
+}

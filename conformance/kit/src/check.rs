@@ -10,9 +10,11 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, Level, Part};
+use crate::edit::Script;
 use crate::evidence::pcap::Piece;
 use crate::evidence::{self, Exhibit};
 use crate::target::Targets;
+use crate::text::printable;
 
 /// Makes a check fail with a formatted message unless a condition holds.
 macro_rules! demand {
@@ -133,6 +135,18 @@ pub enum Stop {
     KitError(String),
 }
 
+impl Stop {
+    /// The same with what the target may have put into the words made harmless ([`crate::text`]).
+    pub(crate) fn printable(self) -> Self {
+        match self {
+            Stop::Fail(words) => Stop::Fail(printable(&words)),
+            Stop::Blocked(words) => Stop::Blocked(printable(&words)),
+            Stop::NotApplicable(words) => Stop::NotApplicable(printable(&words)),
+            Stop::KitError(words) => Stop::KitError(printable(&words)),
+        }
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Stop {
     fn from(error: E) -> Self {
         Stop::Blocked(format!("{:#}", error.into()))
@@ -222,6 +236,7 @@ impl fmt::Debug for Check {
 #[derive(Clone)]
 pub struct Context {
     targets: Arc<Targets>,
+    script: Option<Arc<Script>>,
     inner: Arc<Mutex<Inner>>,
 }
 
@@ -257,7 +272,18 @@ impl Context {
             wire: Vec::new(),
             wire_bytes: 0,
         };
-        Context { targets, inner: Arc::new(Mutex::new(inner)) }
+        Context { targets, script: None, inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// The same for a run in which messages are changed.
+    #[must_use]
+    pub fn edited(self, script: Option<Arc<Script>>) -> Self {
+        Context { script, ..self }
+    }
+
+    /// What becomes of a message.
+    pub(crate) fn script(&self) -> Option<&Script> {
+        self.script.as_deref()
     }
 
     /// The implementations under test.

@@ -10,10 +10,13 @@
 //! | [`checks`] | all checks, one file a section of the specification |
 //! | [`double`] | all that a client talks to, played by the kit |
 //! | [`evidence`] | what a check saw |
+//! | [`edit`] | a conversation with less in it |
 //! | [`run`] | runs checks |
 //! | [`bench`](mod@bench) | how fast an implementation is, beside bare library functions |
 //! | [`fuzz`] | sessions that keep the protocol but for one place |
 //! | [`timing`] | whether the time of a decryption says what it found |
+//! | [`wycheproof`] | the public Wycheproof files, for the primitives |
+//! | [`text`] | what a target says, as a person may see it |
 //! | [`report`] | what a run found: text, HTML, JSON, `JUnit` |
 //!
 //! The kit never depends on the reference implementation: what it knows, it knows from the specification.
@@ -40,6 +43,7 @@ pub mod catalog;
 pub mod check;
 pub mod checks;
 pub mod double;
+pub mod edit;
 pub mod evidence;
 pub mod expect;
 pub mod fuzz;
@@ -47,5 +51,7 @@ pub mod oracle;
 pub mod report;
 pub mod run;
 pub mod target;
+pub mod text;
 pub mod timing;
 pub mod vectors;
+pub mod wycheproof;

@@ -9,9 +9,11 @@ use tokio::task::JoinSet;
 
 use crate::catalog::{FrozenSet, Level, Part, SPEC_VERSION};
 use crate::check::{Check, Context, Outcome, Role, Stop, Verdict};
+use crate::edit::Script;
 use crate::expect::Expected;
 use crate::report::{CheckResult, RunReport};
 use crate::target::Targets;
+use crate::text::one_line;
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -28,6 +30,8 @@ pub struct Options {
     pub left_out: usize,
     /// What is scored; everything if none is given.
     pub set: Option<Arc<FrozenSet>>,
+    /// What one check sends, changed.
+    pub script: Option<Arc<Script>>,
 }
 
 impl Default for Options {
@@ -39,6 +43,7 @@ impl Default for Options {
             show_secrets: false,
             left_out: 0,
             set: None,
+            script: None,
         }
     }
 }
@@ -173,7 +178,7 @@ pub async fn run(
     RunReport {
         spec_version: SPEC_VERSION.to_owned(),
         kit_version: env!("CARGO_PKG_VERSION").to_owned(),
-        target: targets.description.clone(),
+        target: one_line(&targets.description),
         seed: options.seed,
         started,
         seconds: clock.elapsed().as_secs_f64(),
@@ -232,7 +237,8 @@ fn set_aside(results: &mut [CheckResult], set: &FrozenSet) {
 }
 
 async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> CheckResult {
-    let context = Context::new(Arc::clone(targets), options.seed, &check.id);
+    let script = options.script.clone().filter(|script| script.is_for(&check.id));
+    let context = Context::new(Arc::clone(targets), options.seed, &check.id).edited(script);
     let clock = Instant::now();
     // A task of its own, so that a panic is the end of this check only.
     let starting = (check.clone(), context.clone());
@@ -245,6 +251,7 @@ async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> Ch
             Err(Stop::Blocked(format!("not done after {} s", check.deadline.as_secs())))
         }
     };
+    let verdict = verdict.map_err(Stop::printable);
     let expected = options.expected_failures.get(&check.id);
     let (outcome, message) = conclude(verdict, check.level(), expected);
     let mut result = CheckResult::new(check, outcome, &message);
@@ -373,6 +380,23 @@ mod tests {
         let checks = [check("a", no), check("b", || Ok(())), check("c", no)];
         let found = outcomes(&checks, &options).await;
         assert_eq!([found[0].1, found[1].1, found[2].1], [Outcome::Xfail, Outcome::Xpass, Outcome::Fail]);
+    }
+
+    #[tokio::test]
+    async fn what_a_target_says_reaches_no_terminal_as_it_is() {
+        let words = || Err(Stop::Fail("the name is \u{1b}[2J\r\"a\u{9b}8m and that".into()));
+        let targets =
+            Targets { description: "a\u{1b}]0;b\u{7}\nhs.m1 all is well".to_owned(), ..Targets::default() };
+        let report = run(&[check("a", words)], targets, &Options::default(), Arc::new(Quiet)).await;
+        let written = crate::expect::render(&report, &BTreeMap::new());
+        for text in [crate::report::summary(&report), written.clone()] {
+            let acts = text.chars().find(|c| c.is_control() && *c != '\n');
+            assert_eq!(acts, None, "{text:?}");
+        }
+        // What was written is the same failure in the next run, and the name of the target no line of its own.
+        let known = crate::expect::parse(&written, &["a"]).expect("good lines");
+        let options = Options { expected_failures: known, ..Options::default() };
+        assert_eq!(outcomes(&[check("a", words)], &options).await[0].1, Outcome::Xfail);
     }
 
     #[tokio::test]

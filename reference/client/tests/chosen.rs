@@ -2,10 +2,13 @@
 
 mod common;
 
-use common::{FOLDER, Node, X, Y, Z, sync};
+use std::sync::Arc;
+
+use common::{FOLDER, Node, X, Y, Z, connect, serve, sync};
 use meshproof_client::sync::versions::{self, Limits};
 use meshproof_client::sync::{NoProgress, Report, SkipReason, only, scan};
 use meshproof_proto::crypto::DEFAULT;
+use meshproof_proto::ticket::Role;
 
 fn both() -> (Node, Node) {
     (Node::new(DEFAULT, X), Node::new(DEFAULT, Y).keeping(Limits::default()))
@@ -123,7 +126,7 @@ async fn choosing_less_removes_what_others_have_and_nothing_else() {
     // x has the late ones only after this session.
     sync(&x, &y).await;
     assert_eq!(y.read("top"), None, "x made it");
-    assert_eq!(y.read("Work/late").as_deref(), Some("2"), "SYN-135");
+    assert_eq!(y.read("Work/late").as_deref(), Some("2"), "SYN-150");
     assert_eq!(x.read("Work/late").as_deref(), Some("2"));
     y.write("Work/late too", "changed since");
     for _ in 0..2 {
@@ -153,6 +156,97 @@ async fn choosing_less_removes_what_others_have_and_nothing_else() {
         Some("edited here"),
         "the edit was made in knowledge of what it replaces"
     );
+}
+
+/// SYN-150: whoever made it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_copy_stays_where_it_is() {
+    let (x, y) = both();
+    let z = Node::new(DEFAULT, Z);
+    fill(&x);
+    sync(&x, &y).await;
+    choose(&z, &["Photos"]);
+    choose(&y, &["Photos"]);
+    // Z knows of all, and has none of it.
+    for _ in 0..3 {
+        sync(&y, &z).await;
+    }
+    assert_eq!(files(&y).len(), 4, "{:?}", files(&y));
+    assert_eq!(y.folder.index().not_chosen(FOLDER, &y.root).unwrap(), 2, "and status says so");
+    // X keeps it, until it does not either.
+    sync(&y, &x).await;
+    assert_eq!(files(&y), ["Photos/2025/a", "Photos/2026/b"]);
+    assert_eq!(y.folder.index().not_chosen(FOLDER, &y.root).unwrap(), 0);
+    choose(&x, &["Photos"]);
+    for other in [&y, &z, &y] {
+        sync(&x, other).await;
+    }
+    assert_eq!(files(&x).len(), 4, "{:?}", files(&x));
+    // What goes at last goes where it is wanted.
+    choose(&z, &[]);
+    sync(&x, &z).await;
+    assert_eq!(files(&z).len(), 4);
+    sync(&x, &z).await;
+    assert_eq!((files(&x).len(), files(&z).len()), (2, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_give_up_the_same_at_once_keep_it() {
+    let (x, y) = both();
+    fill(&x);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    choose(&x, &["Photos"]);
+    choose(&y, &["Photos"]);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+        assert_eq!((files(&x).len(), files(&y).len()), (4, 4));
+    }
+}
+
+/// A content that the other has under another name may be edited there.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_content_elsewhere_does_not_count() {
+    let (x, y) = both();
+    x.write("Photos/one", "the same");
+    x.write("Work/two", "the same");
+    x.write("Work/three", "another");
+    choose(&y, &["Photos", "Work/three"]);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&y), ["Photos/one", "Work/three"]);
+    choose(&x, &["Photos"]);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&x), ["Photos/one", "Work/two"]);
+    y.write("Photos/one", "edited");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(x.read("Work/two").as_deref(), Some("the same"));
+}
+
+/// A reader may have nothing to give tomorrow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_reader_keeps_stays() {
+    let (x, y) = both();
+    fill(&y);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    choose(&y, &["Photos"]);
+    for (role, left) in [(Role::Reader, 4), (Role::Contributor, 2)] {
+        let serving = serve(&y).await;
+        let connection = connect(&x.device, &y.device, &serving.address, (role, Role::Owner)).await.unwrap();
+        meshproof_client::responder::sync(connection, vec![x.folder.clone()], Arc::new(NoProgress))
+            .await
+            .unwrap();
+        serving.ended().await.unwrap();
+        assert_eq!(files(&y).len(), left, "{role:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

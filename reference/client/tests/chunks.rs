@@ -12,7 +12,7 @@ use meshproof_client::sync::Progress;
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::message::MAX_REQUEST;
+use meshproof_proto::sync::message::{MAX_REQUEST, Request};
 use meshproof_proto::sync::{Chunk, Message};
 use meshproof_proto::ticket::Role;
 
@@ -311,4 +311,53 @@ async fn a_manifest_that_nobody_asked_for_closes() {
     peer.offer(Vec::new());
     peer.send(&[Message::Manifest { request: 0, chunks: None }]);
     assert!(serving.ended().await.unwrap_err().starts_with("SYN-015"));
+}
+
+/// What is complete is there, however long a large file takes, or its peer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_file_does_not_wait_for_a_large_one() {
+    let (small, large) = (b"small".to_vec(), noise(50, 2 * MIB));
+    let y = Node::new(DEFAULT, Y);
+    let serving = serve(&y).await;
+    let mut entries = vec![file("small", &small, X, 1), file("large", &large, X, 2)];
+    entries.sort_by_key(|entry| entry.id);
+    let mut peer = RawPeer::connect(X, &y, &serving.address, Role::Owner).await;
+    peer.offer(entries);
+    let (mut held, mut given) = (Vec::new(), false);
+    while !given || held.len() < large.len().div_ceil(MAX_REQUEST as usize) {
+        match peer.next().await.unwrap() {
+            Message::Request(asked) if asked.hash == MediaHash::of(&small) => {
+                peer.send(&[Message::Block { request: asked.request, content: Some(small.clone()) }]);
+                given = true;
+            }
+            Message::Request(asked) => held.push(asked),
+            _ => {}
+        }
+    }
+    // All of the large one is asked for and nothing of it given. Y answers what the peer asks meanwhile.
+    let asked =
+        |request| Request { request, folder: FOLDER, hash: MediaHash::of(&small), offset: 0, length: 5 };
+    let mut there = false;
+    for request in 0..1_000 {
+        peer.send(&[Message::Request(asked(request))]);
+        let block = |message| match message {
+            Message::Block { content, .. } => Some(content),
+            _ => None,
+        };
+        there = peer.wait(block).await.unwrap().is_some();
+        if there {
+            break;
+        }
+    }
+    assert!(there && y.root.join("small").exists());
+    for asked in held {
+        let from = usize::try_from(asked.offset).unwrap();
+        let content = large[from..from + asked.length as usize].to_vec();
+        peer.send(&[Message::Block { request: asked.request, content: Some(content) }]);
+    }
+    peer.send(&[Message::Done(FOLDER), Message::Bye]);
+    while peer.next().await.is_some() {}
+    peer.connection.outgoing.close();
+    serving.ended().await.unwrap();
+    assert!(std::fs::read(y.root.join("large")).unwrap() == large);
 }

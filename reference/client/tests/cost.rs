@@ -89,3 +89,18 @@ async fn how_long_one_change_takes() {
         );
     }
 }
+
+/// Each write of the index is flushed (SYN-152): there are as many as batches, not as files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flush_is_for_many_files() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    let files = 2_000;
+    for n in 0..files {
+        x.write(&format!("dir{}/file{n}", n / 100), n.to_string());
+    }
+    sync(&x, &y).await;
+    assert_eq!(y.tree().len(), files + files / 100);
+    let writes = [x.folder.writes(), y.folder.writes()];
+    println!("{writes:?} writes for {files} files");
+    assert!(writes.iter().all(|writes| *writes < 200), "{writes:?} writes for {files} files");
+}

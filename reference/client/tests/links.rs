@@ -4,9 +4,10 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
-use common::{FOLDER, Node, RawPeer, X, Y, Z, card, file, serve, signed, state, sync};
-use meshproof_client::sync::{Report, SkipReason};
+use common::{FOLDER, Node, RawPeer, X, Y, Z, card, connect, file, file_of, serve, signed, state, sync};
+use meshproof_client::sync::{Progress, Report, SkipReason};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::entry::new_id;
@@ -133,6 +134,87 @@ async fn what_others_move_leads_nowhere_new() {
         assert_eq!(x.tree(), y.tree());
         assert_eq!(y.read("d/e/l").as_deref(), Some("content"));
     }
+}
+
+/// The peer breaks off when the first content comes.
+struct BreaksOff;
+
+impl Progress for BreaksOff {
+    fn received(&self, _: meshproof_proto::codec::Id, _: u64, bytes: u64) {
+        assert_eq!(bytes, 0, "the test ends the session here");
+    }
+}
+
+/// What is to become of it comes later, or never.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_move_leads_nowhere_new_in_between() {
+    let (x, y) = both();
+    x.write("f", "content");
+    for name in ["deleted", "moved", "edited", "stays"] {
+        link(&x, &format!("d/e/{name}"), "../../f");
+    }
+    link(&x, "z/z/other", "../../f");
+    sync(&x, &y).await;
+    assert_eq!(x.tree(), y.tree());
+    std::fs::rename(x.root.join("d/e"), x.root.join("e")).unwrap();
+    x.remove("e/deleted");
+    std::fs::rename(x.root.join("e/moved"), x.root.join("z/z/moved")).unwrap();
+    link(&x, "e/edited", "../f");
+    x.write("new", "content that never comes");
+    let serving = serve(&x).await;
+    let connection =
+        connect(&y.device, &x.device, &serving.address, (Role::Owner, Role::Owner)).await.unwrap();
+    let broken =
+        meshproof_client::responder::sync(connection, vec![y.folder.clone()], Arc::new(BreaksOff)).await;
+    assert!(broken.is_err());
+    let _ = serving.ended().await;
+    assert!(y.root.join("e").is_dir());
+    for path in y.tree().into_keys().filter(|path| path.starts_with("e/")) {
+        assert_ne!(target(&y, &path).as_deref(), Some("../../f"), "{path}");
+    }
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    let mut expected = x.tree();
+    assert!(expected.remove("e/stays").is_some(), "it leads out, and is where its user put it");
+    assert_eq!(y.tree(), expected);
+    assert_eq!(target(&y, "z/z/moved").as_deref(), Some("../../f"));
+}
+
+/// Two links with one target: one leads out and is kept, the other does not, and is made when it comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_like_one_that_is_kept_is_made() {
+    let y = Node::new(DEFAULT, Y);
+    y.write("f", "content");
+    let content = b"../f";
+    let mut directory = file_of("d", b"", Stamp { lamport: 3, writer: X, counter: 3 });
+    directory.contents[0].kind = Kind::Directory;
+    let directory = signed(directory);
+    let as_link = |mut entry: Entry| {
+        let Kind::File { size, hash } = entry.contents[0].kind else { unreachable!() };
+        entry.contents[0].kind = Kind::Link { size, hash };
+        signed(entry)
+    };
+    let good = as_link(inside(&directory, "l", content, 2));
+    let mut entries = vec![directory, good, link_entry("l", "../f")];
+    entries.sort_by_key(|entry| entry.id);
+    for first in [None, Some(content.to_vec())] {
+        let serving = serve(&y).await;
+        let mut peer = RawPeer::connect(X, &y, &serving.address, Role::Contributor).await;
+        peer.offer(entries.clone());
+        peer.send(&[Message::Done(FOLDER), Message::Bye]);
+        let mut answers = vec![Some(content.to_vec()), first];
+        while let Some(message) = peer.next().await {
+            if let Message::Request(asked) = message {
+                // In the order of the paths.
+                peer.send(&[Message::Block { request: asked.request, content: answers.pop().unwrap() }]);
+            }
+        }
+        peer.connection.outgoing.close();
+        serving.ended().await.unwrap();
+    }
+    assert_eq!(target(&y, "l"), None);
+    assert_eq!(target(&y, "d/l").as_deref(), Some("../f"));
 }
 
 /// A file in a directory, or in what is to be one.

@@ -175,6 +175,30 @@ async fn who_breaks_off_keeps_nobody_from_going_on() {
     }
 }
 
+/// SYN-075, whoever of them had begun it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_two_gave_is_there_when_both_broke_off() {
+    let Scene { y, serving, content, x, mut z } = scene(6, honest).await;
+    z.may(40);
+    z.until(|given| given.bytes == 10 * MIB).await;
+    // One after the other, so that all that was given has come.
+    for giver in [z, x] {
+        giver.work.abort();
+        assert!(serving.ended().await.is_err());
+    }
+    let y = y.reopen();
+    let serving = serve(&y).await;
+    let (entry, hash) = (file("large", &content, X, 1), MediaHash::of(&content));
+    let has = vec![(hash, content.clone())];
+    let x = Giver::new(X, (&y, &serving), vec![entry], has, Some(chunks(&content, 262_144))).await;
+    x.may(1_000);
+    serving.ended().await.unwrap();
+    let rest = x.bytes();
+    assert!(rest <= content.len() - 8 * MIB, "{rest} bytes came again");
+    assert!(std::fs::read(y.root.join("large")).unwrap() == content);
+    assert_eq!(y.tree().len(), 1, "nothing is left beside it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_gives_wrong_bytes_is_named_and_costs_its_own_chunks() {
     // It says what is right, and gives something else.

@@ -709,6 +709,7 @@ requirements! {
     SYN_132 = "SYN-132", "none", Peer;
     SYN_133 = "SYN-133", "none", Peer;
     SYN_140 = "SYN-140", "none", Peer;
+    SYN_151 = "SYN-151", "none", Peer;
     SYN_084 = "SYN-084", "none", Peer;
     SYN_085 = "SYN-085", "none", Peer;
     SYN_086 = "SYN-086", "cloud-forged", Peer;

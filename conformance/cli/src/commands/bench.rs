@@ -6,12 +6,10 @@ use anyhow::Context as _;
 use meshproof_kit::bench::{self, ROUNDS, works};
 use meshproof_kit::target::shim::{Claims, ProcessShim, Shim};
 
-use super::{SHIM_TIMEOUT, shim_command};
+use super::{SHIM_TIMEOUT, shim_command, unanswered};
 use crate::args::Bench;
 use crate::progress::Bar;
 
-/// Exit code for a shim that does not say what it is.
-const INCOMPLETE: u8 = 3;
 /// Exit code for a fault of the kit.
 const KIT_FAULT: u8 = 4;
 
@@ -22,15 +20,8 @@ pub(crate) fn execute(options: &Bench) -> anyhow::Result<u8> {
         Some(command) => {
             let budget = Duration::from_secs(options.seconds);
             let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT + budget);
-            let name = match Claims::ask(&mut shim) {
-                Ok(claims) => {
-                    claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation)
-                }
-                Err(error) => {
-                    eprintln!("meshproof: {error:#}");
-                    return Ok(INCOMPLETE);
-                }
-            };
+            let claims = Claims::ask(&mut shim).map_err(unanswered)?;
+            let name = claims.map_or_else(|| format!("shim {command}"), |claims| claims.implementation);
             (name, Box::new(shim))
         }
     };

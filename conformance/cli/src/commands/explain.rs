@@ -17,7 +17,11 @@ pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let Some(check) = checks.iter().find(|check| check.id == options.id) else {
-        bail!("{:?} is neither a requirement nor a check; `meshproof list` shows the checks", options.id);
+        bail!(
+            "{:?} is neither a requirement nor a check; {}",
+            options.id,
+            alike(&options.id, catalog, &checks)
+        );
     };
     println!("{} ({}): {}", check.id, check.role, check.title);
     if let Some(twin) = &check.twin {
@@ -28,6 +32,27 @@ pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
         explain(requirement, &checks);
     }
     Ok(0)
+}
+
+/// What may have been meant.
+fn alike(id: &str, catalog: &Catalog, checks: &[Check]) -> String {
+    let prefix = id.split('-').next().unwrap_or_default().to_uppercase() + "-";
+    let of_part: Vec<&str> = catalog
+        .requirements()
+        .iter()
+        .map(|one| one.id.as_str())
+        .filter(|known| prefix.len() > 1 && known.starts_with(&prefix))
+        .collect();
+    if let (Some(first), Some(last)) = (of_part.iter().min(), of_part.iter().max()) {
+        return format!("there are {first} to {last}");
+    }
+    let near: Vec<&str> =
+        checks.iter().map(|check| check.id.as_str()).filter(|known| known.contains(id)).take(5).collect();
+    if near.is_empty() {
+        "`meshproof list` shows the checks".to_owned()
+    } else {
+        format!("there are {}", near.join(", "))
+    }
 }
 
 fn explain(requirement: &Requirement, checks: &[Check]) {

@@ -1,31 +1,36 @@
-//! `meshproof minimise`: the smallest input on which an implementation still fails a vector in the same way.
+//! `meshproof minimise`: the smallest input on which an implementation still fails a vector in the same way. The conversations
+//! of other checks are those of [`super::live`].
 //!
 //! What it ought to do with an input that nobody wrote down is known from the oracle, so that any piece can be left out:
 //! the input that remains is one on which the two still differ as they did.
 
-use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use meshproof_kit::target::shim::{Answer, Outcome, ProcessShim, Shim};
 use meshproof_kit::vectors::{self, VectorTest, Verdict, minimise, reader};
 use meshproof_proto::requirement::Fault;
 use serde_json::{Value, json};
 
+use super::live::{self, Bounds};
 use super::replay::{self, Replay};
 use super::{SHIM_TIMEOUT, shim_command};
+use crate::args::Minimise;
 use crate::matrix::Mutant;
 
 /// Exit code for a failure that is still there.
 const FAILS: u8 = 1;
 
-/// Makes the failed vector of a `replay.json` smaller and writes it beside it.
-pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
+/// Makes what failed smaller and writes it beside the `replay.json`.
+pub(crate) fn execute(options: &Minimise) -> anyhow::Result<u8> {
+    let file = &options.file;
     let replay = replay::read(file)?;
-    let id = replay.check.strip_prefix("vector.");
-    let test = id.and_then(|id| vectors::all().iter().find(|test| test.id == id));
-    let Some(test) = test else {
-        bail!("{} is no vector: a conversation over a network is replayed, not minimised", replay.check);
+    let Some(id) = replay.check.strip_prefix("vector.") else {
+        let bounds = Bounds { tries: options.tries, time: Duration::from_secs(options.seconds) };
+        return live::minimise(file, &replay, &bounds);
     };
+    let test = vectors::all().iter().find(|test| test.id == id);
+    let test = test.with_context(|| format!("there is no vector {id}"))?;
     let (mut shim, _mutant) = implementation(&replay)?;
     let Some(found) = smaller(test, &mut *shim)? else {
         println!("{} does not fail any more", replay.check);

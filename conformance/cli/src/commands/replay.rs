@@ -5,17 +5,24 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use meshproof_kit::edit::Edit;
 use meshproof_kit::evidence::file_name;
 use meshproof_kit::report::RunReport;
 use serde::{Deserialize, Serialize};
 
+/// Where a replay writes its report.
+const FOLDER: &str = "meshproof-replay";
+
 /// What a run leaves beside the evidence of a check.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Replay {
     pub(super) check: String,
-    seed: u64,
+    pub(super) seed: u64,
     /// The words of the command line that say what was tested.
     pub(super) arguments: Vec<String>,
+    /// What is left out of the conversation.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) edits: Vec<Edit>,
 }
 
 /// Options that a replay sets itself, and their values.
@@ -27,18 +34,31 @@ const OWN_FLAGS: [&str; 3] = ["--no-matrix", "--full-matrix", "--no-mission"];
 /// Leaves a `replay.json` beside the evidence of each check.
 pub(super) fn leave(report: &RunReport, evidence: &Path) -> anyhow::Result<()> {
     let arguments = what_was_tested(std::env::args().skip(1));
+    let replay = Replay { check: String::new(), seed: report.seed, arguments, edits: Vec::new() };
+    leave_as(report, evidence, &replay)
+}
+
+/// The same for what was tested as this replay says.
+pub(super) fn leave_as(report: &RunReport, evidence: &Path, replay: &Replay) -> anyhow::Result<()> {
     for result in report.results.iter().filter(|result| !result.evidence.is_empty()) {
-        let replay = Replay { check: result.id.clone(), seed: report.seed, arguments: arguments.clone() };
-        let file = evidence.join(file_name(&result.id)).join("replay.json");
-        let text = serde_json::to_string_pretty(&replay).context("a replay is JSON")? + "\n";
-        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        let replay = Replay { check: result.id.clone(), ..replay.clone() };
+        write(&evidence.join(file_name(&result.id)).join("replay.json"), &replay)?;
     }
     Ok(())
+}
+
+/// Writes a `replay.json`.
+pub(super) fn write(file: &Path, replay: &Replay) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(replay).context("a replay is JSON")? + "\n";
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Runs the check again, in a process of its own, and ends as that does.
 pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
     let replay = read(file)?;
+    if !replay.edits.is_empty() {
+        return super::live::again(&replay, Path::new(FOLDER));
+    }
     let program = std::env::current_exe().context("where this program is")?;
     let mut command = Command::new(program);
     command.args(&replay.arguments);
@@ -46,7 +66,7 @@ pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
         command.args(["--no-matrix", "--no-mission"]);
     }
     command.args(["--seed", &replay.seed.to_string(), "--filter", &format!("={}", replay.check)]);
-    command.args(["--report", "meshproof-replay"]);
+    command.args(["--report", FOLDER]);
     let status = command.status().context("cannot start this program again")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(super::super::USAGE))
 }

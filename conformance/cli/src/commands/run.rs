@@ -1,21 +1,24 @@
 //! `meshproof run`: checks an implementation that is already running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use meshproof_kit::catalog::FrozenSet;
+use meshproof_kit::check::Role;
 use meshproof_kit::checks;
 use meshproof_kit::expect;
+use meshproof_kit::report;
 use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
 use meshproof_kit::target::relay::RelayTarget;
 use meshproof_kit::target::shim::{Claims, Outcome, ProcessShim, Shim};
 use meshproof_kit::target::{ShimTarget, Targets};
+use meshproof_kit::text::printable;
 
-use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command};
+use super::{SHIM_TIMEOUT, conclude, options, runtime, shim_command, unanswered};
 use crate::args::{Networked, Run};
 use crate::progress::Bar;
 
@@ -36,7 +39,9 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     let set = set.transpose()?.map(Arc::new);
     let all = checks::for_roles(&targets.roles());
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
-    ensure!(!selected.is_empty(), "no check for these targets matches {:?}", args.running.filter);
+    if selected.is_empty() {
+        bail!("{}", nothing_selected(&args.running.filter));
+    }
     let expected_failures = match &args.expect {
         Some(file) => {
             let text =
@@ -47,9 +52,10 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         None => BTreeMap::new(),
     };
     super::check_words(&args.running.filter, &all)?;
+    report::prepare(&args.running.report)?;
     let runtime = runtime()?;
     if let Err(error) = runtime.block_on(probe(&targets)) {
-        eprintln!("meshproof: {error:#}");
+        eprintln!("meshproof: {}", printable(&format!("{error:#}")));
         return Ok(INCOMPLETE);
     }
     let left_out = all.len() - selected.len();
@@ -64,6 +70,27 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
         println!("wrote the failures of this run to {}", file.display());
     }
     conclude(&report, &args.running)
+}
+
+/// Why no check is run: nothing matches, or what matches is for other targets.
+fn nothing_selected(words: &[String]) -> String {
+    let all = checks::all();
+    let filter = Filter::new(words.iter().cloned());
+    let matching = all.iter().filter(|check| filter.matches(check));
+    let options: BTreeSet<&str> = matching
+        .map(|check| match check.role {
+            Role::Cloud => "--cloud",
+            Role::Peer => "--peer",
+            Role::Relay => "--relay",
+            Role::Client => "--client",
+            Role::Vectors | Role::Initiator => "--shim",
+        })
+        .collect();
+    let options: Vec<&str> = options.into_iter().collect();
+    match options[..] {
+        [] => format!("no check matches {words:?}; `meshproof list` shows them"),
+        _ => format!("the checks that match {words:?} need {}", options.join(" or ")),
+    }
 }
 
 /// Whether the targets are there at all: one line says more than a thousand blocked checks.
@@ -125,16 +152,18 @@ pub(super) fn networked(args: &Networked) -> anyhow::Result<Targets> {
     Ok(targets)
 }
 
-fn targets(args: &Run) -> anyhow::Result<Targets> {
+/// All targets that were given.
+pub(super) fn targets(args: &Run) -> anyhow::Result<Targets> {
     let mut targets = networked(&args.networked)?;
     let mut named: Vec<String> = Vec::new();
     named.extend((!targets.description.is_empty()).then(|| targets.description.clone()));
     if let Some(command) = &args.shim {
         let mut shim = ProcessShim::new(&shim_command(command)?, SHIM_TIMEOUT);
-        let claims = Claims::ask(&mut shim)?;
+        let claims = Claims::ask(&mut shim).map_err(unanswered)?;
         let shim: ShimTarget = Arc::new(Mutex::new(shim));
         if claims.as_ref().is_some_and(|claims| claims.has("connect")) {
             targets.caller = Some(shim.clone());
+            targets.caller_suites = claims.as_ref().and_then(|claims| claims.suites.clone());
         }
         if claims.as_ref().is_none_or(|claims| claims.has("vector")) {
             targets.shim = Some(shim);
@@ -143,7 +172,7 @@ fn targets(args: &Run) -> anyhow::Result<Targets> {
     }
     if let Some(command) = &args.client {
         let words = shim_command(command)?;
-        let claims = Claims::ask(&mut ProcessShim::new(&words, SHIM_TIMEOUT))?;
+        let claims = Claims::ask(&mut ProcessShim::new(&words, SHIM_TIMEOUT)).map_err(unanswered)?;
         let claims = claims.context("the program of --client does not say what it is")?;
         ensure!(claims.has("client"), "the program of --client does not do the op client");
         let start = move || Box::new(ProcessShim::new(&words, CLIENT_TIMEOUT)) as Box<dyn Shim>;

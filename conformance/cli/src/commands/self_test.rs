@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use meshproof_kit::check::{Check, Context, Role};
 use meshproof_kit::checks;
-use meshproof_kit::report::RunReport;
+use meshproof_kit::report::{self, RunReport};
 use meshproof_kit::run::{Filter, Options, Progress, Quiet, run};
 use meshproof_kit::target::world::World;
 use meshproof_proto::requirement::Fault;
@@ -37,6 +37,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let selected = Filter::new(args.running.filter.iter().cloned()).select(&all);
     let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
+    report::prepare(&args.running.report)?;
     println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 
     let report = runtime()?.block_on(async {
@@ -48,7 +49,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
         let (mut report, kill_matrix) = match mutant {
             Some(_) => {
                 let bar = Arc::new(Bar::new("checks"));
-                (run_checks(&selected, &options, mutant, bar).await?, None)
+                (run_checks(&selected, &options, mutant, MUTANT_PATIENCE, bar).await?, None)
             }
             None if whole && !(args.full_matrix || args.write_kills.is_some()) => {
                 let plain = run_shared_out(&selected, &options);
@@ -95,7 +96,7 @@ async fn run_shared_out(selected: &[Check], options: &Options) -> anyhow::Result
         let (options, bar) = (options.clone(), bar.clone());
         running.spawn(async move {
             let progress: Arc<dyn Progress> = if number == 0 { bar } else { Arc::new(Quiet) };
-            (number, run_checks(&share, &options, None, progress).await)
+            (number, run_checks(&share, &options, None, PATIENCE, progress).await)
         });
     }
     let mut reports = BTreeMap::new();
@@ -121,6 +122,7 @@ pub(crate) async fn run_checks(
     selected: &[Check],
     options: &Options,
     mutant: Option<Fault>,
+    patience: Duration,
     progress: Arc<dyn Progress>,
 ) -> anyhow::Result<RunReport> {
     // What refuses the good would refuse to be set up: such a mutant is planted when the kit has its users and devices.
@@ -128,7 +130,6 @@ pub(crate) async fn run_checks(
     let _planted = mutant.filter(|_| late.is_none()).map(Mutant::plant);
     let roles: BTreeSet<Role> = selected.iter().map(|check| check.role).collect();
     let embedded = Embedded::start(&roles).await?;
-    let patience = if mutant.is_some() { MUTANT_PATIENCE } else { PATIENCE };
     let mut targets = embedded.targets(patience)?;
     if let Some(mutant) = mutant {
         targets.description = format!("{}, mutant {mutant}", targets.description);

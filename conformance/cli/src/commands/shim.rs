@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use meshproof_kit::target::manners::{self, Manner};
-use meshproof_kit::target::shim::{Answer, Shim as _};
+use meshproof_kit::target::shim::{Answer, CannotStart, ProcessShim, Shim as _};
+use serde_json::json;
 
 /// How long a shim that is checked has for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -29,13 +30,18 @@ pub(crate) fn serve() -> anyhow::Result<u8> {
 /// Says of each rule whether the shim keeps it.
 pub(crate) fn check(command: &str) -> anyhow::Result<u8> {
     let words = super::shim_command(command)?;
+    if let Err(error) = ProcessShim::new(&words, PATIENCE).call(&json!({"op": "hello"}))
+        && error.is::<CannotStart>()
+    {
+        return Err(error);
+    }
     let nonce = getrandom::u64().context("no random numbers")?;
     let mut broken = 0;
     manners::check(&words, PATIENCE, nonce, |Manner { rule, found }| match found {
         Ok(detail) => println!("ok    {rule}{}{detail}", if detail.is_empty() { "" } else { ": " }),
         Err(why) => {
             broken += 1;
-            println!("FAIL  {rule}: {why}");
+            println!("FAIL  {rule}: {why:#}");
         }
     });
     println!("\n{}", if broken == 0 { "the shim speaks protocol 1" } else { "the shim has faults" });

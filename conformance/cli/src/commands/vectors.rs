@@ -8,8 +8,11 @@ use meshproof_kit::vectors;
 
 use crate::args::Vectors;
 
-/// Counts, writes or compares the vectors.
+/// Counts, writes or compares the vectors, or runs those of Wycheproof.
 pub(crate) fn execute(options: &Vectors) -> anyhow::Result<u8> {
+    if let Some(directory) = &options.wycheproof {
+        return super::wycheproof::execute(directory);
+    }
     match (&options.write, &options.compare) {
         (Some(directory), _) => write(directory),
         (None, Some(directory)) => compare(directory),

@@ -34,6 +34,8 @@ use tokio::sync::oneshot;
 const QUOTA: u64 = 8 * 1_024 * 1_024;
 /// The same for the relay, and more than systems hold for a device that does not read.
 const RELAY_QUOTA: u64 = 80 * 1_024 * 1_024;
+/// Memory that is free is used for data if it is more than all workers need.
+const ROOM: u64 = 1 << 30;
 /// What the embedded relay and the kit share.
 const RELAY_KEY: [u8; 32] = [0x52; 32];
 
@@ -41,20 +43,25 @@ const RELAY_KEY: [u8; 32] = [0x52; 32];
 pub(crate) struct Embedded {
     cloud: Option<Running>,
     peer: Option<(PeerTarget, oneshot::Sender<()>)>,
-    _data: TempDir,
+    _data: Vec<TempDir>,
 }
 
 impl Embedded {
     /// Starts what checks of these roles talk to on free ports of 127.0.0.1, with its data in a directory that is removed at
     /// the end.
     pub(crate) async fn start(roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
-        let data = TempDir::new().context("no temporary directory")?;
+        let mut data = Vec::new();
         let (mut cloud, mut peer) = (None, None);
         if roles.contains(&Role::Cloud) || roles.contains(&Role::Relay) {
-            cloud = Some(start_cloud(data.path().join("cloud")).await?);
+            let directory = passing().context("no temporary directory")?;
+            cloud = Some(start_cloud(directory.path().join("cloud")).await?);
+            data.push(directory);
         }
         if roles.contains(&Role::Peer) {
-            peer = Some(start_peer(data.path()).await?);
+            // On a disk: what its links lead to is on one with it.
+            let directory = TempDir::new().context("no temporary directory")?;
+            peer = Some(start_peer(directory.path()).await?);
+            data.push(directory);
         }
         Ok(Self { cloud, peer, _data: data })
     }
@@ -96,6 +103,20 @@ impl Embedded {
         if let Some(cloud) = self.cloud {
             let _ = cloud.shutdown().await;
         }
+    }
+}
+
+/// A directory for a cloud that nobody misses after a crash. Its store flushes each change, and on a disk most of a run would be waiting for
+/// that: where there is room, it makes the same calls in memory.
+fn passing() -> std::io::Result<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    // Who names a place means it.
+    if room >= ROOM && std::env::var_os("TMPDIR").is_none() {
+        // It may be there and not for this user.
+        TempDir::new_in(memory).or_else(|_| TempDir::new())
+    } else {
+        TempDir::new()
     }
 }
 

@@ -234,6 +234,7 @@ async fn run_trials(trials: Vec<Trial>, options: &Options, matrix: &mut KillMatr
                 done.push((*row, results.with_context(|| format!("the mutant {}", trial.fault))?));
                 bar.step(&trial.fault.to_string());
             }
+            worker.end().await;
             anyhow::Ok(done)
         });
     }

@@ -203,6 +203,7 @@ async fn again(orders: &Arc<Vec<Order>>, options: &Options) -> anyhow::Result<Ve
                     results.retain(|result| !doubtful.contains(&result.id));
                 }
             }
+            worker.end().await;
             anyhow::Ok(done)
         });
     }

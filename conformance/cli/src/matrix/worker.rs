@@ -6,7 +6,7 @@
 
 use std::io::{BufRead as _, Write as _};
 use std::process::Stdio;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -28,6 +28,9 @@ use crate::embedded::Embedded;
 
 /// How long what a mutant left running may go on.
 const LEAVING: Duration = Duration::from_millis(500);
+
+/// How long a worker that has nothing more to do has for its end.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// What checks are run on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ impl How {
 
 /// The other process, as this one sees it.
 pub(super) struct Worker {
-    _process: Child,
+    process: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
 }
@@ -73,7 +76,15 @@ impl Worker {
             .context("cannot start this program again")?;
         let orders = process.stdin.take().context("no standard input")?;
         let answers = BufReader::new(process.stdout.take().context("no standard output")?).lines();
-        Ok(Self { _process: process, orders, answers })
+        Ok(Self { process, orders, answers })
+    }
+
+    /// Lets it end by itself, so that it takes away what it has written.
+    pub(super) async fn end(self) {
+        let Self { mut process, orders, answers: _answers } = self;
+        drop(orders);
+        // One that does not end is killed when it is dropped.
+        let _ = tokio::time::timeout(ENDING, process.wait()).await;
     }
 
     /// The results of these checks on the mutant.
@@ -106,11 +117,11 @@ impl Worker {
 
 /// Carries out what comes on standard input, to its end.
 pub(crate) fn serve() -> anyhow::Result<u8> {
-    let all = checks::all();
-    let mut bench = Bench { runtime: runtime()?, kept: None };
+    let mut bench =
+        Bench { runtime: runtime()?, kept: None, live: checks::live(), all: LazyLock::new(checks::all) };
     for line in std::io::stdin().lock().lines() {
         let order = serde_json::from_str(&line?).context("an order is no JSON")?;
-        let answer = match bench.carry_out(&order, &all) {
+        let answer = match bench.carry_out(&order) {
             Ok(results) => json!({"results": results}),
             Err(error) => json!({"error": format!("{error:#}")}),
         };
@@ -118,10 +129,8 @@ pub(crate) fn serve() -> anyhow::Result<u8> {
         writeln!(out, "{answer}")?;
         out.flush()?;
     }
-    if let Some((embedded, _)) = bench.kept {
-        bench.runtime.block_on(embedded.stop());
-    }
-    // What a mutant left running is not waited for.
+    // Nothing that is still running is waited for: what it has written goes, and it with this process.
+    drop(bench.kept);
     bench.runtime.shutdown_background();
     Ok(0)
 }
@@ -130,14 +139,19 @@ pub(crate) fn serve() -> anyhow::Result<u8> {
 struct Bench {
     runtime: Runtime,
     kept: Option<(Embedded, Targets)>,
+    live: Vec<Check>,
+    /// With the vectors, which take long to read, and which most workers have nothing to do with.
+    all: LazyLock<Vec<Check>>,
 }
 
 impl Bench {
-    fn carry_out(&mut self, order: &Value, all: &[Check]) -> anyhow::Result<Vec<Value>> {
+    fn carry_out(&mut self, order: &Value) -> anyhow::Result<Vec<Value>> {
         let named = |name: &str| Fault::by_name(name).with_context(|| format!("there is no mutant {name}"));
         let fault = order["mutant"].as_str().map(named).transpose()?;
         let ids: Vec<&str> =
             order["checks"].as_array().context("no checks")?.iter().filter_map(Value::as_str).collect();
+        let vectors = ids.iter().any(|id| id.starts_with("vector."));
+        let all: &[Check] = if vectors { &self.all } else { &self.live };
         let how = How::ALL.into_iter().find(|how| order["how"] == how.name()).context("no such way")?;
         let options = Options { seed: order["seed"].as_u64().context("no seed")?, ..Options::default() };
         let selected = if how == How::WithTwins {
@@ -157,12 +171,24 @@ impl Bench {
                 self.runtime.block_on(running).results
             }
             How::Alone => {
-                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                let running = self_test::run_checks(
+                    &selected,
+                    &options,
+                    fault,
+                    self_test::MUTANT_PATIENCE,
+                    Arc::new(Quiet),
+                );
                 self.runtime.block_on(running)?.results
             }
             How::WithTwins => {
                 let runtime = runtime()?;
-                let running = self_test::run_checks(&selected, &options, fault, Arc::new(Quiet));
+                let running = self_test::run_checks(
+                    &selected,
+                    &options,
+                    fault,
+                    self_test::MUTANT_PATIENCE,
+                    Arc::new(Quiet),
+                );
                 let report = runtime.block_on(running);
                 runtime.shutdown_timeout(LEAVING);
                 report?.results

@@ -112,8 +112,7 @@ fn ticket_of(fields: Fields<'_>) -> Result<Option<Ticket>, Stop> {
     let attributes = parse_all(facts.list("key"))
         .zip(parse_all(facts.list("claim")))
         .zip(parse_all(facts.list("mapping")));
-    let id = fields.text("id")?;
-    let id = Id::parse(id.strip_prefix('_').unwrap_or(id));
+    let id = fields.text("id")?.strip_prefix('_').and_then(Id::parse);
     let (Some(id), Some(subject), Some(authz), Some(((keys, claims), mappings))) =
         (id, Subject::parse(fields.text("subject")?), authz, attributes)
     else {

@@ -87,8 +87,18 @@ const SECRETS: [(&str, Inside); 3] =
     [("MeshTicket ", ticket_char), ("mesh-ticket: ", ticket_char), ("Bearer ", ticket_char)];
 
 /// Members of JSON objects whose strings, or lists of strings, are secrets.
-const SECRET_MEMBERS: [&str; 9] =
-    ["token", "password", "answer", "ticket", "tickets", "initiator_key", "lan_key", "pass", "new_password"];
+const SECRET_MEMBERS: [&str; 10] = [
+    "token",
+    "password",
+    "answer",
+    "ticket",
+    "tickets",
+    "initiator_key",
+    "lan_key",
+    "pass",
+    "new_password",
+    "device_code",
+];
 
 /// Whether a character belongs to a secret.
 type Inside = fn(char) -> bool;

@@ -52,12 +52,14 @@ pub fn expand(prk: &[u8], info: &[&[u8]], length: usize) -> Vec<u8> {
     let info = info.concat();
     let mut output = Vec::new();
     let mut block: Vec<u8> = Vec::new();
-    let mut counter = 1_u8;
-    while output.len() < length {
+    for counter in 1_u8..=255 {
+        if output.len() >= length {
+            break;
+        }
         block = hmac(prk, &[&block, &info, &[counter]]).to_vec();
         output.extend_from_slice(&block);
-        counter += 1;
     }
+    assert!(output.len() >= length, "HKDF gives no more than 8,160 bytes");
     output.truncate(length);
     output
 }
@@ -93,8 +95,8 @@ pub fn oaep_encrypt(key: &RsaPublicKey, label: &str, message: &[u8], seed: &[u8;
 }
 
 /// The inverse of [`oaep_encrypt`]; `None` when the padding, the label or the length is wrong.
-pub fn oaep_decrypt(key: &RsaPrivateKey, label: &str, ciphertext: &[u8]) -> Option<Vec<u8>> {
-    key.decrypt(Oaep::<Sha256>::new_with_label(label.as_bytes()), ciphertext).ok()
+pub fn oaep_decrypt(key: &RsaPrivateKey, label: impl AsRef<[u8]>, ciphertext: &[u8]) -> Option<Vec<u8>> {
+    key.decrypt(Oaep::<Sha256>::new_with_label(label.as_ref()), ciphertext).ok()
 }
 
 /// RSASSA-PKCS1-v1_5 with SHA-256 over a message.
@@ -269,6 +271,13 @@ mod tests {
             let sealed = aes_ctr(&bytes(&test["key"]), &block, &bytes(&test["plaintext"]));
             assert_eq!(sealed, bytes(&test["ciphertext"]));
         }
+    }
+
+    #[test]
+    fn hkdf_gives_all_that_it_can() {
+        let most = expand(&[7; 32], &[b"info"], 8_160);
+        assert_eq!(most.len(), 8_160);
+        assert_eq!(most[..100], expand(&[7; 32], &[b"info"], 100));
     }
 
     #[test]

@@ -12,15 +12,15 @@ const LETTER: usize = 7;
 /// The badge, a document of its own.
 pub fn badge(report: &RunReport) -> String {
     let counts = report.counts();
-    let mut text = report.conclusion().words().to_owned();
-    if let Some(version) = report.set.as_ref().filter(|_| report.conclusion() != Conclusion::KitFault) {
-        text.push_str(" to ");
-        text.push_str(version);
-    }
-    text =
-        format!("{text}, {} of {} checks passed", counts.of(Outcome::Pass), counts.total() + report.left_out);
+    let text = format!(
+        "{}, {} of {} checks passed",
+        report.short_verdict(),
+        counts.of(Outcome::Pass),
+        counts.total() + report.left_out
+    );
     let colour = match report.conclusion() {
         Conclusion::Conformant => "#1a7f4b",
+        Conclusion::ButForExpected => "#b26a00",
         Conclusion::NonConformant => "#c62f37",
         Conclusion::Incomplete => "#5c6ac4",
         Conclusion::KitFault => "#8b1a4a",
@@ -52,7 +52,7 @@ mod tests {
         let mut report = sample::report();
         report.kill_matrix = None;
         assert!(
-            badge(&report).contains(">not conformant to 0.1, 44 of 50 checks passed<"),
+            badge(&report).contains(">not conformant to the set of 0.1, 44 of 50 checks passed<"),
             "{}",
             badge(&report)
         );

@@ -21,6 +21,19 @@ pub struct Written {
     pub evidence: PathBuf,
 }
 
+/// Makes the folder, or says why no report can be written there: better before a run than after it.
+pub fn prepare(folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let evidence = folder.join("evidence");
+    if evidence.exists() {
+        // Only what a run has written is removed.
+        let json = fs::read_to_string(folder.join("results.json"));
+        let ours = json.is_ok_and(|text| text.contains("\"meshproof-results/"));
+        ensure!(ours, "{} exists and is not of a report; choose another folder", evidence.display());
+    }
+    Ok(())
+}
+
 /// Writes `report.html`, `results.json`, `junit.xml`, `summary.txt`, `badge.svg` and `evidence/<check>/` into a folder, which is
 /// made if need be. Evidence of an earlier report in the same place is removed.
 ///
@@ -33,11 +46,8 @@ pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
         junit: folder.join("junit.xml"),
         evidence: folder.join("evidence"),
     };
-    fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    prepare(folder)?;
     if written.evidence.exists() {
-        // Only what a run has written is removed.
-        let ours = fs::read_to_string(&written.json).is_ok_and(|text| text.contains("\"meshproof-results/"));
-        ensure!(ours, "{} exists and is not of a report; choose another folder", written.evidence.display());
         fs::remove_dir_all(&written.evidence)
             .with_context(|| format!("clearing {}", written.evidence.display()))?;
     }

@@ -5,7 +5,9 @@
 use askama::Template;
 
 use super::summary::proved;
-use super::{CheckResult, Counts, KillMatrix, KillVerdict, Mission, RunReport, short_seconds, utc};
+use super::{
+    CheckResult, Conclusion, Counts, KillMatrix, KillVerdict, Mission, RunReport, short_seconds, utc,
+};
 use crate::catalog::{Catalog, Part, Requirement, SPEC_VERSION};
 use crate::check::{Outcome, Role};
 use crate::evidence::{Exhibit, file_name};
@@ -205,11 +207,12 @@ impl<'a> Page<'a> {
             started: utc(report.started),
             took: short_seconds(report.seconds),
             verdict: report.verdict(),
-            verdict_class: match conclusion.exit_code() {
-                0 => "pass",
-                1 => "fail",
-                3 => "blocked",
-                _ => "kit-error",
+            verdict_class: match conclusion {
+                Conclusion::Conformant => "pass",
+                Conclusion::ButForExpected => "warn",
+                Conclusion::NonConformant => "fail",
+                Conclusion::Incomplete => "blocked",
+                Conclusion::KitFault => "kit-error",
             },
             verdict_sentence: sentence(&counts, report),
             tiles: tiles(&counts, report, catalog),
@@ -251,16 +254,26 @@ fn sentence(counts: &Counts, report: &RunReport) -> String {
     let open = counts.of(Outcome::Blocked);
     let failed = counts.of(Outcome::Fail);
     let checks = |n: usize| if n == 1 { "1 check".to_owned() } else { format!("{n} checks") };
-    match report.conclusion().exit_code() {
-        0 => format!("All {} that apply passed.", checks(counts.ran())),
-        1 if failed > 0 => format!("{} of {} failed.", failed, checks(counts.total())),
-        1 => "A failure that was declared does not happen any more; remove its declaration.".to_owned(),
-        3 if counts.ran() == 0 => "No check ran.".to_owned(),
-        3 => format!("No fault was found, but {} could not be decided.", checks(open)),
-        _ if counts.of(Outcome::KitError) == 0 => {
+    match report.conclusion() {
+        Conclusion::Conformant => format!("All {} that apply passed.", checks(counts.ran())),
+        Conclusion::ButForExpected => {
+            let (passed, known) = (counts.of(Outcome::Pass), counts.of(Outcome::Xfail));
+            format!("{passed} of {} that apply passed, and {known} failed as declared.", checks(counts.ran()))
+        }
+        Conclusion::NonConformant if failed > 0 => {
+            format!("{} of {} failed.", failed, checks(counts.total()))
+        }
+        Conclusion::NonConformant => {
+            "A failure that was declared does not happen any more; remove its declaration.".to_owned()
+        }
+        Conclusion::Incomplete if counts.ran() == 0 => "No check ran.".to_owned(),
+        Conclusion::Incomplete => format!("No fault was found, but {} could not be decided.", checks(open)),
+        Conclusion::KitFault if counts.of(Outcome::KitError) == 0 => {
             "A planted fault was not found, or a check found none: the kit misses something.".to_owned()
         }
-        _ => "The kit itself failed, so this run says nothing reliable about the target.".to_owned(),
+        Conclusion::KitFault => {
+            "The kit itself failed, so this run says nothing reliable about the target.".to_owned()
+        }
     }
 }
 
@@ -281,6 +294,10 @@ fn tiles(counts: &Counts, report: &RunReport, catalog: &Catalog) -> Vec<Tile> {
         tile(counts.of(Outcome::Blocked).to_string(), "undecided", "blocked"),
         tile(format!("{tested}/{}", catalog.requirements().len()), "requirements tested", "plain"),
     ];
+    let known = counts.of(Outcome::Xfail);
+    if known > 0 {
+        tiles.push(tile(known.to_string(), "failed as declared", "xfail"));
+    }
     if let Some(matrix) = &report.kill_matrix {
         let found = matrix.rows.len() - matrix.count(KillVerdict::Survived);
         tiles.push(tile(format!("{found}/{}", matrix.rows.len()), "planted faults found", "plain"));

@@ -29,9 +29,10 @@ pub fn junit(report: &RunReport) -> anyhow::Result<String> {
 
 fn case(result: &CheckResult) -> TestCase {
     let mut status = match result.outcome {
-        Outcome::Pass | Outcome::Warn | Outcome::Xfail => TestCaseStatus::success(),
+        Outcome::Pass | Outcome::Warn => TestCaseStatus::success(),
         Outcome::Fail | Outcome::Xpass => TestCaseStatus::non_success(NonSuccessKind::Failure),
-        Outcome::NotApplicable | Outcome::AddedAfter => TestCaseStatus::skipped(),
+        // As test frameworks do with a failure that is expected: it is no success.
+        Outcome::Xfail | Outcome::NotApplicable | Outcome::AddedAfter => TestCaseStatus::skipped(),
         Outcome::Blocked | Outcome::KitError => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if result.outcome != Outcome::Pass {

@@ -20,7 +20,7 @@ use crate::evidence::Exhibit;
 
 pub use badge::badge;
 pub use compare::{Results, compare};
-pub use files::{Written, write_all};
+pub use files::{Written, prepare, write_all};
 pub use html::html;
 pub use json::json;
 pub use junit::junit;
@@ -128,6 +128,9 @@ pub struct MissionStep {
 pub enum Conclusion {
     /// All that ran passed, and nothing was left open.
     Conformant,
+    /// The same but for failures that were declared.
+    #[serde(rename = "conformant-but-for-expected")]
+    ButForExpected,
     /// A MUST is broken, or a declared failure is stale.
     NonConformant,
     /// No fault was found, but not everything could be found out.
@@ -140,17 +143,17 @@ impl Conclusion {
     /// The exit code of a run. 2 is for wrong usage, which never gets this far.
     pub fn exit_code(self) -> u8 {
         match self {
-            Conclusion::Conformant => 0,
+            Conclusion::Conformant | Conclusion::ButForExpected => 0,
             Conclusion::NonConformant => 1,
             Conclusion::Incomplete => 3,
             Conclusion::KitFault => 4,
         }
     }
 
-    /// In words, for people.
-    pub fn words(self) -> &'static str {
+    /// In words; those for people are [`RunReport::verdict`], which says how much there is to it.
+    fn words(self) -> &'static str {
         match self {
-            Conclusion::Conformant => "conformant",
+            Conclusion::Conformant | Conclusion::ButForExpected => "conformant",
             Conclusion::NonConformant => "not conformant",
             Conclusion::Incomplete => "incomplete",
             Conclusion::KitFault => "fault in the kit",
@@ -172,6 +175,8 @@ impl RunReport {
             Conclusion::NonConformant
         } else if counts.of(Outcome::Blocked) > 0 || counts.ran() == 0 {
             Conclusion::Incomplete
+        } else if counts.of(Outcome::Xfail) > 0 {
+            Conclusion::ButForExpected
         } else {
             Conclusion::Conformant
         }
@@ -179,20 +184,32 @@ impl RunReport {
 
     /// The conclusion in words. What was not tested, or is known to fail, is never called conformant without saying so.
     pub fn verdict(&self) -> String {
-        let (conclusion, counts) = (self.conclusion(), self.counts());
-        let (untested, known) =
-            (self.left_out + counts.of(Outcome::NotApplicable), counts.of(Outcome::Xfail));
+        let (mut verdict, untested) = (self.short_verdict(), self.untested());
+        let conforms = matches!(self.conclusion(), Conclusion::Conformant | Conclusion::ButForExpected);
+        if conforms && untested > 0 {
+            write!(verdict, " in what was tested; {untested} checks were not").expect("writing to a String");
+        }
+        verdict
+    }
+
+    /// The same without what was not tested, where that is told beside it.
+    fn short_verdict(&self) -> String {
+        let conclusion = self.conclusion();
         let mut verdict = conclusion.words().to_owned();
         if let Some(version) = self.set.as_ref().filter(|_| conclusion != Conclusion::KitFault) {
             write!(verdict, " to the set of {version}").expect("writing to a String");
         }
-        if conclusion == Conclusion::Conformant && known > 0 {
-            verdict = format!("as declared, with {known} known failures");
-        }
-        if conclusion == Conclusion::Conformant && untested > 0 {
-            write!(verdict, " in what was tested; {untested} checks were not").expect("writing to a String");
+        if conclusion == Conclusion::ButForExpected {
+            let known = self.counts().of(Outcome::Xfail);
+            let failures = if known == 1 { "failure" } else { "failures" };
+            write!(verdict, " but for {known} expected {failures}").expect("writing to a String");
         }
         verdict
+    }
+
+    /// How many checks for the targets said nothing about them.
+    fn untested(&self) -> usize {
+        self.left_out + self.counts().of(Outcome::NotApplicable)
     }
 
     /// How many checks ended how.
@@ -300,5 +317,29 @@ mod tests {
         assert_eq!(report(&[]), 3);
         assert_eq!(report(&[NotApplicable]), 3);
         assert_eq!(report(&[Fail, KitError]), 4);
+    }
+
+    #[test]
+    fn what_is_known_to_fail_is_said_wherever_there_is_a_verdict() {
+        let mut report = sample::report();
+        (report.kill_matrix, report.set) = (None, None);
+        let one = report.results[0].clone();
+        let outcomes = [Pass, Pass, Xfail, Xfail];
+        report.results = outcomes.iter().map(|&outcome| CheckResult { outcome, ..one.clone() }).collect();
+        let text = "conformant but for 2 expected failures";
+        assert_eq!(report.verdict(), text);
+        assert!(badge(&report).contains(&format!(">{text}, 2 of 4 checks passed<")), "{}", badge(&report));
+        let page = html(&report).expect("the template renders");
+        assert!(page.contains("2 of 4 checks that apply passed, and 2 failed as declared."), "{page}");
+        assert!(!page.contains("All 4 checks"), "{page}");
+        let document = json(&report).expect("a document");
+        assert!(document.contains("\"conclusion\": \"conformant-but-for-expected\""), "{document}");
+        assert!(summary(&report).contains(&text.to_uppercase()), "{}", summary(&report));
+        let document = junit(&report).expect("a document");
+        assert!(
+            document.contains("skipped=\"2\"") || document.matches("<skipped").count() == 2,
+            "{document}"
+        );
+        assert_eq!(report.conclusion().exit_code(), 0);
     }
 }

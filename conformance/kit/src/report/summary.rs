@@ -1,5 +1,6 @@
 //! The summary for a terminal.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 
 use super::{CheckResult, Counts, KillMatrix, KillVerdict, Proof, RunReport, short_seconds, utc};
@@ -18,6 +19,7 @@ fn write(out: &mut String, report: &RunReport) -> fmt::Result {
         attention(out, result)?;
     }
     parts(out, report)?;
+    untested(out, report)?;
     if let Some(matrix) = &report.kill_matrix {
         mutants(out, matrix)?;
     }
@@ -66,6 +68,24 @@ fn parts(out: &mut String, report: &RunReport) -> fmt::Result {
             .map(|(outcome, count)| format!("  {count} {outcome}"))
             .collect();
         writeln!(out, "{}", rest.concat())?;
+    }
+    Ok(())
+}
+
+/// What was not tested, and why: what a target does not have is counted, and named.
+fn untested(out: &mut String, report: &RunReport) -> fmt::Result {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    for result in report.results.iter().filter(|result| result.outcome == Outcome::NotApplicable) {
+        *reasons.entry(result.message.lines().next().unwrap_or_default()).or_default() += 1;
+    }
+    if report.left_out > 0 {
+        reasons.insert("not selected", report.left_out);
+    }
+    if !reasons.is_empty() {
+        writeln!(out, "\nnot tested:")?;
+    }
+    for (reason, count) in reasons {
+        wrap(out, &format!("{count:6}  "), reason)?;
     }
     Ok(())
 }

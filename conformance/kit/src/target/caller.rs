@@ -156,6 +156,11 @@ impl Call {
         let Some(shim) = context.targets().caller.clone() else {
             return Err(Stop::NotApplicable("no shim was given that can connect".to_owned()));
         };
+        if let Some(claimed) = &context.targets().caller_suites
+            && let Some(suite) = dial.suites.iter().find(|suite| !claimed.contains(suite))
+        {
+            return Err(Stop::NotApplicable(format!("the device does not claim suite 0x{suite:04x}")));
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port to listen on")?;
         let request = dial.request(listener.local_addr().context("no address to listen on")?);
         context.note("request", serde_json::to_string_pretty(&request)?);
@@ -392,7 +397,10 @@ fn answered(
     let answer = answer.map_err(|error| Stop::KitError(format!("calling the shim panicked: {error}")))??;
     context.note("answer", serde_json::to_string_pretty(&answer)?);
     match answer.outcome {
-        Outcome::Unsupported => Err(Stop::NotApplicable("the shim does not do connect".to_owned())),
+        // Whoever is asked has claimed it.
+        Outcome::Unsupported => Err(Stop::Fail(
+            "the shim claims connect in its hello, with these suites, and says unsupported".to_owned(),
+        )),
         Outcome::Error => Err(Stop::Blocked(format!("the shim failed: {}", words(&answer)))),
         _ => Ok(answer),
     }

@@ -66,9 +66,11 @@ impl Channel {
 
     /// Seals content in one data record and sends it.
     pub async fn send_data(&mut self, name: &str, content: &[u8]) -> Verdict {
-        self.conn.context().bytes(&format!("content of {name}"), content);
-        let record = self.sending.seal(record::DATA, content, 0);
-        self.conn.send_quietly(&record).await
+        // What is changed is the content: a record with a hole would only be one with a wrong tag.
+        let Some(content) = self.conn.changed(&format!("content of {name}"), content) else { return Ok(()) };
+        self.conn.context().bytes(&format!("content of {name}"), &content);
+        let record = self.sending.seal(record::DATA, &content, 0);
+        self.conn.write(&record).await
     }
 
     /// Sends `close_notify`.

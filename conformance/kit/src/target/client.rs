@@ -82,7 +82,10 @@ impl Client {
             answered.await.map_err(|error| Stop::KitError(format!("the shim panicked: {error}")))??;
         self.context.note(&format!("answer to {action}"), serde_json::to_string_pretty(&answer)?);
         match answer.outcome {
-            Outcome::Unsupported => Err(Stop::NotApplicable(format!("the client does not do {action}"))),
+            // Whoever is asked has claimed it.
+            Outcome::Unsupported => Err(Stop::Fail(format!(
+                "the program claims the op client in its hello, and says unsupported to {action}"
+            ))),
             Outcome::Error => Err(Stop::Blocked(format!(
                 "what drives the client failed: {}",
                 answer.detail.unwrap_or_default()

@@ -10,7 +10,11 @@ use tokio::sync::OnceCell;
 
 use super::world::World;
 use crate::check::{Context, Stop, Verdict, demand};
+use crate::edit::{Heard, Message, steady};
 use crate::oracle::crypto::RsaPrivateKey;
+
+/// A longer body is no reply to anything that the kit asks for: it never uploads a content of this size and asks for it.
+const LARGEST_BODY: usize = 16 << 20;
 
 /// Where the services under test are.
 pub struct CloudTarget {
@@ -81,7 +85,16 @@ impl CloudTarget {
     /// Whether the cloud answers at all.
     pub async fn probe(&self) -> anyhow::Result<()> {
         let asked = self.client.get(format!("{}/", self.url)).send().await;
-        asked.map(drop).with_context(|| format!("cannot reach {}; its CA is given with --ca", self.url))
+        asked.map(drop).map_err(|error| {
+            let error = anyhow::Error::from(error);
+            // Why a handshake failed stands at the end of a long chain.
+            let hint = if format!("{error:#}").contains("certificate") {
+                "; --ca names the authority that signed its certificate"
+            } else {
+                ""
+            };
+            error.context(format!("cannot reach {}{hint}", self.url))
+        })
     }
 }
 
@@ -143,7 +156,34 @@ impl Call {
     }
 
     /// Sends it and reads the whole reply. What is wrong with the connection blocks the check.
-    pub async fn send(self) -> Result<Reply, Stop> {
+    pub async fn send(mut self) -> Result<Reply, Stop> {
+        let context = self.context.clone();
+        let Some(script) = context.script() else { return self.send_as_it_is().await };
+        let message = Message {
+            name: steady(&format!("{} {}", self.method, self.path)),
+            headers: self.headers.iter().map(|(name, _)| name.clone()).collect(),
+            bytes: self.body.clone().unwrap_or_default(),
+            reply: None,
+        };
+        let taken = script.take(message);
+        let what = format!("{} {}", self.method, self.path);
+        if !taken.sent {
+            context.note(&format!("left out: {what}"), "");
+            let Some(Heard { status, headers, body }) = taken.instead else {
+                script.unanswered(taken.number);
+                return Err(Stop::Blocked(format!("{what} is left out, and nothing answers it")));
+            };
+            return Ok(Reply { what, status, headers, body });
+        }
+        self.headers.retain(|(name, _)| !taken.without.contains(name));
+        self.body = self.body.map(|_| taken.bytes);
+        let reply = self.send_as_it_is().await?;
+        let Reply { status, headers, body, .. } = reply.clone();
+        script.heard(taken.number, Heard { status, headers, body });
+        Ok(reply)
+    }
+
+    async fn send_as_it_is(self) -> Result<Reply, Stop> {
         let Some(cloud) = &self.context.targets().cloud else {
             return Err(Stop::NotApplicable("no cloud was given".to_owned()));
         };
@@ -168,7 +208,7 @@ impl Call {
             .iter()
             .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
             .collect();
-        let body = response.bytes().await.with_context(|| format!("the reply to {what} broke off"))?.to_vec();
+        let body = whole(response, &what).await?;
         writeln!(exchange, "\n{version} {status}").expect("writing to a String");
         for (name, value) in &headers {
             writeln!(exchange, "{name}: {}", shortened(value)).expect("writing to a String");
@@ -250,10 +290,39 @@ impl Reply {
     }
 }
 
+/// The body of a reply, unless it is longer than any that the services have to give.
+async fn whole(mut response: reqwest::Response, what: &str) -> Result<Vec<u8>, Stop> {
+    let mut body = Vec::new();
+    while let Some(piece) =
+        response.chunk().await.with_context(|| format!("the reply to {what} broke off"))?
+    {
+        body.extend_from_slice(&piece);
+        demand!(body.len() <= LARGEST_BODY, "{what}: the reply has more than {LARGEST_BODY} bytes");
+    }
+    Ok(body)
+}
+
 /// What evidence shows of a long text.
 fn shortened(text: &str) -> String {
     match text.char_indices().nth(8_000) {
         Some((end, _)) => format!("{} ... {} bytes in all", &text[..end], text.len()),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(mebibytes: usize) -> reqwest::Response {
+        reqwest::Response::from(http::Response::new(vec![b'x'; mebibytes << 20]))
+    }
+
+    #[tokio::test]
+    async fn a_body_without_end_is_a_finding() {
+        assert_eq!(whole(reply(16), "GET /mesh").await.map(|body| body.len()), Ok(LARGEST_BODY));
+        let found = whole(reply(17), "GET /mesh").await;
+        let words = "GET /mesh: the reply has more than 16777216 bytes";
+        assert_eq!(found, Err(Stop::Fail(words.to_owned())));
     }
 }

@@ -31,6 +31,8 @@ pub struct Targets {
     pub shim: Option<ShimTarget>,
     /// Something that has a device open connections.
     pub caller: Option<ShimTarget>,
+    /// The suites that it claims to have; all of them, if it does not say.
+    pub caller_suites: Option<Vec<u16>>,
     /// Starts a device's program.
     pub client: Option<client::ClientTarget>,
     /// How long a check waits for something the target has to do at once.

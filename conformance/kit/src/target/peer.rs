@@ -1,5 +1,6 @@
 //! A device that accepts connections: the kit dials it and plays the initiator.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::fixture::PeerFixture;
 use crate::check::{Context, Stop, Verdict};
+use crate::edit::Message;
 use crate::oracle::handshake::read::may_be_asked;
 use crate::oracle::handshake::{Ephemeral, Initiator, M1, M1Fields, Names, Reply, SUITE};
 
@@ -143,12 +145,27 @@ impl PeerConn {
 
     /// Sends bytes. That the device has closed already is found out by reading, not here.
     pub async fn send(&mut self, name: &str, bytes: &[u8]) -> Verdict {
-        self.context.bytes(&format!("sent {name}"), bytes);
-        self.send_quietly(bytes).await
+        let bytes = self.changed(name, bytes).unwrap_or_default();
+        self.context.bytes(&format!("sent {name}"), &bytes);
+        self.write(&bytes).await
     }
 
     /// The same without evidence, for many small pieces.
     pub async fn send_quietly(&mut self, bytes: &[u8]) -> Verdict {
+        let bytes = self.changed("bytes", bytes).unwrap_or_default();
+        self.write(&bytes).await
+    }
+
+    /// What goes out in place of these bytes, if anything does.
+    pub(super) fn changed<'a>(&self, name: &str, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let Some(script) = self.context.script() else { return Some(Cow::Borrowed(bytes)) };
+        let message = Message { name: name.to_owned(), bytes: bytes.to_vec(), ..Message::default() };
+        let taken = script.take(message);
+        taken.sent.then_some(Cow::Owned(taken.bytes))
+    }
+
+    /// Sends bytes as they are.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Verdict {
         if !bytes.is_empty() {
             self.keep(true, bytes);
         }

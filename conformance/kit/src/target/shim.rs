@@ -13,6 +13,8 @@ use anyhow::{Context as _, anyhow, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::text::{one_line, printable};
+
 /// How long an answer may be, in bytes.
 const LONGEST_LINE: u64 = 16 << 20;
 
@@ -66,6 +68,17 @@ impl Answer {
         }
     }
 
+    /// The same with its words made harmless ([`crate::text`]).
+    fn printable(self) -> Self {
+        let harmless = |words: Option<String>| words.map(|words| printable(&words));
+        Self {
+            reason: harmless(self.reason),
+            requirement: harmless(self.requirement),
+            detail: harmless(self.detail),
+            ..self
+        }
+    }
+
     /// The implementation does not do this kind of thing.
     pub fn unsupported() -> Self {
         Self {
@@ -104,6 +117,9 @@ pub struct Claims {
     pub implementation: String,
     /// The requests that it answers.
     pub ops: Vec<String>,
+    /// The suites that its device has; all of them, if it does not say.
+    #[serde(default)]
+    pub suites: Option<Vec<u16>>,
 }
 
 impl Claims {
@@ -113,8 +129,10 @@ impl Claims {
         match answer.outcome {
             Outcome::Unsupported => Ok(None),
             Outcome::Accept => {
-                let claims: Self =
+                let mut claims: Self =
                     serde_json::from_value(answer.output).context("the shim's answer to hello")?;
+                claims.implementation = one_line(&claims.implementation);
+                claims.ops.iter_mut().for_each(|op| *op = one_line(op));
                 ensure!(claims.protocol == 1, "the shim speaks protocol {}, not 1", claims.protocol);
                 Ok(Some(claims))
             }
@@ -133,6 +151,14 @@ impl<F: FnMut(&Value) -> Answer + Send> Shim for F {
     fn call(&mut self, request: &Value) -> anyhow::Result<Answer> {
         Ok(self(request))
     }
+}
+
+/// There is no such program, or it cannot be run: the command is wrong, and nothing is said of an implementation.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start {program}")]
+pub struct CannotStart {
+    program: String,
+    source: std::io::Error,
 }
 
 /// A shim in a process of its own. It is started at the first call, and again after a crash or a timeout.
@@ -184,7 +210,7 @@ impl ProcessShim {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .with_context(|| format!("cannot start the shim {program}"))?;
+            .map_err(|source| CannotStart { program: program.clone(), source })?;
         let mut stdin = child.stdin.take().context("the shim has no standard input")?;
         let stdout = child.stdout.take().context("the shim has no standard output")?;
         // A thread for each direction, because pipes block and have no timeout. Both end with the process.
@@ -230,7 +256,8 @@ impl ProcessShim {
             Err(RecvTimeoutError::Timeout) => bail!("the shim did not answer within {timeout:?}"),
             Err(RecvTimeoutError::Disconnected) => bail!("the shim ended without an answer"),
         };
-        serde_json::from_str(&line).map_err(|error| anyhow!("the shim answered {}: {error}", short(&line)))
+        let answer: serde_json::Result<Answer> = serde_json::from_str(&line);
+        answer.map(Answer::printable).map_err(|error| anyhow!("the shim answered {}: {error}", short(&line)))
     }
 }
 
@@ -272,7 +299,7 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, ProcessShim, Shim};
+    use super::{Claims, Outcome, ProcessShim, Shim};
     use serde_json::json;
     use std::time::Duration;
 
@@ -288,6 +315,16 @@ mod tests {
             let answer = shim.call(&json!({"op": "vector"})).expect("an answer");
             assert_eq!((answer.outcome, answer.reason.as_deref()), (Outcome::Reject, Some("mac1")));
         }
+    }
+
+    #[test]
+    fn what_it_says_is_for_people_to_read() {
+        let answers = r#"read line; printf '%s\n' '{"outcome":"error","detail":"\u001b[2Jgone\u009b"}'"#;
+        let detail = shell(answers).call(&json!({"op": "vector"})).expect("an answer").detail;
+        assert_eq!(detail.as_deref(), Some("\\u{1b}[2Jgone\\u{9b}"));
+        let says = r#"read line; printf '%s\n' '{"outcome":"accept","output":{"protocol":1,"implementation":"a\u001b\n","ops":["hello"]}}'"#;
+        let claims = Claims::ask(&mut shell(says)).expect("an answer").expect("claims");
+        assert_eq!(claims.implementation, "a\\u{1b}\\n");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Patient,
     /// It lets every M3 in.
     TakesAnyM3,
+    /// It says HELLO, and nothing more, and keeps the connection.
+    Hangs,
     /// No fault: it asks everybody for a cookie, as one under load does.
     UnderLoad,
     /// It asks for a cookie again and again.
@@ -174,6 +176,7 @@ async fn channel(
             }
             answered += 5 + length;
             let answer = match kind {
+                _ if fault == Fault::Hangs => continue,
                 message::kind::HELLO => message::index(PeerFixture::FOLDER, true, &[]),
                 message::kind::INDEX => [message::done(PeerFixture::FOLDER), message::bye()].concat(),
                 _ => continue,

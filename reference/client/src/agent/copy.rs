@@ -1,10 +1,11 @@
 //! What this device gives the cloud beside what it signs: the list of files of its folders, and the bytes that the cloud wants
 //! (`spec/storage.md`, section 4.4).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::future::join_all;
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
@@ -13,14 +14,16 @@ use meshproof_proto::sync::{Item, Kind, Tree, Version};
 use serde_json::{Value, json};
 
 use super::sealing::Named;
-use super::seam::Seam;
+use super::seam::{Seam, on_thread};
 use super::{Agent, CloudReport};
 use crate::cloud::{CloudEntry, EntryWrite};
 use crate::error::{Error, Result};
-use crate::sync::{Direction, Folder, Progress};
+use crate::sync::{Direction, Folder, Progress, replica};
 
 /// How many times as long as the list of files took to write it is left alone: it takes all entries to know it.
 const REST: u32 = 10;
+/// How many contents the cloud is asked about at once.
+const AT_ONCE: usize = 16;
 
 /// When the list of files of a folder in the cloud was written.
 #[derive(Clone, Copy)]
@@ -59,6 +62,10 @@ impl Agent {
         lazy: bool,
     ) -> Result<Option<CloudReport>> {
         let info = self.cloud()?.folder(folder.id()).await?;
+        if info.storage != "cloud" || !info.has_states {
+            let folder = folder.clone();
+            on_thread(move || replica::nothing_shown(&folder)).await?;
+        }
         if info.storage != "cloud" {
             return Ok(None);
         }
@@ -69,6 +76,9 @@ impl Agent {
             CloudReport::default()
         };
         if folder.direction() == Direction::ReceiveOnly {
+            if info.has_states && !lazy {
+                give_up(folder, &seam, progress).await?;
+            }
             return Ok(Some(report));
         }
         let writes = folder.writes();
@@ -78,14 +88,18 @@ impl Agent {
             bring_wanted(folder, &seam, &mut report).await
         } else {
             let begin = Instant::now();
-            match self.copy_entries(folder, &seam, &mut report).await {
+            let copied = match self.copy_entries(folder, &seam, &mut report).await {
                 Ok(()) => {
                     let until = Instant::now() + begin.elapsed() * REST;
                     super::lock(&self.copied).insert(folder.id(), Copied { writes, until });
                     bring_wanted(folder, &seam, &mut report).await
                 }
                 error => error,
+            };
+            if info.has_states && folder.direction() == Direction::Both {
+                give_up(folder, &seam, progress).await?;
             }
+            copied
         };
         match result {
             // A reader gives nothing.
@@ -194,6 +208,26 @@ async fn bring_wanted(folder: &Folder, seam: &Seam<'_>, report: &mut CloudReport
         }
     }
     Ok(())
+}
+
+/// SYN-150: removes what is not chosen any more and the cloud keeps.
+async fn give_up(folder: &Arc<Folder>, seam: &Seam<'_>, progress: &Arc<dyn Progress>) -> Result<()> {
+    let of = folder.clone();
+    let asked = on_thread(move || replica::to_give_up(&of)).await?;
+    let mut kept = BTreeSet::new();
+    for some in asked.chunks(AT_ONCE) {
+        let answers = join_all(some.iter().map(|hash| seam.keeps(*hash))).await;
+        for (hash, keeps) in some.iter().zip(answers) {
+            if keeps? {
+                kept.insert(*hash);
+            }
+        }
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
+    let (of, progress) = (folder.clone(), progress.clone());
+    on_thread(move || replica::give_up(&of, kept, &*progress)).await
 }
 
 /// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion; and

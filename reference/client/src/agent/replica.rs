@@ -125,7 +125,7 @@ impl Visit<'_> {
             self.cloud.forget_entries(self.folder.id()).await;
             self.read_states().await?;
         }
-        Ok(())
+        replica::all_taken(self.folder)
     }
 
     async fn read_states(&mut self) -> Result<()> {

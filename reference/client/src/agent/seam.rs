@@ -184,6 +184,19 @@ impl<'a> Seam<'a> {
         }
     }
 
+    /// Whether the cloud has a content.
+    pub(super) async fn keeps(&self, hash: MediaHash) -> Result<bool> {
+        if self.seal.is_none() {
+            return self.cloud.has_media(self.folder, hash).await;
+        }
+        self.load().await?;
+        let sealed = self.names().sealed.get(&hash).copied();
+        match sealed {
+            Some((sealed, _)) => self.cloud.has_media(self.folder, sealed).await,
+            None => Ok(false),
+        }
+    }
+
     /// Reads what contents are called, once.
     async fn load(&self) -> Result<()> {
         if !self.names().loaded {
@@ -203,7 +216,9 @@ impl<'a> Seam<'a> {
     }
 }
 
-async fn on_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let failed = |error: tokio::task::JoinError| Error::Cloud(format!("sealing failed: {error}"));
     tokio::task::spawn_blocking(work).await.map_err(failed)?
 }

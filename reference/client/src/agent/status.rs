@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Agent;
 use crate::error::{Error, Result};
 use crate::sync::journal::Link;
-use crate::sync::{Direction, Doubt, only};
+use crate::sync::{Direction, Doubt, Past, only};
 
 /// The state of this device.
 #[derive(Clone, Debug, Serialize)]
@@ -41,8 +41,14 @@ pub struct FolderStatus {
     pub encrypted: Option<bool>,
     /// Whether it is encrypted and this device has no key of it: it gives the cloud nothing, and takes nothing from there.
     pub locked: bool,
+    /// Whether this device was restored from a backup, and has not heard yet what it did since: until then it gives nothing of what is on
+    /// its disk (SYN-140).
+    pub waits_for_past: bool,
     /// What of it is on this device, as `mesh folder only` has it. Empty: everything.
     pub only: Vec<String>,
+    /// Files and links outside of that which are here still: no other device that may write, nor the cloud, is known to keep them
+    /// (SYN-150).
+    pub not_chosen: u64,
     /// Symbolic links that are kept for others and not made here, by their targets.
     pub links_not_made: u64,
     /// Files and directories.
@@ -164,8 +170,10 @@ impl Agent {
                 storage: None,
                 encrypted: has_key.map(|_| true),
                 locked: has_key == Some(false),
+                waits_for_past: self.index.past(id)? == Past::Anew,
                 // The disk may not be there.
                 only: only::patterns(&folder.path).unwrap_or_default(),
+                not_chosen: self.index.not_chosen(id, &folder.path).unwrap_or_default(),
                 links_not_made: self.index.links_not_made(id)?,
                 entries,
                 bytes,

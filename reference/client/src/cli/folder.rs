@@ -60,7 +60,7 @@ pub(super) enum Command {
         folder: String,
     },
     /// Have only parts of a folder on this device. Without a path, lists them. What is not chosen any more is removed here with the
-    /// next sync, if another device has it; others keep it.
+    /// next sync, if another device that may write, or the cloud, says that it keeps it.
     Only {
         /// The folder's name or identifier.
         folder: String,
@@ -117,7 +117,7 @@ impl Command {
                     }
                     if changes {
                         println!(
-                            "the next sync gets what is new here, and removes what is not chosen and others have"
+                            "the next sync gets what is new here, and removes what is not chosen and others keep"
                         );
                     }
                 })

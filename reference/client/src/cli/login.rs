@@ -42,14 +42,12 @@ impl Login {
             None => None,
         };
         let elsewhere = self.provider.map(Elsewhere::Provider).or(self.browser.then_some(Elsewhere::Cloud));
-        let user = match elsewhere {
-            Some(elsewhere) => agent.login_at(&self.cloud, ca, &elsewhere, show).await?,
-            None => {
-                let (user, password) =
-                    (self.user.unwrap_or_default(), secret("MESH_PASSWORD", "the password")?);
-                agent.login(&self.cloud, ca, &user, &password, self.register).await?;
-                user
-            }
+        let user = if let Some(elsewhere) = elsewhere {
+            agent.login_at(&self.cloud, ca, &elsewhere, show).await?
+        } else {
+            let (user, password) = (self.user.unwrap_or_default(), secret("MESH_PASSWORD", "the password")?);
+            agent.login(&self.cloud, ca, &user, &password, self.register).await?;
+            user
         };
         let device = agent.config().device.as_ref().map(|device| device.id.as_str());
         output::tell(json, &json!({ "user": user, "cloud": agent.config().cloud, "device": device }), || {

@@ -50,11 +50,22 @@ pub(super) fn bytes(count: u64) -> String {
 pub(super) fn folder(folder: &FolderStatus) {
     println!("folder  {} {} {}", folder.folder, folder.name, folder.path);
     let synced = match folder.last_sync {
+        _ if folder.waits_for_past => "not in sync".into(),
         Some(time) => format!("in sync at {}", meshproof_proto::time::UnixTime(time)),
         None => "never synced".into(),
     };
     println!("        {} entries, {}, {synced}", folder.entries, bytes(folder.bytes));
     println!("        {}", ways(folder));
+    if folder.waits_for_past {
+        println!(
+            "        restored from a backup: nothing that is here goes to others before this device has what they have of it{}",
+            match folder.direction {
+                Direction::SendOnly =>
+                    "; it only sends, so join the folder again without --send-only until it is in sync",
+                _ => "; keep a device online that writes in the folder",
+            }
+        );
+    }
     if folder.locked {
         println!(
             "        locked: this device has no key of it yet; keep a device online that has it, or use `mesh folder recover`"
@@ -62,6 +73,12 @@ pub(super) fn folder(folder: &FolderStatus) {
     }
     if !folder.only.is_empty() {
         println!("        only {} here: see `mesh folder only`", folder.only.join(", "));
+    }
+    if folder.not_chosen > 0 {
+        println!(
+            "        {} files outside of that stay until another device that may write, or the cloud, has said that it keeps them",
+            folder.not_chosen
+        );
     }
     if folder.links_not_made > 0 {
         println!("        {} symbolic links are not made here, and kept for others", folder.links_not_made);

@@ -76,6 +76,20 @@ impl Cloud {
         }
     }
 
+    /// Whether the cloud has the bytes of a folder that have the hash.
+    pub async fn has_media(&self, folder: Id, hash: MediaHash) -> Result<bool> {
+        let path = self.folder_path(folder).await?;
+        let tickets = self.tickets(&path).await?;
+        let request = self.http.head(self.at(&format!("{path}/media/{hash}")));
+        let request = request.header(header::AUTHORIZATION, tickets).timeout(PATIENCE);
+        let answer = self.execute(request).await?;
+        match answer.status() {
+            StatusCode::NOT_FOUND => Ok(false), // without a body, which would say why
+            status if status.is_success() => Ok(true),
+            _ => Err(problem(format!("HEAD of {path}/media/{hash}"), answer).await),
+        }
+    }
+
     /// Gets bytes into a file, behind those that an earlier attempt left there. They have the hash, or this fails.
     pub async fn download(&self, folder: Id, hash: MediaHash, size: u64, to: &Path) -> Result<()> {
         let path = self.folder_path(folder).await?;

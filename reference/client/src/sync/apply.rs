@@ -7,7 +7,7 @@
 //! Nothing on disk is replaced, moved over or removed unless it still is what the index says: what somebody changed since
 //! the last scan stays, and is a change of its own after the next.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{File, FileTimes};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
+use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::WHOLE;
 use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
 
@@ -24,6 +25,7 @@ use super::few::{self, Few};
 use super::folder::is_own_name;
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
+use super::keepers::{self, Keeper};
 use super::keyed::Settled;
 use super::link;
 use super::part;
@@ -52,6 +54,8 @@ pub(super) struct Apply<'a> {
     pub(super) paths: Vec<String>,
     /// Where it was when that was read from the index.
     pub(super) origins: Vec<String>,
+    /// The numbers of links that are gone because they led out of the folder.
+    pub(super) taken_away: HashSet<usize>,
     /// The number of what is or becomes the item of a path.
     pub(super) becomes: HashMap<String, usize>,
     pub(super) batch: Batch,
@@ -66,6 +70,8 @@ pub(super) struct Apply<'a> {
     staged_since: Instant,
     /// Paths that were given up on, so that each is reported once.
     left: HashSet<String>,
+    /// Paths of links that the system does not make.
+    unmade: HashSet<String>,
     /// What is ignored: neither in `items`, nor touched on disk.
     rules: Arc<Rules>,
     /// How far the rules are that came from others.
@@ -94,6 +100,7 @@ impl<'a> Apply<'a> {
             disk: BTreeMap::new(),
             paths: Vec::new(),
             origins: Vec::new(),
+            taken_away: HashSet::new(),
             becomes: HashMap::new(),
             batch: Batch::default(),
             directories: Directories::default(),
@@ -103,6 +110,7 @@ impl<'a> Apply<'a> {
             staged_bytes: 0,
             staged_since: Instant::now(),
             left: HashSet::new(),
+            unmade: HashSet::new(),
             rules: Arc::default(),
             rules_first: RulesFirst::Unknown,
             keep: folder.versions().map(|_| Keep::new(folder.root())),
@@ -130,10 +138,13 @@ impl<'a> Apply<'a> {
         self.staged_bytes += content.seen.size;
         self.staged.push((item, content));
         let full = self.staged.len() >= BATCH_FILES || self.staged_bytes >= BATCH_BYTES;
-        if full || self.staged_since.elapsed() > BATCH_AGE {
-            self.commit(report)?;
-        }
-        Ok(())
+        if full { self.commit(report) } else { self.commit_old(report) }
+    }
+
+    /// Gives staged files their names if they have waited long: what comes next may be large, or never come.
+    pub(super) fn commit_old(&mut self, report: &mut Report) -> Result<()> {
+        let is_old = !self.staged.is_empty() && self.staged_since.elapsed() > BATCH_AGE;
+        if is_old { self.commit(report) } else { Ok(()) }
     }
 
     /// The content of this path is here or nowhere: `true` if all else waited for it. Then it is time to plan.
@@ -166,8 +177,8 @@ impl<'a> Apply<'a> {
         self.write()
     }
 
-    /// All content is here: deletes, and notes whether the disk is the view now.
-    pub(super) fn finish(&mut self, report: &mut Report) -> Result<()> {
+    /// All content is here: deletes, and notes whether the disk is the view now. What is not chosen goes as far as `keeper` keeps it.
+    pub(super) fn finish(&mut self, keeper: &Keeper, report: &mut Report) -> Result<()> {
         self.commit(report)?;
         let folder = self.folder;
         let _lock = folder.lock();
@@ -189,7 +200,7 @@ impl<'a> Apply<'a> {
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
-        let waits = self.remove_not_chosen()?;
+        let waits = self.remove_not_chosen(keeper)?;
         let not_made = self.links_not_made()?;
         let is_there = |item: &Item| {
             is_reserved(item.path.as_str())
@@ -243,6 +254,7 @@ impl<'a> Apply<'a> {
         self.items = items.into_iter().map(|item| (item.path.as_str().to_owned(), item)).collect();
         self.disk.clear();
         self.paths.clear();
+        self.taken_away.clear();
         for (number, (path, record)) in records.into_iter().enumerate() {
             self.paths.push(path.clone());
             self.disk.insert(path, (number, record));
@@ -327,6 +339,7 @@ impl<'a> Apply<'a> {
         let at = root.join(path);
         if let Err(error) = link::make(target, &folder.temp_path(), &at) {
             folder.index().keep_link(folder.id(), target)?;
+            self.unmade.insert(path.to_owned());
             let target = String::from_utf8_lossy(target).into_owned();
             return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
         }
@@ -337,25 +350,39 @@ impl<'a> Apply<'a> {
         Ok(None)
     }
 
-    /// SYN-135: removes what is not chosen any more, if it is what the index says and others have it. `true`: some of it waits for others.
-    fn remove_not_chosen(&mut self) -> Result<bool> {
+    /// The contents that `keeper` has to keep before what is not chosen any more may go (SYN-150), where it is worth while to ask.
+    pub(super) fn to_give_up(&self, keeper: &Keeper) -> Result<BTreeSet<MediaHash>> {
+        let mut hashes = BTreeSet::new();
+        for record in self.not_chosen() {
+            if let Some(entry) = self.folder.index().entry(self.folder.id(), record.entry.id)?
+                && keeper.knows(&entry)
+            {
+                hashes.extend(keepers::contents(&entry));
+            }
+        }
+        Ok(hashes)
+    }
+
+    fn not_chosen(&self) -> Vec<Record> {
         if self.few {
-            return Ok(false);
+            return Vec::new();
         }
         let records = self.disk.values().map(|(_, record)| record);
-        let left: Vec<Record> =
-            records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect();
-        let (index, id, own) = (self.folder.index(), self.folder.id(), self.folder.device());
+        records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect()
+    }
+
+    /// SYN-135, SYN-150: removes what is not chosen any more, if it is what the index says and another keeps it. `true`: some of it waits
+    /// for others.
+    fn remove_not_chosen(&mut self, keeper: &Keeper) -> Result<bool> {
         let mut waits = false;
         // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
-        for record in left.iter().rev() {
-            let (writer, counter) = record.entry.stamp.dot();
-            if record.entry.kind != Kind::Directory
-                && writer == own
-                && !index.is_shared_with_others(id, own, counter)?
-            {
-                waits = true;
-                continue;
+        for record in self.not_chosen().iter().rev() {
+            if record.entry.kind != Kind::Directory {
+                let entry = self.folder.index().entry(self.folder.id(), record.entry.id)?;
+                if entry.is_some_and(|entry| !keeper.keeps(&entry)) {
+                    waits = true;
+                    continue;
+                }
             }
             match self.remove(record) {
                 Ok(_) | Err(Error::Io { .. }) => {}
@@ -365,16 +392,21 @@ impl<'a> Apply<'a> {
         Ok(waits)
     }
 
-    /// The paths of the links that this device keeps for others and does not make. Those that nobody has any more are forgotten.
+    /// The paths of the links that this device keeps for others and does not make. Targets that nobody needs any more are forgotten.
     fn links_not_made(&self) -> Result<HashSet<String>> {
         let (index, id) = (self.folder.index(), self.folder.id());
         let (mut paths, mut hashes) = (HashSet::new(), HashSet::new());
         for item in self.items.values() {
-            if let Kind::Link { hash, .. } = item.kind {
-                hashes.insert(hash);
-                if index.kept_link(id, &hash)?.is_some() {
-                    paths.insert(item.path.as_str().to_owned());
-                }
+            let Kind::Link { hash, .. } = item.kind else { continue };
+            let path = item.path.as_str();
+            if self.disk.get(path).is_some_and(|(_, record)| record.entry == *item) {
+                continue;
+            }
+            hashes.insert(hash);
+            let Some(target) = index.kept_link(id, &hash)? else { continue };
+            // Another link may have the same target, and may be made.
+            if self.unmade.contains(path) || !link::stays_inside(&item.path, &target) {
+                paths.insert(path.to_owned());
             }
         }
         if !self.few {

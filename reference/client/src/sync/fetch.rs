@@ -116,9 +116,21 @@ impl Fetch {
         self.queue.push_back(want);
     }
 
+    /// The number of a request of the session.
+    pub(super) fn number(&mut self) -> u32 {
+        let number = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        number
+    }
+
     /// Whether nothing is needed any more.
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.others.is_empty() && self.files.is_empty() && self.small.is_empty()
+    }
+
+    /// Whether small files are on their way.
+    pub(super) fn has_small(&self) -> bool {
+        !self.small.is_empty()
     }
 
     /// Whether all that was asked for has been answered.
@@ -193,8 +205,7 @@ impl Fetch {
             return Ok(Some(Fetched::Complete(want, ready)));
         }
         if let length @ 1..=MAX_REQUEST = u32::try_from(size).unwrap_or(u32::MAX) {
-            let request = self.next_request;
-            self.next_request = self.next_request.wrapping_add(1);
+            let request = self.number();
             Message::Request(Request { request, folder: folder.id(), hash, offset: 0, length }).write(out);
             self.outstanding += size;
             self.small.insert(request, (want, hash, length));

@@ -1,5 +1,6 @@
 //! One folder of this device: where it is, and the lock under which its files change.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -69,6 +70,8 @@ pub struct Folder {
     writes: AtomicU64,
     /// The devices on which the folder is mapped, as far as somebody said.
     devices: Mutex<Option<Vec<Id>>>,
+    /// The devices that gave nothing of the folder when they were met.
+    silent: Mutex<BTreeSet<Id>>,
     /// Tells own temporary files, which are in use, from leftovers of a run that ended early (SYN-033).
     run: String,
     temporary: AtomicU64,
@@ -129,6 +132,7 @@ impl Folder {
             lock: Mutex::new(()),
             writes: AtomicU64::new(0),
             devices: Mutex::new(None),
+            silent: Mutex::default(),
             run: hex(&run),
             temporary: AtomicU64::new(0),
             watch: Mutex::default(),
@@ -323,6 +327,23 @@ impl Folder {
     /// What [`set_devices`](Self::set_devices) said.
     pub(super) fn devices(&self) -> Option<Vec<Id>> {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A device was met, and gives nothing of the folder, as a reader's does; or it gave all.
+    pub(super) fn note_giving(&self, device: Id, gives: bool) {
+        let mut silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        if gives {
+            silent.remove(&device)
+        } else {
+            silent.insert(device)
+        };
+    }
+
+    /// Whether all other devices on which the folder is mapped were met and give nothing of it.
+    pub(super) fn is_given_nothing(&self) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_silent = |device: &Id| *device == self.device || silent.contains(device);
+        self.devices().is_some_and(|devices| devices.iter().all(is_silent))
     }
 
     /// Writes to the index. The caller holds the lock.

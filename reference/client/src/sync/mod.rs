@@ -27,6 +27,7 @@ mod hash;
 pub mod ignore;
 mod index;
 pub mod journal;
+mod keepers;
 mod keyed;
 mod known;
 mod land;

@@ -6,20 +6,11 @@
 use std::path::Path;
 
 use meshproof_proto::codec::Id;
-use meshproof_proto::sync::{Context, Kind, PortablePath};
-use rusqlite::params;
+use meshproof_proto::sync::{Kind, PortablePath};
 
 use super::disk::{self, Found};
-use super::index::damaged;
-use super::{Batch, Index, ignore};
+use super::{Batch, Index, Record, ignore};
 use crate::error::{Error, Result};
-
-/// In the file of the index: what a device had seen at the begin of a session at whose end it had all that it wanted.
-pub(super) const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS shared (
-        folder BLOB NOT NULL, device BLOB NOT NULL, context BLOB NOT NULL, PRIMARY KEY (folder, device)
-    );
-";
 
 /// The name of the file.
 pub const FILE: &str = ".meshproof-only";
@@ -132,27 +123,16 @@ pub fn choose(index: &Index, folder: Id, root: &Path, patterns: &[String]) -> Re
 }
 
 impl Index {
-    /// A session with a device ended, and it has all that it wanted.
-    pub(super) fn note_shared(&self, folder: Id, device: Id) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO shared
-            SELECT folder, device, context FROM contexts WHERE folder = ?1 AND device = ?2";
-        self.lock().execute(sql, params![folder.0, device.0])?;
-        Ok(())
-    }
-
-    /// Whether another device has what this one made of so many changes.
-    pub(super) fn is_shared_with_others(&self, folder: Id, own: Id, counter: u64) -> Result<bool> {
-        let connection = self.lock();
-        let sql = "SELECT context FROM shared WHERE folder = ?1 AND device <> ?2";
-        let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![folder.0, own.0], |row| row.get::<_, Vec<u8>>(0))?;
-        for bytes in rows {
-            let context = Context::from_bytes(&bytes?).map_err(|_| damaged("a context"))?;
-            if context.0.get(&own).is_some_and(|seen| *seen >= counter) {
-                return Ok(true);
-            }
+    /// How many files and links are here that are not chosen: they stay until another device, or the cloud, keeps them (SYN-150).
+    pub fn not_chosen(&self, folder: Id, root: &Path) -> Result<u64> {
+        let only = Only::read(root)?;
+        if only.patterns.is_empty() {
+            return Ok(0);
         }
-        Ok(false)
+        let waits = |(path, record): &(String, Record)| {
+            record.entry.kind != Kind::Directory && !only.has(path, false)
+        };
+        Ok(self.records(folder)?.into_iter().filter(waits).count() as u64)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A part is a file named by the place it is for and by the hash of the whole content, so that any later session with any
 //! peer finds it. Nothing is noted about which bytes in it are good: they are verified against the MANIFEST of the content
 //! when it is gone on with, so that neither a crash nor a peer that lied can make it say more than it has. Who writes a part
-//! holds its lock; whoever finds it locked makes a file of its own. Nothing in a part is written over: where a MANIFEST says that
+//! holds its lock; whoever finds it locked writes another one. Nothing in a part is written over: where a MANIFEST says that
 //! something else belongs there, its sender or who wrote the part lied, and what it leads to is a part of its own, beside the first and named by
 //! the chunks too. So a peer that lies spoils nothing but what came by it.
 //!
@@ -28,6 +28,9 @@ const AGE: Duration = Duration::from_hours(7 * 24);
 /// How many parts a folder has at most, and how many bytes they take together. One may take as much as it likes.
 const MOST: (usize, u64) = (64, 32 << 30);
 
+/// How many parts of one content are written at once.
+const WRITERS: usize = 8;
+
 /// A part that may be written.
 pub(super) struct Opened {
     pub(super) file: TempFile,
@@ -51,6 +54,19 @@ pub(super) fn open(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened>
     let superseded = superseded.into_iter().map(|(_, file)| file).collect();
     let (file, had) = begin_or_resume(&directory, &name)?;
     Some(Opened { file, had, superseded })
+}
+
+/// Opens or begins another part for `place` with the content `hash`, while somebody is at that of [`open`]; later, it counts as superseded
+/// by that one. `None`: several are at it, or the file system has no locks.
+pub(super) fn open_another(root: &Path, place: &str, hash: &MediaHash) -> Option<Opened> {
+    let directory = root.join(DIRECTORY);
+    if !is_directory(&directory) {
+        return None;
+    }
+    let (prefix, content) = (prefix_of(place), hex(&hash.0[..16]));
+    let (file, had) = (2..=WRITERS)
+        .find_map(|number| begin_or_resume(&directory, &format!("{prefix}-{number}-{content}")))?;
+    Some(Opened { file, had, superseded: Vec::new() })
 }
 
 /// Opens or begins the part for `place` with the content `hash` by the chunks with this sum: one beside that of [`open`], for a peer whose
@@ -274,6 +290,23 @@ mod tests {
     }
 
     #[test]
+    fn what_several_wrote_at_once_is_found_again() {
+        let root = tempfile::tempdir().unwrap();
+        let mut writers = vec![open(root.path(), "a", &HASH).unwrap()];
+        while let Some(another) = open_another(root.path(), "a", &HASH) {
+            writers.push(another);
+        }
+        assert_eq!(writers.len(), WRITERS);
+        writers.iter_mut().for_each(|writer| writer.file.write(b"what one of them got").unwrap());
+        drop(writers);
+        let opened = open(root.path(), "a", &HASH).unwrap();
+        assert_eq!((opened.had, opened.superseded.len()), (20, WRITERS - 1));
+        drop(opened);
+        give_up(root.path(), "a");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_finished_part_is_nobody_elses_until_it_has_its_name() {
         let root = tempfile::tempdir().unwrap();
         let mut part = open(root.path(), "a", &HASH).unwrap();
@@ -400,6 +433,7 @@ mod tests {
         let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::os::unix::fs::symlink(outside.path(), root.path().join(DIRECTORY)).unwrap();
         assert!(open(root.path(), "a", &HASH).is_none());
+        assert!(open_another(root.path(), "a", &HASH).is_none());
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }

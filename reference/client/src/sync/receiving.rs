@@ -80,7 +80,9 @@ impl Receiving {
     ) -> Result<Self> {
         let key = Key::of(&want.theirs, hash);
         let is_large = size > WHOLE;
-        let part = is_large.then(|| part::open(folder.root(), want.theirs.path.as_str(), &hash)).flatten();
+        let (root, place) = (folder.root(), want.theirs.path.as_str());
+        let open = || part::open(root, place, &hash).or_else(|| part::open_another(root, place, &hash));
+        let part = is_large.then(open).flatten();
         let (mut file, had, superseded) = match part {
             Some(part) => (part.file, part.had, part.superseded),
             None => (folder.temp_file()?, 0, Vec::new()),
@@ -259,6 +261,8 @@ impl Receiving {
     /// What has become of it, after anything came or others did something.
     pub(super) fn step(mut self, folder: &Folder, member: &Member) -> Result<Step> {
         if member.is_here(&self.key) {
+            drop(self.gathering);
+            part::give_up(folder.root(), self.want.theirs.path.as_str());
             return Ok(Step::Ended(Fetched::Elsewhere(self.want)));
         }
         if self.gone {

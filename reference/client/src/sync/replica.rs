@@ -1,9 +1,10 @@
 //! Syncing with the cloud's copy of a folder (`spec/sync.md`, section 4.10): it is a peer that nobody trusts, and that cannot be
 //! asked for what it has to say. Who speaks to it is [`Source`]'s business.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::WHOLE;
@@ -11,9 +12,10 @@ use meshproof_proto::sync::{Entry, Item, Kind};
 
 use super::apply::Apply;
 use super::fetch::copy_local;
-use super::progress::{Progress, Report, SkipReason};
+use super::keepers::Keeper;
+use super::progress::{NoProgress, Progress, Report, SkipReason};
 use super::temp::{Ready, TempFile};
-use super::{Folder, disk, part};
+use super::{Direction, Folder, disk, only, part};
 use crate::error::Result;
 
 /// How many contents are under way at once.
@@ -61,6 +63,20 @@ pub struct Fetched {
 /// Takes over states that the cloud showed (SYN-085). Says of each whether all of it is here now, or why it is not believed.
 pub fn take_states(folder: &Folder, shown: &[Entry], report: &mut Report) -> Result<Vec<Result<bool>>> {
     super::take::take_states(folder, shown, report)
+}
+
+/// All that the cloud shows was taken over: a device that lost its past goes on (SYN-140). One that takes nothing has to wait.
+pub fn all_taken(folder: &Folder) -> Result<()> {
+    if folder.direction() == Direction::SendOnly {
+        return Ok(());
+    }
+    super::take::look_again(folder)
+}
+
+/// The cloud shows nothing of the folder. A device that lost its past goes on, if no other device gives anything either: it would
+/// wait for ever.
+pub fn nothing_shown(folder: &Folder) -> Result<()> {
+    if folder.is_given_nothing() { super::take::look_again(folder) } else { Ok(()) }
 }
 
 /// Believes of the own head what the cloud shows of it: an index that is older than that is made anew (SYN-058).
@@ -144,7 +160,7 @@ fn fetch_all(
             match ready {
                 Ok(content) => {
                     fetched.report.files_received += 1;
-                    progress.received(meshproof_proto::codec::Id::default(), 1, content.seen.size);
+                    progress.received(Id::default(), 1, content.seen.size);
                     apply.stage(item, content, &mut fetched.report)?;
                 }
                 Err(reason) => apply.leave(&path, reason, &mut fetched.report),
@@ -154,5 +170,29 @@ fn fetch_all(
             }
         }
     }
-    apply.finish(&mut fetched.report)
+    // What the cloud keeps is asked for itself.
+    apply.finish(&Keeper::default(), &mut fetched.report)
+}
+
+/// The contents that the cloud has to keep before what is not chosen any more may go (SYN-150).
+pub fn to_give_up(folder: &Folder) -> Result<Vec<MediaHash>> {
+    if only::patterns(folder.root())?.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut apply = Apply::new(folder, &NoProgress);
+    apply.plan(&mut Report::default())?;
+    Ok(apply.to_give_up(&cloud(folder, BTreeSet::new())?)?.into_iter().collect())
+}
+
+/// Removes what is not chosen any more and of which the cloud has the entries, and these contents.
+pub fn give_up(folder: &Folder, kept: BTreeSet<MediaHash>, progress: &dyn Progress) -> Result<()> {
+    let mut apply = Apply::new(folder, progress);
+    let mut report = Report::default();
+    apply.plan(&mut report)?;
+    apply.finish(&cloud(folder, kept)?, &mut report)
+}
+
+fn cloud(folder: &Folder, kept: BTreeSet<MediaHash>) -> Result<Keeper> {
+    let all = folder.index().unsent(folder.id(), Id::default(), usize::MAX)?;
+    Ok(Keeper::cloud(all.into_iter().collect(), kept))
 }

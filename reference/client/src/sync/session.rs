@@ -25,11 +25,13 @@ use super::bound::{Bound, Share};
 use super::claims::Member;
 use super::fetch::{Fetch, Fetched, Want};
 use super::forks::{learn_forks, write_forks};
+use super::keepers::{Keeper, Questions};
 use super::land::Landing;
 use super::progress::{Progress, Report, SkipReason};
 use super::pulse::Pulse;
 use super::take::{Differing, check_state, differing, state, take};
 use super::upload::{Gate, Job, Upload};
+use super::writers::seen;
 use super::{Direction, Folder};
 use crate::error::{Error, Result};
 use crate::transport::{Connection, Incoming};
@@ -65,6 +67,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         progress,
         peer: peer.device,
         open: None,
+        kept: all.iter().map(|_| None).collect(),
         content: 0,
         guest: (relayed && peer.grounds.user.is_none()).then_some(user),
     };
@@ -83,6 +86,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
         progress,
         fetch: Fetch::new(common.iter().map(|(folder, _)| Member::enter(folder)).collect()),
         land: Landing::new(common.iter().map(|(folder, _)| (*folder).clone()).collect()),
+        questions: Questions::default(),
         gate: &gate,
         jobs,
         said_bye: false,
@@ -158,6 +162,10 @@ struct Shared<'a> {
     done: bool,
     /// Whether the peer has all that it wants.
     peer_done: bool,
+    /// Whether what the peer keeps counts: a reader may have nothing to give tomorrow.
+    counts: bool,
+    /// What the peer keeps of what is to go here, once it was asked.
+    keeper: Option<Keeper>,
 }
 
 impl<'a> Shared<'a> {
@@ -183,6 +191,8 @@ impl<'a> Shared<'a> {
             wanted: 0,
             done: false,
             peer_done: false,
+            counts: may_write,
+            keeper: None,
         }
     }
 }
@@ -198,6 +208,7 @@ struct Session<'a> {
     progress: &'a dyn Progress,
     fetch: Fetch,
     land: Landing,
+    questions: Questions,
     gate: &'a Gate,
     jobs: SyncSender<Job>,
     said_bye: bool,
@@ -222,6 +233,11 @@ impl Session<'_> {
         result.map(|()| self.report)
     }
 
+    /// Gives files their names that are complete, in all folders.
+    fn commit(&mut self, how: impl Fn(&mut Apply<'_>, &mut Report) -> Result<()>) -> Result<()> {
+        self.shared.iter_mut().try_for_each(|shared| how(&mut shared.apply, &mut self.report))
+    }
+
     fn exchange(&mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<()> {
         let mut decoder = Decoder::default();
         loop {
@@ -240,6 +256,10 @@ impl Session<'_> {
                     if let Some(landed) = self.land.wait() {
                         self.handle_fetched(landed?)?;
                         continue;
+                    }
+                    if !self.fetch.has_small() {
+                        // Nothing joins them soon.
+                        self.commit(|apply, report| apply.commit(report))?;
                     }
                     self.pulse.waits(self.fetch.is_owed());
                     let next = incoming.blocking_recv();
@@ -270,13 +290,11 @@ impl Session<'_> {
             };
             self.pulse.came(content.len());
             decoder.push(&content);
+            self.commit(|apply, report| apply.commit_old(report))?;
             while let Some(message) = decoder.next()? {
                 self.pulse.beat();
                 self.handle(message)?;
             }
-        }
-        for shared in self.shared.iter().filter(|shared| shared.done && shared.peer_done) {
-            shared.apply.folder.index().note_shared(shared.apply.folder_id(), self.peer)?;
         }
         // Whoever has and gave all has nothing to go on with.
         self.report.moved &= self.shared.iter().any(|s| s.agreed && !(s.done && s.peer_done));
@@ -293,6 +311,11 @@ impl Session<'_> {
                 let bytes = content.as_ref().map_or(0, Vec::len) as u64;
                 self.report.bytes_received += bytes;
                 self.progress.received(self.peer, 0, bytes);
+                if let Some((number, hash, is_kept)) = self.questions.answer(request, content.as_ref())? {
+                    let keeper = self.shared[number].keeper.as_mut().filter(|_| is_kept);
+                    keeper.into_iter().for_each(|keeper| keeper.note(hash));
+                    return Ok(());
+                }
                 let fetched = self.fetch.block(request, content, self.folders)?;
                 self.handle_fetched(fetched)
             }
@@ -390,6 +413,9 @@ impl Session<'_> {
             take(shared.apply.folder, self.peer, theirs, differing, received, &mut self.report)?;
         }
         shared.bound.give_back(&self.share);
+        // What this device does not want to take says nothing of the peer.
+        let complete = shared.theirs.as_ref().is_some_and(|(theirs, _)| theirs.complete);
+        shared.apply.folder.note_giving(self.peer, shared.counts && complete);
         self.plan(number)
     }
 
@@ -464,9 +490,11 @@ impl Session<'_> {
         if !out.is_empty() {
             self.gate.send(std::mem::take(&mut out));
         }
-        for shared in self.shared.iter_mut().filter(|shared| shared.agreed && !shared.done) {
-            if shared.index_read && shared.wanted == 0 {
-                shared.apply.finish(&mut self.report)?;
+        self.ask_keepers(&mut out)?;
+        for (number, shared) in self.shared.iter_mut().enumerate() {
+            let Some(keeper) = shared.keeper.as_ref().filter(|_| !shared.done) else { continue };
+            if self.questions.is_over(number) {
+                shared.apply.finish(keeper, &mut self.report)?;
                 if shared.reads_only {
                     shared.apply.tell_unsent(&mut self.report)?;
                 }
@@ -477,7 +505,8 @@ impl Session<'_> {
         let all_done = self.shared.iter().all(|shared| shared.done || !shared.agreed);
         // What was asked for twice, and came, is still to be answered.
         let complete = all_done && self.fetch.is_idle() && self.fetch.is_answered();
-        let moves = self.report.moved && self.fetch.is_answered() && !deviates(req::HSK_060);
+        let is_answered = self.fetch.is_answered() && self.questions.is_answered();
+        let moves = self.report.moved && is_answered && !deviates(req::HSK_060);
         if self.started && !self.said_bye && (complete || moves) {
             self.said_bye = true;
             Message::Bye.write(&mut out);
@@ -485,6 +514,31 @@ impl Session<'_> {
         if !out.is_empty() {
             self.gate.send(out);
         }
+        Ok(())
+    }
+
+    /// SYN-150: of the folders whose contents are here, asks who keeps what is to go.
+    fn ask_keepers(&mut self, out: &mut Vec<u8>) -> Result<()> {
+        let ready = |shared: &&mut Shared<'_>| {
+            shared.agreed && shared.index_read && shared.wanted == 0 && shared.keeper.is_none()
+        };
+        for (number, shared) in self.shared.iter_mut().enumerate() {
+            if !ready(&shared) {
+                continue;
+            }
+            let saw = shared.theirs.as_ref().filter(|_| shared.counts).map(|(theirs, _)| seen(&theirs.heads));
+            let keeper = Keeper::peer(saw.unwrap_or_default());
+            if !self.report.moved {
+                self.questions.ask(number, shared.apply.to_give_up(&keeper)?);
+            }
+            shared.keeper = Some(keeper);
+        }
+        // HSK-059
+        if self.report.moved {
+            self.questions.give_up();
+        }
+        let fetch = &mut self.fetch;
+        self.questions.write(self.folders, || fetch.number(), out);
         Ok(())
     }
 

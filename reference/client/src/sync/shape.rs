@@ -8,6 +8,7 @@ use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::apply::{Apply, is_reserved, update_metadata};
 use super::disk::{self, Found};
+use super::folder::ASIDE;
 use super::index::Record;
 use super::link;
 use super::progress::{Report, SkipReason};
@@ -24,7 +25,8 @@ impl Apply<'_> {
                 self.leave(&item.path, SkipReason::InTheWay, report);
                 continue;
             }
-            let shaped = match self.becomes.get(item.path.as_str()).copied() {
+            let here = self.becomes.get(item.path.as_str()).copied();
+            let shaped = match here.filter(|number| !self.taken_away.contains(number)) {
                 Some(number) => self.change(&item, number, report),
                 None => self.make(&item, report),
             };
@@ -34,6 +36,11 @@ impl Apply<'_> {
                 Ok(Shaped::Left(reason)) => self.leave(&item.path, reason, report),
                 Err(error) => self.forgive(&item.path, error, report)?,
             }
+        }
+        // What could not get out of the way and to its place again.
+        let aside = self.disk.range(ASIDE.to_owned()..).take_while(|(path, _)| path.starts_with(ASIDE));
+        for path in aside.map(|(path, _)| path.clone()).collect::<Vec<_>>() {
+            self.take_away(&path)?;
         }
         Ok(wanted)
     }
@@ -80,13 +87,13 @@ impl Apply<'_> {
     /// Something that is here becomes the item.
     fn change(&mut self, item: &Item, number: usize, report: &mut Report) -> Result<Shaped> {
         let path = item.path.as_str();
-        if self.leads_out(&item.path, number)? {
-            return self.make(item, report);
-        }
         if self.paths[number] != path {
             let from = self.paths[number].clone();
             if let Some(reason) = self.rename(&from, &item.path)? {
                 return Ok(Shaped::Left(reason));
+            }
+            if self.taken_away.contains(&number) {
+                return self.make(item, report); // a link that leads out from here
             }
             self.note(item, report);
         }
@@ -190,7 +197,10 @@ impl Apply<'_> {
             record.entry.path = portable;
             self.paths[number].clone_from(&moved);
             self.batch.put(record.clone());
-            self.disk.insert(moved, (number, record));
+            self.disk.insert(moved.clone(), (number, record));
+            if !to.starts_with(ASIDE) {
+                self.take_away(&moved)?;
+            }
         }
         Ok(None)
     }
@@ -205,26 +215,25 @@ impl Apply<'_> {
         })
     }
 
-    /// SYN-042: a link that is to go, or went with a directory, from where it stays inside to where it leads out is taken away, and kept
-    /// for others. Where its user put it, it may lead where its user likes.
-    fn leads_out(&mut self, to: &PortablePath, number: usize) -> Result<bool> {
-        let Some(before) = self.origins.get(number).filter(|before| *before != to.as_str()) else {
-            return Ok(false);
-        };
-        let Ok(before) = PortablePath::parse(before) else { return Ok(false) };
-        let Some((_, record)) = self.disk.get(&self.paths[number]).cloned() else { return Ok(false) };
-        let Kind::Link { hash, .. } = record.entry.kind else { return Ok(false) };
-        let target = link::read(&self.folder.root().join(record.entry.path.as_str()));
-        let Some(target) = target.filter(|target| MediaHash::of(target) == hash) else { return Ok(false) };
-        if !link::stays_inside(&before, &target) || link::stays_inside(to, &target) {
-            return Ok(false);
+    /// SYN-042: a link that others moved, itself or what it is in, to where it leads out is taken away at once, whatever is to become of
+    /// it, and kept for others. Where its user put it, it may lead where its user likes: one that leads there from its new place too stays.
+    fn take_away(&mut self, path: &str) -> Result<()> {
+        let Some((number, record)) = self.disk.get(path).cloned() else { return Ok(()) };
+        let Kind::Link { hash, .. } = record.entry.kind else { return Ok(()) };
+        let target = link::read(&self.folder.root().join(path));
+        let Some(target) = target.filter(|target| MediaHash::of(target) == hash) else { return Ok(()) };
+        let origin = self.origins.get(number).filter(|origin| !origin.starts_with(ASIDE));
+        let depth = |path: &str| path.matches('/').count();
+        let same_as_before =
+            target.starts_with(b"/") || origin.is_some_and(|origin| depth(origin) == depth(path));
+        if link::stays_inside(&record.entry.path, &target) || same_as_before {
+            return Ok(());
         }
         self.folder.index().keep_link(self.folder.id(), &target)?;
-        let taken = self.remove(&record)?.is_none();
-        if taken {
-            self.becomes.remove(to.as_str());
+        if self.remove(&record)?.is_none() {
+            self.taken_away.insert(number);
         }
-        Ok(taken)
+        Ok(())
     }
 }
 

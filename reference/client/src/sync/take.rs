@@ -90,11 +90,13 @@ pub(super) fn take(
     let checked = received.into_iter().zip(unknown).collect();
     merge_all(folder, Some((peer, theirs)), (&own, differing), checked, report)?;
     drop(lock);
-    look_again(folder)
+    // Who keeps its changes to itself gave nothing.
+    if theirs.complete { look_again(folder) } else { Ok(()) }
 }
 
-/// SYN-140: a device that began anew has what others have now. What is on its disk is the same, or something new beside it.
-fn look_again(folder: &Folder) -> Result<()> {
+/// SYN-140: a device that began anew has now all that a peer, or the cloud, has. What is on its disk is the same, or something new
+/// beside it.
+pub(super) fn look_again(folder: &Folder) -> Result<()> {
     let (index, id) = (folder.index(), folder.id());
     if index.past(id)? == Past::Anew {
         folder.write(&Batch { past: Some(Past::Lost), ..Batch::default() })?;
@@ -104,7 +106,7 @@ fn look_again(folder: &Folder) -> Result<()> {
 }
 
 /// Merges states that the cloud shows, as the entries of a peer whose STATE is not complete (SYN-085). Says of each whether all
-/// of it is here now, or why it is not believed.
+/// of it is here now, or why it is not believed. These may be a part of what it shows: [`look_again`] is for the end.
 pub(super) fn take_states(
     folder: &Folder,
     shown: &[Entry],
@@ -126,7 +128,6 @@ pub(super) fn take_states(
         merge_all(folder, None, (&HashMap::new(), &[false; BUCKETS]), good, report)?;
     }
     drop(lock);
-    look_again(folder)?;
     let context = index.context(id, folder.device())?;
     let is_here = |entry: &Entry, unknown: Option<Id>| -> Result<bool> {
         let own = index.entry(id, entry.id)?;

@@ -17,6 +17,7 @@ use meshproof_proto::sync::{Chunk, Message};
 use super::Folder;
 use super::chunk::cut;
 use super::disk::{Seen, is_seen};
+use super::keepers::Kept;
 use super::progress::Progress;
 use super::take::Differing;
 use crate::error::{Error, Result};
@@ -104,6 +105,8 @@ pub(super) struct Upload<'a> {
     pub(super) peer: Id,
     /// The file of the last answer: the next is mostly for the same.
     pub(super) open: Option<(usize, MediaHash, File, Seen)>,
+    /// What is kept of each folder, if anybody asked.
+    pub(super) kept: Vec<Option<Kept>>,
     /// How many bytes of content are in what is put together.
     pub(super) content: u64,
     /// The user who gets it through a relay at the expense of this one's account. `None`: directly, or the same user.
@@ -233,6 +236,10 @@ impl Upload<'_> {
     }
 
     fn answer(&mut self, number: usize, request: &Request, piece: &mut Vec<u8>) -> Result<u64> {
+        if request.length == 0 && !self.keeps(number, &request.hash)? {
+            Message::Block { request: request.request, content: None }.write(piece);
+            return Ok(0);
+        }
         let (start, content) = (piece.len(), piece.len() + BLOCK_HEADER);
         Message::Block { request: request.request, content: Some(Vec::new()) }.write(piece);
         // The bytes go from the file to their place in the message.
@@ -262,6 +269,15 @@ impl Upload<'_> {
             self.open = None;
         }
         Ok(good)
+    }
+
+    /// SYN-151: whether the content is here to stay.
+    fn keeps(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {
+        let folder = self.folders[number];
+        if self.kept[number].as_ref().is_none_or(|kept| kept.is_old(folder)) {
+            self.kept[number] = Some(Kept::of(folder)?);
+        }
+        Ok(self.kept[number].as_ref().is_some_and(|kept| kept.has(hash)))
     }
 
     fn find(&mut self, number: usize, hash: &MediaHash) -> Result<bool> {

@@ -177,6 +177,16 @@ impl Node {
         Self { folder: Arc::new(folder), ..self }
     }
 
+    /// The same device after its user chose which way changes go.
+    #[must_use]
+    pub fn only(self, direction: Direction) -> Self {
+        let index = Arc::new(Index::open(&self.home.path().join("index.db")).unwrap());
+        let signer = signer(self.device.provider(), self.device.id());
+        let folder = Folder::open(FOLDER, signer, &self.root, direction, index).unwrap();
+        folder.trust(&[issuer().key().spki().clone()]);
+        Self { folder: Arc::new(folder), ..self }
+    }
+
     /// The same device, keeping what a sync replaces or deletes.
     #[must_use]
     pub fn keeping(self, limits: Limits) -> Self {

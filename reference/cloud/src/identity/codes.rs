@@ -82,7 +82,8 @@ impl FromRequestParts<App> for UserCode {
 /// The item of `/identity/providers`: where there is a page on which people decide.
 pub(super) fn item(app: &App) -> Option<Value> {
     let here = app.config.services.contains(&Service::Desktop);
-    here.then(|| json!({ "name": WAY.provider, "kind": "code", "links": { "codes": "/identity/codes" } }))
+    let links = json!({ "codes": "/identity/codes", "token": "/identity/codes/token" });
+    here.then(|| json!({ "name": WAY.provider, "kind": "code", "links": links }))
 }
 
 /// The same (IDN-036).

@@ -206,8 +206,8 @@ async fn a_cloud_without_passwords() {
         let items = listed.body["items"].as_array().unwrap().iter();
         items.map(|item| item["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    assert_eq!(names(&world).await, ["passkey"]);
-    assert_eq!(names(&World::new().await).await, ["password", "passkey"]);
+    assert_eq!(names(&world).await, ["passkey", "code"]);
+    assert_eq!(names(&World::new().await).await, ["password", "passkey", "code"]);
 }
 
 #[tokio::test]

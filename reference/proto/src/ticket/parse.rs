@@ -105,7 +105,7 @@ fn read(slots: &Slots<'_>) -> Result<Ticket, Error> {
             demand_some(key.map(Some), req::TKT_012, || None)?
         }
     };
-    let authz = slots.authz.iter().map(read_authz).collect::<Result<Vec<_>, _>>()?;
+    let authz = read_authz(&slots.authz)?;
     let attributes = read_attributes(&slots.attributes)?;
     demand(authn.is_some() || !authz.is_empty() || !slots.attributes.is_empty(), req::TKT_018)?;
     Ok(Ticket {
@@ -127,25 +127,39 @@ fn time(text: &str) -> Result<UnixTime, Error> {
     demand_some(UnixTime::parse(text), req::TKT_008, || lax_time(text))
 }
 
-fn read_authz(slots: &AuthzSlots<'_>) -> Result<Authz, Error> {
-    let permit = match slots.decision {
-        "Permit" => true,
-        "Deny" => false,
-        _ => demand(false, req::TKT_013).map(|()| true)?,
+// Each rule over the whole ticket before the next: the order of section 4.2 is that of the rules, not of the statements.
+fn read_authz(slots: &[AuthzSlots<'_>]) -> Result<Vec<Authz>, Error> {
+    let permits = slots.iter().map(|slots| is_permit(slots.decision)).collect::<Result<Vec<_>, _>>()?;
+    let read = |(slots, permit): (&AuthzSlots<'_>, bool)| {
+        Ok(Authz { permit, resource: slots.resource.to_string(), actions: read_actions(&slots.actions)? })
     };
+    slots.iter().zip(permits).map(read).collect()
+}
+
+fn is_permit(decision: &str) -> Result<bool, Error> {
+    match decision {
+        "Permit" => Ok(true),
+        "Deny" => Ok(false),
+        _ => demand(false, req::TKT_013).map(|()| true),
+    }
+}
+
+fn read_actions(slots: &[&str]) -> Result<Vec<Action>, Error> {
     let mut actions = Vec::new();
-    for name in &slots.actions {
+    for name in slots {
         let action = demand_some(Action::parse(name), req::TKT_015, || Action::Read)?;
         demand(actions.last().is_none_or(|last| *last < action), req::TKT_015)?;
         actions.push(action);
     }
-    Ok(Authz { permit, resource: slots.resource.to_string(), actions })
+    Ok(actions)
 }
 
 fn read_attributes(slots: &[(&str, Vec<&str>)]) -> Result<Attributes, Error> {
-    let mut attributes = Attributes::default();
-    for (at, (name, values)) in slots.iter().enumerate() {
+    for (at, (name, _)) in slots.iter().enumerate() {
         demand(slots[..at].iter().all(|(earlier, _)| earlier != name), req::TKT_016)?;
+    }
+    let mut attributes = Attributes::default();
+    for (name, values) in slots {
         match *name {
             g::KEY => attributes.keys.extend(facts::<KeyBinding>(values)?),
             g::CLAIM => attributes.claims.extend(facts::<Claim>(values)?),

@@ -145,3 +145,29 @@ fn every_changed_byte_is_noticed() {
         assert_eq!(parse::broken(&bytes[..at]), Some(req::TKT_006), "cut at {at}");
     }
 }
+
+/// Section 4.2 goes rule by rule over the whole ticket: that a later statement breaks an earlier rule decides.
+#[test]
+fn rules_are_in_order_over_all_statements() {
+    let broken = |ticket: &Ticket, changes: &[(&str, &str)]| {
+        let mut text = alloc::string::String::from_utf8(issuer().issue(ticket).unwrap()).unwrap();
+        for (from, to) in changes {
+            let (before, after) = text.rsplit_once(from).unwrap();
+            text = [before, to, after].concat();
+        }
+        parse::broken(text.as_bytes())
+    };
+    let mut rights = user_ticket("/mesh", true);
+    rights.authz.push(Authz { permit: false, ..rights.authz[0].clone() });
+    rights.authz[0].actions = alloc::vec![Action::Control];
+    let unknown = (">Control<", ">Execute<");
+    assert_eq!(broken(&rights, &[unknown]), Some(req::TKT_015));
+    assert_eq!(broken(&rights, &[unknown, ("\"Deny\"", "\"Maybe\"")]), Some(req::TKT_013));
+    // The end of the last claim.
+    let end =
+        "</saml2:AttributeValue></saml2:Attribute><saml2:Attribute Name=\"urn:meshproof:attribute:mapping";
+    let longer = ["x", end].concat();
+    assert_eq!(broken(&pair_ticket(), &[(end, &longer)]), Some(req::TKT_017));
+    let repeated = ("attribute:mapping", "attribute:key");
+    assert_eq!(broken(&pair_ticket(), &[(end, &longer), repeated]), Some(req::TKT_016));
+}

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Folder, check, pick, success};
 use crate::check::{Check, Context, Verdict, demand};
-use crate::checks::identity::passkeys;
+use crate::checks::identity::{is_offered, passkeys};
 use crate::oracle::crypto::{base64, hex};
 use crate::target::cloud::call;
 use crate::target::world::{
@@ -145,7 +145,7 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &Device)
     let bearer = format!("Bearer {token}");
     let made = call(context, "POST", "/identity/app-passwords").header("authorization", &bearer);
     success(made.json(&json!({"label": "walk"})).send().await?, "an app password")?;
-    let passkeys = passkeys::offered(context).await?;
+    let passkeys = is_offered(context, "passkey").await?;
     if passkeys {
         passkeys::add(context, &token).await?;
     }
@@ -188,6 +188,10 @@ async fn walk_of(context: &Context, world: &World, dora: &User, device: &Device)
     // Other providers, where there are some, are links of their own (identity.md, section 3).
     let wanted = wanted.iter().filter(|path| !path.starts_with("/identity/federated/"));
     let wanted = wanted.filter(|path| passkeys || !path.starts_with("/identity/passkeys"));
+    // No link has a user code: a person reads it off the program that was given it.
+    let wanted = wanted.filter(|path| **path != "/identity/codes/{user_code}");
+    let codes = is_offered(context, "code").await?;
+    let wanted = wanted.filter(|path| codes || !path.starts_with("/identity/codes"));
     let missing: Vec<&&str> = wanted.filter(|template| !found.contains(**template)).collect();
     demand!(missing.is_empty(), "not found by links: {missing:?}; found were {found:?}");
     Ok(())

@@ -1,8 +1,8 @@
 //! Codes: a person who is signed in signs a program in.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::check;
+use super::{check, is_offered};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::target::cloud::{Reply, call};
 use crate::target::world::{new_user, sign_in, trade};
@@ -54,9 +54,7 @@ struct Codes {
 
 impl Codes {
     async fn new(context: &Context) -> Result<Self, Stop> {
-        let listed = call(context, "GET", "/identity/providers").send().await?.expect(200)?.json()?;
-        let mut items = listed["items"].as_array().into_iter().flatten();
-        if !items.any(|item| item["kind"] == "code") {
+        if !is_offered(context, "code").await? {
             return Err(Stop::NotApplicable("nobody signs in by code here".to_owned()));
         }
         let reply = call(context, "POST", CODES).send().await?.expect(200)?;
@@ -96,11 +94,12 @@ async fn look(context: &Context, code: &str, token: &str) -> Result<Reply, Stop>
 }
 
 /// The identifiers of the sessions of this token's user.
-async fn sessions(context: &Context, token: &str) -> Result<Vec<Value>, Stop> {
+async fn sessions(context: &Context, token: &str) -> Result<Vec<String>, Stop> {
     let request = call(context, "GET", "/identity/sessions");
     let body =
         request.header("authorization", &format!("Bearer {token}")).send().await?.expect(200)?.json()?;
-    Ok(body["items"].as_array().into_iter().flatten().map(|item| item["session"].clone()).collect())
+    let items = body["items"].as_array().into_iter().flatten();
+    Ok(items.filter_map(|item| item["session"].as_str()).map(str::to_owned).collect())
 }
 
 async fn allowed(context: Context) -> Verdict {
@@ -108,10 +107,14 @@ async fn allowed(context: Context) -> Verdict {
     let shown = look(&context, &codes.user_code, &token).await?.expect(200)?.text("user_code")?;
     demand!(shown == codes.user_code, "the code {} is shown as {shown}", codes.user_code);
     decide(&context, &codes.user_code, &token, true).await?.expect(204)?;
-    let given = codes.ask(&context).await?.expect(200)?.text("token")?;
+    let given = codes.ask(&context).await?.expect(200)?;
+    let (session, given) = (given.text("session")?, given.text("token")?);
     trade(&context, &given).await?.expect(200)?;
-    let (own, given) = (sessions(&context, &token).await?, sessions(&context, &given).await?);
-    demand!(own.len() == 2 && own == given, "the program is signed in as somebody else");
+    let begun = sessions(&context, &token).await?;
+    demand!(
+        begun.contains(&session) && begun == sessions(&context, &given).await?,
+        "the program is signed in as somebody else"
+    );
     Ok(())
 }
 

@@ -17,7 +17,8 @@ mod people;
 mod sessions;
 
 use crate::catalog::Part;
-use crate::check::{Check, Context, Role, Verdict};
+use crate::check::{Check, Context, Role, Stop, Verdict};
+use crate::target::cloud::call;
 
 /// The checks of this part.
 pub fn checks() -> Vec<Check> {
@@ -30,6 +31,12 @@ pub fn checks() -> Vec<Check> {
         codes::checks(),
     ]
     .concat()
+}
+
+/// Whether the cloud has a way to sign in of this kind.
+pub(crate) async fn is_offered(context: &Context, kind: &str) -> Result<bool, Stop> {
+    let listed = call(context, "GET", "/identity/providers").send().await?.expect(200)?.json()?;
+    Ok(listed["items"].as_array().into_iter().flatten().any(|item| item["kind"] == kind))
 }
 
 fn check<F, R>(id: &str, reqs: &[&str], title: &str, run: F) -> Check

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::check;
+use super::{check, is_offered};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::checks::ticket::verified;
 use crate::oracle::crypto::{base64url, from_base64url, from_hex, h};
@@ -262,7 +262,7 @@ impl Holder {
     }
 
     async fn with(context: &Context, key: Key) -> Result<Holder, Stop> {
-        if !offered(context).await? {
+        if !is_offered(context, "passkey").await? {
             return Err(Stop::NotApplicable("nobody signs in with passkeys here".to_owned()));
         }
         let user = new_user(context, "passkey").await?;
@@ -275,12 +275,6 @@ impl Holder {
         let handle = base64url(&from_hex(&user.id).unwrap_or_default());
         Ok(Holder { user, token, passkey, handle, path })
     }
-}
-
-/// Whether people sign in with passkeys here.
-pub(crate) async fn offered(context: &Context) -> Result<bool, Stop> {
-    let listed = call(context, "GET", "/identity/providers").send().await?.expect(200)?.json()?;
-    Ok(listed["items"].as_array().into_iter().flatten().any(|item| item["kind"] == "passkey"))
 }
 
 /// Registers a passkey for the user of a token.

@@ -194,15 +194,11 @@ async fn dishonest(context: &Context, mut session: Session, chunks: &[Chunk], an
             _ => {}
         }
     }
-    loop {
-        match session.read().await {
-            Ok(Message::Manifest(78, ..)) => {
-                return Err(Stop::Fail("the device went on instead of closing the channel".to_owned()));
-            }
-            Ok(_) => {}
-            Err(_) => return Ok(()),
-        }
+    while let Some(message) = session.read_or_end().await? {
+        let goes_on = matches!(message, Message::Manifest(78, ..));
+        demand!(!goes_on, "the device went on instead of closing the channel");
     }
+    Ok(())
 }
 
 /// The chunks that the device names, each fetched and hashed.

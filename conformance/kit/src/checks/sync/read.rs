@@ -1,6 +1,6 @@
 //! sync.md sections 4.1 and 4.2: what closes the channel.
 
-use super::message::{self, Entry, State, kind, message};
+use super::message::{self, Entry, Message, State, kind, message};
 use super::session::{Session, bring, look};
 use super::{HONEST, check, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
@@ -366,16 +366,17 @@ async fn not_in_ticket(context: Context) -> Verdict {
         Session::open_with(&context, |ticket| ticket.attributes.retain(|(name, _)| name != uri::MAPPING))
             .await?;
     // The device has nothing to sync, so it may say BYE; it may not say what it has, and our STATE is outside the session.
-    loop {
-        match session.read().await {
-            Ok(message::Message::Index(..) | message::Message::State(_)) => {
+    // How it ends is for other checks; that it never says anything more shows nothing.
+    while let Some(message) = session.read_or_end().await? {
+        match message {
+            Message::Index(..) | Message::State(_) => {
                 return Err(Stop::Fail(
                     "the device said what it has of a folder that the ticket does not map".to_owned(),
                 ));
             }
-            Ok(_) => {}
-            // How it ends is for other checks.
-            Err(_) => return Ok(()),
+            Message::Bye => break,
+            _ => {}
         }
     }
+    Ok(())
 }

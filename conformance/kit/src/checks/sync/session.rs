@@ -7,7 +7,7 @@ use super::message::{self, Card, Entry, Fork, Message, Request, State};
 use crate::check::{Context, Stop, Verdict};
 use crate::oracle::sync::{card, id_of};
 use crate::oracle::ticket::TicketFields;
-use crate::target::channel::{Channel, Record};
+use crate::target::channel::{Broken, Channel, Record};
 use crate::target::fixture::PeerFixture;
 
 /// A session in the one folder of the fixture.
@@ -111,15 +111,19 @@ impl Session {
 
     /// The next message of the device.
     pub async fn read(&mut self) -> Result<Message, Stop> {
+        self.next().await.map_err(|ended| ended.instead_of("a message"))
+    }
+
+    async fn next(&mut self) -> Result<Message, Ended> {
         loop {
             if let Some((header, rest)) = self.received.split_first_chunk::<5>() {
                 let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
                 if length > 1 << 20 {
-                    return Err(Stop::Fail(format!("the device sent a message of {length} bytes")));
+                    return Err(Ended::Wrong(format!("the device sent a message of {length} bytes")));
                 }
                 if let Some(body) = rest.get(..length) {
                     let message = Message::read(header[0], body).map_err(|problem| {
-                        Stop::Fail(format!("the device sent what is no message: {problem}"))
+                        Ended::Wrong(format!("the device sent what is no message: {problem}"))
                     })?;
                     self.received.drain(..5 + length);
                     return Ok(message);
@@ -127,11 +131,19 @@ impl Session {
             }
             match self.channel.read().await {
                 Ok(Record::Data(content)) => self.received.extend(content),
-                Ok(Record::CloseNotify) => {
-                    return Err(Stop::Fail("the device closed the channel instead of going on".to_owned()));
-                }
-                Err(broken) => return Err(broken.instead_of("a message")),
+                Ok(Record::CloseNotify) => return Err(Ended::Closed),
+                Err(broken) => return Err(Ended::Broken(broken)),
             }
+        }
+    }
+
+    /// The next message, or nothing if the device ended the channel. One that keeps it and says nothing fails: it hangs.
+    pub async fn read_or_end(&mut self) -> Result<Option<Message>, Stop> {
+        match self.next().await {
+            Ok(message) => Ok(Some(message)),
+            Err(Ended::Closed) => Ok(None),
+            Err(Ended::Broken(broken)) if broken.is_end() => Ok(None),
+            Err(ended) => Err(ended.instead_of("the end of the channel")),
         }
     }
 
@@ -195,6 +207,27 @@ impl Session {
                 Err(broken) if broken.is_end() => return Ok(()),
                 Err(broken) => return Err(broken.instead_of("the end of the channel")),
             }
+        }
+    }
+}
+
+/// Why no message comes any more.
+enum Ended {
+    /// `close_notify`.
+    Closed,
+    /// The connection ended, or nothing came.
+    Broken(Broken),
+    /// What came is no message.
+    Wrong(String),
+}
+
+impl Ended {
+    /// The failure of a check that expected something else.
+    fn instead_of(self, expected: &str) -> Stop {
+        match self {
+            Ended::Closed => Stop::Fail("the device closed the channel instead of going on".to_owned()),
+            Ended::Broken(broken) => broken.instead_of(expected),
+            Ended::Wrong(why) => Stop::Fail(why),
         }
     }
 }

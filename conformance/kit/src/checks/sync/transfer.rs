@@ -129,7 +129,7 @@ async fn wrong_content(context: Context) -> Verdict {
     session.send("BLOCK with wrong bytes", &message::block(request.number, 0, &wrong)).await?;
     // Whether it asks again or gives up is its own business; it is not let go without having seen the bytes.
     session.send("DONE and BYE", &[message::done(FOLDER), message::bye()].concat()).await?;
-    while let Ok(message) = session.read().await {
+    while let Some(message) = session.read_or_end().await? {
         match message {
             Message::Request(again) => session.send("BLOCK", &message::block(again.number, 1, &[])).await?,
             Message::Bye => break,

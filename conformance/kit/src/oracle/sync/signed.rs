@@ -238,7 +238,8 @@ impl Proof {
     }
 }
 
-fn is_signed(key: &[u8; 32], statement: &[u8], signature: &[u8; 64]) -> bool {
+/// Whether the owner of an Ed25519 key signed these bytes.
+pub fn is_signed(key: &[u8; 32], statement: &[u8], signature: &[u8; 64]) -> bool {
     let verify = |key: VerifyingKey| key.verify(statement, &Signature::from_bytes(signature)).is_ok();
     VerifyingKey::from_bytes(key).is_ok_and(verify)
 }

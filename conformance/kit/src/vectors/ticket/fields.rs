@@ -1,13 +1,14 @@
 //! The slots of the grammar: TKT-007 to TKT-018. Digest and signature are right for the changed bytes.
 
-use super::draft::{Cases, Draft};
+use super::draft::{Cases, Draft, replacing};
 use crate::oracle::crypto::{base64, modulus};
 use crate::oracle::ticket::{Decision, uri};
 use crate::vectors::fixtures::{
-    ALICE, BOB, DEVICE_X, DEVICE_Y, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X, KEY_Y,
-    Key, claim_values, key_values, mapping_values, ticket_id,
+    ALICE, BOB, DEVICE_X, DEVICE_Y, DEVICE_Z, FOLDER, KEY_1024, KEY_2047, KEY_3072, KEY_3080, KEY_E3, KEY_X,
+    KEY_Y, Key, claim_values, key_values, mapping_values, ticket_id,
 };
 
+const SYNTAX: (&str, &str) = ("TKT-006", "ticket-syntax");
 const ID: (&str, &str) = ("TKT-007", "ticket-id");
 const TIME: (&str, &str) = ("TKT-008", "ticket-time-syntax");
 const REFERENCE: (&str, &str) = ("TKT-009", "ticket-reference");
@@ -18,6 +19,7 @@ const DECISION: (&str, &str) = ("TKT-013", "ticket-decision");
 const ACTION: (&str, &str) = ("TKT-015", "ticket-action");
 const REPEATED: (&str, &str) = ("TKT-016", "ticket-attribute-repeated");
 const ATTRIBUTE: (&str, &str) = ("TKT-017", "ticket-attribute");
+const AMBIGUOUS: (&str, &str) = ("TKT-036", "ticket-attribute-ambiguous");
 const EMPTY: (&str, &str) = ("TKT-018", "ticket-empty");
 
 /// The slots of tickets for the cloud.
@@ -206,9 +208,14 @@ fn decisions(cases: &mut Cases) {
             draft.fields.authz[0].decision = value.into();
         });
     }
-    for (name, decision) in [("quote", "Permit\" x=\""), ("greater", "Permit>"), ("entity", "P&#101;rmit")] {
-        let comment = format!("the decision {decision}");
-        cases.invalid(&format!("decision-{name}"), ("TKT-006", "ticket-syntax"), &comment, |draft| {
+    for (name, comment, decision) in [
+        ("quote", "the decision Permit\" x=\"", "Permit\" x=\""),
+        ("greater", "the decision Permit>", "Permit>"),
+        ("entity", "the decision P&#101;rmit", "P&#101;rmit"),
+        ("empty", "an empty decision", ""),
+        ("space", "a decision with a space", "Permit "),
+    ] {
+        cases.invalid(&format!("decision-{name}"), SYNTAX, comment, |draft| {
             draft.fields.authz[0].decision = decision.into();
         });
     }
@@ -239,9 +246,11 @@ fn decisions(cases: &mut Cases) {
     cases.invalid("action-order", ACTION, "actions in another order", actions(&["Write", "Read"]));
     cases.invalid("action-lower-case", ACTION, "an action in small letters", actions(&["read"]));
     cases.invalid("action-prefix", ACTION, "an action with more letters", actions(&["Reader"]));
+    cases.invalid("action-empty", SYNTAX, "an empty action", actions(&[""]));
+    cases.invalid("action-space", SYNTAX, "an action with a space", actions(&["Read "]));
     // Five actions break the number in the grammar and, since there are four names, TKT-015.
     let five = actions(&["Read", "Write", "Delete", "Control", "Control"]);
-    cases.beside("actions-all", "actions-five", ("TKT-006", "ticket-syntax"), "five actions", five);
+    cases.beside("actions-all", "actions-five", SYNTAX, "five actions", five);
 }
 
 /// The slots of pair tickets.
@@ -249,6 +258,7 @@ pub(super) fn pair_cases(cases: &mut Cases) {
     cases.base("pair", "a pair ticket", &["TKT-012", "TKT-016", "TKT-017", "TKT-025"], Draft::pair);
     confirmation(cases);
     attributes(cases);
+    orders(cases);
 }
 
 fn confirmation(cases: &mut Cases) {
@@ -287,7 +297,6 @@ fn confirmation(cases: &mut Cases) {
             key.modulus = base64(&even);
         }
     });
-    let syntax = ("TKT-006", "ticket-syntax");
     for (name, comment, change) in [
         ("empty", "an empty modulus", (|_| String::new()) as fn(String) -> String),
         ("space", "a space in the modulus", |text| format!("{} {}", &text[..76], &text[76..])),
@@ -298,7 +307,7 @@ fn confirmation(cases: &mut Cases) {
     ] {
         cases.invalid(
             &format!("modulus-{name}"),
-            if name == "empty" { KEY } else { syntax },
+            if name == "empty" { KEY } else { SYNTAX },
             comment,
             |draft| {
                 if let Some(key) = &mut draft.fields.confirmation {
@@ -307,40 +316,39 @@ fn confirmation(cases: &mut Cases) {
             },
         );
     }
-    cases.invalid("exponent-no-base64", syntax, "an exponent of five digits of base64", |draft| {
+    cases.invalid("exponent-no-base64", SYNTAX, "an exponent of five digits of base64", |draft| {
         if let Some(key) = &mut draft.fields.confirmation {
             key.exponent = "AQABA".into();
         }
     });
-    cases.invalid("confirmation-key-name", syntax, "a KeyName beside the key", |draft| {
+    cases.invalid("confirmation-key-name", SYNTAX, "a KeyName beside the key", |draft| {
         draft.replace("<ds:KeyValue>", "<ds:KeyName>x</ds:KeyName><ds:KeyValue>");
     });
-    cases.invalid("confirmation-recipient", syntax, "a Recipient", |draft| {
+    cases.invalid("confirmation-recipient", SYNTAX, "a Recipient", |draft| {
         draft.replace("<saml2:SubjectConfirmationData>", "<saml2:SubjectConfirmationData Recipient=\"x\">");
     });
 }
 
 fn attributes(cases: &mut Cases) {
     // Sixty-five values that section 3.1 knows do not fit into 8,192 bytes, so that the limit of 64 cannot show.
-    let syntax = ("TKT-006", "ticket-syntax");
-    cases.invalid("values-none", syntax, "an attribute without value", |draft| {
+    cases.invalid("values-none", SYNTAX, "an attribute without value", |draft| {
         draft.fields.attributes[0].1.clear();
     });
-    cases.invalid("attributes-none", syntax, "an attribute statement without attribute", |draft| {
+    cases.invalid("attributes-none", SYNTAX, "an attribute statement without attribute", |draft| {
         draft.fields.attributes.clear();
         draft.replace(
             "</saml2:Assertion>",
             "<saml2:AttributeStatement></saml2:AttributeStatement></saml2:Assertion>",
         );
     });
-    cases.invalid("attributes-two", syntax, "two attribute statements", |draft| {
+    cases.invalid("attributes-two", SYNTAX, "two attribute statements", |draft| {
         let text = "</saml2:Attribute></saml2:AttributeStatement><saml2:AttributeStatement>";
         draft.replace("</saml2:Attribute>", text);
     });
-    cases.invalid("attribute-format", syntax, "an attribute with NameFormat", |draft| {
+    cases.invalid("attribute-format", SYNTAX, "an attribute with NameFormat", |draft| {
         draft.replace("<saml2:Attribute Name=", "<saml2:Attribute NameFormat=\"urn:x\" Name=");
     });
-    cases.invalid("attribute-type", syntax, "a value with a type", |draft| {
+    cases.invalid("attribute-type", SYNTAX, "a value with a type", |draft| {
         draft.replace("<saml2:AttributeValue>", "<saml2:AttributeValue xsi:type=\"xs:string\">");
     });
     cases.valid("attribute-order", "TKT-016", "attributes in another order", |draft| {
@@ -384,18 +392,17 @@ fn attributes(cases: &mut Cases) {
             draft.fields.attributes[2] = mapping_values(&[(FOLDER, DEVICE_X, role)]);
         });
     }
-    let rule = ("TKT-036", "ticket-attribute-ambiguous");
-    cases.invalid("key-twice", rule, "two keys for one device", |draft| {
+    cases.invalid("key-twice", AMBIGUOUS, "two keys for one device", |draft| {
         draft.fields.attributes[0].1.push(format!("{DEVICE_Y} {}", KEY_X.fingerprint()));
     });
-    cases.invalid("key-twice-equal", rule, "one key twice", |draft| {
+    cases.invalid("key-twice-equal", AMBIGUOUS, "one key twice", |draft| {
         let value = draft.fields.attributes[0].1[0].clone();
         draft.fields.attributes[0].1.push(value);
     });
-    cases.invalid("claim-twice", rule, "two users claim one device", |draft| {
+    cases.invalid("claim-twice", AMBIGUOUS, "two users claim one device", |draft| {
         draft.fields.attributes[1].1.push(format!("{DEVICE_X} {BOB}"));
     });
-    cases.invalid("mapping-twice", rule, "two roles for one folder on one device", |draft| {
+    cases.invalid("mapping-twice", AMBIGUOUS, "two roles for one folder on one device", |draft| {
         draft.fields.attributes[2].1.push(format!("{FOLDER} {DEVICE_Y} owner"));
     });
     for (name, comment, value) in [
@@ -403,8 +410,59 @@ fn attributes(cases: &mut Cases) {
         ("greater", "a > in a value", "a > b"),
         ("empty", "an empty value", ""),
     ] {
-        cases.invalid(&format!("value-{name}"), ("TKT-006", "ticket-syntax"), comment, |draft| {
+        cases.invalid(&format!("value-{name}"), SYNTAX, comment, |draft| {
             draft.fields.attributes[0].1.push(value.into());
         });
+    }
+}
+
+/// A ticket with everything in it, and two statements of rights.
+fn everything() -> Draft {
+    let mut draft = Draft::pair();
+    draft.fields.authn = Draft::user().fields.authn;
+    draft.fields.authz = vec![Draft::rights().fields.authz[0].clone(); 2];
+    draft
+}
+
+/// Two rules broken at once, in two places where both can be: section 4.2 goes rule by rule over the whole ticket, not
+/// statement by statement, so the fault of the later rule stands first.
+fn orders(cases: &mut Cases) {
+    type Break = (&'static str, (&'static str, &'static str), fn(&mut Draft));
+    let breaks: [Break; 12] = [
+        ("syntax", SYNTAX, |draft| draft.fields.attributes[2].1[0].push('>')),
+        ("id", ID, |draft| draft.fields.id.make_ascii_uppercase()),
+        ("time", TIME, |draft| {
+            if let Some((instant, _)) = &mut draft.fields.authn {
+                *instant = "2026-09-31T14:13:20Z".into();
+            }
+        }),
+        ("reference", REFERENCE, |draft| draft.signing(|signing| signing.reference = "#x".into())),
+        ("algorithm", ALGORITHM, |draft| {
+            let sha512 = || Some(replacing("xmlenc#sha256", "xmlenc#sha512"));
+            (draft.forge.signed_info, draft.forge.signature) = (sha512(), sha512());
+        }),
+        ("subject", SUBJECT, |draft| draft.fields.subject = "urn:x".into()),
+        ("key", KEY, |draft| {
+            if let Some(key) = &mut draft.fields.confirmation {
+                key.exponent = "AQAD".into();
+            }
+        }),
+        ("decision", DECISION, |draft| draft.fields.authz[1].decision = "Indeterminate".into()),
+        ("action", ACTION, |draft| draft.fields.authz[0].actions = vec!["Execute".into()]),
+        ("repeated", REPEATED, |draft| draft.fields.attributes.push(key_values(&[(DEVICE_Z, &KEY_Y)]))),
+        ("attribute", ATTRIBUTE, |draft| draft.fields.attributes[1].1.push("x".into())),
+        ("ambiguous", AMBIGUOUS, |draft| {
+            draft.fields.attributes[0].1.push(format!("{DEVICE_Y} {}", KEY_X.fingerprint()));
+        }),
+    ];
+    cases.base("all-statements", "all kinds of statements", &["TKT-006"], everything);
+    for (at, (first, rule, one)) in breaks.iter().enumerate() {
+        for (second, _, other) in &breaks[at + 1..] {
+            let (id, comment) = (format!("order-{first}-{second}"), format!("{first}, and {second}"));
+            cases.invalid(&id, *rule, &comment, |draft| {
+                one(draft);
+                other(draft);
+            });
+        }
     }
 }

@@ -169,6 +169,14 @@ fn invalid() -> Vec<Test> {
             })),
         ),
         (
+            "id-no-underscore",
+            "user-authentication",
+            "TKT-001",
+            "an ID without its underscore",
+            with(json!({"id": ticket_id("issued").trim_start_matches('_')})),
+        ),
+        ("id-empty", "user-authentication", "TKT-001", "an empty ID", with(json!({"id": ""}))),
+        (
             "subject-mail",
             "user-authentication",
             "TKT-001",

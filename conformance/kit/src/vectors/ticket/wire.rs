@@ -10,8 +10,6 @@ const ENCODING: (&str, &str) = ("TKT-003", "ticket-encoding");
 const LARGE: (&str, &str) = ("TKT-004", "ticket-too-large");
 const BYTES: (&str, &str) = ("TKT-005", "ticket-bytes");
 const SYNTAX: (&str, &str) = ("TKT-006", "ticket-syntax");
-/// Markup inside a slot that has a rule of its own: which of the two rules comes first is open.
-const OPEN: (&str, &str) = ("TKT-006", "");
 
 pub(super) fn cases(cases: &mut Cases) {
     cases.base(
@@ -102,7 +100,7 @@ fn encoding(cases: &mut Cases) {
         "percent-encoded digit",
         edit(|token| token.replacen('P', "%50", 1)),
     );
-    cases.invalid("encoding-none", OPEN, "no digits at all", edit(|_| String::new()));
+    cases.invalid("encoding-none", SYNTAX, "no digits at all", edit(|_| String::new()));
 }
 
 /// An authorization ticket of exactly so many bytes, by the length of its resources.
@@ -281,7 +279,7 @@ fn literal(cases: &mut Cases) {
         ("audience-entity", "an entity in the audience", "cloud.mesh", "cloud&amp;mesh"),
         ("subject-two", "two names", "</saml2:NameID>", "</saml2:NameID><saml2:NameID>x</saml2:NameID>"),
     ] {
-        cases.invalid(&format!("syntax-{id}"), OPEN, comment, |draft| draft.replace(from, to));
+        cases.invalid(&format!("syntax-{id}"), SYNTAX, comment, |draft| draft.replace(from, to));
     }
     cases.invalid("syntax-prefix", SYNTAX, "the prefix saml in place of saml2 throughout", |draft| {
         let renamed = |text: &str| text.replace("saml2:", "saml:").replace(":saml2=", ":saml=");
@@ -328,13 +326,13 @@ fn canonical_elsewhere(cases: &mut Cases) {
     }
     cases.invalid(
         "c14n-name-comment",
-        OPEN,
+        SYNTAX,
         "a comment added inside the NameID after signing: a library that reads the first text node sees another user",
         |draft| draft.replace_after("user:a11ce000", "user:a11ce<!-- -->000"),
     );
     cases.invalid(
         "c14n-character-reference",
-        OPEN,
+        SYNTAX,
         "a character reference for a letter of the NameID, after signing",
         |draft| draft.replace_after("user:a11ce", "user:&#x61;11ce"),
     );

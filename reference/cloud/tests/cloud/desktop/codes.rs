@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Browser;
-use crate::common::World;
+use crate::common::{Answer, World};
 
 #[tokio::test]
 async fn a_person_signs_a_program_in() {
@@ -30,7 +30,8 @@ async fn a_person_signs_a_program_in() {
 
     let decided = ann.send("/desktop/codes", &[("code", user_code), ("answer", "allow")]).await.location();
     ann.get(&decided).await.has("The program is signed in.");
-    world.post("/identity/codes/token", question.clone()).await.is(200);
+    let request = program(&world, "/identity/codes/token").json(&question);
+    Answer::of(request).await.is(200);
     ann.get("/desktop/account").await.has("a &#60;b&#62;program");
     world.post("/identity/codes/token", question).await.refused(401, "IDN-072");
     ann.get(link).await.is(404).has("No program waits with this code.");
@@ -52,6 +53,10 @@ async fn a_code_ends() {
 }
 
 async fn codes(world: &World) -> serde_json::Value {
-    let request = world.http.post(world.url("/identity/codes")).header("user-agent", "a <b>program</b>");
-    crate::common::Answer::of(request).await.is(200).body.clone()
+    Answer::of(program(world, "/identity/codes")).await.is(200).body.clone()
+}
+
+/// A request of a program with an odd name.
+fn program(world: &World, path: &str) -> reqwest::RequestBuilder {
+    world.http.post(world.url(path)).header("user-agent", "a <b>program</b>")
 }
