@@ -280,6 +280,20 @@ class Folder:
                     return data
         return None
 
+    def keeps(self, digest):
+        """SYN-151: whether each path that shows a content has it on this disk, and is not ignored. A link that is kept and not made
+        counts as there."""
+        def here(path, shown):
+            item = self.items.get(path)
+            if self.ignored(path, False):
+                return False
+            if item and item.content and item.content.hash == digest:
+                return not self.touched(path)
+            return shown.kind == LINK and os.path.exists(self.incoming(digest))
+        with self.lock:
+            return all(here(path, shown) for path, shown in view(self.replica.entries).items()
+                       if shown.kind in WITH_BYTES and shown.content.hash == digest)
+
     def whole(self, digest):
         size = self.size_of(digest)
         return None if size is None else self.read(digest, 0, size)

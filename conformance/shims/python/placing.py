@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 
-from disk import WITH_BYTES, Item, by_depth, kind_of, leads_out, seen_of, write_whole
+from disk import WITH_BYTES, Item, by_depth, kind_of, leads_out, same_place_outside, seen_of, write_whole
 from entries import DIRECTORY, EMPTY, FILE, LINK
 
 PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
@@ -70,7 +70,7 @@ class Placing:
             if path in free.get(key, ()):
                 free[key].remove(path)
                 sources[path] = ("stay", None)
-            elif shown.kind != LINK or self._may_be(path, shown):
+            elif shown.kind != LINK or self._may_be(path, shown, free.get(key, ())):
                 rest.append((path, shown))
         for path, shown in rest:
             old = free.get((shown.id, shown.kind, shown.content.hash))
@@ -97,13 +97,14 @@ class Placing:
         write_whole(path, data)
         return True
 
-    def _may_be(self, path, shown):
-        """SYN-042: whether a link may be made; of one that may not, the target is kept, and given to others."""
+    def _may_be(self, path, shown, before):
+        """SYN-042: whether a link may be made; of one that may not, the target is kept, and given to others. `before`: where it is,
+        for one that led to the same place there was made by who uses this device."""
         if not self._have(shown.content):
             return True                                             # nobody can tell yet
         with open(self.folder.incoming(shown.content.hash), "rb") as f:
             target = f.read()
-        if leads_out(path, target) or b"\0" in target:
+        if b"\0" in target or leads_out(path, target) and not any(same_place_outside(old, path, target) for old in before):
             self.folder.tell(path, "is a link that leads out of the folder: it is not made here")
             return False
         return True

@@ -290,7 +290,7 @@ class Session:
             raise Failure("sync-request", "SYN-009")
 
         def answer():
-            data = one.folder.read(digest, offset, length)
+            data = one.folder.read(digest, offset, length) if length or one.folder.keeps(digest) else None       # SYN-151
             return message(BLOCK, number, b"\1" if data is None else b"\0" + data)      # SYN-032
         self._say(answer)
 
@@ -310,7 +310,7 @@ class Session:
             if fetch.manifest:
                 self.waiting.pop(0)
                 if fetch.doubtful:
-                    self._request_of(REQUEST, one, fetch, (0, 0), one.id + fetch.hash + bytes(12))
+                    self._request_of(REQUEST, one, fetch, (0, 1), one.id + fetch.hash + struct.pack(">QI", 0, 1))
                     continue
                 self._request_of(MANIFEST_REQUEST, one, fetch, None, one.id + fetch.hash)
             else:
@@ -338,7 +338,7 @@ class Session:
             raise Failure("sync-malformed", "SYN-003", "a BLOCK of status 1 with bytes")
         if status:
             self._given_up(one, fetch)
-        elif fetch.doubtful:                                        # the answer to a REQUEST of no bytes: it is here
+        elif fetch.doubtful:                                        # the answer to a REQUEST of one byte: it is here
             fetch.doubtful = False
             self.waiting.append((one, fetch))
         elif not fetch.ended and fetch.block(*part, data):

@@ -85,6 +85,33 @@ class Hostile(unittest.TestCase):
                 self.b.folder.apply()
             self.assertEqual(replaced(self.b), left)
 
+    def test_who_keeps_a_content(self):
+        """SYN-151: asked with a length of 0, of each path that shows it."""
+        for name in ("f", "d/same"):
+            self.a.write(name, b"data")
+        os.symlink("/nowhere", os.path.join(self.b.root, "l"))
+        meet(self.a, self.b)
+        digest = self.a.folder.items["f"].content.hash
+        link = self.b.folder.items["l"].content.hash
+
+        def kept(digest):
+            one, said = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id), []
+            one.shared, one._say = one.own, said.append
+            one._request(bytes(4) + F + digest + bytes(12))
+            return said[0]()[9:] == b"\0"
+        self.assertTrue(kept(digest))
+        self.assertTrue(kept(link))                                 # it leads out, and is not made
+        self.assertFalse(kept(b"h" * 32))
+        self.a.write(".meshignore", b"d\n")
+        self.a.folder.scan()
+        self.assertFalse(kept(digest))
+        os.unlink(os.path.join(self.a.root, ".meshignore"))
+        self.a.folder.scan()
+        self.assertTrue(kept(digest))
+        os.unlink(os.path.join(self.a.root, "d/same"))              # and no scan has seen it
+        self.assertFalse(kept(digest))
+        self.assertEqual(self.a.folder.read(digest, 0, 1), b"d")
+
     def test_messages_at_the_edge(self):
         """SYN-004: a DONE that says nothing. SYN-003, SYN-030: BLOCKs of another length."""
         one = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id)
