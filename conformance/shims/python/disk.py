@@ -1,13 +1,12 @@
 """What a device remembers of a path on its disk, and files of its own, for folder.py, changes.py and placing.py."""
 
+import itertools
 import os
 import stat
 from dataclasses import dataclass
 
-from blake3 import blake3
 from entries import DIRECTORY, FILE, LINK
 
-EMPTY = blake3(b"")
 WITH_BYTES = FILE, LINK                 # the kinds of entries whose content is bytes
 
 
@@ -42,6 +41,15 @@ def leads_out(path, target):
     return target.startswith(b"/") or up > path.count("/") or b".." in steps[up:]
 
 
+def same_place_outside(old, new, target):
+    """SYN-042: whether a link with this target leads to one place out of the folder from two paths."""
+    up = itertools.dropwhile(lambda step: step == b"..", (step for step in target.split(b"/") if step not in (b"", b".")))
+    if b".." in up and split(old)[0] != split(new)[0]:              # behind something that may be a link
+        return False
+    there = [os.path.normpath(os.path.join(os.fsencode(split(path)[0]), target)) for path in (old, new)]
+    return leads_out(old, target) and there[0] == there[1]
+
+
 def split(path):
     parent, _, name = path.rpartition("/")
     return parent, name
@@ -58,3 +66,6 @@ def write_whole(path, data, mode=0o666):
         f.flush()
         os.fsync(f.fileno())
     os.replace(path + ".new", path)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(directory)
+    os.close(directory)

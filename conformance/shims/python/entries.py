@@ -16,6 +16,7 @@ from proofs import PLACE, CONTENT, Proof, content_hash, needed, place_hash
 FILE, DIRECTORY, LINK = 1, 2, 3
 ROOT = bytes(16)                        # the folder itself, as a parent
 NOTHING = bytes(32)                     # the hash of a directory
+EMPTY = blake3(b"")                     # the hash of a file of no bytes
 MOST_CONTENTS, MOST_DEVICES, MOST_IN_CONTEXT = 16, 64, 4096
 LIMIT = 1 << 48                         # of lamports and counters
 LONGEST_TARGET = 4096
@@ -136,6 +137,8 @@ def _content(r):
         raise Failure("sync-entry", "SYN-007", f"kind {content.kind}")
     if content.kind == DIRECTORY and (content.size or content.hash != NOTHING):
         raise Failure("sync-entry", "SYN-007", "a directory with bytes")
+    if content.kind == FILE and not content.size and content.hash != EMPTY:
+        raise Failure("sync-entry", "SYN-007", "a file of no bytes that has another hash than they have")
     if content.kind == LINK and not 1 <= content.size <= LONGEST_TARGET:
         raise Failure("sync-entry", "SYN-007", "the length of a link")
     return content

@@ -12,8 +12,8 @@ import names
 from blake3 import Blake3, blake3
 from changes import Changes
 from crypto import draw
-from disk import EMPTY, WITH_BYTES, Item, by_depth, kind_of, seen_of, split, write_whole
-from entries import DIRECTORY, FILE, LINK, LONGEST_TARGET, Content, Reader, Stamp
+from disk import WITH_BYTES, Item, by_depth, kind_of, seen_of, split, write_whole
+from entries import DIRECTORY, EMPTY, FILE, LINK, LONGEST_TARGET, Content, Reader, Stamp
 from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
@@ -281,12 +281,18 @@ class Folder:
         return None
 
     def keeps(self, digest):
-        """Whether a content is on the disk at all paths that show it, and none is ignored (SYN-151)."""
+        """SYN-151: whether each path that shows a content has it on this disk, and is not ignored. A link that is kept and not made
+        counts as there."""
+        def here(path, shown):
+            item = self.items.get(path)
+            if self.ignored(path, False):
+                return False
+            if item and item.content and item.content.hash == digest:
+                return not self.touched(path)
+            return shown.kind == LINK and os.path.exists(self.incoming(digest))
         with self.lock:
-            paths = [p for p, s in view(self.replica.entries).items() if s.kind in WITH_BYTES and s.content.hash == digest]
-            here = {p for p, i in self.items.items() if i.kind in WITH_BYTES and i.content.hash == digest}
-            kept = paths and all(p in here and not self.ignored(p, False) for p in paths)
-        return kept and self.read(digest, 0, 0) is not None
+            return all(here(path, shown) for path, shown in view(self.replica.entries).items()
+                       if shown.kind in WITH_BYTES and shown.content.hash == digest)
 
     def whole(self, digest):
         size = self.size_of(digest)

@@ -71,10 +71,10 @@ def read_forks(body):
 def read_fork(r):
     if r.one_of((OF_HEADS, OF_PROOFS), "the kind of a fork") == OF_HEADS:
         (writer, first), (other, second) = read_head(r), read_head(r)
-        fork = of_heads(writer, first, second) if writer == other and 0 < first.counter < LIMIT else None
+        fork = of_heads(writer, first, second) if writer == other else None
     else:
         identifier, first, second = r.take(16), read_proof(r), read_proof(r)
         fork = of_proofs(identifier, first, second)
-    if fork is None:
+    if fork is None or not 0 < fork.counter < LIMIT:
         raise Failure("fork-forged", "SYN-113", "no contradiction")
     return fork

@@ -62,30 +62,30 @@ def sign_in(cloud, name, password):
 def sign_in_by_code(cloud, show, wait=time.sleep):
     """Section 4.11: a person who is signed in elsewhere signs this program in. `show` is given the codes. A code that nobody may
     use any more, or that was denied, is a Problem (IDN-072)."""
-    path = codes_path(cloud)
-    codes = cloud.request("POST", path).json()
+    links = code_links(cloud)
+    codes = cloud.request("POST", links["codes"]).json()
     show(codes)
     interval = codes["interval"]
-    while (answer := cloud.request("POST", path + "/token", {"device_code": codes["device_code"]})).status == 202:
+    while (answer := cloud.request("POST", links["token"], {"device_code": codes["device_code"]})).status == 202:
         interval += 5 if answer.json()["slow_down"] else 0
         wait(interval)
     return trade(cloud, answer.json()["token"])
 
 
-def codes_path(cloud):
-    """The link `codes`, below which the operations of section 4.11 are; None where people are not signed in so."""
+def code_links(cloud):
+    """The links of section 4.11; `codes` is a prefix, too, below which a user code is. None where people are not signed in so."""
     providers = cloud.request("GET", cloud.link("providers")).json()["items"]
-    return next((p["links"]["codes"] for p in providers if p["kind"] == "code"), None)
+    return next((p["links"] for p in providers if p["kind"] == "code"), None)
 
 
 def waiting_program(cloud, token, user_code):
     """Which program waits to be signed in by this code (IDN-073)."""
-    return cloud.request("GET", f"{codes_path(cloud)}/{quote(user_code)}", authorization="Bearer " + token).json()
+    return cloud.request("GET", f"{code_links(cloud)['codes']}/{quote(user_code)}", authorization="Bearer " + token).json()
 
 
 def decide_code(cloud, token, user_code, allow):
     """The person's word on the program that shows this code."""
-    cloud.request("POST", f"{codes_path(cloud)}/{quote(user_code)}", {"allow": allow}, authorization="Bearer " + token)
+    cloud.request("POST", f"{code_links(cloud)['codes']}/{quote(user_code)}", {"allow": allow}, authorization="Bearer " + token)
 
 
 def trade(cloud, token):

@@ -4,7 +4,6 @@ import re
 
 NAME = ".meshignore"
 COUNTS = 65536                          # bytes of the file
-_SPACE = " \t\r\n\f\v"
 
 
 class Ignore:
@@ -33,7 +32,7 @@ class Ignore:
 def _rule(line):
     """(ignores, only directories, by name, pattern) of a line, None if it has no pattern."""
     try:
-        text = line.decode("utf-8").rstrip(_SPACE)
+        text = line.decode("utf-8").rstrip()
     except UnicodeDecodeError:
         return None
     if not text or text.startswith("#"):
@@ -42,22 +41,23 @@ def _rule(line):
     text = text if ignores else text[1:]
     only_directories = text.endswith("/")
     text = text[:-1] if only_directories else text
-    by_name = "/" not in text
-    text = text.removeprefix("/")
-    pattern = _regex(text)
+    by_name = "/" not in text                                       # also one that is in a class
+    pattern = _regex(text.removeprefix("/"))
     return pattern and (ignores, only_directories, by_name, pattern)
 
 
 def _regex(text):
+    """None of a line that counts for nothing."""
     out, at = "", 0
     while at < len(text):
-        rest, c = text[at:], text[at]
-        if rest.startswith("**/") and (at == 0 or text[at - 1] == "/"):
-            out, at = out + "(?:.*/)?", at + 3
-        elif rest == "**" and at and text[at - 1] == "/":
-            out, at = out + ".+", at + 2
-        elif c == "*":
-            out, at = out + "[^/]*", at + 1
+        c, alone = text[at], at == 0 or text[at - 1] == "/"         # whether a name begins here
+        stars = len(text) - at - len(text[at:].lstrip("*"))
+        if stars > 1 and alone and text[at + stars:at + stars + 1] == "/":
+            out, at = out + "(?:.*/)?", at + stars + 1
+        elif stars > 1 and alone and at and at + stars == len(text):
+            out, at = out + ".+", at + stars
+        elif stars:
+            out, at = out + "[^/]*", at + stars
         elif c == "?":
             out, at = out + "[^/]", at + 1
         elif c == "[":
@@ -66,29 +66,32 @@ def _regex(text):
                 return None
             out, at = out + found[0], found[1]
         else:
-            if c == "\\" and at + 1 < len(text):
-                at += 1
+            at += c == "\\"
+            if at == len(text):
+                return None
             out, at = out + re.escape(text[at]), at + 1
     return re.compile(out, re.DOTALL) if out else None
 
 
 def _class(text, at):
-    """(regex, where it ends) of a class whose `[` is before `at`; None if it is not closed. A `]` at its begin stands for itself."""
-    negated = text[at:at + 1] == "!"
+    """(regex, where it ends) of a class whose `[` is before `at`; None if it is not closed, or has a name in it."""
+    negated = text[at:at + 1] in ("!", "^")
     begin = at = at + negated
     members = ""
+
+    def one():
+        """The character here, and the place behind it."""
+        escaped = text[at] == "\\" and at + 1 < len(text)
+        return text[at + escaped], at + escaped + 1
     while at < len(text) and (text[at] != "]" or at == begin):
-        if text[at] == "\\" and at + 1 < len(text):
+        if text.startswith("[:", at):
+            return None
+        first, at = one()
+        last = first
+        if text[at:at + 1] == "-" and text[at + 1:at + 2] not in ("", "]"):
             at += 1
-        first = last = text[at]
-        if text[at + 1:at + 2] == "-" and text[at + 2:at + 3] not in ("", "]"):
-            last = text[at + 2]
-            at += 2
-        if first <= last:
-            members += f"{re.escape(first)}-{re.escape(last)}"
-        at += 1
+            last, at = one()
+        members += f"{re.escape(first)}-{re.escape(max(first, last))}" if first <= last else re.escape(first)
     if at >= len(text):
         return None
-    if negated:
-        return f"[^/{members}]", at + 1
-    return (f"(?!/)[{members}]" if members else "(?!)"), at + 1
+    return f"(?!/)[{'^' * negated}{members}]", at + 1

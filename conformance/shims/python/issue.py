@@ -58,7 +58,7 @@ def issue(f, issuer_key):
     """The bytes of the ticket with the fields `f` (the names of vectors/README.md, TicketIssue).
 
     Whatever comes out is parsed again and has to say what was asked for, so that no field can smuggle markup in (TKT-001)."""
-    ticket_id = f.get("id") or "_" + draw(16).hex()
+    ticket_id = "_" + draw(16).hex() if f.get("id") is None else f["id"]
     head = (f'<saml2:Assertion xmlns:saml2="{SAML}assertion" ID="{ticket_id}" IssueInstant="{_stamp(f["issue_instant"])}" '
             f'Version="2.0"><saml2:Issuer>{f["issuer"]}</saml2:Issuer>')
     tail = (_write_subject(f) + f'<saml2:Conditions NotBefore="{_stamp(f["not_before"])}" '

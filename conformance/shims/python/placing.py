@@ -5,10 +5,11 @@ import os
 import shutil
 import time
 
-from disk import EMPTY, WITH_BYTES, Item, by_depth, leads_out, seen_of, write_whole
-from entries import DIRECTORY, LINK
+from disk import WITH_BYTES, Item, by_depth, kind_of, leads_out, same_place_outside, seen_of, write_whole
+from entries import DIRECTORY, EMPTY, FILE, LINK
 
 PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
+REPLACED_LIVES = 7 * 24 * 3600          # SYN-141
 
 
 class Placing:
@@ -33,6 +34,7 @@ class Placing:
         self._set_aside(moving)
         for path in [p for p, i in self.items.items() if i.kind in WITH_BYTES and p not in self.frozen | staying]:
             if sources.get(path, ("",))[0] != "incoming":           # which replaces it in one step
+                self._keep(path, self.folder.at(path))
                 self._remove(path, os.unlink)
         for path in reversed(by_depth(p for p, i in self.items.items() if i.kind == DIRECTORY)):
             if path not in self.frozen and (path not in self.desired or self.desired[path].kind != DIRECTORY):
@@ -43,6 +45,8 @@ class Placing:
             if kind == "stay":
                 self._record(path, self.items[path].content)
             elif self._clear(path):                                 # SYN-031: the file gets its name in one step
+                if path in self.items:
+                    self._keep(path, self.folder.at(path))
                 os.replace(self.aside.pop(source) if kind == "move" else self._fresh(path), self.folder.at(path))
                 self._record(path, before[source].content if kind == "move" else self.desired[path].content)
         for old, name in self.aside.items():                        # whatever had no place after all
@@ -66,7 +70,7 @@ class Placing:
             if path in free.get(key, ()):
                 free[key].remove(path)
                 sources[path] = ("stay", None)
-            elif shown.kind != LINK or self._may_be(path, shown):
+            elif shown.kind != LINK or self._may_be(path, shown, free.get(key, ())):
                 rest.append((path, shown))
         for path, shown in rest:
             old = free.get((shown.id, shown.kind, shown.content.hash))
@@ -93,13 +97,14 @@ class Placing:
         write_whole(path, data)
         return True
 
-    def _may_be(self, path, shown):
-        """SYN-042: whether a link may be made; of one that may not, the target is kept, and given to others."""
+    def _may_be(self, path, shown, before):
+        """SYN-042: whether a link may be made; of one that may not, the target is kept, and given to others. `before`: where it is,
+        for one that led to the same place there was made by who uses this device."""
         if not self._have(shown.content):
             return True                                             # nobody can tell yet
         with open(self.folder.incoming(shown.content.hash), "rb") as f:
             target = f.read()
-        if leads_out(path, target) or b"\0" in target:
+        if b"\0" in target or leads_out(path, target) and not any(same_place_outside(old, path, target) for old in before):
             self.folder.tell(path, "is a link that leads out of the folder: it is not made here")
             return False
         return True
@@ -143,7 +148,16 @@ class Placing:
             write_whole(self.folder.incoming(item.content.hash), os.readlink(os.fsencode(name)))
             os.unlink(name)
         else:
+            self._keep(path, name)
             os.replace(name, self.folder.incoming(item.content.hash))
+
+    def _keep(self, path, at):
+        """SYN-141: the bytes of a file that goes, under its name in a directory of the time at which it went."""
+        found = os.lstat(at)
+        if kind_of(found) == FILE and found.st_size:
+            directory = os.path.join(self.folder.state, "replaced", str(time.time_ns()))
+            os.makedirs(directory)
+            os.link(at, os.path.join(directory, os.path.basename(path)))
 
     def _remove(self, path, remove):
         with contextlib.suppress(OSError):                          # a directory with something that is not shared stays
@@ -192,6 +206,10 @@ class Placing:
         for name in os.listdir(os.path.join(self.folder.state, "incoming")):
             if name in here or name not in needed:
                 os.unlink(os.path.join(self.folder.state, "incoming", name))
+        with contextlib.suppress(FileNotFoundError):
+            for name in os.listdir(replaced := os.path.join(self.folder.state, "replaced")):
+                if int(name) < time.time_ns() - REPLACED_LIVES * 10 ** 9:
+                    shutil.rmtree(os.path.join(replaced, name))
         for name in os.listdir(os.path.join(self.folder.state, "partial")):
             path = os.path.join(self.folder.state, "partial", name)
             if name[:64] not in needed or time.time() - os.stat(path).st_mtime > PARTIAL_LIVES:

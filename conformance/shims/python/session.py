@@ -268,11 +268,10 @@ class Session:
 
     def _done(self, body):
         r = Reader(body)
-        one = self._of(r.take(16))
+        folder = r.take(16)
         r.end()
-        if one.heard_done:
-            raise Failure("sync-state", "SYN-015", "DONE twice")
-        one.heard_done = True
+        if folder in self.shared:                                   # one of another folder, or a second one, says nothing (SYN-004)
+            self.shared[folder].heard_done = True
 
     def _bye(self, body):
         Reader(body).end()
@@ -314,7 +313,7 @@ class Session:
             if fetch.manifest:
                 self.waiting.pop(0)
                 if fetch.doubtful:
-                    self._request_of(REQUEST, one, fetch, (0, 0), one.id + fetch.hash + bytes(12))
+                    self._request_of(REQUEST, one, fetch, (0, 1), one.id + fetch.hash + struct.pack(">QI", 0, 1))
                     continue
                 self._request_of(MANIFEST_REQUEST, one, fetch, None, one.id + fetch.hash)
             else:
@@ -338,9 +337,11 @@ class Session:
         r = Reader(body)
         number, status, data = r.take(4), r.flag(), r.rest()
         one, fetch, part = self._answered(number, False)
+        if status and data:
+            raise Failure("sync-malformed", "SYN-003", "a BLOCK of status 1 with bytes")
         if status:
             self._given_up(one, fetch)
-        elif fetch.doubtful:                                        # the answer to a REQUEST of no bytes: it is here
+        elif fetch.doubtful:                                        # the answer to a REQUEST of one byte: it is here
             fetch.doubtful = False
             self.waiting.append((one, fetch))
         elif not fetch.ended and fetch.block(*part, data):

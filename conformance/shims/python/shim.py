@@ -21,6 +21,7 @@ from blake3 import blake3
 from crypto import Failure, load_private_der
 from guard import Memory
 from handshake import HYBRID, M1, SUITES, Initiator, take_frame
+from ignore import Ignore
 from issue import issue
 from merge import merge
 from record import DATA, TICKET, Opener, Sealer
@@ -201,6 +202,10 @@ def relay_join(group, test):
 
 # ---- sync.md -----------------------------------------------------------------------------------------------------
 
+def sync_ignore(_, test):
+    return {"ignored": Ignore(from_hex(test, "patterns"))(test["path"], test["directory"])}
+
+
 def sync_name(_, test):
     return {"folded": names.fold(names.check(from_hex(test, "name")))}
 
@@ -287,7 +292,7 @@ TYPES = {"TicketVerify": ticket_verify, "TicketIssue": ticket_issue, "TicketSet"
          "HandshakeM1": handshake_m1, "HandshakeM2": handshake_m2, "HandshakeM3": handshake_m3,
          "HandshakeRetry": handshake_retry, "RecordOpen": record_open, "RecordSeal": record_seal,
          "RelayPass": relay_pass, "RelayJoin": relay_join,
-         "SyncName": sync_name, "SyncIndex": sync_index, "SyncMerge": sync_merge, "SyncView": sync_view,
+         "SyncIgnore": sync_ignore, "SyncName": sync_name, "SyncIndex": sync_index, "SyncMerge": sync_merge, "SyncView": sync_view,
          "SyncDigest": sync_digest, "SyncSigned": sync_signed,
          "StorageSeal": storage_seal, "StorageId": storage_id, "StorageOpen": storage_open, "StorageEntry": storage_entry,
          "StorageKey": storage_key}
@@ -299,7 +304,7 @@ ESTABLISHED = {}                        # responder -> the strongest suite with 
 
 
 def hello(_):
-    return {"implementation": "python peer 0.4", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"]}
+    return {"implementation": "python peer 0.4", "protocol": 1, "ops": ["hello", "vector", "connect", "bench"], "suites": list(SUITES)}
 
 
 def connect(request):

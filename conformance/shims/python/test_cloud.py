@@ -113,7 +113,7 @@ class CloudTest(unittest.TestCase):
     def test_sign_in_by_code(self):
         """IDN-070 to IDN-073, as the program and as the person at another device."""
         program, token = self.cloud(), self.ann.grant.token
-        if not identity.codes_path(program):
+        if not identity.code_links(program):
             self.skipTest("this cloud signs nobody in by code")
         shown, decisions, looked = [], [None, True], []
 
@@ -128,7 +128,7 @@ class CloudTest(unittest.TestCase):
                                                    "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified"))
         self.assertEqual([found["user_code"] for found in looked], [shown[0]["user_code"]] * 2)
         self.assertRegex(shown[0]["user_code"], r"\A[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}\Z")
-        ask = lambda code: program.request("POST", identity.codes_path(program) + "/token", {"device_code": code})
+        ask = lambda code: program.request("POST", identity.code_links(program)["token"], {"device_code": code})
         self.refused(401, "IDN-072", ask, shown[0]["device_code"])  # it gave a token
         self.refused(401, "IDN-072", ask, "A" * 43)
         decisions = [False]

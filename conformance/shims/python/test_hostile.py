@@ -1,16 +1,20 @@
 """A peer that means harm, and disks that are not as one thinks: nothing that comes may stop a device, or what it has to say."""
 
 import os
+import time
 import unittest
+import unittest.mock
 
 import entries
+import forks
+import session
 import test_sync
 from crypto import Failure, draw
-from disk import EMPTY
-from entries import FILE, MESSAGE_LARGEST, ROOT, Content, Entry, Stamp
+from entries import EMPTY, FILE, MESSAGE_LARGEST, ROOT, Content, Entry, Stamp
 from merge import merge
 from proofs import CONTENT, NONE, PLACE, Proof, change_text, content_hash, place_hash
 from test_sync import F, contents, meet
+from transfer import Fetch
 
 
 def many_proofs(mallory, numbers):
@@ -26,6 +30,11 @@ def many_proofs(mallory, numbers):
             one = one._replace(place=place_hash(ROOT, "f"), content=content_hash(content), deleted=())
         return one._replace(signature=mallory.signer.sign(change_text(mallory.folder, identifier, one)))
     return entry._replace(proofs=tuple(proof(n) for n in numbers))
+
+
+def replaced(device):
+    """The bytes that SYN-141 keeps."""
+    return sorted(data for data in contents(os.path.join(device.folder.state, "replaced")).values() if data is not None)
 
 
 class Hostile(unittest.TestCase):
@@ -58,6 +67,84 @@ class Hostile(unittest.TestCase):
             found |= {device: (key, signature) for device, key, signature in some}
         self.assertEqual(found, cards)
         self.assertEqual(len(list(entries.write_writers(F, {}))), 1)    # it is said that there are none
+
+    def test_what_others_replace_or_remove(self):
+        """SYN-141: it is there for a week; what a person here replaces or removes is not."""
+        for name in ("edited", "removed", "moved", "own"):
+            self.a.write(name, name.encode())
+        meet(self.a, self.b)
+        self.b.write("own", b"edited here")
+        self.a.write("edited", b"edited there")
+        os.unlink(os.path.join(self.a.root, "removed"))
+        os.rename(os.path.join(self.a.root, "moved"), os.path.join(self.a.root, "elsewhere"))
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual((replaced(self.b), replaced(self.a)), ([b"edited", b"removed"], [b"own"]))
+        now = time.time_ns()
+        for days, left in ((6, [b"edited", b"removed"]), (8, [])):
+            with unittest.mock.patch("placing.time.time_ns", lambda: now + days * 24 * 3600 * 10 ** 9):
+                self.b.folder.apply()
+            self.assertEqual(replaced(self.b), left)
+
+    def test_who_keeps_a_content(self):
+        """SYN-151: asked with a length of 0, of each path that shows it."""
+        for name in ("f", "d/same"):
+            self.a.write(name, b"data")
+        os.symlink("/nowhere", os.path.join(self.b.root, "l"))
+        meet(self.a, self.b)
+        digest = self.a.folder.items["f"].content.hash
+        link = self.b.folder.items["l"].content.hash
+
+        def kept(digest):
+            one, said = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id), []
+            one.shared, one._say = one.own, said.append
+            one._request(bytes(4) + F + digest + bytes(12))
+            return said[0]()[9:] == b"\0"
+        self.assertTrue(kept(digest))
+        self.assertTrue(kept(link))                                 # it leads out, and is not made
+        self.assertFalse(kept(b"h" * 32))
+        self.a.write(".meshignore", b"d\n")
+        self.a.folder.scan()
+        self.assertFalse(kept(digest))
+        os.unlink(os.path.join(self.a.root, ".meshignore"))
+        self.a.folder.scan()
+        self.assertTrue(kept(digest))
+        os.unlink(os.path.join(self.a.root, "d/same"))              # and no scan has seen it
+        self.assertFalse(kept(digest))
+        self.assertEqual(self.a.folder.read(digest, 0, 1), b"d")
+
+    def test_messages_at_the_edge(self):
+        """SYN-004: a DONE that says nothing. SYN-003, SYN-030: BLOCKs of another length."""
+        one = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id)
+        one.shared = one.own
+        one._done(b"G" * 16)
+        self.assertFalse(one.own[F].heard_done)
+        for _ in range(2):
+            one._done(F)
+            self.assertTrue(one.own[F].heard_done)
+        content = Content(Stamp(1, self.b.id, 1), 0, FILE, 0, 0, 4, b"h" * 32)
+        for block, reason in ((b"\0data more", "content-hash"), (b"\0dat", "content-hash"), (b"\1data", "sync-malformed"),
+                              (b"\2", "sync-malformed")):
+            one.in_flight[bytes(4)] = one.own[F], Fetch(self.a.folder, content, None), (0, 4)
+            with self.assertRaises(Failure) as caught:
+                one._block(bytes(4) + block)
+            self.assertEqual(caught.exception.reason, reason)
+
+    def test_a_file_of_no_bytes_and_another_hash(self):
+        """SYN-007."""
+        entry = self.a.folder.replica.new(ROOT, "f", kind=FILE, mode=0, mtime=0, size=0, hash=b"h" * 32)
+        with self.assertRaises(Failure) as caught:
+            entries.entry_of(entry.encode())
+        self.assertEqual(caught.exception.reason, "sync-entry")
+
+    def test_forks_of_counters_that_nobody_has(self):
+        """SYN-113, whether the writer is known or not."""
+        for counter in (0, 1 << 48, (1 << 64) - 1):
+            heads = [forks.Head(counter, bytes([n]) * 32, bytes(64)) for n in (1, 2)]
+            proofs = [Proof(Stamp(n, b"w" * 16, counter), NONE, NONE, (), bytes(64)) for n in (1, 2)]
+            for fork in (forks.Fork(b"w" * 16, None, *heads), forks.Fork(b"w" * 16, b"e" * 16, *proofs)):
+                with self.assertRaises(Failure) as caught:
+                    forks.read_fork(entries.Reader(fork.encode()))
+                self.assertEqual(caught.exception.reason, "fork-forged")
 
     def test_offsets_that_no_file_has(self):
         self.a.write("f", b"data")

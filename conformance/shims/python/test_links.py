@@ -7,8 +7,8 @@ import shutil
 import unittest
 
 import test_sync
-from disk import leads_out
-from entries import LINK, NOTHING, ROOT
+from disk import leads_out, split
+from entries import DIRECTORY, LINK, NOTHING, ROOT
 from test_sync import contents, meet
 
 
@@ -123,6 +123,24 @@ class Links(unittest.TestCase):
         digest = next(c.hash for e in self.a.folder.replica.entries.values() for c in e.contents if e.name == "absolute")
         self.assertEqual(self.c.folder.read(digest, 0, 100), b"/etc/passwd")
         self.assertEqual(self.target(self.a, "absolute"), "/etc/passwd")        # who made it has it
+
+    def test_moved_by_others_to_where_it_leads_to_the_same_place(self):
+        """SYN-042: what its user put there stays, as long as it leads where it led."""
+        for name, target in (("absolute", "/nowhere"), ("out", "../nowhere"), ("d/out", "../../nowhere"), ("d/in", "x")):
+            self.link(self.a, name, target)
+        meet(self.a, self.b)
+        for old, new in (("absolute", "e/absolute"), ("out", "renamed"), ("d/out", "deeper"), ("d/in", "d/other")):
+            entry = next(e for e in self.b.folder.replica.entries.values() if e.name == os.path.basename(old)
+                         and (e.parent == ROOT) == ("/" not in old))
+            parent = ROOT
+            if "/" in new:
+                parent = next((e.id for e in self.b.folder.replica.entries.values() if e.name == split(new)[0]), None) or (
+                    self.b.folder.replica.new(ROOT, split(new)[0], kind=DIRECTORY, mode=0, mtime=0, size=0, hash=NOTHING).id)
+            self.b.folder.replica.move(entry.id, parent, os.path.basename(new))
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual([self.target(self.a, p) for p in ("e/absolute", "renamed", "deeper", "d/other")],
+                         ["/nowhere", "../nowhere", None, "x"])
+        self.assertEqual([self.target(self.b, p) for p in ("e/absolute", "renamed", "deeper", "d/other")], [None, None, None, "x"])
 
     def test_moved_by_others_to_where_it_leads_out(self):
         self.a.write("x", b"x")

@@ -33,6 +33,7 @@ SAML = "urn:oasis:names:tc:SAML:2.0:"
 _HEX32, _HEX64 = "[0-9a-f]{32}", "[0-9a-f]{64}"
 _URI = re.compile(r"[A-Za-z0-9._~:/-]{1,256}\Z")
 _TEXT = re.compile(r"[\x20\x21\x23-\x25\x27-\x3b\x3d\x3f-\x7e]{1,256}\Z")
+_WORD = re.compile(r"[A-Za-z]+\Z")
 _ID = re.compile(rf"_{_HEX32}\Z")
 _SUBJECT = re.compile(rf"(?:{USER}|{DEVICE}){_HEX32}\Z")
 _TIME = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})Z\Z")
@@ -138,10 +139,10 @@ def _read_statements(r, slots):
         slots["authn"] = instant, r.uri("<saml2:AuthnContextClassRef>", "</saml2:AuthnContextClassRef>"
                                         "</saml2:AuthnContext></saml2:AuthnStatement>")
     while r.here("<saml2:AuthzDecisionStatement") and len(slots["authz"]) < 16:
-        decision = r.slot('<saml2:AuthzDecisionStatement Decision="', '" Resource="')
+        decision = r.matching(_WORD, '<saml2:AuthzDecisionStatement Decision="', '" Resource="')
         resource, actions = r.uri("", '">'), []
         while not actions or (r.here("<saml2:Action ") and len(actions) < 4):
-            actions.append(r.slot('<saml2:Action Namespace="urn:oasis:names:tc:SAML:1.0:action:rwedc">', "</saml2:Action>"))
+            actions.append(r.matching(_WORD, '<saml2:Action Namespace="urn:oasis:names:tc:SAML:1.0:action:rwedc">', "</saml2:Action>"))
         r.literal("</saml2:AuthzDecisionStatement>")
         slots["authz"].append((decision, resource, actions))
     if r.here("<saml2:AttributeStatement"):

@@ -62,10 +62,8 @@ class Fetch:
 
     def block(self, offset, length, data):
         """True once all is here."""
-        if len(data) > length:
-            raise Failure("sync-malformed", "SYN-003", "a BLOCK with more than was asked for")
-        if len(data) < length:
-            raise Failure("content-hash", "SYN-030", "shorter than its entry says")
+        if len(data) != length:
+            raise Failure("content-hash", "SYN-030", "not as long as its entry says")
         self._put(offset, data)
         self.to_come -= length
         for chunk in self.open_chunks:
