@@ -708,6 +708,7 @@ requirements! {
     SYN_131 = "SYN-131", "none", Peer;
     SYN_132 = "SYN-132", "none", Peer;
     SYN_133 = "SYN-133", "none", Peer;
+    SYN_160 = "SYN-160", "none", Peer;
     SYN_140 = "SYN-140", "none", Peer;
     SYN_084 = "SYN-084", "none", Peer;
     SYN_085 = "SYN-085", "none", Peer;
