@@ -505,6 +505,8 @@ requirements! {
     GPH_208 = "GPH-208", "folder-encrypted", Peer;
     GPH_210 = "GPH-210", "too-many-writers", Peer;
     GPH_211 = "GPH-211", "too-many-writers", Peer;
+    GPH_220 = "GPH-220", "none", Peer;
+    GPH_221 = "GPH-221", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
