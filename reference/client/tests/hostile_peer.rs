@@ -3,15 +3,17 @@
 mod common;
 
 use common::{
-    FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, signed, state, sync, versioned,
+    FOLDER, Node, RawPeer, Serving, X, Y, connect, file, gone, serve, sign_new, signed, state, sync,
+    versioned,
 };
 use meshproof_client::sync::{Direction, NoProgress, Report, SkipReason, Skipped, TEMP_PREFIX, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::storage::MediaHash;
-use meshproof_proto::sync::entry::MAX_COUNTER;
+use meshproof_proto::sync::entry::{MAX_COUNTER, Stamp};
 use meshproof_proto::sync::message::Request;
-use meshproof_proto::sync::{Entry, Kind, Message, Version};
+use meshproof_proto::sync::proof::{Deleted, Part};
+use meshproof_proto::sync::{Entry, Kind, Message, Proof, Version};
 use meshproof_proto::ticket::Role;
 
 async fn raw(role: Role) -> (Node, Serving, RawPeer) {
@@ -344,6 +346,35 @@ async fn an_entry_of_too_many_devices_is_ignored() {
         assert_eq!(other.read("mine").as_deref(), Some("content of mine"));
         assert_eq!(other.read("theirs").as_deref(), Some("honest"));
     }
+}
+
+/// A deleted file, and that X deleted it again and again, each time with 254 things that there never were.
+fn overdone(name: &str, counters: std::ops::RangeInclusive<u64>) -> Entry {
+    let mut entry = gone(file(name, b"evil", X, 1));
+    entry.version = Version::new(vec![(X, *counters.end())]).unwrap();
+    let deleted: Vec<Deleted> =
+        (1..=255).map(|counter| Deleted { part: Part::Content, change: (X, counter) }).collect();
+    for counter in counters {
+        let stamp = Stamp { lamport: counter, writer: X, counter };
+        entry.proofs.push(Proof { deleted: deleted.clone(), ..Proof::new(stamp, None, None) });
+    }
+    sign_new(entry)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_that_fit_and_together_do_not_stop_nobody() {
+    let node = Node::new(DEFAULT, Y);
+    node.write("mine", "content of mine");
+    for (counters, beside) in [(2..=150, "first"), (151..=255, "second")] {
+        let entries = vec![overdone("evil", counters), file(beside, b"honest", X, 1)];
+        let report = contribute(&node, &[b"honest"], entries).await;
+        let skipped: Vec<_> = report.skipped.into_iter().map(|(_, skipped)| skipped).collect();
+        let is_told = |why: &String| why.contains("SYN-160") && why.contains(&X.to_string());
+        assert!(matches!(&reasons(&skipped)[..], [("evil", why)] if is_told(why)), "{skipped:?}");
+    }
+    let other = seen_by_another(&node).await;
+    assert_eq!(other.tree(), node.tree());
+    assert_eq!(other.tree().keys().collect::<Vec<_>>(), ["first", "mine", "second"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -107,11 +107,26 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
-        let bytes = read_body(request, app).await?;
-        let strict = serde_json::from_slice(&bytes).ok();
-        let lax = || if deviates(req::GPH_006) { with_a_member_less(&bytes).or_else(anything) } else { None };
-        strict.or_else(lax).map(Self).ok_or(req::GPH_006.into())
+        parse(&read_body(request, app).await?).map(Self)
     }
+}
+
+/// The same, or no body.
+pub(crate) struct MaybeJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let bytes = read_body(request, app).await?;
+        if bytes.is_empty() { Ok(Self(T::default())) } else { parse(&bytes).map(Self) }
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let strict = serde_json::from_slice(bytes).ok();
+    let lax = || if deviates(req::GPH_006) { with_a_member_less(bytes).or_else(anything) } else { None };
+    strict.or_else(lax).ok_or(req::GPH_006.into())
 }
 
 /// An empty body, or an empty object.

@@ -505,6 +505,8 @@ requirements! {
     GPH_208 = "GPH-208", "folder-encrypted", Peer;
     GPH_210 = "GPH-210", "too-many-writers", Peer;
     GPH_211 = "GPH-211", "too-many-writers", Peer;
+    GPH_220 = "GPH-220", "none", Peer;
+    GPH_221 = "GPH-221", "none", Peer;
 
     // spec/storage.md
     STO_001 = "STO-001", "media-hash-mismatch", Peer;
@@ -708,6 +710,7 @@ requirements! {
     SYN_131 = "SYN-131", "none", Peer;
     SYN_132 = "SYN-132", "none", Peer;
     SYN_133 = "SYN-133", "none", Peer;
+    SYN_160 = "SYN-160", "none", Peer;
     SYN_140 = "SYN-140", "none", Peer;
     SYN_151 = "SYN-151", "none", Peer;
     SYN_084 = "SYN-084", "none", Peer;

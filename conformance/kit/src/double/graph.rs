@@ -15,6 +15,9 @@ use crate::vectors::fixtures::ISSUER;
 /// How many seconds an endpoint, or a rendezvous, is good for.
 const TTL: u64 = 60;
 
+/// How many folders a pair ticket has room for.
+const PAIR_FOLDERS: usize = 18;
+
 /// The folder.
 pub(super) fn folder_path() -> String {
     format!("/mesh/objects/{}", hex(&PeerFixture::FOLDER))
@@ -100,7 +103,7 @@ impl Shared {
                 )
             }
             ("DELETE", [_, "endpoints"]) => Reply::empty(),
-            ("POST", [id, "pair"]) => self.pair(id, who),
+            ("POST", [id, "pair"]) => self.pair(id, who, body),
             ("POST", [id, "rendezvous"]) => self.rendezvous(id, who),
             ("GET", [id, "rendezvous"]) => collection(&format!("/mesh/devices/{id}/rendezvous"), &[]),
             _ => Reply::problem(404, "no-such-node", "GPH-004"),
@@ -120,22 +123,38 @@ impl Shared {
     }
 
     /// A pair ticket for the client, and where the double's device is.
-    fn pair(&self, id: &str, who: &Principal) -> Reply {
+    fn pair(&self, id: &str, who: &Principal, body: &Value) -> Reply {
         let Principal::Device(client) = who else {
             return Reply::problem(403, "not-authorised", "GPH-043");
         };
-        let Some((mut fields, mut device)) = self.pair_ticket(client, id).zip(self.device(id)) else {
+        let folder = hex(&PeerFixture::FOLDER);
+        let wish = body["folders"].as_array();
+        if wish.is_some_and(|wish| wish.len() > PAIR_FOLDERS) {
+            return Reply::problem(422, "body-unacceptable", "GPH-006");
+        }
+        let wanted = wish.is_none_or(|wish| wish.iter().any(|id| *id == *folder));
+        let Some((mut fields, mut device)) = self.pair_ticket(client, id, wanted).zip(self.device(id)) else {
             return Reply::problem(403, "pair-refused", "GPH-040");
         };
+        let left = if wanted || !self.shared(client, id) { Vec::new() } else { vec![folder] };
         (self.plan().ticket)(&mut fields);
         device["addresses"] = json!(self.addresses());
         let ticket = base64url(fields.issue(&self.signer().private).as_bytes());
         let lan_key = hex(&[0x4C; 32]);
         let links = json!({ "self": format!("/mesh/devices/{id}/pair") });
-        Reply::json(200, &json!({ "ticket": ticket, "device": device, "lan_key": lan_key, "links": links }))
+        Reply::json(
+            200,
+            &json!({ "ticket": ticket, "device": device, "lan_key": lan_key, "left": left, "links": links }),
+        )
     }
 
-    fn pair_ticket(&self, x: &str, y: &str) -> Option<TicketFields> {
+    /// Whether the folder is mapped on both.
+    fn shared(&self, x: &str, y: &str) -> bool {
+        let mapped = &lock(&self.world).mapped;
+        mapped.contains(x) && mapped.contains(y)
+    }
+
+    fn pair_ticket(&self, x: &str, y: &str, with_folder: bool) -> Option<TicketFields> {
         let world = lock(&self.world);
         let key = |id: &str| public_key_from_spki(&world.devices.get(id)?.spki);
         let ((key_x, key_y), now, user) = (key(x).zip(key(y))?, now(), hex(&PeerFixture::USER));
@@ -148,7 +167,7 @@ impl Shared {
             (uri::KEY.to_owned(), vec![format!("{x} {}", print(&key_x)), format!("{y} {}", print(&key_y))]),
             (uri::CLAIM.to_owned(), vec![format!("{x} {user}"), format!("{y} {user}")]),
         ];
-        if let Some((one, other)) = mapped(x).zip(mapped(y)) {
+        if let Some((one, other)) = mapped(x).zip(mapped(y)).filter(|_| with_folder) {
             attributes.push((uri::MAPPING.to_owned(), vec![one, other]));
         }
         Some(TicketFields {

@@ -38,6 +38,17 @@ pub(super) struct Met {
     pub(super) ends: UnixTime,
     /// Whether it goes through a relay.
     pub(super) relayed: bool,
+    /// The folders that its ticket names. A later one for this channel has to name them too (HSK-057).
+    pub(super) folders: Vec<Id>,
+    /// Those that the two devices share as well, for which the ticket had no room.
+    pub(super) left: Vec<Id>,
+}
+
+impl Met {
+    fn new(connection: Connection, pair: &Pair, vouched: &Vouched, relayed: bool) -> Self {
+        let folders = vouched.grounds.folders.iter().map(|shared| shared.folder).collect();
+        Self { connection, ends: vouched.ends, relayed, folders, left: pair.left.clone() }
+    }
 }
 
 /// An address at which a peer may be.
@@ -57,16 +68,17 @@ enum Reached {
 }
 
 impl Agent {
-    /// Opens a channel to a peer, if it is online.
-    pub(super) async fn meet(&self, peer: Id) -> Result<(String, Option<Met>)> {
+    /// Opens a channel to a peer, if it is online, for these folders or the first of all that the two share.
+    pub(super) async fn meet(&self, peer: Id, folders: Option<&[Id]>) -> Result<(String, Option<Met>)> {
         let mut last = None;
         // A ticket may end between its issue and its use: then a second one does.
         for _ in 0..2 {
-            let (pair, vouched) = self.vouch(peer).await?;
+            let (pair, vouched) = self.vouch(peer, folders).await?;
             match self.reach(peer, &pair, &vouched).await? {
                 Reached::Yes(connection, relayed) => {
                     self.suites.established(peer, connection.peer.suite);
-                    return Ok((pair.name, Some(Met { connection, ends: vouched.ends, relayed })));
+                    let met = Met::new(connection, &pair, &vouched, relayed);
+                    return Ok((pair.name, Some(met)));
                 }
                 Reached::Again(error) => last = Some(error),
                 // Announced and gone is offline; there and unwilling is a failure.
@@ -80,11 +92,11 @@ impl Agent {
     }
 
     /// Tries the addresses that a peer announces until there is a direct channel, at growing intervals.
-    pub(super) async fn meet_directly(&self, peer: Id) -> (String, Option<Met>) {
+    pub(super) async fn meet_directly(&self, peer: Id, folders: &[Id]) -> (String, Option<Met>) {
         let mut backoff = Backoff::default();
         loop {
             tokio::time::sleep(backoff.next(&mut crate::os_entropy)).await;
-            match self.try_directly(peer).await {
+            match self.try_directly(peer, folders).await {
                 Ok(Some(met)) => return met,
                 Ok(None) => {}
                 Err(error) => {
@@ -94,18 +106,18 @@ impl Agent {
         }
     }
 
-    async fn try_directly(&self, peer: Id) -> Result<Option<(String, Option<Met>)>> {
+    async fn try_directly(&self, peer: Id, folders: &[Id]) -> Result<Option<(String, Option<Met>)>> {
         let addresses = self.with_seen(peer, &self.cloud()?.addresses(peer).await?);
         if addresses.is_empty() {
             return Ok(None);
         }
-        let (pair, vouched) = self.vouch(peer).await?;
+        let (pair, vouched) = self.vouch(peer, Some(folders)).await?;
         let mut direct = self.race(&addresses, &pair.target, &vouched)?;
         while let Some((address, opened)) = direct.next().await {
             match opened {
                 Ok(connection) => {
                     self.suites.established(peer, connection.peer.suite);
-                    let met = Met { connection, ends: vouched.ends, relayed: false };
+                    let met = Met::new(connection, &pair, &vouched, false);
                     return Ok(Some((pair.name, Some(met))));
                 }
                 // Somebody else may be at this address.
@@ -116,11 +128,11 @@ impl Agent {
     }
 
     /// A pair ticket for a peer, and what it says.
-    pub(super) async fn vouch(&self, peer: Id) -> Result<(Pair, Vouched)> {
+    pub(super) async fn vouch(&self, peer: Id, folders: Option<&[Id]>) -> Result<(Pair, Vouched)> {
         let (cloud, device) = (self.cloud()?, self.device()?);
         let mut refreshed = false;
         loop {
-            let mut pair = cloud.pair(peer).await?;
+            let mut pair = cloud.pair(peer, folders).await?;
             pair.target.floor = self.suites.floor(peer);
             if let (Some(lan), Some(key)) = (&*super::lock(&self.lan), &pair.lan_key) {
                 lan.knows(peer, key.clone());

@@ -20,6 +20,8 @@ use crate::transport::{Outgoing, ticket_ended};
 
 /// How often a session whose ticket ended is gone on with under a new one.
 const CONTINUATIONS: usize = 100;
+/// How many folders a pair ticket has room for ([graph.md](../../../../spec/graph.md), section 3.1).
+const PORTION: usize = 18;
 /// How often the peers are gone round when one gave what others may lack.
 const PASSES: usize = 3;
 /// How long a round waits for its peers while this device is online. Sessions that take longer go on beside the next.
@@ -94,6 +96,17 @@ impl PeerRound {
     pub(super) fn unnamed(device: Id, outcome: Outcome) -> Self {
         Self { device, name: String::new(), outcome }
     }
+}
+
+/// Some of the folders that this device and a peer share, for which one ticket has room.
+#[derive(Default)]
+struct Portion {
+    /// The peer's name.
+    name: String,
+    /// The folders: those to ask a ticket for, and then those that it names.
+    folders: Option<Vec<Id>>,
+    /// The other folders that the two share, once there was a session.
+    left: Option<Vec<Id>>,
 }
 
 /// Where visits are asked for.
@@ -251,6 +264,27 @@ impl Agent {
         PeerRound { device, name, outcome }
     }
 
+    /// Learns who writes in these folders, before somebody comes: whoever gives its own changes has to give its card (SYN-061).
+    pub(super) async fn learn_cards(&self, folders: &[Arc<Folder>]) -> Result<()> {
+        let cloud = self.cloud()?;
+        let (_, keys) = cloud.issuer().await?;
+        for folder in folders {
+            let learnt = async {
+                let (cards, folder, keys) = (cloud.writers(folder.id()).await?, folder.clone(), keys.clone());
+                on_thread(move || {
+                    folder.trust(&keys);
+                    folder.learn(cards)
+                })
+                .await
+            };
+            // What one folder lacks, that of a member who was removed for instance, is no matter of the others.
+            if let Err(error) = learnt.await {
+                tracing::warn!(folder = %folder.id(), requirement = error.requirement_id(), "its writers: {error}");
+            }
+        }
+        Ok(())
+    }
+
     /// The devices that have one of these folders too.
     pub(super) async fn peers(&self, folders: &[Arc<Folder>]) -> Result<BTreeSet<Id>> {
         let (cloud, own) = (self.cloud()?, self.device()?.id());
@@ -279,11 +313,42 @@ impl Agent {
         Ok(peers)
     }
 
-    /// Syncs with one peer; goes on under a new ticket as long as the old one ended and it brought something, and on a
-    /// direct channel as soon as there is one beside a relayed one (RLY-030).
+    /// Syncs with one peer: a session for each portion of the folders in common for which a ticket has room. One that fails keeps
+    /// none of the others from its turn.
     async fn sync_with(
         &self,
         peer: Id,
+        folders: &[Arc<Folder>],
+        progress: &Arc<dyn Progress>,
+    ) -> Result<(String, Outcome)> {
+        let (mut sum, mut failure, mut portion) = (Report::default(), None, Portion::default());
+        let mut had = BTreeSet::new();
+        loop {
+            match self.sync_portion(peer, &mut portion, folders, progress).await {
+                Ok((_, Outcome::Synced(report))) => sum.extend(*report),
+                Ok(other) => return Ok(other),
+                Err(error) if portion.left.is_none() => return Err(error),
+                Err(error) => failure = failure.or(Some(error)),
+            }
+            had.extend(portion.folders.take().unwrap_or_default());
+            let here = |id: &Id| folders.iter().any(|folder| folder.id() == *id);
+            let left = portion.left.take().unwrap_or_default().into_iter();
+            let next: Vec<Id> = left.filter(|id| here(id) && !had.contains(id)).take(PORTION).collect();
+            if next.is_empty() {
+                let outcome = failure.map_or_else(|| Ok(Outcome::Synced(Box::new(sum))), Err);
+                return outcome.map(|outcome| (portion.name, outcome));
+            }
+            had.extend(&next); // whatever the ticket names
+            portion.folders = Some(next);
+        }
+    }
+
+    /// Syncs a portion of the folders with one peer; goes on under a new ticket as long as the old one ended and it brought something,
+    /// and on a direct channel as soon as there is one beside a relayed one (RLY-030).
+    async fn sync_portion(
+        &self,
+        peer: Id,
+        portion: &mut Portion,
         folders: &[Arc<Folder>],
         progress: &Arc<dyn Progress>,
     ) -> Result<(String, Outcome)> {
@@ -294,15 +359,19 @@ impl Agent {
             }
             let (name, met) = match next.take() {
                 Some(met) => met,
-                None => Box::pin(self.meet(peer)).await?,
+                None => Box::pin(self.meet(peer, portion.folders.as_deref())).await?,
             };
-            let Some(Met { connection, ends, relayed }) = met else { return Ok((name, Outcome::Offline)) };
+            let Some(met) = met else { return Ok((name, Outcome::Offline)) };
+            let Met { connection, ends, relayed, folders: named, left } = met;
+            portion.name.clone_from(&name);
+            portion.folders = Some(named.clone());
+            portion.left = Some(left);
             let outgoing = connection.outgoing.clone();
             let begin = Instant::now();
             let session = sessions.run(connection, folders.to_vec(), progress.clone());
             let mut session = Box::pin(session);
-            let mut renewing = Box::pin(self.keep_renewing(peer, &outgoing, ends));
-            let mut probing = Box::pin(self.meet_directly(peer));
+            let mut renewing = Box::pin(self.keep_renewing(peer, &named, &outgoing, ends));
+            let mut probing = Box::pin(self.meet_directly(peer, &named));
             let result = loop {
                 tokio::select! {
                     result = &mut session => break result,
@@ -352,11 +421,17 @@ impl Agent {
     }
 
     /// Sends a new ticket in time, again and again (HSK-055). Where none is to be had, the channel ends with its ticket.
-    async fn keep_renewing(&self, peer: Id, outgoing: &Outgoing, mut ends: UnixTime) -> Infallible {
+    async fn keep_renewing(
+        &self,
+        peer: Id,
+        folders: &[Id],
+        outgoing: &Outgoing,
+        mut ends: UnixTime,
+    ) -> Infallible {
         loop {
             let left = ends.0.saturating_sub(crate::now().0);
             tokio::time::sleep(Duration::from_secs(left / 2)).await;
-            match self.vouch(peer).await {
+            match self.vouch(peer, Some(folders)).await {
                 Ok((pair, vouched)) => {
                     ends = vouched.ends;
                     outgoing.renew(pair.target.ticket, vouched);
@@ -387,6 +462,14 @@ impl Round {
 }
 
 impl Report {
+    /// Adds what came of other folders.
+    fn extend(&mut self, mut other: Self) {
+        other.folders.splice(0..0, self.folders.drain(..));
+        other.skipped.splice(0..0, self.skipped.drain(..));
+        self.add(other);
+    }
+
+    /// Adds a later session for the same folders.
     fn add(&mut self, later: Self) {
         self.folders = later.folders;
         self.files_received += later.files_received;

@@ -104,6 +104,7 @@ impl Agent {
             addresses.push(self.reachable(address).to_string());
         }
         let cloud = self.cloud()?;
+        self.learn_cards(&self.folders()?).await?;
         let calls = self.listen_for_calls().await;
         cloud.announce(device.id(), &addresses, TTL).await?;
         self.save_session().await?;

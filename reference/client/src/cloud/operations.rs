@@ -85,6 +85,8 @@ pub struct Pair {
     pub addresses: Vec<String>,
     /// By what the two know each other on a local network.
     pub lan_key: Option<LanKey>,
+    /// The folders mapped on both that the ticket does not name.
+    pub left: Vec<Id>,
 }
 
 impl Cloud {
@@ -214,10 +216,15 @@ impl Cloud {
         Ok(strings(&answer.body["addresses"]))
     }
 
-    /// A ticket with which this device and another may meet, and what else is needed for that.
-    pub async fn pair(&self, device: Id) -> Result<Pair> {
+    /// A ticket with which this device and another may meet, and what else is needed for that. It is for these folders, or for the
+    /// first of those that are mapped on both.
+    pub async fn pair(&self, device: Id, folders: Option<&[Id]>) -> Result<Pair> {
         let path = format!("{}/{device}/pair", self.devices_path().await?);
-        let answer = self.call(Method::POST, &path, None, MESH).await?.body;
+        let wish = folders.map(|folders| {
+            let folders: Vec<String> = folders.iter().map(Id::to_string).collect();
+            json!({ "folders": folders })
+        });
+        let answer = self.call(Method::POST, &path, wish.as_ref(), MESH).await?.body;
         let bad = |why| unexpected(&format!("POST {path}"), why);
         let ticket = answer["ticket"].as_str().and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
         let ticket = ticket.ok_or_else(|| bad("there is no ticket"))?;
@@ -226,7 +233,8 @@ impl Cloud {
         let key = key.and_then(|der| Spki::parse(&der).ok()).ok_or_else(|| bad("there is no key"))?;
         let target = Target::new(device, key, ticket);
         let lan_key = answer["lan_key"].as_str().and_then(hex_array).map(LanKey::new);
-        Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]), lan_key })
+        let left = strings(&answer["left"]).iter().filter_map(|id| Id::parse(id)).collect();
+        Ok(Pair { target, name: text(about, "name"), addresses: strings(&about["addresses"]), lan_key, left })
     }
 
     async fn devices_path(&self) -> Result<String> {

@@ -105,6 +105,8 @@ pub enum SkipReason {
     TooMany,
     /// This device, whose change it is, told others something else under the same number (SYN-110).
     Forked(Id),
+    /// This device signed that it deleted more than there can be of an entry (SYN-160).
+    Overdone(Id),
     /// It changed here, and this device's user may only read the folder (SYN-023).
     ReadOnly,
     /// So many bytes are needed for it, and so many are free.
@@ -154,6 +156,10 @@ impl std::fmt::Display for SkipReason {
                 f,
                 "the device {device} told another device something else of the same change (SYN-110): it was copied, restored, or \
                  means harm; remove it, and give the file another name"
+            ),
+            Self::Overdone(device) => write!(
+                f,
+                "the device {device} says that it deleted more of it than there can be (SYN-160): it means harm; it stays as it is here"
             ),
             Self::ReadOnly => f.write_str(
                 "changed here, and you may only read this folder; the change stays on this device",

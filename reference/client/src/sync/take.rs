@@ -173,6 +173,14 @@ fn merge_all(
             listed.insert(entry.id);
             continue;
         }
+        if let Some(writer) = entry.overdone() {
+            refused = true;
+            tracing::warn!(%writer, entry = %entry.id, requirement = req::SYN_160.id, "ignored: it deletes too much at once");
+            let path = entry.place.name.as_str().to_owned();
+            report.skipped.push((id, Skipped { path, reason: SkipReason::Overdone(writer) }));
+            listed.insert(entry.id);
+            continue;
+        }
         clock.lamport = clock.lamport.max(entry.lamport());
         listed.insert(entry.id);
         let mine = match own.get(&entry.id) {

@@ -4,6 +4,7 @@ use meshproof_proto::codec::{Id, hex, hex_array};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::requirement::{self as req, Requirement, demand, demand_some, deviates};
 use meshproof_proto::ticket::{Attributes, Claim, KeyBinding, Mapping};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::access::{Granted, WriteMesh};
@@ -11,7 +12,7 @@ use super::{devices, endpoints, paths};
 use crate::account::device::key_of;
 use crate::account::issue::pair_ticket;
 use crate::auth::Tickets;
-use crate::extract::NoBody;
+use crate::extract::{MaybeJson, present};
 use crate::identity::throttle;
 use crate::problem::Problem;
 use crate::state::App;
@@ -21,22 +22,42 @@ use crate::store::devices::{Device, DeviceState};
 /// How many shared folders fit into one ticket of 8,192 bytes, at two facts each. Tested in `account/issue.rs`.
 pub(crate) const MAX_FOLDERS: usize = 18;
 
+/// What the ticket is to name.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wish {
+    #[serde(default, deserialize_with = "present")]
+    folders: Option<Vec<String>>,
+}
+
+impl Wish {
+    /// Its folders, if they are no more than fit, and identifiers.
+    fn read(self) -> Result<Option<Vec<Id>>, Problem> {
+        let Some(folders) = self.folders else { return Ok(None) };
+        let read = |folders: &[String]| folders.iter().map(|id| Id::parse(id)).collect::<Option<Vec<_>>>();
+        let fits = Some(&folders[..]).filter(|folders| folders.len() <= MAX_FOLDERS);
+        Ok(Some(demand_some(fits.and_then(read), req::GPH_006, Vec::new)?))
+    }
+}
+
 /// Issues a pair ticket to the requesting device X, for device Y of the path.
 pub(crate) async fn post(
     Granted { app, tickets, ids: [y], .. }: Granted<WriteMesh, 1>,
-    _: NoBody,
+    MaybeJson(wish): MaybeJson<Wish>,
 ) -> Result<axum::Json<Value>, Problem> {
+    let folders = wish.read()?;
     let Partners { x, y, shared } = partners(&app, &tickets, y, req::GPH_043, req::GPH_040).await?;
     throttle::tickets(&app, x.user).await?;
     let key = key_of(&x).ok_or(req::GPH_040)?;
-    let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &shared))?;
+    let (named, left) = portion(&shared, folders.as_deref());
+    let ticket = pair_ticket(&app, x.id, key, y.id, facts(&x, &y, &named))?;
     let path = paths::pair(y.id);
     let endpoint = endpoints::current(&app, y.id).await?;
     let mut device = devices::representation(&y);
     device["addresses"] = endpoint.map(|endpoint| endpoint.addresses).unwrap_or_default().into();
     let lan_key = hex(&lan_key(&app, x.id, y.id));
     Ok(axum::Json(json!({
-        "ticket": ticket, "device": device, "lan_key": lan_key, "links": { "self": path },
+        "ticket": ticket, "device": device, "lan_key": lan_key, "left": left, "links": { "self": path },
     })))
 }
 
@@ -89,8 +110,20 @@ fn lan_key(app: &App, x: Id, y: Id) -> [u8; 32] {
     DEFAULT.hmac(&*app.lan, &[b"meshgraph/1 lan", &pair[0].0, &pair[1].0])
 }
 
-/// All that holds for the two (GPH-040): their keys, their users, and the folders mapped on both.
-fn facts(x: &Device, y: &Device, shared: &[(Mapping, Mapping)]) -> Attributes {
+/// What the ticket names of the shared folders, and the identifiers of the others: what was asked for (GPH-220), or the first.
+fn portion(shared: &[(Mapping, Mapping)], wish: Option<&[Id]>) -> (Vec<(Mapping, Mapping)>, Vec<String>) {
+    let wish = wish.filter(|_| !deviates(req::GPH_220));
+    let wanted = |mapping: &Mapping| wish.is_none_or(|wish| wish.contains(&mapping.folder));
+    let (mut named, mut left): (Vec<_>, Vec<_>) = shared.iter().copied().partition(|(x, _)| wanted(x));
+    left.extend(named.drain(MAX_FOLDERS.min(named.len())..));
+    if deviates(req::GPH_221) {
+        left.clear();
+    }
+    (named, left.iter().map(|(x, _)| x.folder.to_string()).collect())
+}
+
+/// What holds for the two (GPH-040): their keys, their users, and the folders that the ticket names.
+fn facts(x: &Device, y: &Device, named: &[(Mapping, Mapping)]) -> Attributes {
     let key = |device: &Device| {
         let fingerprint = hex_array(&device.fingerprint).unwrap_or_default();
         KeyBinding { device: device.id, fingerprint }
@@ -99,7 +132,7 @@ fn facts(x: &Device, y: &Device, shared: &[(Mapping, Mapping)]) -> Attributes {
     Attributes {
         keys: vec![key(x), key(y)],
         claims: vec![claim(x), claim(y)],
-        mappings: shared.iter().take(MAX_FOLDERS).flat_map(|(x, y)| [*x, *y]).collect(),
+        mappings: named.iter().flat_map(|(x, y)| [*x, *y]).collect(),
     }
 }
 

@@ -9,11 +9,15 @@ use super::entry::{Content, Context, Entry, MAX_CONTENTS, Place};
 use super::proof::{MAX_PROOFS, join};
 use crate::requirement::{self as req, deviates};
 
-/// What `mine` and `theirs`, of one identifier, are together. `None` if no entry can say it (SYN-016).
+/// What `mine` and `theirs`, of one identifier, are together. `None` if no entry can say it (SYN-016), or theirs is to be
+/// ignored (SYN-160).
 ///
 /// The contexts are what each side has seen of the whole folder: of use where one side collected a deletion and wrote
 /// again at the same place, empty if unknown.
 pub fn merge(mine: &Entry, theirs: &Entry, contexts: (&Context, &Context)) -> Option<Entry> {
+    if theirs.overdone().is_some() {
+        return None;
+    }
     let version = mine.version.join(&theirs.version).or_else(|| full(mine))?;
     let seen_here =
         |content: &Content| mine.version.has(content.stamp.dot()) || contexts.0.has(content.stamp.dot());

@@ -10,10 +10,13 @@ use super::wire::malformed;
 use crate::codec::{Id, Reader, Write};
 use crate::crypto::{Provider, SIGNATURE, SigningKey};
 use crate::error::Error;
-use crate::requirement::{self as req, demand};
+use crate::requirement::{self as req, demand, deviates};
 
 /// The most proofs that an entry has.
 pub const MAX_PROOFS: usize = 255;
+
+/// The most that a proof may have deleted (SYN-160).
+const MAX_DELETED: usize = 32;
 
 /// What a change did to an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,6 +171,12 @@ impl Entry {
         demand(all, req::SYN_051)
     }
 
+    /// Who signed that it deleted more than anybody sees of an entry, if somebody did. Such an entry is ignored (SYN-160).
+    pub fn overdone(&self) -> Option<Id> {
+        let long = self.proofs.iter().find(|proof| proof.deleted.len() > MAX_DELETED);
+        long.filter(|_| !deviates(req::SYN_160)).map(|proof| proof.stamp.writer)
+    }
+
     fn needs(&self, proof: &Proof) -> bool {
         let dot = proof.dot();
         let deleted = |content: &Content| content.gone && proof.deletes(Part::Content, content.stamp.dot());
@@ -210,4 +219,44 @@ fn hash_of_content(content: &Content) -> [u8; 32] {
     let mut bytes = b"meshproof content".to_vec();
     content.write_what(&mut bytes);
     *blake3::hash(&bytes).as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::storage::MediaHash;
+    use crate::sync::entry::{Kind, MAX_CONTENTS};
+    use crate::sync::{Name, Version};
+
+    fn stamp(number: u8) -> Stamp {
+        Stamp { lamport: 1, writer: Id([number; 16]), counter: 1 }
+    }
+
+    #[test]
+    fn the_longest_entry_fits_into_a_message_and_into_a_state() {
+        let content = |number| Content {
+            stamp: stamp(number),
+            kind: Kind::File { size: 1, hash: MediaHash([number; 32]) },
+            mode: 0o644,
+            mtime: 0,
+            gone: true,
+        };
+        let contents: Vec<Content> = (1..=MAX_CONTENTS).map(|n| content(u8::try_from(n).unwrap())).collect();
+        let name = Name::parse(&"n".repeat(255)).unwrap();
+        let mut entry = Entry::new(Id([9; 16]), (Id([8; 16]), name), contents[0].clone()).unwrap();
+        let deletes = |n: usize| Deleted { part: Part::Content, change: (Id([1; 16]), n as u64) };
+        let deleted: Vec<Deleted> = (1..=MAX_DELETED).map(deletes).collect();
+        let proof = |number| Proof { deleted: deleted.clone(), ..Proof::new(stamp(number), None, None) };
+        entry.contents = contents;
+        entry.version = Version::new((1..=64).map(|n| (Id([n; 16]), 1)).collect()).unwrap();
+        entry.proofs = (1..=u8::MAX).map(proof).collect();
+        assert_eq!((entry.proofs.len(), entry.overdone()), (MAX_PROOFS, None));
+        assert!(entry.to_bytes().len() < 262_144, "{}", entry.to_bytes().len());
+
+        let more = vec![deletes(MAX_DELETED + 1)];
+        entry.proofs[200].deleted.extend(more);
+        assert_eq!(entry.overdone(), Some(Id([201; 16])));
+    }
 }

@@ -325,7 +325,7 @@ async fn successor(context: Context) -> Verdict {
     revoke.send().await?.expect_problem(403, "not-authorised")
 }
 
-async fn post_pair(context: &Context, x: &Device, y: &str) -> Result<Reply, Stop> {
+pub(super) async fn post_pair(context: &Context, x: &Device, y: &str) -> Result<Reply, Stop> {
     call(context, "POST", &format!("/mesh/devices/{y}/pair")).tickets(&x.grant.tickets).send().await
 }
 
@@ -338,7 +338,7 @@ async fn lan_key(context: &Context, x: &Device, y: &Device) -> Result<String, St
 }
 
 /// Verifies a pair ticket as its responder would.
-fn verified_pair(
+pub(super) fn verified_pair(
     world: &World,
     x: &Device,
     y: &Device,

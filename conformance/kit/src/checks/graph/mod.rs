@@ -24,6 +24,7 @@ mod entries;
 mod invitations;
 mod keys;
 mod pages;
+mod pair;
 mod people;
 mod queues;
 mod rendezvous;
@@ -50,6 +51,7 @@ pub fn checks() -> Vec<Check> {
         requests::checks(),
         rights::checks(),
         devices::checks(),
+        pair::checks(),
         entries::checks(),
         changes::checks(),
         queues::checks(),

@@ -6,12 +6,14 @@ use super::message::{Entry, Stamp};
 use super::session::{Session, bring, find, look};
 use super::{check, gives, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
-use crate::oracle::sync::{Id, merge};
+use crate::oracle::sync::{Deleted, Id, merge};
 use crate::oracle::ticket::uri;
 use crate::target::fixture::PeerFixture;
 
 const X: Id = PeerFixture::DEVICE_X;
 const Z: Id = PeerFixture::DEVICE_Z;
+
+const OVERDONE_TWIN: &str = "syn.merge.deleted-32";
 
 type Version<'a> = &'a [(Id, u64)];
 
@@ -66,6 +68,20 @@ pub(super) fn checks() -> Vec<Check> {
             },
         )
         .twin("syn.merge.lamport"),
+        check(OVERDONE_TWIN, &[], "a change that deleted 32 contents", |context| async move {
+            demand!(takes(&context, 32).await?, "the device ignored a change that deleted 32 contents");
+            Ok(())
+        }),
+        check(
+            "syn.merge.deleted-33",
+            &["SYN-160"],
+            "an entry with a change that deleted 33 contents is ignored, and what comes beside it is not",
+            |context| async move {
+                demand!(!takes(&context, 33).await?, "the device took a change that deleted 33 contents");
+                Ok(())
+            },
+        )
+        .twin(OVERDONE_TWIN),
         check(
             "syn.merge.conflict-copy",
             &["SYN-021"],
@@ -87,6 +103,21 @@ pub(super) fn checks() -> Vec<Check> {
         check("syn.merge.delete", &[], "a later deletion deletes", later_delete),
         check("syn.merge.reader", &["SYN-023"], "the entries of a reader are ignored", reader_is_ignored),
     ]
+}
+
+/// Whether the device takes an entry with a change that deleted so many contents. What comes beside it it has to take.
+async fn takes(context: &Context, deleted: u8) -> Result<bool, Stop> {
+    let (path, beside) = (name(context), name(context));
+    let entry = Entry::directory(&path);
+    let mut proofs = entry.proofs();
+    for proof in &mut proofs {
+        proof.deleted = (1..=deleted).map(|n| Deleted { part: 2, change: ([n; 16], 1) }).collect();
+        proof.sign(entry.id);
+    }
+    let entry = Entry { proofs: Some(proofs), ..entry };
+    bring(context, vec![entry, Entry::directory(&beside)], &[]).await?;
+    demand!(find(context, &beside).await?.is_some(), "the device did not take what came beside the entry");
+    Ok(find(context, &path).await?.is_some())
 }
 
 fn content(number: usize) -> Vec<u8> {

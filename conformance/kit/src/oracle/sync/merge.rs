@@ -61,7 +61,7 @@ pub fn merge(a: &Entry, b: &Entry, contexts: (&Counters, &Counters)) -> Option<E
         }
     }
     proofs.sort_by_key(Proof::dot);
-    let ok = ok && proofs.len() <= 255;
+    let ok = ok && proofs.len() <= 255 && theirs.iter().all(|proof| proof.deleted.len() <= 32);
     entry.proofs = Some(proofs);
     ok.then_some(entry)
 }

@@ -158,6 +158,20 @@ impl Merges {
         self.add("contents-16", "edits", "16 contents together", &["SYN-016"], (&few, &more), [&[], &[]]);
         let too_many = "17 contents together";
         self.add("contents-17", "contents-16", too_many, &["SYN-016"], (&few, &part(9, 17)), [&[], &[]]);
+        let mut deletions = |id: &str, twin: &str, count: u8| {
+            let one = Entry::file("f", b"1");
+            let edited = Entry::file("f", b"2").by(Z, 2, &[(X, 1), (Z, 1)]).knowing(&one);
+            let mut proofs = edited.proofs();
+            for proof in proofs.iter_mut().filter(|proof| proof.dot() == (Z, 1)) {
+                proof.deleted = (1..=count).map(|n| Deleted { part: 2, change: ([n; 16], 1) }).collect();
+                proof.sign(edited.id);
+            }
+            let edited = Entry { proofs: Some(proofs), ..edited };
+            let comment = format!("a change of theirs deleted {count} contents");
+            self.add(id, twin, &comment, &["SYN-160"], (&one, &edited), [&[], &[]]);
+        };
+        deletions("deleted-32", "edits", 32);
+        deletions("deleted-33", "deleted-32", 33);
         let half = |from: u8, to: u8, writer: u8| {
             let mut entry = devices("f", to);
             entry.version.drain(..usize::from(from) - 1);
