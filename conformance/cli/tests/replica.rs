@@ -376,6 +376,25 @@ async fn a_cloud_that_shows_each_something_else() {
     assert_eq!(y.read("common").as_deref(), Some("x changed it"));
 }
 
+/// SYN-150: what the cloud keeps need not be here. What it has no room for may be nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_chosen_goes_when_the_cloud_keeps_it() {
+    let world = World::with_quota(100_000).await;
+    let (x, y) = (&world.x, &world.y);
+    x.write("Photos/a", "a");
+    x.write("Work/small", "small");
+    x.write("Work/large", &"large".repeat(40_000));
+    x.sync_well().await;
+    x.agent.choose(&x.folder.to_string(), &["Photos".to_owned()]).unwrap();
+    for _ in 0..2 {
+        x.sync_well().await;
+        assert_eq!(x.tree().keys().collect::<Vec<_>>(), ["Photos", "Photos/a", "Work", "Work/large"]);
+        assert_eq!(x.agent.folder_statuses().unwrap()[0].not_chosen, 1);
+    }
+    y.sync_well().await;
+    assert_eq!(y.read("Work/small").as_deref(), Some("small"));
+}
+
 /// A line that leads to the port that is stored.
 async fn line_to(port: u16) -> (Arc<AtomicU16>, String) {
     let target = Arc::new(AtomicU16::new(port));

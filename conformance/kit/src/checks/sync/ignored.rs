@@ -5,6 +5,7 @@
 
 use super::message::{Entry, Stamp};
 use super::session::{bring, find, look};
+use super::transfer::{asking, fetch};
 use super::{check, gives, name};
 use crate::check::{Check, Context, Stop, Verdict, demand};
 use crate::target::fixture::PeerFixture;
@@ -18,6 +19,12 @@ pub(super) fn checks() -> Vec<Check> {
         check("syn.ignore.not-taken", &["SYN-081"], "what is ignored is not put on disk", not_taken),
         check("syn.ignore.stays", &["SYN-082"], "what is ignored survives its deletion by others", stays),
         check("syn.ignore.first", &["SYN-083"], "new patterns are in force before other contents", first),
+        check(
+            "syn.ignore.not-kept",
+            &["SYN-151"],
+            "a content is kept only where no path that shows it is ignored",
+            not_kept,
+        ),
     ]
 }
 
@@ -137,5 +144,26 @@ async fn first(context: Context) -> Verdict {
     let has = async |path: &str| gives(&context, *blake3::hash(path.as_bytes()).as_bytes()).await;
     demand!(has(&other).await?, "{other} is not taken, and no pattern matches it");
     demand!(!has(&ignored).await?, "{ignored} is taken, and a pattern that came with it matches it");
+    delete(&context, &entries).await
+}
+
+/// The question of a device that gives up what its user does not choose any more.
+async fn not_kept(context: Context) -> Verdict {
+    let path = name(&context);
+    let [ignored, other, alone] = ["ignored", "other", "alone"].map(|word| format!("{path}-{word}"));
+    ignore(&context, &format!("/{ignored}\n")).await?;
+    let entries = [(&ignored, &other), (&other, &other), (&alone, &alone)];
+    let entries = entries.map(|(path, content)| Entry::file(path, content.as_bytes()));
+    bring(&context, entries.to_vec(), &[other.as_bytes(), alone.as_bytes()]).await?;
+    let mut session = asking(&context).await?;
+    let mut kept = async |content: &str| {
+        let hash = *blake3::hash(content.as_bytes()).as_bytes();
+        Ok::<_, Stop>(fetch(&mut session, hash, u64::MAX, 0).await?.0 == 0)
+    };
+    let (is_other, is_alone, is_any) = (kept(&other).await?, kept(&alone).await?, kept("no content").await?);
+    drop(session);
+    demand!(is_alone, "the device says that it does not keep {alone}");
+    demand!(!is_other, "the device says that it keeps a content that it ignores at {ignored}");
+    demand!(!is_any, "the device says that it keeps what nobody has");
     delete(&context, &entries).await
 }
