@@ -301,4 +301,20 @@ mod tests {
         assert_eq!(report(&[NotApplicable]), 3);
         assert_eq!(report(&[Fail, KitError]), 4);
     }
+
+    #[test]
+    fn words_leave_out_nothing_and_add_nothing() {
+        let verdict = |outcomes: &[Outcome]| {
+            let mut report = RunReport { kill_matrix: None, left_out: 0, set: None, ..sample::report() };
+            let one = report.results[0].clone();
+            report.results = outcomes.iter().map(|&outcome| CheckResult { outcome, ..one.clone() }).collect();
+            report.verdict()
+        };
+        assert_eq!(verdict(&[Pass, Pass]), "conformant");
+        assert_eq!(verdict(&[Pass, Xfail]), "as declared, with 1 known failures");
+        assert_eq!(verdict(&[Pass, NotApplicable]), "conformant in what was tested; 1 checks were not");
+        // What is known excuses nothing else.
+        assert_eq!(verdict(&[Pass, Xfail, Fail]), "not conformant");
+        assert_eq!(verdict(&[NotApplicable, Fail]), "not conformant");
+    }
 }

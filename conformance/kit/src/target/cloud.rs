@@ -294,3 +294,24 @@ fn shortened(text: &str) -> String {
         None => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_its_status_and_its_name() {
+        let reply = |status, body: &str| {
+            let body = body.as_bytes().to_vec();
+            Reply { what: "GET /".to_owned(), status, headers: Vec::new(), body }
+        };
+        let late = r#"{"type":"urn:meshproof:error:too-late"}"#;
+        assert!(reply(403, late).expect_problem(403, "too-late").is_ok());
+        assert!(reply(404, late).expect_problem(403, "too-late").is_err());
+        assert!(reply(403, late).expect_problem(403, "too-early").is_err());
+        assert!(reply(403, "no JSON").expect_problem(403, "too-late").is_err());
+        assert!(reply(403, late).expect_problem_of(403, &["too-early", "too-late"]).is_ok());
+        assert!(reply(403, late).expect_problem_of(403, &["too-early", "gone"]).is_err());
+        assert!(reply(404, late).expect_problem_of(403, &["too-early", "too-late"]).is_err());
+    }
+}

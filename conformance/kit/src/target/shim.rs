@@ -280,7 +280,7 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, ProcessShim, Shim};
+    use super::{Answer, Claims, Outcome, ProcessShim, Shim};
     use serde_json::json;
     use std::time::Duration;
 
@@ -296,6 +296,16 @@ mod tests {
             let answer = shim.call(&json!({"op": "vector"})).expect("an answer");
             assert_eq!((answer.outcome, answer.reason.as_deref()), (Outcome::Reject, Some("mac1")));
         }
+    }
+
+    #[test]
+    fn a_shim_of_another_protocol_is_none() {
+        let ask = |protocol: u32| {
+            let said = json!({"protocol": protocol, "implementation": "x 1", "ops": []});
+            Claims::ask(&mut move |_: &serde_json::Value| Answer::accept(said.clone()))
+        };
+        assert_eq!(ask(1).expect("claims").map(|claims| claims.implementation).as_deref(), Some("x 1"));
+        assert!(ask(2).is_err());
     }
 
     #[test]
