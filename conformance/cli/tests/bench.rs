@@ -29,7 +29,8 @@ fn the_reference_is_measured_through_a_shim() {
 fn who_cannot_be_measured_is_incomplete() {
     // It repeats what it hears, and what it hears is no answer.
     assert_eq!(bench(&["--shim", "cat"]).status.code(), Some(3));
-    assert_eq!(bench(&["--shim", "no-such-program"]).status.code(), Some(3));
+    // What cannot be started is no implementation, but a command that is wrong.
+    assert_eq!(bench(&["--shim", "no-such-program"]).status.code(), Some(2));
     let folder = tempfile::tempdir().unwrap();
     let idle = folder.path().join("idle.sh");
     std::fs::write(&idle, "while read -r line; do echo '{\"outcome\":\"unsupported\"}'; done\n").unwrap();

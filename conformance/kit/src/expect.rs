@@ -99,6 +99,26 @@ mod tests {
     }
 
     #[test]
+    fn reasons_stay_with_the_failures_that_they_are_of() {
+        let mut report = sample::report();
+        report.results.retain(|result| result.outcome == Outcome::Fail);
+        report.results.truncate(1);
+        let id = report.results[0].id.clone();
+        let before = |message: &str| {
+            let known = Expected { message: message.to_owned(), reason: "because".to_owned() };
+            BTreeMap::from([(id.clone(), known)])
+        };
+        // It fails in another way than the one that was known: nobody has said why yet.
+        let line = |report: &RunReport, message: &str| {
+            render(report, &before(message)).lines().last().unwrap_or_default().to_owned()
+        };
+        assert!(line(&report, "goes on").ends_with("TODO: why"));
+        report.results[0].outcome = Outcome::Xfail;
+        assert_eq!(line(&report, "goes on"), format!("{id} \"goes on\" because"));
+        assert_eq!(line(&report, ""), format!("{id} because"));
+    }
+
+    #[test]
     fn what_is_written_can_be_read() {
         let report = sample::report();
         let text = render(&report, &BTreeMap::new());

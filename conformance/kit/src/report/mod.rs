@@ -342,4 +342,20 @@ mod tests {
         );
         assert_eq!(report.conclusion().exit_code(), 0);
     }
+
+    #[test]
+    fn words_leave_out_nothing_and_add_nothing() {
+        let verdict = |outcomes: &[Outcome]| {
+            let mut report = RunReport { kill_matrix: None, left_out: 0, set: None, ..sample::report() };
+            let one = report.results[0].clone();
+            report.results = outcomes.iter().map(|&outcome| CheckResult { outcome, ..one.clone() }).collect();
+            report.verdict()
+        };
+        assert_eq!(verdict(&[Pass, Pass]), "conformant");
+        assert_eq!(verdict(&[Pass, Xfail]), "conformant but for 1 expected failure");
+        assert_eq!(verdict(&[Pass, NotApplicable]), "conformant in what was tested; 1 checks were not");
+        // What is known excuses nothing else.
+        assert_eq!(verdict(&[Pass, Xfail, Fail]), "not conformant");
+        assert_eq!(verdict(&[NotApplicable, Fail]), "not conformant");
+    }
 }

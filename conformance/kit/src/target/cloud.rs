@@ -325,4 +325,20 @@ mod tests {
         let words = "GET /mesh: the reply has more than 16777216 bytes";
         assert_eq!(found, Err(Stop::Fail(words.to_owned())));
     }
+
+    #[test]
+    fn a_problem_has_its_status_and_its_name() {
+        let reply = |status, body: &str| {
+            let body = body.as_bytes().to_vec();
+            Reply { what: "GET /".to_owned(), status, headers: Vec::new(), body }
+        };
+        let late = r#"{"type":"urn:meshproof:error:too-late"}"#;
+        assert!(reply(403, late).expect_problem(403, "too-late").is_ok());
+        assert!(reply(404, late).expect_problem(403, "too-late").is_err());
+        assert!(reply(403, late).expect_problem(403, "too-early").is_err());
+        assert!(reply(403, "no JSON").expect_problem(403, "too-late").is_err());
+        assert!(reply(403, late).expect_problem_of(403, &["too-early", "too-late"]).is_ok());
+        assert!(reply(403, late).expect_problem_of(403, &["too-early", "gone"]).is_err());
+        assert!(reply(404, late).expect_problem_of(403, &["too-early", "too-late"]).is_err());
+    }
 }

@@ -385,3 +385,18 @@ fn is_end(kind: ErrorKind) -> bool {
             | ErrorKind::NotConnected
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_an_end_without_a_byte() {
+        let silent = |bytes: &[u8], how| {
+            Ending { bytes: bytes.to_vec(), how }.demand_silent(Duration::from_secs(1)).is_ok()
+        };
+        assert!(silent(b"", How::Closed) && silent(b"", How::Reset));
+        assert!(!silent(b"", How::Open), "it is still there");
+        assert!(!silent(b"x", How::Closed) && !silent(b"x", How::Reset));
+    }
+}

@@ -299,7 +299,7 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claims, Outcome, ProcessShim, Shim};
+    use super::{Answer, Claims, Outcome, ProcessShim, Shim};
     use serde_json::json;
     use std::time::Duration;
 
@@ -325,6 +325,16 @@ mod tests {
         let says = r#"read line; printf '%s\n' '{"outcome":"accept","output":{"protocol":1,"implementation":"a\u001b\n","ops":["hello"]}}'"#;
         let claims = Claims::ask(&mut shell(says)).expect("an answer").expect("claims");
         assert_eq!(claims.implementation, "a\\u{1b}\\n");
+    }
+
+    #[test]
+    fn a_shim_of_another_protocol_is_none() {
+        let ask = |protocol: u32| {
+            let said = json!({"protocol": protocol, "implementation": "x 1", "ops": []});
+            Claims::ask(&mut move |_: &serde_json::Value| Answer::accept(said.clone()))
+        };
+        assert_eq!(ask(1).expect("claims").map(|claims| claims.implementation).as_deref(), Some("x 1"));
+        assert!(ask(2).is_err());
     }
 
     #[test]

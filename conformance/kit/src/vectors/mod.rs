@@ -239,6 +239,21 @@ mod tests {
     }
 
     #[test]
+    fn only_a_ticket_may_be_refused_under_the_name_of_its_own_rule() {
+        for (want, got, same) in [
+            ("mac1", "mac1", true),
+            ("ticket", "ticket", true),
+            ("ticket", "ticket-expired", true),
+            ("ticket", "pair-unrelated", true),
+            ("ticket", "mac1", false),
+            ("mac1", "ticket-expired", false),
+            ("mac1", "pair-unrelated", false),
+        ] {
+            assert_eq!(same_reason(want, got), same, "{want} {got}");
+        }
+    }
+
+    #[test]
     fn who_refuses_may_say_no_more_and_nothing_else() {
         let refusals = all().iter().filter(|test| !test.expected.valid && test.expected.output.is_object());
         let test = refusals.into_iter().next().expect("a vector of what is refused, and what comes out");
