@@ -9,7 +9,7 @@ from collections import namedtuple
 
 import names
 from blake3 import blake3
-from crypto import Failure
+from crypto import Failure, H
 from fields import Fields, counted
 from proofs import PLACE, CONTENT, Proof, content_hash, needed, place_hash
 
@@ -309,10 +309,20 @@ def read_index(body, after=ROOT):
 
 # ---- digests (section 3.2) ---------------------------------------------------------------------------------------
 
+_DIGESTS = {}                           # SHA-256 of the entries of a bucket -> its digest
+
+
 def digest(entries):
     """Of one bucket, whose entries ascend."""
     data = b"".join(e.encode() for e in entries)
-    return blake3(b"meshproof entries" + data)[:16] if data else bytes(16)
+    if not data:
+        return bytes(16)
+    known = H(data)                                                 # BLAKE3 in Python is slow, and most buckets stay as they were
+    if known not in _DIGESTS:
+        if len(_DIGESTS) >= 1 << 16:
+            _DIGESTS.clear()
+        _DIGESTS[known] = blake3(b"meshproof entries" + data)[:16]
+    return _DIGESTS[known]
 
 
 def digests(entries):

@@ -38,7 +38,7 @@ class Folder:
         signer = signer or self._signer()
         self.writers = Writers(identifier, issuers, (device, signer.key))
         self.replica, self.items, self.moving, self.told = Replica(device, identifier, signer), {}, {}, set()
-        self.replica.forked = self.writers.forks
+        self.replica.forked, self.saved = self.writers.forks, None
         self.ignored, self.without_rules = Ignore(), False
         self._load()
 
@@ -83,7 +83,10 @@ class Folder:
                 "forks": [fork.encode().hex() for fork in self.writers.forks.values()],
                 "items": {p: [i.id.hex(), i.kind, text_of(i.place), content(i.content), i.copy, i.seen]
                           for p, i in self.items.items()}}
-        write_whole(os.path.join(self.state, "state.json"), json.dumps(data).encode())
+        data = json.dumps(data).encode()
+        if data != self.saved:                                      # SYN-152: else it is on stable storage already
+            write_whole(os.path.join(self.state, "state.json"), data)
+            self.saved = data
 
     def begin_anew_if_lost(self, heads):
         """Section 4.6: whether a peer has seen changes by this device that it does not know of. Then it has begun anew."""
