@@ -70,9 +70,9 @@ fn ignoring() {
     assert_eq!(home.read(".meshignore"), "*.tmp\n");
     let remove = [&add[..], &["--remove"]].concat();
     assert_eq!(home.json(&remove), json!({ "changed": true, "patterns": [] }));
-    let bad = home.mesh(&[&ignore[..], &["[z-a]"]].concat());
+    let bad = home.mesh(&[&ignore[..], &["[a-z"]].concat());
     assert_eq!(bad.status.code(), Some(2));
-    assert!(text(&bad.stderr).starts_with("mesh: [z-a] is no pattern"), "{}", text(&bad.stderr));
+    assert!(text(&bad.stderr).starts_with("mesh: [a-z is no pattern"), "{}", text(&bad.stderr));
 }
 
 #[test]
