@@ -104,7 +104,7 @@ async fn an_empty_file_with_the_hash_of_another() {
     let mut entry = file("theirs", b"", X, 1);
     entry.contents[0].kind = Kind::File { size: 0, hash: MediaHash::of(b"not empty") };
     peer.offer(vec![signed(entry)]);
-    refused(&node, &serving, "SYN-030").await;
+    refused(&node, &serving, "SYN-007").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
