@@ -53,6 +53,8 @@ const REASONS: &[(&str, &str)] = &[
     ("vector.ticket.verify.syntax-subject-two", FOR_XML),
     ("vector.ticket.verify.wrapping-1", FOR_XML),
     ("vector.ticket.verify.wrapping-8", FOR_XML),
+    ("vector.ticket.issue.id-empty", NO_SUCH_VALUE),
+    ("vector.ticket.issue.id-no-underscore", NO_SUCH_VALUE),
     ("vector.ticket.issue.id-uppercase", NO_SUCH_VALUE),
     ("vector.ticket.issue.subject-mail", NO_SUCH_VALUE),
     ("vector.ticket.issue.resource-markup", NO_SUCH_VALUE),
