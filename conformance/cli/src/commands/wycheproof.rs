@@ -70,7 +70,7 @@ impl Reference {
 
 /// The same draws each time, from what the file gives.
 fn script(bytes: &[u8]) -> impl FnMut(&mut [u8]) {
-    let mut left = bytes.to_vec().into_iter();
+    let mut left = bytes.iter().copied();
     move |out: &mut [u8]| out.fill_with(|| left.next().unwrap_or_default())
 }
 

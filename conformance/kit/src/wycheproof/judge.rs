@@ -211,6 +211,7 @@ fn is_private_device_key(pkcs8: &[u8]) -> bool {
     private_key_from_der(pkcs8).is_some_and(|key| is_device_key(&key.to_public_key()))
 }
 
+#[allow(clippy::unnecessary_wraps)] // it is what the callers return
 fn left_out(what: &str) -> anyhow::Result<Verdict> {
     Ok(Verdict::LeftOut(what.to_owned()))
 }

@@ -217,7 +217,7 @@ struct Session<'a> {
     pulse: &'a Pulse,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
     fn run(mut self, incoming: &mut mpsc::Receiver<Incoming>) -> Result<Report> {
         let mut result = self.exchange(incoming);
         if result.is_err() || self.report.moved {
@@ -234,7 +234,7 @@ impl Session<'_> {
     }
 
     /// Gives files their names that are complete, in all folders.
-    fn commit(&mut self, how: impl Fn(&mut Apply<'_>, &mut Report) -> Result<()>) -> Result<()> {
+    fn commit(&mut self, how: impl Fn(&mut Apply<'a>, &mut Report) -> Result<()>) -> Result<()> {
         self.shared.iter_mut().try_for_each(|shared| how(&mut shared.apply, &mut self.report))
     }
 
@@ -259,7 +259,7 @@ impl Session<'_> {
                     }
                     if !self.fetch.has_small() {
                         // Nothing joins them soon.
-                        self.commit(|apply, report| apply.commit(report))?;
+                        self.commit(Apply::commit)?;
                     }
                     self.pulse.waits(self.fetch.is_owed());
                     let next = incoming.blocking_recv();
@@ -290,7 +290,7 @@ impl Session<'_> {
             };
             self.pulse.came(content.len());
             decoder.push(&content);
-            self.commit(|apply, report| apply.commit_old(report))?;
+            self.commit(Apply::commit_old)?;
             while let Some(message) = decoder.next()? {
                 self.pulse.beat();
                 self.handle(message)?;

@@ -181,7 +181,7 @@ fn boundaries(tests: &mut Vec<Test>) {
         ("file-empty", "a file of no bytes, with the hash of none"),
         Entry::file("f", b""),
         &[("file-empty-hash", "a file of no bytes with another hash", &|entry| {
-            entry.contents[0].hash[31] ^= 1
+            entry.contents[0].hash[31] ^= 1;
         })],
     );
     pair(
