@@ -36,7 +36,7 @@ fn sync(c: &mut Criterion) {
 
 fn index(writer: Id) -> Vec<Entry> {
     let entry = |n| {
-        let kind = Kind::File { size: n, hash: MediaHash([writer.0[0]; 32]) };
+        let kind = Kind::File { size: n + 1, hash: MediaHash([writer.0[0]; 32]) };
         let stamp = Stamp { lamport: n, writer, counter: n + 1 };
         let content = Content { stamp, kind, mode: 0o644, mtime: 0, gone: false };
         let name = Name::parse(&format!("file-{n:06}.txt")).expect("a portable name");
