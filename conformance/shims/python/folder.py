@@ -17,7 +17,7 @@ from entries import DIRECTORY, EMPTY, FILE, LINK, LONGEST_TARGET, Content, Reade
 from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
-from proofs import Signer
+from proofs import Signer, greedy
 from replica import Replica
 from view import view
 from writers import Writers
@@ -123,6 +123,13 @@ class Folder:
             self.replica.take(*received)
             if waited and not self.replica.waits:
                 self.scan()
+
+    def is_greedy(self, entry):
+        """SYN-160: whether an entry that is signed is ignored, for a change in it deleted more than anybody can see."""
+        writer = greedy(entry.proofs)
+        if writer:
+            self.tell(entry.name, "is ignored: of its changes one deleted too much, by", writer.hex())
+        return bool(writer)
 
     def tell_forks(self):
         for writer in self.writers.forks:
@@ -284,8 +291,8 @@ class Folder:
         return None
 
     def keeps(self, digest):
-        """SYN-151: whether each path that shows a content has it on this disk, and is not ignored. A link that is kept and not made
-        counts as there."""
+        """SYN-151: whether each path that shows a content, one at least (D-141), has it on this disk, and is not ignored. A link that
+        is kept and not made counts as there."""
         def here(path, shown):
             item = self.items.get(path)
             if self.ignored(path, False):
@@ -294,8 +301,9 @@ class Folder:
                 return not self.touched(path)
             return shown.kind == LINK and os.path.exists(self.incoming(digest))
         with self.lock:
-            return all(here(path, shown) for path, shown in view(self.replica.entries).items()
-                       if shown.kind in WITH_BYTES and shown.content.hash == digest)
+            found = [here(path, shown) for path, shown in view(self.replica.entries).items()
+                     if shown.kind in WITH_BYTES and shown.content.hash == digest]
+            return bool(found) and all(found)
 
     def whole(self, digest):
         size = self.size_of(digest)
