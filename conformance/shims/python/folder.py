@@ -266,7 +266,9 @@ class Folder:
     def _holders(self, digest):
         """[(path, item, content)] of what has these bytes, on the disk or, with None for both, of a link that is not made."""
         found = [(p, i, i.content) for p, i in self.items.items() if i.kind in WITH_BYTES and i.content.hash == digest]
-        return found + [(None, None, s.content) for s in self.desired().values() if s.kind == LINK and s.content.hash == digest]
+        if os.path.exists(self.incoming(digest)):
+            found += [(None, None, s.content) for s in self.desired().values() if s.kind == LINK and s.content.hash == digest]
+        return found
 
     def read(self, digest, offset, length):
         """Bytes of a content, or None if it is not here or changed (SYN-032)."""
@@ -334,10 +336,11 @@ class Folder:
         """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
         with self.lock:
             have = {i.content.hash for i in self.items.values() if i.kind in WITH_BYTES} | {EMPTY}
+            came = set(os.listdir(os.path.dirname(self.incoming(EMPTY))))
             mains = {i.id: i.content.hash for i in self.items.values() if i.kind == FILE and not i.copy}
             return {s.content.hash: (s.id, s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
                     if s.kind in WITH_BYTES and s.content.size and s.content.hash not in have
-                    and not os.path.exists(self.incoming(s.content.hash))}
+                    and s.content.hash.hex() not in came}
 
     def incoming(self, digest):
         return os.path.join(self.state, "incoming", digest.hex())

@@ -334,6 +334,10 @@ class CloudTest(unittest.TestCase):
                 peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
                 said.seek(0)
                 self.same(tree, mine.root, (heard, said.read()))
+                kinds = [kind for kind, *_ in heard]
+                cards = next((size for kind, size, _ in heard if kind == entries.WRITERS), 0)
+                self.assertGreater(cards, 16 + 2, heard)            # SYN-061, in its first session too (D-125)
+                self.assertLess(kinds.index(entries.WRITERS), kinds.index(entries.STATE))
             arguments, _ = self.initiator_arguments(theirs)
             c = peer.dial(host, int(port), *arguments)
             self.assertEqual(self.manifest(c, identifier, large), chunks.cut(large))        # section 4.7, how the reference cuts
