@@ -9,7 +9,7 @@ from crypto import H, draw, public_spki
 from ticket import from_base64url, mapped, parse
 
 RENEW_BEFORE = 60                       # seconds before the first ticket ends (IDN-065)
-IN_A_TICKET = 18                        # folders that a pair ticket has room for (section 3.3)
+IN_A_TICKET = 18                        # folders that a pair ticket has room for (section 3.1)
 
 
 def new_identifier():
@@ -131,7 +131,7 @@ class Graph:
             yield self.pair(device, left[at:at + IN_A_TICKET])
 
     def renewal(self, device, ticket):
-        """A ticket for the same portion as one of before (section 3.3, HSK-055)."""
+        """A ticket for the same portion as one of before (section 3.1, HSK-055)."""
         return self.pair(device, sorted(mapped(parse(ticket))))[0]
 
     def relays(self):
