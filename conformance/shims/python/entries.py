@@ -21,7 +21,6 @@ MOST_CONTENTS, MOST_DEVICES, MOST_IN_CONTEXT = 16, 64, 4096
 LIMIT = 1 << 48                         # of lamports and counters
 LONGEST_TARGET = 4096
 MESSAGE_LARGEST = 1048576               # SYN-002
-ENTRY_LARGEST = MESSAGE_LARGEST - 21    # what an INDEX of one entry has room for
 
 HELLO, INDEX, REQUEST, BLOCK, DONE, BYE, MANIFEST_REQUEST, MANIFEST = range(1, 9)
 STATE, WRITERS, FORKS = 16, 17, 18

@@ -17,7 +17,7 @@ from entries import DIRECTORY, EMPTY, FILE, LINK, LONGEST_TARGET, Content, Reade
 from forks import of_heads, read_fork
 from ignore import Ignore
 from placing import Placing
-from proofs import Signer
+from proofs import Signer, greedy
 from replica import Replica
 from view import view
 from writers import Writers
@@ -123,6 +123,13 @@ class Folder:
             self.replica.take(*received)
             if waited and not self.replica.waits:
                 self.scan()
+
+    def is_greedy(self, entry):
+        """SYN-160: whether an entry that is signed is ignored, for a change in it deleted more than anybody can see."""
+        writer = greedy(entry.proofs)
+        if writer:
+            self.tell(entry.name, "is ignored: of its changes one deleted too much, by", writer.hex())
+        return bool(writer)
 
     def tell_forks(self):
         for writer in self.writers.forks:
@@ -259,7 +266,9 @@ class Folder:
     def _holders(self, digest):
         """[(path, item, content)] of what has these bytes, on the disk or, with None for both, of a link that is not made."""
         found = [(p, i, i.content) for p, i in self.items.items() if i.kind in WITH_BYTES and i.content.hash == digest]
-        return found + [(None, None, s.content) for s in self.desired().values() if s.kind == LINK and s.content.hash == digest]
+        if os.path.exists(self.incoming(digest)):
+            found += [(None, None, s.content) for s in self.desired().values() if s.kind == LINK and s.content.hash == digest]
+        return found
 
     def read(self, digest, offset, length):
         """Bytes of a content, or None if it is not here or changed (SYN-032)."""
@@ -284,8 +293,8 @@ class Folder:
         return None
 
     def keeps(self, digest):
-        """SYN-151: whether each path that shows a content has it on this disk, and is not ignored. A link that is kept and not made
-        counts as there."""
+        """SYN-151: whether each path that shows a content, one at least (D-141), has it on this disk, and is not ignored. A link that
+        is kept and not made counts as there."""
         def here(path, shown):
             item = self.items.get(path)
             if self.ignored(path, False):
@@ -294,8 +303,9 @@ class Folder:
                 return not self.touched(path)
             return shown.kind == LINK and os.path.exists(self.incoming(digest))
         with self.lock:
-            return all(here(path, shown) for path, shown in view(self.replica.entries).items()
-                       if shown.kind in WITH_BYTES and shown.content.hash == digest)
+            found = [here(path, shown) for path, shown in view(self.replica.entries).items()
+                     if shown.kind in WITH_BYTES and shown.content.hash == digest]
+            return bool(found) and all(found)
 
     def whole(self, digest):
         size = self.size_of(digest)
@@ -326,10 +336,11 @@ class Folder:
         """The contents that the disk lacks: hash -> (entry, content, the hash of the file in its place or None)."""
         with self.lock:
             have = {i.content.hash for i in self.items.values() if i.kind in WITH_BYTES} | {EMPTY}
+            came = set(os.listdir(os.path.dirname(self.incoming(EMPTY))))
             mains = {i.id: i.content.hash for i in self.items.values() if i.kind == FILE and not i.copy}
             return {s.content.hash: (s.id, s.content, None if s.copy else mains.get(s.id)) for s in self.desired().values()
                     if s.kind in WITH_BYTES and s.content.size and s.content.hash not in have
-                    and not os.path.exists(self.incoming(s.content.hash))}
+                    and s.content.hash.hex() not in came}
 
     def incoming(self, digest):
         return os.path.join(self.state, "incoming", digest.hex())

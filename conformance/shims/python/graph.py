@@ -6,9 +6,10 @@ import time
 import identity
 from cloud import Problem
 from crypto import H, draw, public_spki
-from ticket import from_base64url
+from ticket import from_base64url, mapped, parse
 
 RENEW_BEFORE = 60                       # seconds before the first ticket ends (IDN-065)
+IN_A_TICKET = 18                        # folders that a pair ticket has room for (section 3.1)
 
 
 def new_identifier():
@@ -112,10 +113,26 @@ class Graph:
     def go_offline(self, device):
         self.request("DELETE", device["links"]["endpoints"])
 
-    def pair(self, device):
-        """(ticket bytes, the other device with its key and addresses). With a device's tickets only (GPH-043)."""
-        document = self.request("POST", device["links"]["pair"]).json()
-        return from_base64url(document["ticket"]), document["device"]
+    def pair(self, device, folders=None):
+        """(ticket bytes, the other device with its key and addresses), for these folders (GPH-220) or as many as fit. With a device's
+        tickets only (GPH-043)."""
+        return self._pair(device, folders)[:2]
+
+    def _pair(self, device, folders):
+        document = self.request("POST", device["links"]["pair"], {"folders": folders} if folders else None).json()
+        return from_base64url(document["ticket"]), document["device"], document["left"]
+
+    def portions(self, device, folders):
+        """As `pair`, a ticket for each visit, until all of these folders that both devices have were in one (GPH-221)."""
+        ticket, other, left = self._pair(device, None)
+        yield ticket, other
+        left = [f for f in folders if f in left]
+        for at in range(0, len(left), IN_A_TICKET):
+            yield self.pair(device, left[at:at + IN_A_TICKET])
+
+    def renewal(self, device, ticket):
+        """A ticket for the same portion as one of before (section 3.1, HSK-055)."""
+        return self.pair(device, sorted(mapped(parse(ticket))))[0]
 
     def relays(self):
         return [r["address"] for r in self.get(self.link("relays"))["items"]]

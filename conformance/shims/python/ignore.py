@@ -32,7 +32,7 @@ class Ignore:
 def _rule(line):
     """(ignores, only directories, by name, pattern) of a line, None if it has no pattern."""
     try:
-        text = line.decode("utf-8").rstrip()
+        text = line.decode("utf-8").rstrip(" \t\n\v\f\r")
     except UnicodeDecodeError:
         return None
     if not text or text.startswith("#"):

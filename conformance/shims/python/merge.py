@@ -1,12 +1,13 @@
 """One entry out of two: spec/sync.md section 4.3."""
 
-from entries import ENTRY_LARGEST, MOST_CONTENTS, MOST_DEVICES, Entry, join
-from proofs import MOST, needed
+from entries import MOST_CONTENTS, MOST_DEVICES, Entry, join
+from proofs import MOST, greedy, needed
 
 
 def merge(mine, theirs, mine_context, theirs_context):
-    """What both sides together know of one entry; None if the received one is to be ignored (SYN-016), also for what no message has
-    room for (D-122)."""
+    """What both sides together know of one entry; None if the received one is to be ignored (SYN-016, SYN-160)."""
+    if greedy(theirs.proofs):
+        return None
     version = join(mine.version, theirs.version)
     contents = _contents(mine, theirs, join(mine.version, mine_context), join(theirs.version, theirs_context))
     if len(version) > MOST_DEVICES or len(contents) > MOST_CONTENTS:
@@ -16,8 +17,7 @@ def merge(mine, theirs, mine_context, theirs_context):
     entry = Entry(mine.id, place.parent, place.name, place.stamp, gone, contents, version)
     known = {p.dot: p for p in sorted(mine.proofs + theirs.proofs)}           # of two signatures of one statement the larger
     proofs = needed(entry, [known[dot] for dot in sorted(known)])
-    entry = entry._replace(proofs=proofs)
-    return entry if len(proofs) <= MOST and len(entry.encode()) <= ENTRY_LARGEST else None
+    return entry._replace(proofs=proofs) if len(proofs) <= MOST else None
 
 
 def _place(mine, theirs):

@@ -1,5 +1,6 @@
 """Portable names: spec/sync.md section 4.2, and what section 4.4 says of names: when two are the same, and those of conflicts."""
 
+import functools
 import re
 import unicodedata
 
@@ -56,6 +57,7 @@ def portable(name):
         return False
 
 
+@functools.lru_cache(1 << 16)
 def fold(name):
     """Names are the same if these are (section 4.4, rule 4). Character by character, so that no context changes a letter."""
     return "".join(run if LATER.match(run) else _fold(run) for run in LATER.split(name))

@@ -24,6 +24,8 @@ class Placing:
         self.frozen = {path for path, item in self.items.items() if only not in (None, path) or folder.touched(path)
                        or folder.ignored(path, item.kind == DIRECTORY)}
         self.everything = only is None
+        self.came = set(os.listdir(os.path.dirname(folder.incoming(EMPTY))))            # hashes, in hexadecimal
+        self.held = {item.content.hash for item in self.items.values() if item.kind in WITH_BYTES} | {EMPTY}
         self.aside = {}                                             # old path -> where the file is now
 
     def run(self):
@@ -88,13 +90,15 @@ class Placing:
 
     def _have(self, content):
         """Whether the bytes are among what came in; what another file of the folder has is put there."""
-        path = self.folder.incoming(content.hash)
-        if os.path.exists(path):
+        if content.hash.hex() in self.came:
             return True
+        if content.hash not in self.held:
+            return False
         data = b"" if content.hash == EMPTY else self.folder.whole(content.hash)
         if data is None or len(data) != content.size:
             return False
-        write_whole(path, data)
+        write_whole(self.folder.incoming(content.hash), data)
+        self.came.add(content.hash.hex())
         return True
 
     def _may_be(self, path, shown, before):

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 PLACE, CONTENT = 1, 2                   # the parts that a change may delete
 NONE = bytes(32)                        # no place, or no content, was written
 MOST = 255
+MOST_DELETED = 32
 
 
 class Proof(namedtuple("Proof", "stamp place content deleted signature")):
@@ -42,6 +43,11 @@ def needed(entry, proofs):
     if entry.gone:
         gone.add((PLACE, *entry.stamp.dot))
     return tuple(p for p in proofs if p.dot in dots or not gone.isdisjoint(p.deleted))
+
+
+def greedy(proofs):
+    """SYN-160: the writer of a change that deleted more than is taken, or None."""
+    return next((p.stamp.writer for p in proofs if len(p.deleted) > MOST_DELETED), None)
 
 
 def statement(stamp, old, new):

@@ -3,8 +3,7 @@
 import time
 
 from blake3 import blake3
-from entries import (ENTRY_LARGEST, LIMIT, MOST_CONTENTS, MOST_DEVICES, ROOT, Content, Entry, Head, Stamp, covers, digests,
-                      entry_of, join)
+from entries import LIMIT, MOST_CONTENTS, MOST_DEVICES, ROOT, Content, Entry, Head, Stamp, covers, digests, entry_of, join
 from merge import merge
 from proofs import MOST, NONE, chain, change_text, head_text, needed, statement
 
@@ -90,7 +89,7 @@ class Replica:
         proofs = sorted([*(old.proofs if old else ()), proof._replace(signature=self.signer.sign(text))], key=lambda p: p.dot)
         entry = entry._replace(proofs=needed(entry, proofs))
         if (stamp.seen_in(before) or stamp.counter >= LIMIT or len(entry.version) > MOST_DEVICES
-                or len(entry.contents) > MOST_CONTENTS or len(entry.proofs) > MOST or len(entry.encode()) > ENTRY_LARGEST):
+                or len(entry.contents) > MOST_CONTENTS or len(entry.proofs) > MOST):
             raise Uncountable(entry.name)
         self.counter = self.last = stamp.counter
         self.lamport, self.chain = stamp.lamport, chain(self.chain, text)

@@ -228,11 +228,13 @@ class Session:
     def _check(self, one, received):
         with one.folder.lock:
             for entry in received:
-                if one.folder.writers.check(entry, one.folder.replica.entries.get(entry.id), self.peer):
-                    one.received.append(entry)
-                else:                                               # SYN-053, SYN-110
-                    one.ignored.add(entry.id)
+                if not one.folder.writers.check(entry, one.folder.replica.entries.get(entry.id), self.peer):
+                    one.ignored.add(entry.id)                       # SYN-053, SYN-110
                     one.folder.tell(entry.name, "is ignored: nobody vouches for a device that wrote it, or one contradicts itself")
+                elif one.folder.is_greedy(entry):
+                    one.ignored.add(entry.id)
+                else:
+                    one.received.append(entry)
         self._accused(one)
 
     def _take(self, one):
@@ -291,8 +293,8 @@ class Session:
             raise Failure("sync-request", "SYN-009")
 
         def answer():
-            if (offset, length) == (WHO_KEEPS, 0):
-                return message(BLOCK, number, b"\0" if one.folder.keeps(digest) else b"\1")                # SYN-151
+            if (offset, length) == (WHO_KEEPS, 0):                  # SYN-151
+                return message(BLOCK, number, b"\0" if one.folder.keeps(digest) else b"\1")
             data = one.folder.read(digest, offset, length)
             return message(BLOCK, number, b"\1" if data is None else b"\0" + data)      # SYN-032
         self._say(answer)

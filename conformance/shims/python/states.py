@@ -18,7 +18,6 @@ from entries import DIRECTORY, FILE, LINK, NOTHING, Reader, covers, entry_of, jo
 from replica import hex_of, unhex
 
 ATTEMPTS = 5                            # of 1 to 4, when others write at the same time
-STATE_LARGEST = 524288                  # graph.md section 4.15
 KINDS = {FILE: "file", DIRECTORY: "directory"}                      # in the graph a link is a file (sync.md section 4.5)
 
 
@@ -179,7 +178,7 @@ class CloudReplica:
                 self._tell("cloud-forged", "SYN-086", str(failure))
                 self.shown[node] = etag, None
                 continue
-            if not good:                                            # no card yet, or a fork (SYN-110)
+            if not good or self.folder.is_greedy(entry):            # no card yet, a fork (SYN-110), or SYN-160
                 self.refused.add(node)
                 continue
             received.append(entry)
@@ -234,10 +233,7 @@ class CloudReplica:
             if shown == entry:
                 continue
             state = self._sealed(sealed.STATE, node, entry.encode())
-            too_large = len(base64.b64decode(state)) > STATE_LARGEST
-            if too_large:                                           # D-122
-                self.folder.tell(entry.name, "has been signed for so often that the cloud has no room for its state")
-            if too_large or node in self.refused or shown and not covers(entry.version, shown.version):
+            if node in self.refused or shown and not covers(entry.version, shown.version):
                 counted = counted and (shown.version if shown else {}).get(me, 0) >= entry.version.get(me, 0)
                 continue
             try:

@@ -22,6 +22,7 @@ import identity
 import peer
 import relay
 import storage
+import ticket as tickets
 from blake3 import blake3
 from cloud import Cloud, Problem
 from crypto import Failure, draw
@@ -213,12 +214,33 @@ class CloudTest(unittest.TestCase):
         c = peer.dial(host, int(port), *arguments)
         c.send(b"hello")
         self.assertEqual(c.receive(), b"hello")
-        c.renew(self.graphs["x"].pair(y)[0])
+        c.renew(self.graphs["x"].renewal(y, arguments[4]))
         c.send(b"again")
         self.assertEqual(c.receive(), b"again")
         c.close()
         self.graphs["y"].go_offline(y)
         self.assertEqual(self.graphs["x"].pair(y)[1]["addresses"], [])
+
+    def test_more_folders_than_a_ticket_names(self):
+        """GPH-220, GPH-221: a ticket for each visit, until all folders that are here were in one; a renewal is for the same."""
+        gx, y = self.graphs["x"], self.devices["y"]
+        added = [self.ann.add_folder(f"One of many {n}") for n in range(2 * graphs.IN_A_TICKET + 1)]
+        for folder in added:
+            for one in "xy":
+                self.ann.map(folder, self.devices[one])
+        here = [folder["folder"] for folder in added[1:]]
+        visits = []
+        for ticket, other in gx.portions(y, [*here, draw(16).hex()]):
+            self.assertEqual(other["device"], y["device"])
+            visits.append(tickets.relate(tickets.parse(ticket), y["device"], base64.b64decode(other["spki"])).folders.keys())
+            again = gx.renewal(y, ticket)
+            self.assertEqual(tickets.mapped(tickets.parse(again)), set(visits[-1]))
+        self.assertGreater(len(visits), 2)
+        self.assertLessEqual(set(here), set().union(*visits))
+        for visit in visits[1:]:
+            self.assertLessEqual(len(visit), graphs.IN_A_TICKET)
+            self.assertLessEqual(set(visit), set(here))
+        self.assertEqual(sum(map(len, visits)), len(set().union(*visits)))              # none twice
 
     def test_rendezvous(self):
         gx, gy, y = self.graphs["x"], self.graphs["y"], self.devices["y"]
@@ -306,12 +328,16 @@ class CloudTest(unittest.TestCase):
                 self.assertEqual(c.suite, suite)
                 c.pad_to = 512
                 c.key_update()
-                c.renew(self.graphs["x"].pair(theirs)[0])
+                c.renew(self.graphs["x"].renewal(theirs, arguments[4]))
                 scribble(draws, mine.root)
                 heard = spied(c)
                 peer.sync(c, {identifier: mine}, arguments[4], arguments[2], arguments[3])
                 said.seek(0)
                 self.same(tree, mine.root, (heard, said.read()))
+                kinds = [kind for kind, *_ in heard]
+                cards = next((size for kind, size, _ in heard if kind == entries.WRITERS), 0)
+                self.assertGreater(cards, 16 + 2, heard)            # SYN-061, in its first session too (D-125)
+                self.assertLess(kinds.index(entries.WRITERS), kinds.index(entries.STATE))
             arguments, _ = self.initiator_arguments(theirs)
             c = peer.dial(host, int(port), *arguments)
             self.assertEqual(self.manifest(c, identifier, large), chunks.cut(large))        # section 4.7, how the reference cuts

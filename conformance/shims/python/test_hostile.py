@@ -17,14 +17,14 @@ from test_sync import F, contents, meet
 from transfer import Fetch
 
 
-def many_proofs(mallory, numbers):
-    """An entry that its writer, a Replica, deleted again and again, each time with as much as a proof has room for."""
+def many_proofs(mallory, numbers, last=32):
+    """An entry that its writer, a Replica, deleted again and again, each time with as much as may be, at last with so much."""
     writer, identifier = mallory.device, b"e" * 16
     content = Content(Stamp(1, writer, 1), 0, FILE, 0, 0, 0, EMPTY)
     entry = Entry(identifier, ROOT, "f", content.stamp, 1, (content,), {writer: max(numbers)})
 
     def proof(n):
-        deleted = ((PLACE, writer, 1), *((CONTENT, writer, 1000 + i) for i in range(254)))
+        deleted = ((PLACE, writer, 1), *((CONTENT, writer, 1000 + i) for i in range((last if n == numbers[-1] else 32) - 1)))
         one = Proof(Stamp(1, writer, n), NONE, NONE, deleted, b"")
         if n == 1:
             one = one._replace(place=place_hash(ROOT, "f"), content=content_hash(content), deleted=())
@@ -41,20 +41,33 @@ class Hostile(unittest.TestCase):
     def setUp(self):
         test_sync.Sync.setUp(self)
 
-    def test_two_entries_that_fit_into_a_message_and_together_do_not(self):
-        """D-122: they are as SYN-016 has it; else this device would have nothing more to say to anybody."""
-        first, second = (many_proofs(self.a.folder.replica, numbers) for numbers in (range(1, 151), [1, *range(151, 255)]))
-        for one in (first, second):
+    def test_a_change_that_deleted_more_than_anybody_sees(self):
+        """SYN-160, D-122: what it is in is ignored, known here or not, and named; the rest is taken, and the context waits."""
+        mallory, b = self.a.folder.replica, self.b.folder.replica
+        good, bad = (many_proofs(mallory, (1, 2), n) for n in (32, 33))
+        for one in (good, bad):
             self.assertTrue(entries.entry_of(one.encode()) == one)
-        self.assertTrue(merge(first, second, {}, {}) is None)
-        for one in (first, second):
-            self.a.folder.replica.entries = {one.id: one}
-            self.a.folder.replica.last = 0
+        self.a.write("g", b"g")
+        mallory.last = 0
+        self.a.folder.scan()
+        said = [bad, good, many_proofs(mallory, (1, 2, 3), 33)]
+        for one, taken in zip(said, (None, good, good)):
+            mallory.entries[one.id] = one
+            self.b.folder.told.clear()
             self.assertEqual(meet(self.a, self.b), [])
-        self.assertTrue(self.b.folder.replica.entries == {first.id: first})
-        self.b.write("g", b"g")
-        self.assertEqual(meet(self.b, self.c), [])
-        self.assertEqual(contents(self.c.root), {"f": b"", "g": b"g"})
+            self.assertTrue(b.entries.get(one.id) == taken)
+            self.assertEqual(contents(self.b.root)["g"], b"g")
+            self.assertEqual(self.a.id in b.heads, taken is not None)
+            self.assertEqual([words[-1] for words in self.b.folder.told if "too much" in words[1]], [self.a.id.hex()] * (one != taken))
+
+    def test_the_most_that_one_entry_comes_to(self):
+        """SYN-160: of two that are as large as may be comes what a message and a state have room for."""
+        first, second = (many_proofs(self.a.folder.replica, numbers) for numbers in (range(1, 151), [1, *range(151, 256)]))
+        merged = merge(first, second, {}, {})
+        self.assertEqual(len(merged.proofs), 255)
+        self.assertLess(len(merged.encode()), 262144)
+        self.assertTrue(entries.entry_of(merged.encode()) == merged)
+        self.assertTrue(merge(merged, many_proofs(self.a.folder.replica, (1, 256)), {}, {}) is None)    # SYN-016
 
     def test_more_cards_than_a_message_has_room_for(self):
         cards = {n.to_bytes(16, "big"): (draw(32), draw(384)) for n in range(4095)}
@@ -86,7 +99,7 @@ class Hostile(unittest.TestCase):
             self.assertEqual(replaced(self.b), left)
 
     def test_who_keeps_a_content(self):
-        """SYN-151: asked with a length of 0, of each path that shows it."""
+        """SYN-151: asked at an offset that no content has, of each path that shows it. A REQUEST of no bytes elsewhere is as any other."""
         for name in ("f", "d/same"):
             self.a.write(name, b"data")
         os.symlink("/nowhere", os.path.join(self.b.root, "l"))
@@ -94,10 +107,10 @@ class Hostile(unittest.TestCase):
         digest = self.a.folder.items["f"].content.hash
         link = self.b.folder.items["l"].content.hash
 
-        def kept(digest):
+        def kept(digest, offset=session.WHO_KEEPS):
             one, said = session.Session(None, {F: self.a.folder}, {F: ("owner", "owner")}, self.b.id), []
             one.shared, one._say = one.own, said.append
-            one._request(bytes(4) + F + digest + bytes(12))
+            one._request(bytes(4) + F + digest + offset.to_bytes(8, "big") + bytes(4))
             return said[0]()[9:] == b"\0"
         self.assertTrue(kept(digest))
         self.assertTrue(kept(link))                                 # it leads out, and is not made
@@ -110,7 +123,11 @@ class Hostile(unittest.TestCase):
         self.assertTrue(kept(digest))
         os.unlink(os.path.join(self.a.root, "d/same"))              # and no scan has seen it
         self.assertFalse(kept(digest))
+        self.assertTrue(kept(digest, 0))
         self.assertEqual(self.a.folder.read(digest, 0, 1), b"d")
+        os.unlink(os.path.join(self.a.root, "f"))
+        self.a.folder.scan()
+        self.assertFalse(kept(digest))                              # nothing shows it any more
 
     def test_messages_at_the_edge(self):
         """SYN-004: a DONE that says nothing. SYN-003, SYN-030: BLOCKs of another length."""

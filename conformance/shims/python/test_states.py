@@ -134,20 +134,21 @@ class States(unittest.TestCase):
             self.assertEqual(x.folder.replica.digests(), y.folder.replica.digests())
             self.assertEqual(self.told, [])
 
-    def test_states_that_the_cloud_takes_and_together_does_not(self):
-        """D-122: the rest goes on."""
+    def test_states_with_changes_that_deleted_too_much(self):
+        """SYN-160, D-122: they stay where they are, and the rest goes on."""
         x, y = self.pair()
         mallory, path = x.folder.replica, f"{x.links['states']}/{(b'e' * 16).hex()}"
-        for numbers in (range(1, 78), [1, *range(78, 154)]):
-            etag = {"If-Match": x.graph.request("GET", path).etag} if numbers[1] > 2 else {}
-            state = base64.b64encode(many_proofs(mallory, numbers).encode()).decode()
+        for numbers, last, taken in (((1, 2), 33, 0), ((1, 2), 32, 1), ((1, 2, 3), 33, 1)):
+            etag = {"If-Match": x.graph.request("GET", path).etag} if taken else {}
+            state = base64.b64encode(many_proofs(mallory, numbers, last).encode()).decode()
             x.graph.request("PUT", path, {"state": state}, etag)
             y.sync()
-        self.assertGreater(len(y.folder.replica.entries[b"e" * 16].encode()), states.STATE_LARGEST)
+            self.assertEqual(len(y.folder.replica.entries), taken)
+        self.assertEqual(x.graph.get(path)["state"], state)
         self.write("y", "g", b"g")
         y.sync()
         self.assertIn("g", [e["path"] for e in self.ann.entries({"links": y.links})])
-        self.assertEqual([words[0] for words in self.told if "no room" in words[1]], ["f"])
+        self.assertEqual([words[-1] for words in self.told if "too much" in words[1]], [mallory.device.hex()])
 
     def test_who_began_anew_with_the_cloud_alone(self):
         """SYN-140: a backup of Monday, an edit of Tuesday that only the cloud has. No head is put after that (4.10, step 5)."""

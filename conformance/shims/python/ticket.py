@@ -351,6 +351,11 @@ class Grounds:
                 and all(self.folders.get(f) == roles for f, roles in other.folders.items()))
 
 
+def mapped(t):
+    """The folders that a pair ticket names."""
+    return {pair.split(" ")[0] for pair in t.attributes["mapping"]}
+
+
 def relate(t, responder, responder_spki):
     """The grounds on which a verified pair ticket relates its subject to the responder."""
     if not t.subject.startswith(DEVICE) or t.confirmation is None:
@@ -361,7 +366,7 @@ def relate(t, responder, responder_spki):
     claims, mappings = t.attributes["claim"], t.attributes["mapping"]
     user = claims.get(x) if claims.get(x) == claims.get(responder) else None
     folders = {}
-    for folder in sorted({pair.split(" ")[0] for pair in mappings}):
+    for folder in sorted(mapped(t)):
         roles = mappings.get(f"{folder} {x}"), mappings.get(f"{folder} {responder}")
         if all(roles):
             folders[folder] = roles
