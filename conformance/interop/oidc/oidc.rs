@@ -134,7 +134,7 @@ async fn people_are_who_their_providers_say() {
     assert!(other.1.starts_with("b-"), "{}", other.1);
     let listed = world.browser("").get(&world.url("/identity/providers")).await.json();
     let names: Vec<&Value> = listed["items"].as_array().unwrap().iter().map(|item| &item["name"]).collect();
-    assert_eq!(names, ["password", "a", "b", "forger", "passkey"]);
+    assert_eq!(names, ["password", "a", "b", "forger", "passkey", "code"]);
     println!("interop: oidc-provider signs two people in at two providers, with code and PKCE");
 }
 
