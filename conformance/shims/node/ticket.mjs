@@ -9,6 +9,7 @@ const DSIG = "http://www.w3.org/2000/09/xmldsig#", SAML = "urn:oasis:names:tc:SA
 const C14N = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const ALGORITHMS = [C14N, "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256", `${DSIG}enveloped-signature`, C14N,
   "http://www.w3.org/2001/04/xmlenc#sha256"];
+const LETTERS = /^[A-Za-z]+$/;
 const ACTIONS = ["Read", "Write", "Delete", "Control"];
 const URI = /^[A-Za-z0-9._~:/-]{1,256}$/, TEXT = /^[\x20-\x25\x27-\x3b\x3d\x3f-\x7e]{1,256}$/;
 const ID = "[0-9a-f]{32}";
@@ -107,10 +108,10 @@ function grammar(text) {
   }
   if (r.is("<saml2:AuthzDecisionStatement")) {
     t.authz = r.several("<saml2:AuthzDecisionStatement", 16, () => {
-      const decision = r.slot('<saml2:AuthzDecisionStatement Decision="', '" Resource="');
+      const decision = r.slot('<saml2:AuthzDecisionStatement Decision="', '" Resource="', LETTERS);
       const resource = r.slot("", '">', URI);
       const actions = r.several("<saml2:Action ", 4,
-        () => r.slot('<saml2:Action Namespace="urn:oasis:names:tc:SAML:1.0:action:rwedc">', "</saml2:Action>"));
+        () => r.slot('<saml2:Action Namespace="urn:oasis:names:tc:SAML:1.0:action:rwedc">', "</saml2:Action>", LETTERS));
       r.skip("</saml2:AuthzDecisionStatement>");
       return { decision, resource, actions };
     });
