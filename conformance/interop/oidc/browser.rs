@@ -49,6 +49,18 @@ impl Browser {
         self.send(url, request).await
     }
 
+    pub(crate) async fn get_as(&mut self, url: &str, token: &str) -> Page {
+        self.send(url, self.http.get(url).bearer_auth(token)).await
+    }
+
+    pub(crate) async fn put_as(&mut self, url: &str, token: &str, body: &Value) -> Page {
+        self.send(url, self.http.put(url).bearer_auth(token).json(body)).await
+    }
+
+    pub(crate) async fn delete_as(&mut self, url: &str, token: &str) -> Page {
+        self.send(url, self.http.delete(url).bearer_auth(token)).await
+    }
+
     /// Posts a form.
     pub(crate) async fn submit(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
         let mut form = Url::parse("form:").unwrap();

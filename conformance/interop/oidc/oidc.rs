@@ -257,6 +257,33 @@ async fn pages_and_links() {
         }
     }
     assert_eq!(world.who(&world.sign_in("ann", "b").await).await.1, "carl");
+
+    // IDN-077: a link that ends after its session did.
+    let carl = &tokens[0];
+    let begun = browser.post(&world.url("/identity/federated/a/link"), Some(carl), None).await.json();
+    let change = json!({ "password": PASSWORD, "new_password": "battery staple" });
+    let credentials = json!({ "name": "carl", "password": PASSWORD });
+    let other = browser.post(&world.url("/identity/token"), None, Some(&credentials)).await.json();
+    let other = other["token"].as_str().unwrap().to_owned();
+    let changed = browser.put_as(&world.url("/identity/password"), &other, &change).await;
+    assert_eq!(changed.status, 204, "{}", changed.text);
+    let callback = world.through_provider(&mut browser, begun["location"].as_str().unwrap()).await;
+    refused(&browser.get(&callback).await, 401, "IDN-077");
+
+    // IDN-075, IDN-076, IDN-058: what is linked is seen, and can be removed by its owner.
+    let identities = world.url("/identity/federated/identities");
+    let listed = browser.get_as(&identities, &other).await.json();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+    let one = world.url(listed["items"][0]["links"]["self"].as_str().unwrap());
+    refused(&browser.delete_as(&one, &tokens[1]).await, 404, "IDN-076");
+    assert_eq!(browser.delete_as(&one, &other).await.status, 204);
+    refused(&browser.delete_as(&one, &other).await, 404, "IDN-076");
+    assert_ne!(world.who(&world.sign_in("ann", "b").await).await.1, "carl");
+    let alone = world.sign_in("erna", "b").await;
+    let alone = alone["token"].as_str().unwrap();
+    let last = browser.get_as(&identities, alone).await.json();
+    let last = world.url(last["items"][0]["links"]["self"].as_str().unwrap());
+    refused(&browser.delete_as(&last, alone).await, 409, "IDN-058");
     println!("interop: pages get their tokens by cookie; identities are linked once");
 }
 
@@ -280,6 +307,13 @@ async fn the_desktop_signs_in() {
     assert_eq!(browser.get(&world.url(&back)).await.location(), "/desktop/news?a=b");
     let home = browser.get(&world.url("/desktop/")).await;
     assert!(home.status == 200 && home.text.contains("ann"), "{home:?}");
+    // Where the account is linked to is seen, and the only way in is kept (IDN-058).
+    let account = browser.get(&world.url("/desktop/account")).await;
+    let (_, form) =
+        account.text.split_once("action=\"/desktop/account/identities/").expect("the identity is listed");
+    let path = format!("/desktop/account/identities/{}", &form[..32]);
+    let kept = browser.submit(&world.url(&path), &[("token", &account.hidden("token"))]).await;
+    assert!(kept.status == 409 && kept.text.contains("the only way"), "{kept:?}");
     let again = browser.get(&world.url(&back)).await;
     assert!(again.status == 403 && again.text.contains("did not work"), "{again:?}");
 }

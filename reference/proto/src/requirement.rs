@@ -383,6 +383,10 @@ requirements! {
     IDN_071 = "IDN-071", "none", Peer;
     IDN_072 = "IDN-072", "code-rejected", Peer;
     IDN_073 = "IDN-073", "no-such-code", Peer;
+    IDN_074 = "IDN-074", "code-rejected", Peer;
+    IDN_075 = "IDN-075", "none", Peer;
+    IDN_076 = "IDN-076", "no-such-identity", Peer;
+    IDN_077 = "IDN-077", "federated-sign-in-failed", Peer;
 
     // spec/graph.md
     GPH_001 = "GPH-001", "tickets-required", Peer;

@@ -128,7 +128,8 @@ impl Identity {
         for (index, provider) in self.providers.iter().enumerate() {
             let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
             let name = (1..=32).contains(&provider.name.len()) && provider.name.bytes().all(letters);
-            let reserved = ["password", "passkey"].contains(&provider.name.as_str());
+            let reserved = ["password", "passkey", "code", "app-password", "identities"]
+                .contains(&provider.name.as_str());
             let earlier = self.providers[..index].iter().any(|other| other.name == provider.name);
             let what = "names are 1 to 32 of a-z, 0-9 and `-`, each once, not `password` and not `passkey`";
             demand(name && !reserved && !earlier, "identity.providers", what);

@@ -84,6 +84,7 @@ impl Failure {
             "passkey-unacceptable" => "This passkey cannot be used here. Take another one.",
             "last-sign-in" => "This is the only way in which you can sign in. Add another one first.",
             "no-such-passkey" => "This passkey is not there any more.",
+            "no-such-identity" => "This account is not linked any more.",
             "no-such-code" => "No program waits with this code. It may have waited too long: begin there again.",
             "federated-sign-in-failed" => "Signing in there did not work, or it took too long. Try again.",
             "name-taken" => "This name is taken. Choose another one.",

@@ -73,6 +73,7 @@ pub(crate) fn router(services: Router, settings: Settings) -> Router {
         .route("/desktop/account/passkeys", post(pages::passkeys::add))
         .route("/desktop/account/passkeys/options", post(pages::passkeys::options))
         .route("/desktop/account/passkeys/{passkey}", post(pages::passkeys::remove))
+        .route("/desktop/account/identities/{identity}", post(pages::identities::remove))
         .route("/desktop/account/app-passwords", post(pages::app_passwords::add))
         .route("/desktop/account/app-passwords/{app_password}", post(pages::app_passwords::remove))
         .route("/desktop/codes", get(pages::codes::get).post(pages::codes::post))

@@ -24,7 +24,7 @@ use crate::state::{App, OsEntropy};
 use crate::store::ceremonies::Ceremony;
 
 /// Who was let in by somebody who was signed in already, no matter how.
-const WAY: Way<'static> =
+pub(super) const WAY: Way<'static> =
     Way { provider: "code", class: "urn:oasis:names:tc:SAML:2.0:ac:classes:unspecified", app_password: None };
 
 /// How long a person may take, in seconds (IDN-072).
@@ -53,6 +53,8 @@ struct Waiting {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Decided {
     user: String,
+    /// Of the person, when it was decided.
+    session: String,
     allow: bool,
 }
 
@@ -140,12 +142,15 @@ pub(crate) async fn post_token(
         return Ok((StatusCode::ACCEPTED, axum::Json(json!({ "slow_down": false }))).into_response());
     };
     demand(decided.allow, req::IDN_072)?;
+    let user = Id::parse(&decided.user).ok_or_else(|| Problem::internal("a decision has no user"))?;
+    let session =
+        Id::parse(&decided.session).ok_or_else(|| Problem::internal("a decision has no session"))?;
+    demand(sessions::lives(&app, user, session).await?, req::IDN_074)?;
     // Of two that ask at once one gets the token.
     if !deviates(req::IDN_072) {
         let taken = app.store.take_ceremony(PROGRAM, hash, app.now(), LIFETIME).await?;
         demand(taken.is_some(), req::IDN_072)?;
     }
-    let user = Id::parse(&decided.user).ok_or_else(|| Problem::internal("a decision has no user"))?;
     if deviates(req::IDN_071) {
         return Err(req::IDN_072.into()); // the mutant lets nobody in
     }
@@ -195,7 +200,7 @@ pub(crate) async fn decide(
     Json(decision): Json<Decision>,
 ) -> Result<StatusCode, Problem> {
     demand_here(&app)?;
-    let user = sessions::holder(&app, &headers).await?.user;
+    let session = sessions::holder(&app, &headers).await?;
     throttle::challenge(&app, &source).await?;
     let kept = app.store.take_ceremony(USER_CODE, hash_of(&code), app.now(), LIFETIME).await?;
     let Some(program) = demand_some(kept.map(Some), req::IDN_073, || None)? else {
@@ -203,7 +208,8 @@ pub(crate) async fn decide(
     };
     let waiting = app.store.ceremony(PROGRAM, program.state.clone(), app.now(), LIFETIME).await?;
     let waiting = waiting.ok_or(req::IDN_073)?;
-    let decided = Decided { user: user.to_string(), allow: decision.allow };
+    let (user, session) = (session.user, session.id);
+    let decided = Decided { user: user.to_string(), session: session.to_string(), allow: decision.allow };
     let to = Waiting { decision: Some(decided), ..Waiting::read(&waiting)? }.text()?;
     app.store.change_ceremony(PROGRAM, program.state, waiting.state, to).await?;
     tracing::info!(%user, allow = decision.allow, "a program was signed in by code");

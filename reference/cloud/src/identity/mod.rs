@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 use crate::state::App;
+use crate::store::passkeys::Ways;
 
 /// By name and password.
 pub(crate) const PASSWORD: sessions::Way<'static> = sessions::Way {
@@ -42,6 +43,16 @@ pub(crate) async fn providers(State(app): State<App>) -> axum::Json<Value> {
     items.extend(passkeys::item(&app));
     items.extend(codes::item(&app));
     axum::Json(json!({ "items": items, "links": { "self": "/identity/providers" } }))
+}
+
+/// By what people can sign in here.
+fn ways(app: &App) -> Ways {
+    let providers = app.federated.items().filter_map(|item| item["name"].as_str().map(str::to_owned));
+    Ways {
+        passkeys: passkeys::item(app).is_some(),
+        passwords: app.config.identity.password_sign_in,
+        providers: providers.collect(),
+    }
 }
 
 /// Whether people may sign in by password here (IDN-036).

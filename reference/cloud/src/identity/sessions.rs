@@ -14,7 +14,7 @@ use meshproof_proto::requirement::{self as req, demand, demand_some, deviates};
 use meshproof_proto::time::UnixTime;
 use serde_json::{Value, json};
 
-use super::PASSWORD;
+use super::{PASSWORD, codes};
 use crate::extract::{Ids, NoBody};
 use crate::problem::Problem;
 use crate::source::Source;
@@ -65,7 +65,9 @@ pub(crate) async fn begin(
         "idle": app.config.identity.token_idle,
         "session": session.id.to_string(),
     });
-    app.store.add_session(hash_of(&token), session, taken, app.config.identity.known_source).await?;
+    // By a code it is the program that is there, and perhaps a stranger's (IDN-024).
+    let known_for = if way.provider == codes::WAY.provider { 0 } else { app.config.identity.known_source };
+    app.store.add_session(hash_of(&token), session, taken, known_for).await?;
     Ok(body)
 }
 
@@ -87,6 +89,13 @@ pub(crate) async fn holder(app: &App, headers: &HeaderMap) -> Result<Session, Pr
         app.store.touch_session(session.id, now).await?;
     }
     Ok(session)
+}
+
+/// Whether a session of the user is not over.
+pub(crate) async fn lives(app: &App, user: Id, session: Id) -> Result<bool, Problem> {
+    let now = app.now();
+    let idle = UnixTime(now.0.saturating_sub(app.config.identity.token_idle));
+    Ok(app.store.sessions_of(user, now, idle).await?.iter().any(|one| one.id == session))
 }
 
 /// The sessions of the user (IDN-026).

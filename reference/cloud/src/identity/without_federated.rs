@@ -1,7 +1,7 @@
 //! In place of `federated/` where the program was built without the feature `oidc`: there is no provider.
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use meshproof_proto::requirement::{self as req, demand};
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ impl Federated {
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/identity/federated/token", post(no_such_provider))
+        .route("/identity/federated/identities", get(no_such_provider))
+        .route("/identity/federated/identities/{identity}", delete(no_such_provider))
         .route("/identity/federated/{provider}/start", get(no_such_provider))
         .route("/identity/federated/{provider}/link", post(no_such_provider))
         .route("/identity/federated/{provider}/callback", get(no_such_provider))

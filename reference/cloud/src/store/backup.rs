@@ -26,11 +26,12 @@ impl Store {
     }
 
     /// Makes a copy fit to take the place of the database: watermarks that name changes which are not in it are unknown
-    /// (GPH-061), and sessions end, for they may have ended since. Blocks.
+    /// (GPH-061), and sessions end, for they may have ended since, with all that they began. Blocks.
     pub(crate) fn was_restored(&self) -> Result<(), StoreError> {
         self.write_here(|sql| {
             sql.execute("DELETE FROM epochs", values![])?;
             sql.execute("DELETE FROM sessions", values![])?;
+            sql.execute("DELETE FROM ceremonies", values![])?;
             Ok(())
         })
     }

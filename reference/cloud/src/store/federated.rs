@@ -4,10 +4,11 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::time::UnixTime;
 
-use super::{Store, StoreError, values};
+use super::passkeys::Ways;
+use super::{Row, Store, StoreError, values};
 
 /// Somebody, as a provider knows that person.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
@@ -57,6 +58,34 @@ impl Store {
             }
             sql.execute(INSERT, values![issuer, subject, user, provider, now])?;
             Ok(())
+        })
+        .await
+    }
+
+    /// The identities of a user and when each was linked, the oldest first (IDN-075).
+    pub(crate) async fn identities_of(&self, user: Id) -> Result<Vec<(Identity, UnixTime)>, StoreError> {
+        let select = "SELECT issuer, subject, provider, created FROM federated_identities WHERE user_id = $1
+            ORDER BY created, issuer, subject";
+        let identity = |row: &Row<'_>| {
+            let identity = Identity { issuer: row.text(0)?, subject: row.text(1)?, provider: row.text(2)? };
+            Ok((identity, row.time(3)?))
+        };
+        self.read(move |sql| sql.all(select, values![user], identity)).await
+    }
+
+    /// Removes an identity of the user (IDN-076), but not the last way in (IDN-058).
+    pub(crate) async fn remove_identity(
+        &self,
+        user: Id,
+        identity: Identity,
+        ways: Ways,
+    ) -> Result<(), StoreError> {
+        self.write(move |sql| {
+            let Identity { issuer, subject, .. } = &identity;
+            let delete =
+                "DELETE FROM federated_identities WHERE issuer = $1 AND subject = $2 AND user_id = $3";
+            demand(sql.execute(delete, values![issuer, subject, user])? == 1, req::IDN_076)?;
+            Ok(demand(ways.is_left(sql, user)?, req::IDN_058)?)
         })
         .await
     }

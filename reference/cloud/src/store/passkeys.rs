@@ -4,6 +4,7 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, demand};
 use meshproof_proto::time::UnixTime;
 
+use super::sql::Sql;
 use super::{Row, Store, StoreError, values};
 
 /// A passkey of a user.
@@ -64,32 +65,38 @@ impl Store {
         .await
     }
 
-    /// Removes a passkey of the user (IDN-059), but not the last way in (IDN-058): other passkeys are ways, a password
-    /// is if `passwords`, and what `providers` know of the user.
-    pub(crate) async fn remove_passkey(
-        &self,
-        user: Id,
-        id: Id,
-        passwords: bool,
-        providers: Vec<String>,
-    ) -> Result<(), StoreError> {
+    /// Removes a passkey of the user (IDN-059), but not the last way in (IDN-058).
+    pub(crate) async fn remove_passkey(&self, user: Id, id: Id, ways: Ways) -> Result<(), StoreError> {
         self.write(move |sql| {
-            let own = "SELECT 1 FROM passkeys WHERE id = $1 AND user_id = $2";
-            demand(sql.exists(own, values![id, user])?, req::IDN_059)?;
-            let others = "SELECT 1 FROM passkeys WHERE user_id = $1 AND id <> $2";
-            let password = "SELECT 1 FROM users WHERE id = $1 AND password <> ''";
-            let known = "SELECT provider FROM federated_identities WHERE user_id = $1";
-            let another = sql.exists(others, values![user, id])?
-                || (passwords && sql.exists(password, values![user])?)
-                || sql
-                    .all(known, values![user], |row| row.text(0))?
-                    .iter()
-                    .any(|name| providers.contains(name));
-            demand(another, req::IDN_058)?;
-            sql.execute("DELETE FROM passkeys WHERE id = $1", values![id])?;
-            Ok(())
+            let delete = "DELETE FROM passkeys WHERE id = $1 AND user_id = $2";
+            demand(sql.execute(delete, values![id, user])? == 1, req::IDN_059)?;
+            Ok(demand(ways.is_left(sql, user)?, req::IDN_058)?)
         })
         .await
+    }
+}
+
+/// By what people can sign in, as this cloud is configured.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    pub(crate) passkeys: bool,
+    pub(crate) passwords: bool,
+    /// The names of the other providers.
+    pub(crate) providers: Vec<String>,
+}
+
+impl Ways {
+    /// Whether the user can sign in by one of them.
+    pub(super) fn is_left(&self, sql: &Sql<'_>, user: Id) -> Result<bool, StoreError> {
+        let passkey = "SELECT 1 FROM passkeys WHERE user_id = $1";
+        let password = "SELECT 1 FROM users WHERE id = $1 AND password <> ''";
+        let known = "SELECT provider FROM federated_identities WHERE user_id = $1";
+        Ok((self.passkeys && sql.exists(passkey, values![user])?)
+            || (self.passwords && sql.exists(password, values![user])?)
+            || sql
+                .all(known, values![user], |row| row.text(0))?
+                .iter()
+                .any(|name| self.providers.contains(name)))
     }
 }
 

@@ -35,7 +35,7 @@ const COLUMNS: &str =
 
 impl Store {
     /// Begins a session under the hash of its token. `taken` is put back; the user is known at its source for
-    /// `known_for` seconds. Forgets sessions that are over, and ends the
+    /// `known_for` seconds, at 0 not at all. Forgets sessions that are over, and ends the
     /// one that was unused longest if there are too many (IDN-066).
     pub(crate) async fn add_session(
         &self,
@@ -71,11 +71,14 @@ impl Store {
             ];
             sql.execute(insert, row)?;
             put_back(sql, &taken)?;
-            let stale = created.0.saturating_sub(known_for);
-            sql.execute("DELETE FROM known_sources WHERE user_id = $1 AND last < $2", values![*user, stale])?;
-            let upsert = "INSERT INTO known_sources (user_id, source, last) VALUES ($1, $2, $3)
-                ON CONFLICT (user_id, source) DO UPDATE SET last = excluded.last";
-            sql.execute(upsert, values![*user, source, *created])?;
+            if known_for > 0 {
+                let stale = created.0.saturating_sub(known_for);
+                let forget = "DELETE FROM known_sources WHERE user_id = $1 AND last < $2";
+                sql.execute(forget, values![*user, stale])?;
+                let upsert = "INSERT INTO known_sources (user_id, source, last) VALUES ($1, $2, $3)
+                    ON CONFLICT (user_id, source) DO UPDATE SET last = excluded.last";
+                sql.execute(upsert, values![*user, source, *created])?;
+            }
             Ok(())
         })
         .await
@@ -116,7 +119,8 @@ impl Store {
         .await
     }
 
-    /// Changes a user's password, and ends every session but `keep` (IDN-030).
+    /// Changes a user's password, and ends every session but `keep` (IDN-030). What is known of where the user signs in is
+    /// forgotten: somebody else may have been there.
     pub(crate) async fn change_password(
         &self,
         user: Id,
@@ -132,6 +136,7 @@ impl Store {
                 let delete = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
                 sql.execute(delete, values![user, keep])?;
             }
+            sql.execute("DELETE FROM known_sources WHERE user_id = $1", values![user])?;
             put_back(sql, &taken)
         })
         .await

@@ -17,6 +17,13 @@ pub(super) fn checks() -> Vec<Check> {
         check("idn.code.denied", &["IDN-072"], "a question after a person said no", denied).twin(ALLOWED),
         check("idn.code.token-twice", &["IDN-072"], "a question after the token was given out", twice)
             .twin(ALLOWED),
+        check(
+            "idn.code.ended",
+            &["IDN-074"],
+            "a question after the session that allowed it has ended",
+            ended,
+        )
+        .twin(ALLOWED),
         check("idn.code.unknown", &["IDN-073"], "a user code that nobody was given", unknown).twin(ALLOWED),
         check("idn.code.decided", &["IDN-073"], "a second decision on a code", decided).twin(ALLOWED),
         check(
@@ -136,6 +143,14 @@ async fn twice(context: Context) -> Verdict {
     let (codes, token) = (Codes::new(&context).await?, person(&context).await?);
     decide(&context, &codes.user_code, &token, true).await?.expect(204)?;
     codes.ask(&context).await?.expect(200)?;
+    codes.ask(&context).await?.expect_problem(401, "code-rejected")
+}
+
+async fn ended(context: Context) -> Verdict {
+    let (codes, token) = (Codes::new(&context).await?, person(&context).await?);
+    decide(&context, &codes.user_code, &token, true).await?.expect(204)?;
+    let out = call(&context, "DELETE", "/identity/token").header("authorization", &format!("Bearer {token}"));
+    out.send().await?.expect(204)?;
     codes.ask(&context).await?.expect_problem(401, "code-rejected")
 }
 

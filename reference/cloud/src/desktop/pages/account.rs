@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::app_passwords::AppPasswords;
 use super::passkeys::Passkeys;
-use super::{Done, Refusal, Shell, go, html, moment};
+use super::{Done, Refusal, Shell, go, html, identities, moment};
 use crate::desktop::failure::Failure;
 use crate::desktop::files::Person;
 use crate::desktop::graph::{Call, text};
@@ -22,6 +22,7 @@ struct Account {
     name: String,
     sessions: Vec<Row>,
     passkeys: Option<Passkeys>,
+    identities: Vec<identities::Row>,
     app_passwords: Option<AppPasswords>,
 }
 
@@ -59,9 +60,10 @@ pub(super) async fn page(session: &Session, done: &Done, made: String) -> Result
     let mut sessions: Vec<Row> = items.map(Row::of).collect();
     sessions.sort_by_key(|row| !row.is_current);
     let passkeys = Passkeys::of(session).await?;
+    let identities = identities::of(session).await?;
     let app_passwords = AppPasswords::of(session, made).await?;
     let shell = Shell::of("Your account", session, &person).after(done);
-    html(&Account { shell, name: person.name, sessions, passkeys, app_passwords })
+    html(&Account { shell, name: person.name, sessions, passkeys, identities, app_passwords })
 }
 
 /// Ends a session: this one or another.

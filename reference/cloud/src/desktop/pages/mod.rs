@@ -9,6 +9,7 @@ pub(super) mod devices;
 pub(super) mod file;
 pub(super) mod folder;
 pub(super) mod home;
+pub(super) mod identities;
 pub(super) mod news;
 pub(super) mod passkeys;
 pub(super) mod settings;
@@ -113,6 +114,7 @@ impl Done {
             "passkey" => "The passkey was added. You can sign in with it from now on.",
             "passkey-removed" => "The passkey was removed. It signs in no more.",
             "app-password-removed" => "The password was removed. The program that has it signs in no more.",
+            "unlinked" => "The account is not linked any more. It signs in here no more.",
             "password" => "The password was changed, and all other sessions have ended.",
             "revoked" => "The device was revoked. It signs in no more, and gets no tickets.",
             _ => "",

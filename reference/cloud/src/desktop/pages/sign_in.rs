@@ -78,6 +78,11 @@ impl Ways {
         }
         ways
     }
+
+    /// Whether people sign in by providers elsewhere.
+    pub(super) fn are_elsewhere(&self) -> bool {
+        !self.providers.is_empty()
+    }
 }
 
 /// Who asks for a page, before there is a session.

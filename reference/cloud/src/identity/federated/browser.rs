@@ -29,6 +29,7 @@ use crate::problem::Problem;
 use crate::source::Source;
 use crate::state::{App, OsEntropy};
 use crate::store::ceremonies::Ceremony;
+use crate::store::sessions::Session;
 
 /// With this prefix no other host and no unencrypted page can set it.
 const NAME: &str = "__Host-meshproof-sign-in";
@@ -58,6 +59,8 @@ pub(super) struct Answer {
 #[derive(Serialize, Deserialize)]
 struct UnderWay {
     provider: String,
+    /// By which a link was begun (IDN-077).
+    session: Option<String>,
     #[serde(rename = "return")]
     path: Option<String>,
 }
@@ -82,8 +85,8 @@ pub(super) async fn link(
     headers: HeaderMap,
     _: NoBody,
 ) -> Result<Response, Problem> {
-    let user = sessions::holder(&app, &headers).await?.user;
-    let (location, cookie) = begin(&app, &name, to, Some(user), &source).await?;
+    let session = sessions::holder(&app, &headers).await?;
+    let (location, cookie) = begin(&app, &name, to, Some(&session), &source).await?;
     Ok(([(SET_COOKIE, cookie)], axum::Json(json!({ "location": location }))).into_response())
 }
 
@@ -127,6 +130,8 @@ pub(super) async fn callback(
     let person = Person::new(provider, &claims);
     let to = under_way.path.map(|path| (StatusCode::SEE_OTHER, [(LOCATION, path)]));
     if let Some(user) = ceremony.user {
+        let session = under_way.session.as_deref().and_then(Id::parse).ok_or(req::IDN_077)?;
+        demand(sessions::lives(&app, user, session).await?, req::IDN_077)?;
         person.link(&app, user).await?; // IDN-043, IDN-045
         let linked = axum::Json(json!({ "linked": provider.name }));
         return Ok(to.map_or_else(|| linked.into_response(), IntoResponse::into_response));
@@ -166,7 +171,7 @@ async fn begin(
     app: &App,
     name: &str,
     to: Return,
-    link: Option<Id>,
+    link: Option<&Session>,
     source: &Source,
 ) -> Result<(String, String), Problem> {
     let provider = app.federated.named(name)?;
@@ -174,9 +179,17 @@ async fn begin(
     throttle::challenge(app, source).await?;
     let metadata = provider.metadata().await?;
     let cookie = URL_SAFE_NO_PAD.encode(draw::<32>(&mut OsEntropy));
-    let under_way = UnderWay { provider: name.into(), path: to.path };
+    let session = link.map(|session| session.id.to_string());
+    let under_way = UnderWay { provider: name.into(), session, path: to.path };
     let state = serde_json::to_string(&under_way).map_err(Problem::internal)?;
-    app.store.add_ceremony(BEGUN, hash_of(&cookie), Ceremony { user: link, state }, app.now()).await?;
+    app.store
+        .add_ceremony(
+            BEGUN,
+            hash_of(&cookie),
+            Ceremony { user: link.map(|session| session.user), state },
+            app.now(),
+        )
+        .await?;
 
     let challenge = DEFAULT.sha256(&[derived(&cookie, "verifier").as_bytes()]);
     let parameters = [

@@ -5,17 +5,19 @@
 //! | `provider.rs` | what a provider says of itself, its token endpoint, its ID tokens |
 //! | `browser.rs` | authorisation code with PKCE, for browsers |
 //! | `device.rs` | RFC 8628, for programs without one |
+//! | `identities.rs` | a user's own identities |
 //! | `people.rs` | from (issuer, subject) to a user |
 
 mod browser;
 mod device;
+mod identities;
 mod people;
 mod provider;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use meshproof_proto::requirement::{self as req, demand_some};
 use serde_json::{Value, json};
 
@@ -43,7 +45,12 @@ impl Federated {
     pub(crate) fn items(&self) -> impl Iterator<Item = Value> {
         self.0.iter().map(|provider| {
             let path = |last: &str| format!("/identity/federated/{}/{last}", provider.name);
-            let links = json!({ "start": path("start"), "link": path("link"), "device": path("device") });
+            let links = json!({
+                "start": path("start"),
+                "link": path("link"),
+                "device": path("device"),
+                "identities": identities::PATH,
+            });
             json!({ "name": provider.name, "kind": "oidc", "links": links })
         })
     }
@@ -74,6 +81,8 @@ impl FromRequestParts<App> for Named {
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .route("/identity/federated/token", post(browser::post_token))
+        .route(identities::PATH, get(identities::list))
+        .route("/identity/federated/identities/{identity}", delete(identities::remove))
         .route("/identity/federated/{provider}/start", get(browser::start))
         .route("/identity/federated/{provider}/link", post(browser::link))
         .route("/identity/federated/{provider}/callback", get(browser::callback))

@@ -112,9 +112,7 @@ async fn remove(
 ) -> Result<StatusCode, Problem> {
     RelyingParty::demand(&app)?;
     let user = sessions::holder(&app, &headers).await?.user;
-    let providers = app.federated.items().filter_map(|item| item["name"].as_str().map(str::to_owned));
-    let (passwords, providers) = (app.config.identity.password_sign_in, providers.collect());
-    app.store.remove_passkey(user, id, passwords, providers).await?;
+    app.store.remove_passkey(user, id, super::ways(&app)).await?;
     tracing::info!(%user, passkey = %id, "passkey removed");
     Ok(StatusCode::NO_CONTENT)
 }
