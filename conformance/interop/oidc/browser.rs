@@ -61,11 +61,13 @@ impl Browser {
         self.send(url, self.http.delete(url).bearer_auth(token)).await
     }
 
-    /// Posts a form.
+    /// Posts a form, as from a page of the same origin.
     pub(crate) async fn submit(&mut self, url: &str, fields: &[(&str, &str)]) -> Page {
         let mut form = Url::parse("form:").unwrap();
         form.query_pairs_mut().extend_pairs(fields);
+        let origin = Url::parse(url).unwrap().origin().ascii_serialization();
         let request = self.http.post(url).header("content-type", "application/x-www-form-urlencoded");
+        let request = request.header("origin", origin);
         let body = form.query().unwrap_or_default().to_owned();
         self.send(url, request.body(body)).await
     }

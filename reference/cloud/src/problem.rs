@@ -80,7 +80,7 @@ fn status_of(requirement: Requirement) -> StatusCode {
 fn status_of_identity(id: &str) -> StatusCode {
     match id {
         "IDN-005" | "IDN-045" | "IDN-058" => StatusCode::CONFLICT,
-        "IDN-033" | "IDN-036" | "IDN-059" | "IDN-073" => StatusCode::NOT_FOUND,
+        "IDN-033" | "IDN-036" | "IDN-059" | "IDN-073" | "IDN-076" => StatusCode::NOT_FOUND,
         "IDN-003" | "IDN-004" | "IDN-034" | "IDN-046" | "IDN-056" => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::UNAUTHORIZED,
     }
