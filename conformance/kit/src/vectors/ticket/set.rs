@@ -121,9 +121,9 @@ impl Sets {
         );
 
         // The error is that of the ticket.
-        let mut bad = |id: &str, reason: &str, comment: &str, extra: &[Draft]| {
+        let mut bad = |id: &str, (req, reason): (&str, &str), comment: &str, extra: &[Draft]| {
             let set = [tokens(&set()), tokens(extra)].concat();
-            self.invalid(id, "permit", &["TKT-028"], reason, comment, inputs(&set, "Read"));
+            self.invalid(id, "permit", &["TKT-028", req], reason, comment, inputs(&set, "Read"));
         };
         let spare = || permit("spare", &["Read"]);
         let expired = |draft: Draft| {
@@ -136,19 +136,29 @@ impl Sets {
             Draft { fields, ..draft }
         };
         let forged = || Draft { key: &ISSUER_EVIL, ..spare() };
-        bad("one-expired", "ticket-expired", "a further ticket is expired", &[expired(spare())]);
-        bad("one-forged", "ticket-signature", "a further ticket is signed with a wrong key", &[forged()]);
+        bad("one-expired", ("TKT-014", "ticket-expired"), "a further ticket is expired", &[expired(spare())]);
+        bad(
+            "one-forged",
+            ("TKT-021", "ticket-signature"),
+            "a further ticket is signed with a wrong key",
+            &[forged()],
+        );
         let two = [expired(spare()), forged()];
-        bad("two-bad", "ticket-expired", "a further ticket is expired, and one behind it forged", &two);
+        bad(
+            "two-bad",
+            ("TKT-014", "ticket-expired"),
+            "a further ticket is expired, and one behind it forged",
+            &two,
+        );
         let two = [forged(), expired(spare())];
         bad(
             "two-bad-reversed",
-            "ticket-signature",
+            ("TKT-021", "ticket-signature"),
             "a further ticket is forged, and one behind it expired",
             &two,
         );
         let other = TicketFields { audience: "https://other.mesh.example/".into(), ..spare().fields };
-        let audience = "ticket-audience";
+        let audience = ("TKT-024", "ticket-audience");
         bad(
             "one-for-another-service",
             audience,
@@ -157,31 +167,46 @@ impl Sets {
         );
         bad(
             "one-garbage",
-            "ticket-bytes",
+            ("TKT-005", "ticket-bytes"),
             "a further ticket is no ticket",
             &[Draft { header: Some(Box::new(|_| "AAAA".to_owned())), ..spare() }],
         );
         let holder = TicketFields { subject: user(ALICE), audience: CLOUD.into(), ..Draft::pair().fields };
         bad(
             "one-holder-of-key",
-            "ticket-possession",
+            ("TKT-025", "ticket-possession"),
             "a further ticket needs a proof that HTTP has not",
             &[Draft::new(holder)],
         );
         bad(
             "one-padded",
-            "ticket-encoding",
+            ("TKT-003", "ticket-encoding"),
             "a further ticket is padded",
             &[Draft { header: Some(Box::new(|t| t + "=")), ..spare() }],
         );
-        for (id, reason, comment, header) in [
-            ("empty", "ticket-syntax", "no ticket", String::new()),
-            ("comma-at-end", "ticket-syntax", "a comma at the end", tokens(&set()).join(",") + ","),
-            ("comma-twice", "ticket-syntax", "two commas", tokens(&set()).join(",,")),
-            ("comma-space", "ticket-encoding", "a space after a comma", tokens(&set()).join(", ")),
-            ("semicolon", "ticket-encoding", "a semicolon for a comma", tokens(&set()).join(";")),
+        for (id, (req, reason), comment, header) in [
+            ("empty", ("TKT-006", "ticket-syntax"), "no ticket", String::new()),
+            (
+                "comma-at-end",
+                ("TKT-006", "ticket-syntax"),
+                "a comma at the end",
+                tokens(&set()).join(",") + ",",
+            ),
+            ("comma-twice", ("TKT-006", "ticket-syntax"), "two commas", tokens(&set()).join(",,")),
+            (
+                "comma-space",
+                ("TKT-003", "ticket-encoding"),
+                "a space after a comma",
+                tokens(&set()).join(", "),
+            ),
+            (
+                "semicolon",
+                ("TKT-003", "ticket-encoding"),
+                "a semicolon for a comma",
+                tokens(&set()).join(";"),
+            ),
         ] {
-            self.invalid(id, "permit", &["TKT-028"], reason, comment, inputs(&[header], "Read"));
+            self.invalid(id, "permit", &["TKT-028", req], reason, comment, inputs(&[header], "Read"));
         }
         self.invalid(
             "revoked",
