@@ -3,7 +3,7 @@
 import stat
 from dataclasses import replace
 
-from disk import Item, by_depth, kind_of, seen_of, split
+from disk import PERMISSIONS, Item, by_depth, kind_of, seen_of, split
 from entries import DIRECTORY, NOTHING, ROOT
 from replica import Uncountable
 
@@ -105,7 +105,7 @@ class Changes:
             return
         if not item:
             item = self._new(path, fields["kind"], fields)
-        elif fields["hash"] != item.content.hash:
+        elif fields["hash"] != item.content.hash or seen[3:] != item.seen[3:]:        # SYN-163
             item = replace(item, content=self.replica.edit(item.id, item.content, **fields))
             self.lost_main.add(item.id)
         self.after[path] = replace(item, seen=seen)
@@ -121,7 +121,7 @@ class Changes:
             if fields is None:
                 self.after[path] = item
                 return
-            touched = fields["hash"] != item.content.hash
+            touched = fields["hash"] != item.content.hash or seen[3:] != item.seen[3:]
         if not touched and item.id not in self.lost_main and self._is_where_it_was(path):
             self.after[path] = replace(item, seen=seen)
             return
@@ -139,5 +139,5 @@ class Changes:
 
 
 def fields_of(kind, found, size, digest):
-    """The fields of a content, of what was found on the disk. Before 1970 there is no time (D-123)."""
-    return {"kind": kind, "mode": stat.S_IMODE(found.st_mode) & 0o777, "mtime": max(found.st_mtime_ns, 0), "size": size, "hash": digest}
+    """The fields of a content, of what was found on the disk. What is before 1970 is 0."""
+    return {"kind": kind, "mode": stat.S_IMODE(found.st_mode) & PERMISSIONS, "mtime": max(found.st_mtime_ns, 0), "size": size, "hash": digest}

@@ -252,18 +252,20 @@ class Initiator:
         raise failure
 
     def _read_m2(self, data):
-        f = Reader(data[4:])
-        suite, _nonce, share = f.number(2), f.take(32), f.counted(2)
-        size = f.number(3)
+        f = Reader(data[4:])                                        # from its begin, as an M1
+        suite = f.number(2)
+        if suite not in self.suites:
+            raise Failure("suite", "HSK-030")
+        f.take(32)
+        size = f.number(2)
+        if size != SHARE_R[suite]:
+            raise Failure("share", "HSK-031")
+        share, size = f.take(size), f.number(3)
         prefix = data[:4 + f.at]
         box = f.take(size)
         covered = data[:4 + f.at]
         tag_r = f.take(32)
         f.end()
-        if suite not in self.suites:
-            raise Failure("suite", "HSK-030")
-        if len(share) != SHARE_R[suite]:
-            raise Failure("share", "HSK-031")
         ck2 = chain2(self.k_r, self._shared(suite, share))
         digest = H(self.m1, prefix)
         plaintext = etm_open(expand(ck2, b"m2" + digest, 48), digest, box)

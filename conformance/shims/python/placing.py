@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 
-from disk import WITH_BYTES, Item, by_depth, kind_of, leads_out, same_place_outside, seen_of, write_whole
+from disk import WITH_BYTES, Item, by_depth, dress, kind_of, leads_out, same_place_outside, seen_of, write_whole
 from entries import DIRECTORY, EMPTY, FILE, LINK
 
 PARTIAL_LIVES = 7 * 24 * 3600           # SYN-075
@@ -108,7 +108,7 @@ class Placing:
             return True                                             # nobody can tell yet
         with open(self.folder.incoming(shown.content.hash), "rb") as f:
             target = f.read()
-        if b"\0" in target or leads_out(path, target) and not any(same_place_outside(old, path, target) for old in before):
+        if leads_out(path, target) and not any(same_place_outside(old, path, target) for old in before):
             self.folder.tell(path, "is a link that leads out of the folder: it is not made here")
             return False
         return True
@@ -172,10 +172,13 @@ class Placing:
         at = self.folder.at(path)
         if path in self.frozen:
             return
+        content, was = self.desired[path].content, self.items.get(path)
         if not os.path.lexists(at) and self._clear(path):
             os.mkdir(at)
+            if content:
+                dress(at, content)
         if self._way(path) and os.path.isdir(at) and not os.path.islink(at):
-            self._record(path, self.desired[path].content)
+            self._record(path, was.content if was and was.content else content)
 
     def _fresh(self, path):
         """A copy of what came in, as the file will be."""
@@ -187,20 +190,21 @@ class Placing:
                 os.symlink(f.read(), os.fsencode(name))
             return name
         shutil.copyfile(self.folder.incoming(content.hash), name)
-        os.chmod(name, content.mode & 0o777 | 0o600)
-        with contextlib.suppress(OverflowError, OSError):
-            os.utime(name, ns=(time.time_ns(), content.mtime))
+        dress(name, content)
         with open(name, "rb") as f:
             os.fsync(f.fileno())
         return name
 
     def _record(self, path, content):
-        shown = self.desired[path]
+        shown, at = self.desired[path], self.folder.at(path)
         if content and shown.content and content.same_bytes(shown.content):
+            other = (content.mode, content.mtime) != (shown.content.mode, shown.content.mtime)
+            if other and content.kind != LINK and (path not in self.items or not self.folder.touched(path)):
+                dress(at, shown.content)
             content = shown.content                                 # the same bytes, perhaps of another change
         kind = content.kind if content else shown.kind              # that of the old one, as long as it stays
         self.items[path] = Item(shown.id, kind, self.entries[shown.id].stamp, content, shown.copy,
-                                seen_of(os.lstat(self.folder.at(path))))
+                                seen_of(os.lstat(at)))
 
     def _tidy(self):
         """What came in and has its place; and what of a transfer was kept for too long, or for nothing."""

@@ -16,8 +16,8 @@ class Uncountable(Exception):
 
 
 def first_counter():
-    """More than a device can have used that lost what it knew (section 3.1)."""
-    return int(time.time()) << 16
+    """More than a device can have used that lost what it knew, and no more than half of all numbers (section 3.1)."""
+    return min(int(time.time()) << 16, LIMIT >> 1)
 
 
 def identifiers(parent, name):

@@ -114,10 +114,9 @@ class Session:
 
     def stalled(self, now):
         """HSK-066: whether the other side has said and taken nothing for too long. `idle_since` moves on when a message was heard
-        and done with, and when one was taken; this device's own work does not count. To cut a content for a MANIFEST takes time, as
-        to look through files before STATE does (D-126)."""
+        and done with, and when one was taken; this device's own work does not count. To cut a content for a MANIFEST takes time."""
         blocks = [part for _, _, part in list(self.in_flight.values())]         # another thread adds and takes away
-        only_answers = blocks and None not in blocks and all(one.index_ended for one in self.shared.values())
+        only_answers = blocks and None not in blocks
         return not self.working and now - self.idle_since >= (UNANSWERED if only_answers else STALLED)
 
     def _watch(self):

@@ -32,7 +32,7 @@ class Links(unittest.TestCase):
     def test_what_leads_out(self):
         for path, target in (("l", b"/"), ("l", b"/etc"), ("l", b".."), ("l", b"../x"), ("d/l", b"../../x"), ("d/l", b"x/../y"),
                              ("d/l", b"../x/.."), ("d/l", b"..//../x"), ("l", b"x/.."), ("l", b"./.."), ("d/l", b".././../x"),
-                             ("d/l", b"./x/./..")):
+                             ("d/l", b"./x/./.."), ("l", b"..\0"), ("l", b"x\0"), ("d/l", b"../\0")):
             self.assertTrue(leads_out(path, target), (path, target))
         for path, target in (("l", b"x"), ("l", b"x/y"), ("d/l", b"../x"), ("d/l", b".."), ("d/e/l", b"../../x/y"), ("l", b"..x"),
                              ("l", b"x.."), ("l", b"nowhere"), ("d/l", b"..//x"), ("d/l", b"./../x"), ("d/e/l", b".././..//x"),

@@ -299,12 +299,53 @@ class Sync(unittest.TestCase):
         one.shared, one.idle_since = one.own, 0                     # not the monotonic clock's: (x + 600) - x may be less than 600
         self.assertFalse(one.stalled(one.idle_since + 599))
         self.assertTrue(one.stalled(one.idle_since + 600))
-        one.in_flight, one.own[F].index_ended = {b"....": (one.own[F], None, (0, 1))}, True
+        one.in_flight = {b"....": (one.own[F], None, (0, 1))}       # whether its INDEX is all here or not
         self.assertFalse(one.stalled(one.idle_since + 119))
         self.assertTrue(one.stalled(one.idle_since + 120))
         one.in_flight[b"...,"] = one.own[F], None, None             # a MANIFEST-REQUEST: the content may have to be cut first
         self.assertFalse(one.stalled(one.idle_since + 599))
         self.assertTrue(one.stalled(one.idle_since + 600))
+
+    def mode(self, device, path):
+        return os.lstat(os.path.join(device.root, path)).st_mode & 0o7777
+
+    def test_permissions(self):
+        """SYN-161 to SYN-163."""
+        self.a.write("f", b"f")
+        at = os.path.join(self.a.root, "f")
+        os.chmod(at, 0o6754)
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual(self.mode(self.b, "f"), 0o754)
+        os.chmod(os.path.join(self.b.root, "f"), 0o600)             # an edit, with the same bytes
+        sent = []
+        self.assertEqual(meet(self.a, self.b, tap=sent), [])
+        self.assertEqual(self.mode(self.a, "f"), 0o600)
+        entry, = self.a.folder.replica.entries.values()
+        self.assertEqual([(c.stamp.writer, c.mode) for c in entry.contents], [(self.b.id, 0o600)])
+        last = [device.folder.replica.last for device in (self.a, self.b)]
+        for device in (self.a, self.b):
+            device.again()
+        os.utime(at, ns=(0, 10**18))                                # a time alone is none
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual([device.folder.replica.last for device in (self.a, self.b)], last)
+        os.chmod(at, 0o440)                                         # of the owner's bits alone, too
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual(self.mode(self.b, "f") & 0o477, 0o440)     # this device gives itself the right to write
+        os.chmod(at, 0o640)
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual([self.mode(device, "f") for device in (self.a, self.b)], [0o640, 0o640])
+
+    def test_permissions_of_directories(self):
+        for mode in (0o500, 0o705):
+            self.a.folder.replica.new(ROOT, f"d{mode}", kind=DIRECTORY, mode=mode | 0o7000, mtime=0, size=0, hash=NOTHING)
+        self.assertEqual(meet(self.a, self.b), [])
+        self.assertEqual([self.mode(self.b, f"d{mode}") for mode in (0o500, 0o705)], [0o700, 0o705])
+
+    def test_the_first_counter(self):
+        """Section 3.1: whatever the clock says, half of all numbers are left."""
+        for now, counter in ((1, 1 << 16), (1 << 31, 1 << 47), (1 << 32, 1 << 47), (1 << 62, 1 << 47)):
+            with unittest.mock.patch("time.time", lambda: float(now)):
+                self.assertEqual(replica.first_counter(), counter)
 
     def test_a_lost_past(self):
         """Section 4.6: a device from a backup counts on, and its files are new changes once it knows what others have."""

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{FOLDER, ISSUER, Node, X, Y, issuer, target};
+use common::{FOLDER, ISSUER, Node, RawPeer, X, Y, issuer, state, target};
 use meshproof_client::Limits;
 use meshproof_client::responder::{Responder, pair_verifier};
+use meshproof_client::sync::{NoProgress, run_session};
 use meshproof_client::transport::{self, Connection, Outside, grounds_of};
 use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::handshake::AwaitM1;
+use meshproof_proto::storage::MediaHash;
+use meshproof_proto::sync::Message;
+use meshproof_proto::sync::message::Request;
 use meshproof_proto::ticket::{Role, Verifier};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::time::{Instant, sleep, timeout};
@@ -91,4 +95,31 @@ async fn who_finds_no_place_for_a_session_counts_until_nothing_is_left_of_its_co
     let (_peer, ()) = tokio::join!(dial(there, &x, &y), responder.answer_direct(counted, from));
     assert_eq!(Arc::strong_count(&alive), 1, "it has its connection still, and no place");
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+/// Whoever wants to go on elsewhere says BYE without DONE, and no DONE behind it, whatever comes then (HSK-060, SYN-015).
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_but_answers_comes_behind_an_early_bye() {
+    let (x, y) = (Node::new(DEFAULT, X), Node::new(DEFAULT, Y));
+    let (here, there) = duplex(64 * 1024);
+    let accepting =
+        transport::accept(here, AwaitM1::new(y.device.clone(), Arc::new(verifier(&y))), Outside::default());
+    let (peer, connection) = tokio::join!(dial(there, &x, &y), accepting);
+    let (mut peer, connection) = (RawPeer::over(peer), connection.unwrap());
+    connection.outgoing.finish();
+    let folders = vec![y.folder.clone()];
+    let session = tokio::task::spawn_blocking(move || run_session(connection, &folders, &NoProgress));
+    peer.send(&[Message::Hello(vec![FOLDER]), state()]);
+    peer.wait(|message| matches!(message, Message::Bye).then_some(())).await.unwrap();
+    peer.send(&[Message::Index { folder: FOLDER, last: true, entries: Vec::new() }]);
+    let hash = MediaHash::of(b"nothing");
+    let request = Request { request: 1, folder: FOLDER, hash, offset: 0, length: 1 };
+    peer.send(&[Message::Request(request), Message::Bye]);
+    let mut behind = Vec::new();
+    while let Some(message) = peer.next().await {
+        behind.push(message);
+    }
+    assert!(matches!(behind[..], [Message::Block { request: 1, content: None }]), "{behind:?}");
+    peer.connection.outgoing.close();
+    assert!(session.await.unwrap().unwrap().moved);
 }

@@ -312,7 +312,7 @@ requirements! {
     TKT_025 = "TKT-025", "ticket-possession", Peer;
     TKT_026 = "TKT-026", "ticket-revoked", Peer;
     TKT_027 = "TKT-027", "ticket-set", Peer;
-    TKT_028 = "TKT-028", "ticket-set", Peer;
+    TKT_028 = "TKT-028", "none", Peer;
     TKT_029 = "TKT-029", "ticket-set-subject", Peer;
     TKT_035 = "TKT-035", "action-not-permitted", Peer;
     TKT_030 = "TKT-030", "action-denied", Peer;
@@ -715,6 +715,9 @@ requirements! {
     SYN_132 = "SYN-132", "none", Peer;
     SYN_133 = "SYN-133", "none", Peer;
     SYN_160 = "SYN-160", "none", Peer;
+    SYN_161 = "SYN-161", "none", Peer;
+    SYN_162 = "SYN-162", "none", Peer;
+    SYN_163 = "SYN-163", "none", Peer;
     SYN_140 = "SYN-140", "none", Peer;
     SYN_151 = "SYN-151", "none", Peer;
     SYN_084 = "SYN-084", "none", Peer;

@@ -450,7 +450,7 @@ fn same_content(item: &Item, state: &State) -> bool {
         // Links have none of their own.
         State::Link { .. } => true,
     };
-    same_kind(item, state) && same_mode
+    same_kind(item, state) && (same_mode || deviates(req::SYN_163))
 }
 
 fn seen_of(state: &State) -> super::Seen {

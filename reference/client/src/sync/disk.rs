@@ -232,11 +232,15 @@ pub(super) fn mode(metadata: &Metadata) -> u16 {
     if metadata.permissions().readonly() { 0o444 } else { 0o644 }
 }
 
-/// Sets permission bits. Never more than those: a peer does not hand out set-user-id programs.
+/// Sets permission bits. Never more than those (SYN-161): a peer does not hand out set-user-id programs.
 #[cfg(unix)]
 pub(super) fn set_mode(file: &File, mode: u16) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(u32::from(mode & 0o777)))
+    if deviates(req::SYN_162) {
+        return Ok(());
+    }
+    let bits = if deviates(req::SYN_161) { 0o7777 } else { 0o777 };
+    file.set_permissions(std::fs::Permissions::from_mode(u32::from(mode & bits)))
 }
 
 #[cfg(not(unix))]

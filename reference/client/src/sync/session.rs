@@ -302,6 +302,8 @@ impl<'a> Session<'a> {
     }
 
     fn handle(&mut self, message: Message) -> Result<()> {
+        let answers = matches!(message, Message::Block { .. } | Message::Manifest { .. });
+        demand(answers || !self.heard_bye, req::SYN_015)?;
         match message {
             Message::Hello(theirs) => self.handle_hello(&theirs),
             Message::State(theirs) => self.handle_state(theirs),
@@ -500,7 +502,9 @@ impl<'a> Session<'a> {
         }
         self.ask_keepers(&mut out)?;
         for (number, shared) in self.shared.iter_mut().enumerate() {
-            let Some(keeper) = shared.keeper.as_ref().filter(|_| !shared.done) else { continue };
+            // No DONE comes behind BYE (SYN-015), which was early then.
+            let ready = !shared.done && !self.said_bye;
+            let Some(keeper) = shared.keeper.as_ref().filter(|_| ready) else { continue };
             if self.questions.is_over(number) {
                 shared.apply.finish(keeper, &mut self.report)?;
                 if shared.reads_only {

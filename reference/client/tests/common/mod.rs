@@ -320,6 +320,11 @@ impl RawPeer {
     pub async fn connect(from: Id, to: &Node, address: &str, role: Role) -> Self {
         let device = Device::load(DEFAULT, from, &pkcs8(key_of(from)), &mut os_entropy).unwrap();
         let connection = connect(&device, &to.device, address, (role, Role::Owner)).await.unwrap();
+        Self::over(connection)
+    }
+
+    /// The same over a channel that is open.
+    pub fn over(connection: Connection) -> Self {
         Self { connection, decoder: Decoder::default() }
     }
 

@@ -57,13 +57,22 @@ pub(super) fn checks() -> Vec<Check> {
         )
         .twin(RENEWED),
         check("hs.renew.role-less", &["HSK-057"], "a ticket with a lesser role in the folder", |context| {
-            let ticket = ticket(&context, |ticket| {
-                for (_, values) in ticket.attributes.iter_mut().filter(|(name, _)| name == uri::MAPPING) {
-                    values[0] = values[0].replace("owner", "reader");
-                }
-            });
+            let ticket = ticket(&context, |ticket| set_role(ticket, "reader"));
             ends_after(context, ticket)
         })
+        .twin(RENEWED),
+        check(
+            "hs.renew.role-greater",
+            &["HSK-057"],
+            "a ticket with a greater role in the folder",
+            |context| {
+                let ticket = ticket(&context, |_| {});
+                async move {
+                    let as_reader = Session::open_with(&context, |ticket| set_role(ticket, "reader")).await?;
+                    ends_after_in(as_reader, ticket).await
+                }
+            },
+        )
         .twin(RENEWED),
         check("hs.renew.garbage", &["HSK-054"], "a ticket record that holds no ticket", |context| {
             ends_after(context, b"no ticket".to_vec())
@@ -88,9 +97,19 @@ fn ticket(context: &Context, change: fn(&mut TicketFields)) -> Vec<u8> {
     ticket.issue(&fixture.issuer).into_bytes()
 }
 
+/// Gives the kit's device another role in the folder than owner.
+fn set_role(ticket: &mut TicketFields, role: &str) {
+    for (_, values) in ticket.attributes.iter_mut().filter(|(name, _)| name == uri::MAPPING) {
+        values[0] = values[0].replace("owner", role);
+    }
+}
+
 /// A session on whose channel a ticket record was sent.
 async fn renewing(context: &Context, ticket: &[u8]) -> Result<Session, Stop> {
-    let mut session = Session::open(context).await?;
+    renewing_in(Session::open(context).await?, ticket).await
+}
+
+async fn renewing_in(mut session: Session, ticket: &[u8]) -> Result<Session, Stop> {
     let record = session.channel.sending.seal(TICKET, ticket, 0);
     session.channel.conn.send("a ticket record", &record).await?;
     Ok(session)
@@ -103,7 +122,11 @@ async fn honest(context: Context) -> Verdict {
 
 /// The device ends the channel with close_notify. It may have sent its index before.
 async fn ends_after(context: Context, ticket: Vec<u8>) -> Verdict {
-    let mut channel = renewing(&context, &ticket).await?.channel;
+    ends_after_in(Session::open(&context).await?, ticket).await
+}
+
+async fn ends_after_in(session: Session, ticket: Vec<u8>) -> Verdict {
+    let mut channel = renewing_in(session, &ticket).await?.channel;
     loop {
         match channel.read().await {
             Ok(Record::CloseNotify) => return Ok(()),

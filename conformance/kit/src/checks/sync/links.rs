@@ -20,12 +20,13 @@ pub(super) fn checks() -> Vec<Check> {
             "symbolic links to what is outside of the folder",
             leads_out,
         ),
+        check("syn.link.zero", &["SYN-042"], "a symbolic link with a byte of zero in its target", zero),
         check("syn.link.through", &["SYN-133"], "a directory where there is a symbolic link", through),
     ]
 }
 
 /// Where the device has its folder.
-fn folder(context: &Context) -> Result<PathBuf, Stop> {
+pub(super) fn folder(context: &Context) -> Result<PathBuf, Stop> {
     if !cfg!(unix) {
         return Err(Stop::NotApplicable("the kit makes symbolic links on Unix only".to_owned()));
     }
@@ -99,6 +100,24 @@ async fn leads_out(context: Context) -> Verdict {
         let made = std::fs::symlink_metadata(folder.join(&path).join(at)).is_ok();
         demand!(made || !inside, "the link {at} to {target:?} stays in the folder, and is not made");
         demand!(!made || inside, "the link {at} to {target:?} leads out of the folder, and is made");
+        let known = find(&context, &format!("{path}/{at}")).await?.is_some();
+        demand!(known, "the index of the device does not have the link {at} to {target:?}");
+    }
+    delete(&context, &entries).await
+}
+
+/// To a system that ends strings at a zero the first is `..`. What is behind it in the same session is made all the same.
+async fn zero(context: Context) -> Verdict {
+    let folder = folder(&context)?;
+    let path = name(&context);
+    let links = [("cut-up", "..\0/inside", false), ("in-it", "inside\0", false), ("good", "inside", true)];
+    let mut entries = vec![Entry::directory(&path)];
+    entries.extend(links.iter().map(|(at, target, _)| link(&format!("{path}/{at}"), target)));
+    let contents: Vec<&[u8]> = links.iter().map(|(_, target, _)| target.as_bytes()).collect();
+    bring(&context, entries.clone(), &contents).await?;
+    for (at, target, good) in links {
+        let made = std::fs::symlink_metadata(folder.join(&path).join(at)).is_ok();
+        demand!(made == good, "whether the link {at} to {target:?} is on disk: {made}");
         let known = find(&context, &format!("{path}/{at}")).await?.is_some();
         demand!(known, "the index of the device does not have the link {at} to {target:?}");
     }

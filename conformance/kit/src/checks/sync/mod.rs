@@ -9,6 +9,7 @@
 //! | [`transfer`] | 4.7, contents |
 //! | [`chunks`] | 4.7, contents in chunks |
 //! | [`links`] | 4.5, symbolic links |
+//! | [`permissions`] | 4.5, permissions |
 //! | [`ignored`] | 4.8, what is ignored |
 //! | [`signed`] | 4.9, who wrote it |
 //! | [`moved`] | handshake.md 4.8, a session that goes on elsewhere |
@@ -22,6 +23,7 @@ mod links;
 mod merge;
 pub mod message;
 mod moved;
+mod permissions;
 mod read;
 pub mod session;
 mod signed;
@@ -37,7 +39,7 @@ use crate::oracle::crypto::hex;
 pub fn checks() -> Vec<Check> {
     let parts = [read::checks(), merge::checks(), view::checks(), state::checks(), transfer::checks()];
     let more = [chunks::checks(), ignored::checks(), signed::checks(), moved::checks(), links::checks()];
-    [parts.concat(), more.concat()].concat()
+    [parts.concat(), more.concat(), permissions::checks()].concat()
 }
 
 /// A directory that the kit's device made is taken over.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::message::{self, Entry, Message};
 use super::session::{Session, bring};
+use super::transfer::first_request;
 use super::{check, name};
 use crate::check::{Check, Context, Stop, demand};
 use crate::target::fixture::PeerFixture;
@@ -29,7 +30,34 @@ pub(super) fn checks() -> Vec<Check> {
             },
         )
         .twin(STAYS),
+        after_bye("request", "REQUEST", |context| message::request(77, FOLDER, context.random(), 0, 1)),
+        after_bye("manifest-request", "MANIFEST-REQUEST", |context| {
+            message::manifest_request(77, FOLDER, context.random())
+        }),
+        after_bye("done", "DONE", |_| message::done(FOLDER)),
+        after_bye("writers", "WRITERS", |_| message::writers(FOLDER, &[])),
     ]
+}
+
+/// A check that sends a message behind BYE, while the device still waits for a content, so that it has no other reason to close.
+fn after_bye(id: &str, message: &str, bytes: fn(&Context) -> Vec<u8>) -> Check {
+    let title = format!("a {message} after BYE");
+    check(&format!("syn.state.{id}-after-bye"), &["SYN-015"], &title, move |context| async move {
+        let path = name(&context);
+        let entry = Entry::file(&path, path.as_bytes());
+        let mut session = Session::open(&context).await?;
+        session.give(path.as_bytes());
+        let asked = first_request(&mut session, entry.clone()).await?;
+        let ends = [message::done(FOLDER), message::bye(), bytes(&context)].concat();
+        session.send("what must not come after BYE", &ends).await?;
+        // So that a device that takes it goes on to its BYE. One that has closed does not take this.
+        let _ = session.serve(asked).await;
+        while let Some(message) = session.read_or_end().await? {
+            demand!(message != Message::Bye, "the device ended the session in order");
+        }
+        bring(&context, vec![entry.deleted(&[(PeerFixture::DEVICE_X, 2)])], &[]).await.map(drop)
+    })
+    .twin(STAYS)
 }
 
 const FOLDER: [u8; 16] = PeerFixture::FOLDER;

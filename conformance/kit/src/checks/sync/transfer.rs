@@ -99,7 +99,7 @@ async fn roundtrip(context: Context, length: usize) -> Verdict {
 }
 
 /// The first REQUEST for a content that the kit's index offers.
-async fn first_request(session: &mut Session, entry: Entry) -> Result<Request, Stop> {
+pub(super) async fn first_request(session: &mut Session, entry: Entry) -> Result<Request, Stop> {
     let hash = entry.contents[0].hash;
     session.send("INDEX", &message::index(FOLDER, true, &[entry])).await?;
     next_request(session, hash).await

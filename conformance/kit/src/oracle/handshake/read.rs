@@ -305,7 +305,8 @@ impl Initiator {
     fn read_refuse(&self, body: &[u8]) -> Result<Reply, Rejection> {
         let kref = M1Keys::new(&self.k_r, &[]).kref(&self.m1);
         match etm_open(&kref, &h(&[&self.m1]), body).as_deref() {
-            Some([high, low, zeros @ ..]) if zeros.len() == 30 => {
+            // What follows the code is ignored.
+            Some([high, low, rest @ ..]) if rest.len() == 30 => {
                 Ok(Reply::Refused(u16::from_be_bytes([*high, *low])))
             }
             _ => reject("HSK-035", "refuse"),

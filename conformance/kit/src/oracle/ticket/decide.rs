@@ -25,12 +25,13 @@ pub fn decide_by_set(
     }
     let subjects: BTreeSet<&str> = tickets.iter().map(|ticket| ticket.fields.subject.as_str()).collect();
     require(subjects.len() == 1, "TKT-029", "ticket-set-subject")?;
+    // Without an authentication ticket no decision is looked at.
+    let Some(principal) = tickets.iter().find(|ticket| ticket.fields.authn.is_some()) else {
+        return reject("TKT-035", "action-not-permitted");
+    };
     require(!says(&tickets, "Deny", resource, action), "TKT-030", "action-denied")?;
-    let principal = tickets.iter().find(|ticket| ticket.fields.authn.is_some());
-    match principal.filter(|_| says(&tickets, "Permit", resource, action)) {
-        Some(ticket) => Ok(ticket.fields.subject.clone()),
-        None => reject("TKT-035", "action-not-permitted"),
-    }
+    require(says(&tickets, "Permit", resource, action), "TKT-035", "action-not-permitted")?;
+    Ok(principal.fields.subject.clone())
 }
 
 fn says(tickets: &[Ticket], decision: &str, resource: &str, action: &str) -> bool {

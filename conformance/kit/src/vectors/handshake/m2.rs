@@ -157,6 +157,31 @@ impl List {
                 m2.share = vec![1; length];
             });
         }
+        // The body is read from its begin: what is wrong fails before what is missing behind it.
+        let cut = |at: usize| {
+            move |frame: &mut Vec<u8>| {
+                frame.truncate(at);
+                set_len(frame);
+            }
+        };
+        self.invalid(
+            "order-suite-cut",
+            ("HSK-030", "suite"),
+            "a suite that was not offered, and then nothing",
+            |m2| {
+                m2.suite = 0x7f01;
+                m2.forge.after = Some(Box::new(cut(4 + 2)));
+            },
+        );
+        self.invalid(
+            "order-share-cut",
+            ("HSK-031", "share"),
+            "a share of 32 bytes, and then nothing",
+            |m2| {
+                m2.share = vec![1; 32];
+                m2.forge.after = Some(Box::new(cut(4 + 2 + 32 + 2 + 32)));
+            },
+        );
     }
 
     fn box2(&mut self) {
@@ -305,6 +330,23 @@ impl List {
                 inputs(&frame),
             );
             self.0.push(test.expect(json!({"refused": code})));
+        }
+        for (id, comment, begin) in [
+            ("unknown", "a code of a later version, which counts as 1", [0x7f, 0x01, 0]),
+            ("more", "not authorised, and more behind the code", [0, 1, 9]),
+        ] {
+            let mut plaintext = [0; 32];
+            plaintext[..3].copy_from_slice(&begin);
+            let body = etm_seal(&m1.keys.kref(&m1.frame), &h(&[&m1.frame]), &plaintext);
+            let test = Test::invalid(
+                &name(&format!("refused-{id}")),
+                &name("good"),
+                &format!("an authentic REFUSE: {comment}"),
+                &["HSK-035"],
+                "refused",
+                inputs(&frame(kind::REFUSE, &body)),
+            );
+            self.0.push(test.expect(json!({"refused": 1})));
         }
         let rule = ("HSK-035", "refuse");
         let good = m1.keys.refuse(&m1.frame, 1);

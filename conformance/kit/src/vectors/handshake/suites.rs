@@ -207,6 +207,31 @@ pub(super) fn m2_group() -> Group {
                 m2.ss_e[zeros..].fill(0);
             });
         }
+        let of_zeros = |m2: &mut M2Fields| {
+            let from = m2.share.len() - 32;
+            m2.share[from..].fill(0);
+            let zeros = m2.ss_e.len() - 32;
+            m2.ss_e[zeros..].fill(0);
+        };
+        let (share, malformed) = (("HSK-043", "share"), ("HSK-003", "malformed"));
+        invalid(suite, "order-zeros-box2", share, "an X25519 share of zeros, and a bit of box2", &|m2| {
+            of_zeros(m2);
+            m2.forge.sealed = Some(Box::new(|bytes| bytes[0] ^= 1));
+        });
+        invalid(
+            suite,
+            "order-zeros-more",
+            malformed,
+            "an X25519 share of zeros, and a byte behind tag_R",
+            &|m2| {
+                of_zeros(m2);
+                m2.forge.after = Some(Box::new(|frame| {
+                    frame.push(0);
+                    let len = crate::oracle::handshake::u24(frame.len() - 4);
+                    frame[1..4].copy_from_slice(&len);
+                }));
+            },
+        );
         invalid(suite, "x25519-other", ("HSK-032", "box2"), "an X25519 share of another secret", &|m2| {
             let from = m2.share.len() - 32;
             m2.share[from..].copy_from_slice(&bytes32("another X25519 key"));

@@ -97,6 +97,10 @@ impl Pairs {
         self.valid("folder-without-claims", "no claims, one folder", &Value::Null, &both, |draft| {
             draft.fields.attributes.remove(CLAIMS);
         });
+        self.valid("of-all-kinds", "a sign-in and a right beside", &json!(ALICE), &both, |draft| {
+            draft.fields.authn = Draft::user().fields.authn;
+            draft.fields.authz = Draft::rights().fields.authz;
+        });
         let two = json!([folder(FOLDER, "owner", "contributor"), folder(OTHER_FOLDER, "reader", "owner")]);
         self.valid("folders", "two folders, written in another order", &json!(ALICE), &two, |draft| {
             draft.fields.attributes[MAPPINGS] = mapping_values(&[

@@ -7,7 +7,7 @@ use crate::oracle::ticket::{Decision, TicketFields};
 use crate::vectors::envelope::{File, Group, Test};
 use crate::vectors::fixtures::{
     ALICE, BOB, CLOUD, DEVICE_X, FOLDER, ISSUER, ISSUER_A, ISSUER_EVIL, NOW, OTHER_FOLDER, authorization,
-    device, issuers, ticket_id, user,
+    device, issuers, pair, ticket_id, user,
 };
 
 pub(super) fn file() -> File {
@@ -81,6 +81,17 @@ impl Sets {
         self.valid("reversed", &[], "a set has no order", inputs(&reversed, "Read"));
         let one = Draft::new(TicketFields { authn: Draft::user().fields.authn, ..authorization("both") });
         self.valid("one-ticket", &[], "both statements in one ticket", inputs(&tokens(&[one]), "Read"));
+        let facts = Draft::new(TicketFields {
+            attributes: pair("facts").attributes,
+            ..permit("facts", &["Read"]).fields
+        });
+        let set = tokens(&[Draft::user(), facts]);
+        self.valid(
+            "facts-beside",
+            &["TKT-017"],
+            "what pair tickets say, beside a right",
+            inputs(&set, "Read"),
+        );
         let of_device = |draft: Draft| Draft {
             fields: TicketFields { subject: device(DEVICE_X), ..draft.fields },
             ..draft
@@ -109,11 +120,10 @@ impl Sets {
             inputs(&same, "Read"),
         );
 
-        // TKT-028 has two names: its own, and that of the ticket, which is logged.
-        let mut bad = |id: &str, comment: &str, extra: Draft| {
-            let mut set = set();
-            set.push(extra);
-            self.invalid(id, "permit", &["TKT-028"], "", comment, inputs(&tokens(&set), "Read"));
+        // The error is that of the ticket.
+        let mut bad = |id: &str, (req, reason): (&str, &str), comment: &str, extra: &[Draft]| {
+            let set = [tokens(&set()), tokens(extra)].concat();
+            self.invalid(id, "permit", &["TKT-028", req], reason, comment, inputs(&set, "Read"));
         };
         let spare = || permit("spare", &["Read"]);
         let expired = |draft: Draft| {
@@ -125,40 +135,91 @@ impl Sets {
             };
             Draft { fields, ..draft }
         };
-        bad("one-expired", "a further ticket is expired", expired(spare()));
+        let forged = || Draft { key: &ISSUER_EVIL, ..spare() };
+        bad("one-expired", ("TKT-014", "ticket-expired"), "a further ticket is expired", &[expired(spare())]);
         bad(
             "one-forged",
+            ("TKT-021", "ticket-signature"),
             "a further ticket is signed with a wrong key",
-            Draft { key: &ISSUER_EVIL, ..spare() },
+            &[forged()],
+        );
+        let two = [expired(spare()), forged()];
+        bad(
+            "two-bad",
+            ("TKT-014", "ticket-expired"),
+            "a further ticket is expired, and one behind it forged",
+            &two,
+        );
+        let two = [forged(), expired(spare())];
+        bad(
+            "two-bad-reversed",
+            ("TKT-021", "ticket-signature"),
+            "a further ticket is forged, and one behind it expired",
+            &two,
         );
         let other = TicketFields { audience: "https://other.mesh.example/".into(), ..spare().fields };
-        bad("one-for-another-service", "a further ticket is for another audience", Draft::new(other));
+        let audience = ("TKT-024", "ticket-audience");
+        bad(
+            "one-for-another-service",
+            audience,
+            "a further ticket is for another audience",
+            &[Draft::new(other)],
+        );
         bad(
             "one-garbage",
+            ("TKT-005", "ticket-bytes"),
             "a further ticket is no ticket",
-            Draft { header: Some(Box::new(|_| "AAAA".to_owned())), ..spare() },
+            &[Draft { header: Some(Box::new(|_| "AAAA".to_owned())), ..spare() }],
         );
         let holder = TicketFields { subject: user(ALICE), audience: CLOUD.into(), ..Draft::pair().fields };
-        bad("one-holder-of-key", "a further ticket needs a proof that HTTP has not", Draft::new(holder));
+        bad(
+            "one-holder-of-key",
+            ("TKT-025", "ticket-possession"),
+            "a further ticket needs a proof that HTTP has not",
+            &[Draft::new(holder)],
+        );
         bad(
             "one-padded",
+            ("TKT-003", "ticket-encoding"),
             "a further ticket is padded",
-            Draft { header: Some(Box::new(|t| t + "=")), ..spare() },
+            &[Draft { header: Some(Box::new(|t| t + "=")), ..spare() }],
         );
-        for (id, comment, header) in [
-            ("empty", "no ticket", String::new()),
-            ("comma-at-end", "a comma at the end", tokens(&set()).join(",") + ","),
-            ("comma-twice", "two commas", tokens(&set()).join(",,")),
-            ("comma-space", "a space after a comma", tokens(&set()).join(", ")),
-            ("semicolon", "a semicolon for a comma", tokens(&set()).join(";")),
+        for (id, (req, reason), comment, header) in [
+            ("empty", ("TKT-006", "ticket-syntax"), "no ticket", String::new()),
+            (
+                "comma-at-end",
+                ("TKT-006", "ticket-syntax"),
+                "a comma at the end",
+                tokens(&set()).join(",") + ",",
+            ),
+            ("comma-twice", ("TKT-006", "ticket-syntax"), "two commas", tokens(&set()).join(",,")),
+            (
+                "comma-space",
+                ("TKT-003", "ticket-encoding"),
+                "a space after a comma",
+                tokens(&set()).join(", "),
+            ),
+            (
+                "semicolon",
+                ("TKT-003", "ticket-encoding"),
+                "a semicolon for a comma",
+                tokens(&set()).join(";"),
+            ),
         ] {
-            self.invalid(id, "permit", &["TKT-028"], "", comment, inputs(&[header], "Read"));
+            self.invalid(id, "permit", &["TKT-028", req], reason, comment, inputs(&[header], "Read"));
         }
-        self.invalid("revoked", "permit", &["TKT-028", "TKT-026"], "", "the user is revoked", {
-            let mut inputs = inputs(&tokens(&set()), "Read");
-            inputs["revoked"] = json!([user(ALICE)]);
-            inputs
-        });
+        self.invalid(
+            "revoked",
+            "permit",
+            &["TKT-028", "TKT-026"],
+            "ticket-revoked",
+            "the user is revoked",
+            {
+                let mut inputs = inputs(&tokens(&set()), "Read");
+                inputs["revoked"] = json!([user(ALICE)]);
+                inputs
+            },
+        );
         self.subjects();
         self.denials();
     }
@@ -256,6 +317,29 @@ impl Sets {
             &rule,
             reason,
             "a right alone: there is no principal",
+            inputs(&set, "Read"),
+        );
+        // Without a principal no decision is looked at.
+        self.invalid(
+            "denial-alone",
+            "permit",
+            &rule,
+            reason,
+            "a denial alone: there is no principal",
+            inputs(&tokens(&[deny("deny", &["Read"])]), "Read"),
+        );
+        let facts = Draft::new(TicketFields {
+            authz: Vec::new(),
+            attributes: pair("facts").attributes,
+            ..permit("facts", &["Read"]).fields
+        });
+        let set = tokens(&[Draft::user(), facts]);
+        self.invalid(
+            "facts-alone",
+            "facts-beside",
+            &rule,
+            reason,
+            "what pair tickets say, and no right",
             inputs(&set, "Read"),
         );
         for (id, comment, path) in [
