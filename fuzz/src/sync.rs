@@ -1,12 +1,12 @@
 //! Messages of sync: as bytes that any peer may send, and entries with proofs that their writers signed.
 
 use meshproof_kit::fuzz::{Draw, change_entry, change_proofs, good_entries};
-use meshproof_kit::oracle::sync as oracle;
+use meshproof_kit::oracle::{Rejection, sync as oracle};
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::{Decoder, Entry, Message, Tree};
 
 /// A message that the reference reads is written back as the same bytes, however they come; the oracle takes the same
-/// INDEX; and the paths of its entries stay in their folder. Whether there was one.
+/// INDEX and the same STATE; and the paths of entries stay in their folder. Whether there was one.
 pub fn sync(data: &[u8]) -> bool {
     let (messages, written) = decode(data, data.len().max(1));
     assert_eq!(data.get(..written.len()), Some(&written[..]), "one message, one spelling");
@@ -16,22 +16,34 @@ pub fn sync(data: &[u8]) -> bool {
         "delivery changed the result"
     );
     for message in &messages {
-        let Message::Index { folder, entries, .. } = message else { continue };
         let mut bytes = Vec::new();
         message.write(&mut bytes);
-        let read = oracle::index(&bytes[5..]);
-        assert!(read.is_ok(), "the oracle refuses an INDEX of {folder}: {:?}", read.err());
-        stay_inside(entries);
+        if let Some(Err(rule)) = of_oracle(bytes[0], &bytes[5..]) {
+            panic!("the oracle refuses what was taken: {rule}: {message:?}");
+        }
+        if let Message::Index { entries, .. } = message {
+            stay_inside(entries);
+        }
     }
     // The oracle takes what the reference refused: then one of them is wrong.
     let rest = &data[written.len()..];
-    if let Some([2, a, b, c, d]) = rest.first_chunk() {
+    if let Some([kind, a, b, c, d]) = rest.first_chunk() {
         let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
         if let Some(body) = rest.get(5..5 + length).filter(|_| messages.is_empty()) {
-            assert!(oracle::index(body).is_err(), "the oracle takes an INDEX that was refused");
+            let theirs = of_oracle(*kind, body);
+            assert!(theirs.is_none_or(|read| read.is_err()), "the oracle takes what was refused");
         }
     }
     !messages.is_empty()
+}
+
+/// What the oracle says of a message of this type, if it reads that type.
+fn of_oracle(kind: u8, body: &[u8]) -> Option<Result<(), Rejection>> {
+    match kind {
+        2 => Some(oracle::index(body).map(drop)),
+        16 => Some(oracle::state(body).map(drop)),
+        _ => None,
+    }
 }
 
 /// Entries that break any rule of their form, or none: the oracle says the same of each, and shows the same paths. Whether
