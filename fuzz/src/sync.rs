@@ -10,9 +10,10 @@ use meshproof_proto::sync::{Decoder, Entry, Message, Tree};
 pub fn sync(data: &[u8]) -> bool {
     let (messages, written) = decode(data, data.len().max(1));
     assert_eq!(data.get(..written.len()), Some(&written[..]), "one message, one spelling");
+    let (of_pieces, written_of_pieces) = decode(data, 3);
     assert_eq!(
         (messages.len(), &written),
-        (decode(data, 3).0.len(), &decode(data, 3).1),
+        (of_pieces.len(), &written_of_pieces),
         "delivery changed the result"
     );
     for message in &messages {
@@ -46,10 +47,13 @@ fn of_oracle(kind: u8, body: &[u8]) -> Option<Result<(), Rejection>> {
     }
 }
 
-/// Entries that break any rule of their form, or none: the oracle says the same of each, and shows the same paths. Whether
-/// they were taken.
+/// Entries or heads that break any rule of their form, or none: the oracle says the same of each, and shows the same paths.
+/// Whether they were taken.
 pub fn sync_entry(data: &[u8]) -> bool {
     let mut draw = Draw(data);
+    if draw.one_in(8) {
+        return heads(&mut draw);
+    }
     let mut entries: Vec<oracle::Entry> = Vec::new();
     for _ in 0..=draw.below(4) {
         let mut entry = draw.pick(good_entries()).clone();
@@ -86,6 +90,27 @@ pub fn sync_entry(data: &[u8]) -> bool {
     stay_inside(entries);
     assert_eq!(paths(entries), oracle_paths(&theirs), "two views of one folder");
     true
+}
+
+/// A STATE.
+fn heads(draw: &mut Draw<'_>) -> bool {
+    const COUNTERS: [u64; 6] = [1, 2, 0, (1 << 48) - 1, 1 << 48, u64::MAX];
+    let count = u8::try_from(draw.below(5)).unwrap_or_default();
+    let mut body = [&[0xF0; 16][..], &[draw.byte() % 3, 0, count]].concat();
+    for number in 0..count {
+        let device = if draw.one_in(4) { draw.byte() % 5 } else { number };
+        let (counter, chain, signature) = (*draw.pick(&COUNTERS), [7; 32], [8; 64]);
+        body.extend(oracle::Head { device: [device; 16], counter, chain, signature }.bytes());
+    }
+    body.extend([0; 16 * 256]);
+    if draw.one_in(10) {
+        draw.edit(&mut body);
+    }
+    let theirs = oracle::state(&body);
+    let bytes = [&[16], &u32::try_from(body.len()).unwrap_or_default().to_be_bytes()[..], &body].concat();
+    let is_taken = !decode(&bytes, bytes.len()).0.is_empty();
+    assert_eq!(is_taken, theirs.is_ok(), "whether a STATE is taken; the oracle: {:?}", theirs.err());
+    is_taken
 }
 
 fn stay_inside(entries: &[Entry]) {
