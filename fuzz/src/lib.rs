@@ -62,7 +62,7 @@ pub const TARGETS: [Target; 14] = [
         bugs: &[
             ("GPH-002", 3_000),
             ("GPH-006", 3_000),
-            ("GPH-012", 3_000),
+            ("GPH-012", 5_000),
             ("GPH-050", 3_000),
             ("GPH-066", 3_000),
         ],
@@ -83,14 +83,13 @@ pub const TARGETS: [Target; 14] = [
             ("HSK-019", 5_000),
             ("HSK-024", 5_000),
             ("HSK-053", 5_000),
-            ("TKT-016", 5_000),
         ],
     },
     Target {
         name: "handshake_puppet",
         run: handshake_puppet,
         promise: "whatever somebody between two devices does, who accepts has a partner in the same handshake",
-        bugs: &[("HSK-040", 20_000)],
+        bugs: &[("HSK-040", 20_000), ("REC-011", 20_000)],
     },
     Target {
         name: "record",
@@ -150,7 +149,7 @@ pub const TARGETS: [Target; 14] = [
         name: "ticket_fields",
         run: ticket_fields,
         promise: "the same of tickets that the issuer signed, whatever they say",
-        bugs: &[("TKT-008", 5_000), ("TKT-014", 5_000), ("TKT-036", 5_000)],
+        bugs: &[("TKT-008", 5_000), ("TKT-014", 5_000), ("TKT-016", 5_000), ("TKT-036", 5_000)],
     },
 ];
 
