@@ -11,7 +11,13 @@ pub fn graph(data: &[u8]) -> bool {
     let mut draw = Draw(data);
     let mut cloud = Cloud::get();
     let folder = cloud.folder();
-    let place = Place { path: &folder.0, tickets: &folder.1, user: &cloud.user, stranger: &cloud.bob };
+    let place = Place {
+        path: &folder.0,
+        tickets: &folder.1,
+        before: &cloud.alice,
+        user: &cloud.user,
+        stranger: &cloud.bob,
+    };
     let mut history = History::default();
     let mut granted = false;
     for _ in 0..=draw.below(6) {

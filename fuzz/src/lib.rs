@@ -59,7 +59,13 @@ pub const TARGETS: [Target; 14] = [
         name: "graph",
         run: graph,
         promise: "no request fails the service; what is malformed, unticketed, somebody else's or stale is refused",
-        bugs: &[("GPH-006", 3_000), ("GPH-012", 3_000), ("GPH-050", 3_000), ("GPH-066", 3_000)],
+        bugs: &[
+            ("GPH-002", 3_000),
+            ("GPH-006", 3_000),
+            ("GPH-012", 5_000),
+            ("GPH-050", 3_000),
+            ("GPH-066", 3_000),
+        ],
     },
     Target {
         name: "handshake",
@@ -71,13 +77,19 @@ pub const TARGETS: [Target; 14] = [
         name: "handshake_m1",
         run: handshake_m1,
         promise: "reference and oracle answer every M1 with the same frame for the same reason",
-        bugs: &[("HSK-011", 5_000), ("HSK-019", 5_000), ("HSK-024", 5_000), ("HSK-053", 5_000)],
+        bugs: &[
+            ("HSK-010", 5_000),
+            ("HSK-011", 5_000),
+            ("HSK-019", 5_000),
+            ("HSK-024", 5_000),
+            ("HSK-053", 5_000),
+        ],
     },
     Target {
         name: "handshake_puppet",
         run: handshake_puppet,
         promise: "whatever somebody between two devices does, who accepts has a partner in the same handshake",
-        bugs: &[("HSK-040", 20_000)],
+        bugs: &[("HSK-040", 20_000), ("REC-011", 20_000)],
     },
     Target {
         name: "record",
@@ -112,8 +124,14 @@ pub const TARGETS: [Target; 14] = [
     Target {
         name: "sync_entry",
         run: sync_entry,
-        promise: "reference and oracle take the same entries and show the same paths",
-        bugs: &[("SYN-008", 20_000), ("SYN-010", 20_000), ("SYN-025", 20_000), ("SYN-051", 20_000)],
+        promise: "reference and oracle take the same entries and heads, and show the same paths",
+        bugs: &[
+            ("SYN-008", 20_000),
+            ("SYN-010", 20_000),
+            ("SYN-025", 20_000),
+            ("SYN-028", 20_000),
+            ("SYN-051", 20_000),
+        ],
     },
     Target {
         name: "sync_merge",
@@ -131,7 +149,7 @@ pub const TARGETS: [Target; 14] = [
         name: "ticket_fields",
         run: ticket_fields,
         promise: "the same of tickets that the issuer signed, whatever they say",
-        bugs: &[("TKT-008", 5_000), ("TKT-014", 5_000), ("TKT-036", 5_000)],
+        bugs: &[("TKT-008", 5_000), ("TKT-014", 5_000), ("TKT-016", 5_000), ("TKT-036", 5_000)],
     },
 ];
 

@@ -1,11 +1,12 @@
 //! Plants bugs and sees that each target finds its own; `prove table` also writes the table in `fuzz/README.md`, `prove seeds`
-//! what corpora begin with; `prove TARGET RUNS [SEED]` hunts for bugs that nobody planted.
+//! what corpora begin with; `prove TARGET RUNS [SEED]` hunts for bugs that nobody planted, or
+//! for the one in `MESHPROOF_PLANT`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use meshproof_fuzz::engine::{Found, corpus_of, hunt, read_corpus};
-use meshproof_fuzz::{TARGETS, Target, plant, seeds, warm_up};
+use meshproof_fuzz::{TARGETS, Target, plant, plant_from_environment, seeds, warm_up};
 
 /// Where a hunt begins, so that a table can be made again.
 const SEED: u64 = 20_260_921;
@@ -54,6 +55,7 @@ fn write_seeds() -> Result<ExitCode, String> {
 
 fn search(name: &str, runs: usize, seed: u64) -> Result<ExitCode, String> {
     let target = TARGETS.iter().find(|one| one.name == name).ok_or(format!("there is no target {name}"))?;
+    plant_from_environment();
     match hunt(target, &corpus(target)?, seed, runs) {
         None => println!("{name}: {runs} runs, nothing found"),
         Some(Found { input, runs, .. }) => {

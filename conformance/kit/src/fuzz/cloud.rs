@@ -26,6 +26,7 @@ impl Sessions {
         let place = Place {
             path: &folder.path,
             tickets: &folder.tickets,
+            before: &world.alice.grant.tickets,
             user: &world.alice.id,
             stranger: &world.bob.grant.tickets,
         };

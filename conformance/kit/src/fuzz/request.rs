@@ -95,6 +95,8 @@ pub struct Place<'a> {
     pub path: &'a str,
     /// Its owner's tickets.
     pub tickets: &'a [String],
+    /// Of these the ones that were there before the folder was.
+    pub before: &'a [String],
     /// The owner.
     pub user: &'a str,
     /// Tickets of somebody who is no member.
@@ -144,8 +146,9 @@ pub fn request(draw: &mut Draw<'_>, place: &Place<'_>, history: &History) -> Pla
     }
     breaks.extend((query(draw, &mut path) && route.pages).then_some("GPH-066"));
     let (authorization, rule) = tickets(draw, place);
-    // What is not in the folder, a stranger may have too.
-    breaks.extend(rule.filter(|rule| *rule != "GPH-003" || route.path.starts_with("{f}")));
+    // What is not in the folder, a stranger may have too, and nobody needs a ticket of the folder for it.
+    breaks
+        .extend(rule.filter(|rule| !["GPH-002", "GPH-003"].contains(rule) || route.path.starts_with("{f}")));
 
     let of_entry = route.path.ends_with("{e}");
     let if_match = match draw.below(4) {
@@ -243,6 +246,7 @@ fn tickets(draw: &mut Draw<'_>, place: &Place<'_>) -> (Option<String>, Option<&'
             tickets[at] = changed;
             (set(&tickets), is_other.then_some("TKT-031"))
         }
+        3 if draw.one_in(2) => (set(place.before), Some("GPH-002")),
         _ => (set(place.tickets), None),
     }
 }

@@ -9,7 +9,7 @@ mod view;
 
 pub use ignore::ignored;
 pub use merge::merge;
-pub use read::{Fields, index, name};
+pub use read::{Fields, index, name, state};
 pub use signed::{Card, Deleted, Fork, Head, Proof, card, head, is_signed, public_key, signing_key};
 pub use unicode::fold;
 pub use view::{Shown, view};

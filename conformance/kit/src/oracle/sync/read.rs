@@ -1,9 +1,9 @@
-//! Entries as bytes, and what is wrong with them.
+//! Entries and heads as bytes, and what is wrong with them.
 
 use std::collections::BTreeSet;
 
 use super::unicode::is_composed;
-use super::{Content, Entry, Id, ROOT, Stamp, signed};
+use super::{Content, Entry, Head, Id, ROOT, Stamp, signed};
 use crate::oracle::{Rejection, reject};
 
 const MALFORMED: Rejection = Rejection { requirement: "SYN-003", reason: "sync-malformed" };
@@ -143,6 +143,25 @@ pub fn index(body: &[u8]) -> Result<Vec<Entry>, Rejection> {
         entries.push(entry);
     }
     if fields.0.is_empty() { Ok(entries) } else { Err(MALFORMED) }
+}
+
+/// The heads in the body of a STATE.
+pub fn state(body: &[u8]) -> Result<Vec<Head>, Rejection> {
+    let mut fields = Fields(body);
+    let read = |fields: &mut Fields<'_>| {
+        let (_folder, complete, count) = (fields.array::<16>()?, fields.u8()?, fields.u16()?);
+        let heads = (0..count).map(|_| fields.head()).collect::<Option<Vec<_>>>()?;
+        for _ in 0..256 {
+            fields.array::<16>()?; // the digest of a bucket
+        }
+        (complete <= 1 && fields.0.is_empty()).then_some(heads)
+    };
+    let heads = read(&mut fields).ok_or(MALFORMED)?;
+    let ascending = heads.windows(2).all(|pair| pair[0].device < pair[1].device);
+    if heads.len() > 4_096 || !ascending || !heads.iter().all(|head| (1..END).contains(&head.counter)) {
+        return reject("SYN-028", "sync-context");
+    }
+    Ok(heads)
 }
 
 fn check(entry: &Entry) -> Result<(), Rejection> {

@@ -136,7 +136,7 @@ pub fn verify(bytes: &[u8], by: &Verification) -> Result<Ticket, Rejection> {
     let signature = from_base64(&ticket.signing.signature).unwrap_or_default();
     let signed = issuer.keys.iter().any(|key| rsa_verify(key, signed_info.as_bytes(), &signature));
     require(signed, "TKT-021", "ticket-signature")?;
-    require(ticket.not_before <= by.now + 30, "TKT-022", "ticket-not-yet-valid")?;
+    require(ticket.not_before <= by.now.saturating_add(30), "TKT-022", "ticket-not-yet-valid")?;
     require(ticket.not_on_or_after > by.now, "TKT-014", "ticket-expired")?;
     let lifetime = ticket.not_on_or_after.checked_sub(ticket.not_before);
     require(lifetime.is_some_and(|seconds| (1..=600).contains(&seconds)), "TKT-023", "ticket-lifetime")?;
