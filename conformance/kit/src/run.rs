@@ -26,6 +26,8 @@ pub struct Options {
     pub expected_failures: BTreeMap<String, Expected>,
     /// Whether evidence shows tickets, tokens and keys.
     pub show_secrets: bool,
+    /// Whether what a check that did not pass saw is made readable.
+    pub evidence: bool,
     /// How many checks for the targets were left out by choice; a report says so.
     pub left_out: usize,
     /// What is scored; everything if none is given.
@@ -41,6 +43,7 @@ impl Default for Options {
             seed: 1,
             expected_failures: BTreeMap::new(),
             show_secrets: false,
+            evidence: true,
             left_out: 0,
             set: None,
             script: None,
@@ -256,7 +259,7 @@ async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> Ch
     let (outcome, message) = conclude(verdict, check.level(), expected);
     let mut result = CheckResult::new(check, outcome, &message);
     result.seconds = Duration::as_secs_f64(&clock.elapsed());
-    if outcome != Outcome::Pass {
+    if options.evidence && outcome != Outcome::Pass {
         let exhibits = context.exhibits();
         result.evidence = if options.show_secrets {
             exhibits
@@ -415,6 +418,9 @@ mod tests {
             let [kept] = &report.results[1].evidence[..] else { panic!("one exhibit") };
             assert_eq!(kept.text.contains("abc"), show_secrets, "{}", kept.text);
         }
+        let options = Options { evidence: false, ..Options::default() };
+        let report = run(&checks, Targets::default(), &options, Arc::new(Quiet)).await;
+        assert_eq!((report.results[1].outcome, &report.results[1].evidence[..]), (Outcome::Fail, &[][..]));
     }
 
     #[tokio::test]

@@ -50,15 +50,15 @@ impl Embedded {
     /// Starts what checks of these roles talk to on free ports of 127.0.0.1, with its data in a directory that is removed at
     /// the end.
     pub(crate) async fn start(roles: &BTreeSet<Role>) -> anyhow::Result<Self> {
+        in_memory();
         let mut data = Vec::new();
         let (mut cloud, mut peer) = (None, None);
         if roles.contains(&Role::Cloud) || roles.contains(&Role::Relay) {
-            let directory = passing().context("no temporary directory")?;
+            let directory = TempDir::new().context("no temporary directory")?;
             cloud = Some(start_cloud(directory.path().join("cloud")).await?);
             data.push(directory);
         }
         if roles.contains(&Role::Peer) {
-            // On a disk: what its links lead to is on one with it.
             let directory = TempDir::new().context("no temporary directory")?;
             peer = Some(start_peer(directory.path()).await?);
             data.push(directory);
@@ -107,17 +107,16 @@ impl Embedded {
     }
 }
 
-/// A directory for a cloud that nobody misses after a crash. Its store flushes each change, and on a disk most of a run would be waiting for
-/// that: where there is room, it makes the same calls in memory.
-fn passing() -> std::io::Result<TempDir> {
+/// From now on this process has its temporary directories in memory, where there is room: nobody misses after a crash what clouds
+/// and devices under test keep, and on a disk most of a run would be waiting until it is flushed. All of it, for what links lead
+/// to has to be on one disk with them.
+fn in_memory() {
     let memory = Path::new("/dev/shm");
     let room = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-    // Who names a place means it.
-    if room >= ROOM && std::env::var_os("TMPDIR").is_none() {
-        // It may be there and not for this user.
-        TempDir::new_in(memory).or_else(|_| TempDir::new())
-    } else {
-        TempDir::new()
+    // Who names a place means it, and it may be there and not for this user.
+    if room >= ROOM && std::env::var_os("TMPDIR").is_none() && TempDir::new_in(memory).is_ok() {
+        // The only failure is that it was done already.
+        let _ = tempfile::env::override_temp_dir(memory);
     }
 }
 

@@ -128,14 +128,14 @@ enum Missed {
 pub(crate) async fn run_all(options: &Options) -> anyhow::Result<KillMatrix> {
     let all = checks::all();
     let mut matrix = KillMatrix::default();
-    run_trials(single(&all, |_| true), options, &mut matrix).await?;
+    run_trials(single(&all, |_| true, |_| true), options, &mut matrix).await?;
     run_broad(&all, |_| true, Missed::Unreached, options, &mut matrix).await?;
     matrix.close(&all, reason);
     Ok(matrix)
 }
 
-/// The mutants of single rules, each with those wanted checks that have to find it.
-fn single(all: &[Check], wanted: impl Fn(&Check) -> bool) -> Vec<Trial> {
+/// These mutants of single rules, each with those wanted checks that have to find it.
+fn single(all: &[Check], faults: impl Fn(Fault) -> bool, wanted: impl Fn(&Check) -> bool) -> Vec<Trial> {
     let mut trials = Vec::new();
     for requirement in requirement::ALL {
         let cites = |check: &&Check| check.reqs.iter().any(|id| id == requirement.id);
@@ -145,7 +145,7 @@ fn single(all: &[Check], wanted: impl Fn(&Check) -> bool) -> Vec<Trial> {
         let rules = Rules::One(*requirement);
         for (fault, found_by) in [(Fault::Without(rules), citing), (Fault::Against(rules), twins.collect())] {
             let found_by: Vec<&Check> = found_by.into_iter().filter(|check| wanted(check)).collect();
-            if !found_by.is_empty() {
+            if !found_by.is_empty() && faults(fault) {
                 trials.push(Trial::new(fault, ids(&found_by), &found_by, all));
             }
         }
@@ -188,6 +188,11 @@ async fn run_broad(
     Ok(())
 }
 
+/// Whether the kit has a hole if nothing finds it.
+fn must_be_found(fault: Fault) -> bool {
+    matches!(fault, Fault::Without(Rules::One(_)))
+}
+
 fn ids(checks: &[&Check]) -> Vec<String> {
     checks.iter().map(|check| check.id.clone()).collect()
 }
@@ -200,8 +205,7 @@ fn reason(check: &str) -> Option<&'static str> {
 impl Trial {
     fn new(fault: Fault, expected: Vec<String>, checks: &[&Check], all: &[Check]) -> Self {
         let words = checks.iter().map(|check| format!("={}", check.id));
-        let must_be_found = matches!(fault, Fault::Without(Rules::One(_)));
-        let missed = if must_be_found { Missed::Survived } else { Missed::Unreached };
+        let missed = if must_be_found(fault) { Missed::Survived } else { Missed::Unreached };
         Self { fault, expected, checks: Filter::new(words).select(all), missed, how: How::WithTwins }
     }
 
@@ -278,7 +282,8 @@ fn reference() -> ShimTarget {
 async fn here(fault: Fault, vectors: &[Check], options: &Options) -> Vec<CheckResult> {
     let targets = Targets { shim: Some(reference()), ..Targets::default() };
     let _planted = Mutant::plant(fault);
-    run(vectors, targets, options, Arc::new(Quiet)).await.results
+    let options = Options { evidence: false, ..options.clone() };
+    run(vectors, targets, &options, Arc::new(Quiet)).await.results
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use super::table::Table;
 use super::worker::{How, Worker};
-use super::{Missed, Trial, ids, is_live, reason, run_broad, run_trials, single};
+use super::{Missed, Trial, ids, is_live, must_be_found, reason, run_broad, run_trials, single};
 use crate::progress::Bar;
 
 /// How many workers there are: for the most part they wait.
@@ -112,18 +112,18 @@ pub(crate) async fn prove<T>(
         matrix.rows.iter().any(|row| row.mutant == name && row.verdict == KillVerdict::Killed)
     };
     let known: BTreeSet<String> = orders.iter().map(|order| order.fault.to_string()).collect();
-    let mut anew = single(&all, |_| true);
     // What refuses the good and is not in the table found nothing to refuse when that was written.
-    anew.retain(|trial| {
-        let name = trial.fault.to_string();
-        !found(&matrix, &name) && (trial.missed == Missed::Survived || known.contains(&name))
-    });
+    let lost = |fault: Fault| {
+        let name = fault.to_string();
+        !found(&matrix, &name) && (must_be_found(fault) || known.contains(&name))
+    };
+    let anew = single(&all, lost, |_| true);
     let mut anew_runs = anew.len();
     run_trials(anew, options, &mut matrix).await?;
     let killed: BTreeSet<String> = matrix.killers().into_keys().map(str::to_owned).collect();
     let open = |check: &Check| !killed.contains(&check.id) && !table.excused.contains(&check.id);
     if all.iter().any(open) {
-        let trials: Vec<Trial> = single(&all, open).into_iter().map(Trial::open).collect();
+        let trials: Vec<Trial> = single(&all, |_| true, open).into_iter().map(Trial::open).collect();
         anew_runs += trials.len();
         run_trials(trials, options, &mut matrix).await?;
         run_broad(&all, open, Missed::Open, options, &mut matrix).await?;

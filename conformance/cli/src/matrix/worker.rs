@@ -153,7 +153,9 @@ impl Bench {
         let vectors = ids.iter().any(|id| id.starts_with("vector."));
         let all: &[Check] = if vectors { &self.all } else { &self.live };
         let how = How::ALL.into_iter().find(|how| order["how"] == how.name()).context("no such way")?;
-        let options = Options { seed: order["seed"].as_u64().context("no seed")?, ..Options::default() };
+        let seed = order["seed"].as_u64().context("no seed")?;
+        // Nobody reads what the checks saw of a mutant.
+        let options = Options { seed, evidence: false, ..Options::default() };
         let selected = if how == How::WithTwins {
             Filter::new(ids.iter().map(|id| format!("={id}"))).select(all)
         } else {
@@ -162,6 +164,8 @@ impl Bench {
             selected.iter_mut().for_each(|check| check.twin = None);
             selected
         };
+        let alone =
+            || self_test::run_checks(&selected, &options, fault, self_test::MUTANT_PATIENCE, Arc::new(Quiet));
         let results = match how {
             How::Kept => {
                 self.keep(options.seed)?;
@@ -170,26 +174,10 @@ impl Bench {
                 let running = run(&selected, targets.clone(), &options, Arc::new(Quiet));
                 self.runtime.block_on(running).results
             }
-            How::Alone => {
-                let running = self_test::run_checks(
-                    &selected,
-                    &options,
-                    fault,
-                    self_test::MUTANT_PATIENCE,
-                    Arc::new(Quiet),
-                );
-                self.runtime.block_on(running)?.results
-            }
+            How::Alone => self.runtime.block_on(alone())?.results,
             How::WithTwins => {
                 let runtime = runtime()?;
-                let running = self_test::run_checks(
-                    &selected,
-                    &options,
-                    fault,
-                    self_test::MUTANT_PATIENCE,
-                    Arc::new(Quiet),
-                );
-                let report = runtime.block_on(running);
+                let report = runtime.block_on(alone());
                 runtime.shutdown_timeout(LEAVING);
                 report?.results
             }

@@ -6,18 +6,17 @@ use std::sync::{Arc, LazyLock};
 use meshproof_client::Agent;
 use meshproof_client::agent::{NewFolder, Outcome};
 use meshproof_client::sync::{Direction, NoProgress};
-use meshproof_proto::crypto::{DEFAULT, KeyBits};
+use meshproof_kit::vectors::fixtures::KEY_Y;
 use serde_json::json;
 
 use super::connect::stop;
 use super::fields::{Fields, missing};
 use super::{Ran, Stop, none};
 
-/// The key of every device that is claimed here. To make one takes longer than all else, and each check has a cloud of its
-/// own, in which no other device has it.
+/// The key of every device that is claimed here, a test key. To make one takes longer than all else, and each check has a cloud of
+/// its own, in which no other device has it.
 fn key() -> &'static [u8] {
-    static KEY: LazyLock<Vec<u8>> =
-        LazyLock::new(|| DEFAULT.generate_key(KeyBits::B2048, &mut meshproof_client::os_entropy).to_vec());
+    static KEY: LazyLock<Vec<u8>> = LazyLock::new(|| KEY_Y.pkcs8());
     &KEY
 }
 

@@ -12,6 +12,8 @@ use rsa::traits::PublicKeyParts as _;
 use rsa::{BoxedUint, Oaep, Pkcs1v15Sign};
 use sha2::{Digest as _, Sha256};
 
+use super::fast;
+
 pub use rsa::{RsaPrivateKey, RsaPublicKey};
 
 /// `DigestInfo` of SHA-256 without the digest (RFC 8017, 9.2 note 1).
@@ -96,12 +98,14 @@ pub fn oaep_encrypt(key: &RsaPublicKey, label: &str, message: &[u8], seed: &[u8;
 
 /// The inverse of [`oaep_encrypt`]; `None` when the padding, the label or the length is wrong.
 pub fn oaep_decrypt(key: &RsaPrivateKey, label: impl AsRef<[u8]>, ciphertext: &[u8]) -> Option<Vec<u8>> {
-    key.decrypt(Oaep::<Sha256>::new_with_label(label.as_ref()), ciphertext).ok()
+    let label = label.as_ref();
+    let slow = || key.decrypt(Oaep::<Sha256>::new_with_label(label), ciphertext).ok();
+    fast::open(key, label, ciphertext).or_else(slow)
 }
 
 /// RSASSA-PKCS1-v1_5 with SHA-256 over a message.
 pub fn sign(key: &RsaPrivateKey, message: &[u8]) -> Vec<u8> {
-    sign_digest(key, SHA256_PREFIX, &h(&[message]))
+    fast::sign(key, message).unwrap_or_else(|| sign_digest(key, SHA256_PREFIX, &h(&[message])))
 }
 
 /// RSASSA-PKCS1-v1_5 over any digest with any `DigestInfo` prefix.

@@ -17,6 +17,9 @@ use crate::edit::Message;
 use crate::oracle::handshake::read::may_be_asked;
 use crate::oracle::handshake::{Ephemeral, Initiator, M1, M1Fields, Names, Reply, SUITE};
 
+/// No more is made room for before it came: who waits for the end of a connection would take a mebibyte each time.
+const READ_AT_ONCE: usize = 1 << 14;
+
 /// Where the device under test is. [`PeerFixture`] says how it is set up.
 #[derive(Clone, Debug)]
 pub struct PeerTarget {
@@ -188,9 +191,9 @@ impl PeerConn {
     /// Reads exactly so many bytes, or says how the connection ended before.
     pub async fn read_exact(&mut self, count: usize) -> Result<Vec<u8>, Ending> {
         let deadline = Instant::now() + self.patience;
-        let mut bytes = Vec::with_capacity(count);
+        let mut bytes = Vec::with_capacity(count.min(READ_AT_ONCE));
         while bytes.len() < count {
-            let mut buffer = vec![0; count - bytes.len()];
+            let mut buffer = vec![0; (count - bytes.len()).min(READ_AT_ONCE)];
             match timeout_at(deadline, self.stream.read(&mut buffer)).await {
                 Ok(Ok(0)) => {
                     self.keep(false, &[]);

@@ -13,7 +13,8 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::digest::{self, Digests};
 use meshproof_proto::sync::entry::MAX_COUNTER;
 use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::disk::Seen;
 use super::folder::Size;
@@ -26,9 +27,8 @@ use crate::error::{Error, Result};
 const VERSION: i64 = 3;
 /// SYN-152: what is written is on disk when the writing returns. What a device said and then forgot in a power cut, it would say again
 /// otherwise, and so part itself from the others (section 3.6).
+const LASTING: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 const SCHEMA: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
     CREATE TABLE IF NOT EXISTS entries (
         folder BLOB NOT NULL, id BLOB NOT NULL, gone INTEGER NOT NULL, state BLOB NOT NULL,
         PRIMARY KEY (folder, id)
@@ -84,6 +84,7 @@ const TABLES: [&str; 14] = [
     "kept_links",
 ];
 
+const BUCKET: &str = "SELECT state FROM entries WHERE folder = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id";
 const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
 /// SYN-111.
 const HEADS: &str = "SELECT head FROM heads WHERE folder = ?1
@@ -163,21 +164,11 @@ impl Index {
         drop(open_private(OpenOptions::new().write(true).create_new(true), path));
         let mut connection = Connection::open(path)?;
         connection.set_prepared_statement_cache_capacity(64);
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if version != VERSION {
-            for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
-                connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
-            }
-        }
-        connection.execute_batch(SCHEMA)?;
-        connection.execute_batch(super::known::SCHEMA)?;
-        connection.execute_batch(super::forks::SCHEMA)?;
-        connection.execute_batch(super::link::SCHEMA)?;
-        connection.execute_batch(shown::SCHEMA)?;
-        connection.execute_batch(keyed::SCHEMA)?;
+        // A statement that is kept stays as it was prepared, whatever is bound to it: SQLite would prepare a range anew each time.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        connection.execute_batch(LASTING)?;
+        make(&mut connection)?;
         keyed::fill(&mut connection)?;
-        connection.execute_batch(super::journal::SCHEMA)?;
-        connection.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
         Ok(Self { connection: Mutex::new(connection), read: AtomicU64::new(0) })
     }
 
@@ -221,8 +212,7 @@ impl Index {
     pub fn bucket(&self, folder: Id, bucket: u8) -> Result<Vec<Entry>> {
         let (mut first, mut last) = ([0; 16], [0xFF; 16]);
         (first[0], last[0]) = (bucket, bucket);
-        let sql = "SELECT state FROM entries WHERE folder = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id";
-        self.query_entries(sql, params![folder.0, first, last])
+        self.query_entries(BUCKET, params![folder.0, first, last])
     }
 
     /// The entries that are deleted.
@@ -569,8 +559,35 @@ pub(super) fn damaged(what: &str) -> Error {
     Error::usage(format!("the index of this device is damaged at {what}: remove index.db and sync again"))
 }
 
+/// Makes what is not there, in one transaction: one flush, and none if all is there.
+fn make(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version != VERSION {
+        for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
+            transaction.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
+        }
+        transaction.execute_batch(&format!("PRAGMA user_version = {VERSION}"))?;
+    }
+    let schemas = [
+        SCHEMA,
+        super::known::SCHEMA,
+        super::forks::SCHEMA,
+        super::link::SCHEMA,
+        shown::SCHEMA,
+        keyed::SCHEMA,
+        super::journal::SCHEMA,
+    ];
+    for schema in schemas {
+        transaction.execute_batch(schema)?;
+    }
+    Ok(transaction.commit()?)
+}
+
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -583,5 +600,30 @@ mod tests {
         };
         // With a log that is flushed at each commit: 2 is FULL.
         assert_eq!((pragma("journal_mode"), pragma("synchronous")), ("wal".into(), "2".into()));
+    }
+
+    #[test]
+    fn an_index_that_is_there_is_opened_without_writing() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("index.db");
+        drop(Index::open(&path).unwrap());
+        let beside = Connection::open(&path).unwrap();
+        let written = || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+        let before = written();
+        let _index = Index::open(&path).unwrap();
+        assert_eq!(written(), before);
+    }
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound_to_it() {
+        let home = tempfile::tempdir().unwrap();
+        let index = Index::open(&home.path().join("index.db")).unwrap();
+        for bucket in 0..=u8::MAX {
+            index.bucket(Id([1; 16]), bucket).unwrap();
+        }
+        let connection = index.lock();
+        let statement = connection.prepare_cached(BUCKET).unwrap();
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+        assert!(statement.get_status(StatementStatus::Run) >= 256, "this is the statement that was used");
     }
 }

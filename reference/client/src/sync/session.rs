@@ -7,7 +7,6 @@
 //! ```
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
 
 use meshproof_proto::channel::Peer;
 use meshproof_proto::codec::Id;
@@ -18,7 +17,7 @@ use meshproof_proto::sync::{Decoder, Entry, Kind, Message, State};
 use meshproof_proto::ticket::Role;
 use meshproof_proto::ticket::pair::{Grounds, SharedFolder};
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::mpsc::error::{TryRecvError, TrySendError};
 
 use super::apply::Apply;
 use super::bound::{Bound, Share};
@@ -59,7 +58,8 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
 
     let all: Vec<&Folder> = common.iter().map(|(folder, _)| &***folder).collect();
     let gate = Gate::new(outgoing.clone());
-    let (jobs, work) = sync_channel(MAX_UNANSWERED);
+    // This one takes memory for what waits; that of the standard library for all that may wait, five mebibytes a session.
+    let (jobs, mut work) = mpsc::channel(MAX_UNANSWERED);
     let upload = Upload {
         folders: &all,
         outgoing: outgoing.clone(),
@@ -96,7 +96,7 @@ pub fn run(connection: Connection, folders: &[Arc<Folder>], progress: &dyn Progr
     };
     let device = peer.device;
     let result = std::thread::scope(|scope| {
-        let upload = scope.spawn(move || upload.run(&work));
+        let upload = scope.spawn(move || upload.run(&mut work));
         let join = |upload: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
             upload.join().unwrap_or(Err(Error::Peer("the sending thread panicked")))
         };
@@ -210,7 +210,7 @@ struct Session<'a> {
     land: Landing,
     questions: Questions,
     gate: &'a Gate,
-    jobs: SyncSender<Job>,
+    jobs: mpsc::Sender<Job>,
     said_bye: bool,
     heard_bye: bool,
     report: Report,
@@ -556,8 +556,8 @@ impl<'a> Session<'a> {
 
     fn job(&self, job: Job) -> Result<()> {
         self.jobs.try_send(job).map_err(|error| match error {
-            std::sync::mpsc::TrySendError::Full(_) => Error::Peer("more requests than it reads answers"),
-            std::sync::mpsc::TrySendError::Disconnected(_) => Error::Peer("it takes no answers any more"),
+            TrySendError::Full(_) => Error::Peer("more requests than it reads answers"),
+            TrySendError::Closed(_) => Error::Peer("it takes no answers any more"),
         })
     }
 }

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::sync::mpsc::Receiver;
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
@@ -13,6 +12,7 @@ use meshproof_proto::sync::Entry;
 use meshproof_proto::sync::manifest::ManifestRequest;
 use meshproof_proto::sync::message::{MAX_BODY, Request, WHO_KEEPS};
 use meshproof_proto::sync::{Chunk, Message};
+use tokio::sync::mpsc::Receiver;
 
 use super::Folder;
 use super::chunk::cut;
@@ -115,20 +115,20 @@ pub(super) struct Upload<'a> {
 
 impl Upload<'_> {
     /// Works until there are no more jobs, or the channel ended. Returns how many bytes of content it sent.
-    pub(super) fn run(mut self, jobs: &Receiver<Job>) -> Result<u64> {
+    pub(super) fn run(mut self, jobs: &mut Receiver<Job>) -> Result<u64> {
         let sent = self.work(jobs);
         self.outgoing.pulse().sends(false);
         sent
     }
 
-    fn work(&mut self, jobs: &Receiver<Job>) -> Result<u64> {
+    fn work(&mut self, jobs: &mut Receiver<Job>) -> Result<u64> {
         let mut sent = 0;
         let mut piece = Vec::new();
         let mut sizes = Vec::new();
         for folder in self.folders.iter().filter(|_| self.guest.is_some()) {
             sizes.push(folder.index().totals(folder.id())?.1);
         }
-        while let Ok(job) = jobs.recv() {
+        while let Some(job) = jobs.blocking_recv() {
             self.outgoing.pulse().sends(true);
             let mut next = Some(job);
             while let Some(job) = next {

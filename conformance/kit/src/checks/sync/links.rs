@@ -128,7 +128,7 @@ async fn zero(context: Context) -> Verdict {
 async fn through(context: Context) -> Verdict {
     let folder = folder(&context)?;
     let path = name(&context);
-    let outside = std::env::temp_dir().join(format!("{path}-outside"));
+    let outside = tempfile::env::temp_dir().join(format!("{path}-outside"));
     ignore(&context, &format!("/{path}\n!/{path}/\n")).await?;
     std::fs::create_dir(&outside)?;
     link_to(&outside, &folder.join(&path))?;

@@ -218,7 +218,7 @@ async fn outside(context: Context) -> Verdict {
     };
     let name = name(&context);
     let secret = content(&context, 500);
-    let file = std::env::temp_dir().join(format!("{name}-outside"));
+    let file = tempfile::env::temp_dir().join(format!("{name}-outside"));
     let link = folder.join(&name);
     std::fs::write(&file, &secret)?;
     link_to(&file, &link)?;
