@@ -45,7 +45,7 @@ const BATCH_AGE: Duration = Duration::from_secs(3);
 /// Brings one folder to its view.
 pub(super) struct Apply<'a> {
     pub(super) folder: &'a Folder,
-    progress: &'a dyn Progress,
+    pub(super) progress: &'a dyn Progress,
     /// What should be on disk.
     pub(super) items: BTreeMap<String, Item>,
     /// What is, by path, with its number.
@@ -167,7 +167,8 @@ impl<'a> Apply<'a> {
         let _lock = folder.lock();
         self.catch_up(report)?;
         self.staged_bytes = 0;
-        for (item, content) in std::mem::take(&mut self.staged) {
+        let staged = std::mem::take(&mut self.staged);
+        for (item, content) in self.place_new(staged, report)? {
             match self.place(&item, content) {
                 Ok(None) => self.note(&item, report),
                 Ok(Some(reason)) => self.leave(&item.path, reason, report),

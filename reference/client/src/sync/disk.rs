@@ -108,6 +108,11 @@ fn look_at(path: &Path) -> Result<Found> {
     }
 }
 
+/// Whether all on the way to a path are directories.
+pub(super) fn is_way(root: &Path, path: &PortablePath) -> Result<bool> {
+    Ok(way(root, path)?.is_none())
+}
+
 /// What is in the way to a path: the first component that is no directory.
 fn way(root: &Path, path: &PortablePath) -> Result<Option<Found>> {
     let mut at = root.to_path_buf();

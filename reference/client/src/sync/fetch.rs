@@ -30,6 +30,10 @@ use crate::error::Result;
 const WINDOW_BYTES: u64 = 8 * 1024 * 1024;
 /// How many requests are unanswered.
 const WINDOW_REQUESTS: usize = 2_048;
+/// As long as this much of these windows is under way, nothing is asked for: what is asked for one by one, as answers come, wakes both
+/// sides for each of them.
+const ENOUGH_BYTES: u64 = WINDOW_BYTES / 4 * 3;
+const ENOUGH_REQUESTS: usize = WINDOW_REQUESTS / 4 * 3;
 /// How many files are under way: each is open.
 const WINDOW_FILES: usize = 128;
 /// How many bytes stay free on a disk for other things.
@@ -151,6 +155,12 @@ impl Fetch {
         waiting: u64,
         out: &mut Vec<u8>,
     ) -> Result<Option<Fetched>> {
+        // Answers come and small files are put on disk by themselves; what else is held may wait for what is asked for here.
+        if self.outstanding + waiting >= ENOUGH_BYTES
+            || self.parts.len() + self.small.len() >= ENOUGH_REQUESTS
+        {
+            return Ok(None);
+        }
         let held = waiting + self.files.values().map(Receiving::held).sum::<u64>();
         while self.outstanding + held < WINDOW_BYTES && self.parts.len() + self.small.len() < WINDOW_REQUESTS
         {
@@ -364,4 +374,65 @@ fn copy(folder: &Folder, item: &Item, mut from: Take<File>, hash: &MediaHash) ->
         copy.write(&buffer[..count])?;
     }
     if copy.hash() == *hash { copy.finish(item.mode, item.mtime).map(Some) } else { Ok(None) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use meshproof_proto::codec::Id;
+    use meshproof_proto::crypto::{DEFAULT, Secret};
+    use meshproof_proto::sync::{Decoder, PortablePath, Stamp};
+
+    use super::*;
+    use crate::sync::{Direction, Index, Signer};
+
+    const FILES: u32 = 10_000;
+
+    fn want(number: u32) -> Want {
+        let theirs = Item {
+            path: PortablePath::parse(&format!("file {number}")).unwrap(),
+            id: Id([3; 16]),
+            kind: Kind::File { size: 4, hash: MediaHash::of(&number.to_be_bytes()) },
+            mode: 0o640,
+            mtime: 1_000_000_000_000_000_000,
+            stamp: Stamp::default(),
+            place: Stamp::default(),
+            copy: false,
+            renamed: false,
+        };
+        Want { folder: 0, theirs }
+    }
+
+    #[test]
+    fn small_files_are_not_asked_for_one_by_one() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join("folder");
+        std::fs::create_dir(&root).unwrap();
+        let index = Arc::new(Index::open(&home.path().join("index.db")).unwrap());
+        let signer = Arc::new(Signer::new(DEFAULT, Id([1; 16]), &Secret::new([1; 32])));
+        let folder = Arc::new(Folder::open(Id([7; 16]), signer, &root, Direction::Both, index).unwrap());
+        let mut fetch = Fetch::new(vec![Member::enter(&folder)]);
+        (0..FILES).for_each(|number| fetch.want(want(number)));
+        // An answer comes, and it is looked at once whether there is more to ask for.
+        let (mut asked, mut times) = (0, 0);
+        for request in 0..FILES {
+            let mut out = Vec::new();
+            assert!(fetch.ask(&[&folder], 0, &mut out).unwrap().is_none());
+            if !out.is_empty() {
+                times += 1;
+                let mut decoder = Decoder::default();
+                decoder.push(&out);
+                while let Some(message) = decoder.next().unwrap() {
+                    assert!(matches!(message, Message::Request(_)));
+                    asked += 1;
+                }
+            }
+            let fetched = fetch.block(request, Some(request.to_be_bytes().to_vec()), &[&folder]).unwrap();
+            assert!(matches!(fetched, Fetched::Small(_)));
+        }
+        assert_eq!(asked, FILES, "all of them");
+        assert!(times < 20, "asked {times} times");
+        assert!(fetch.is_idle() && fetch.is_answered());
+    }
 }

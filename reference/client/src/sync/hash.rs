@@ -35,6 +35,9 @@ fn hash_in_order(file: &File, size: u64, told: &(dyn Fn(u64) + Sync)) -> io::Res
         hasher.update(&buffer[..count]);
         told(count as u64);
         at += count as u64;
+        if at == size && count < buffer.len() {
+            return Ok(hasher.finish());
+        }
     }
 }
 
@@ -106,6 +109,18 @@ fn merge(values: &[ChainingValue]) -> ChainingValue {
 /// How many of so many leaves are on the left: the largest power of two that leaves some for the right.
 fn left_of(leaves: usize) -> usize {
     leaves.div_ceil(2).next_power_of_two()
+}
+
+/// Fills the buffer with what is from `at` on, wherever the file stands. `false`: there is less.
+pub(super) fn fill_at(file: &File, mut buffer: &mut [u8], mut at: u64) -> io::Result<bool> {
+    while !buffer.is_empty() {
+        let count = read_at(file, buffer, at)?;
+        if count == 0 {
+            return Ok(false);
+        }
+        (buffer, at) = (&mut buffer[count..], at + count as u64);
+    }
+    Ok(true)
 }
 
 #[cfg(unix)]

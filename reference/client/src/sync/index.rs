@@ -27,7 +27,9 @@ use crate::error::{Error, Result};
 const VERSION: i64 = 3;
 /// SYN-152: what is written is on disk when the writing returns. What a device said and then forgot in a power cut, it would say again
 /// otherwise, and so part itself from the others (section 3.6).
-const LASTING: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
+/// The cache of 16 MiB holds the index of some ten thousand files: what does not fit is written in the middle of a transaction, again and
+/// again, and read again for each request of a peer.
+const LASTING: &str = "PRAGMA cache_size = -16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS entries (
         folder BLOB NOT NULL, id BLOB NOT NULL, gone INTEGER NOT NULL, state BLOB NOT NULL,
@@ -532,13 +534,16 @@ fn write_entries(transaction: &Transaction<'_>, folder: Id, batch: &Batch) -> Re
     {
         let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO entries VALUES (?1, ?2, ?3, ?4)")?;
         // Before the cloud's states are read for the first time, all are unsent anyway.
-        let mut unsent = transaction.prepare_cached(
-            "INSERT OR IGNORE INTO cloud_unsent SELECT ?1, ?2 FROM cloud_marks WHERE folder = ?1",
-        )?;
+        let tells_cloud = transaction
+            .prepare_cached("SELECT 1 FROM cloud_marks WHERE folder = ?1")?
+            .exists(params![folder.0])?;
+        let mut unsent = transaction.prepare_cached("INSERT OR IGNORE INTO cloud_unsent VALUES (?1, ?2)")?;
         for entry in &batch.entries {
             changed[usize::from(digest::bucket(entry.id))] = true;
             put.execute(params![folder.0, entry.id.0, entry.is_gone(), entry.to_bytes()])?;
-            unsent.execute(params![folder.0, entry.id.0])?;
+            if tells_cloud {
+                unsent.execute(params![folder.0, entry.id.0])?;
+            }
             keyed::put_place(transaction, folder, entry)?;
         }
         let mut remove = transaction.prepare_cached("DELETE FROM entries WHERE folder = ?1 AND id = ?2")?;

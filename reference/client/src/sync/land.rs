@@ -1,6 +1,7 @@
 //! Putting small files on disk beside the thread of the session, which goes on reading: to make a file takes a system longer
 //! than to receive it.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +16,7 @@ use crate::error::{Error, Result};
 
 /// With more threads, they wait for each other.
 const THREADS: usize = 4;
-/// How many files a thread takes at once: to wake it costs as much as a part of its work.
+/// How many files a thread takes at once, and tells of: to wake another costs as much as a part of its work.
 const TOGETHER: usize = 32;
 
 /// A file all of which came, and was not looked at.
@@ -36,8 +37,10 @@ pub(super) struct Landing {
     next: Vec<Job>,
     /// There are threads from the first file on.
     jobs: Option<Sender<Vec<Job>>>,
-    tell: Option<Sender<Landed>>,
-    landed: Receiver<Landed>,
+    tell: Option<Sender<Vec<Landed>>>,
+    landed: Receiver<Vec<Landed>>,
+    /// What was told, and nobody took.
+    told: VecDeque<Landed>,
     threads: Vec<JoinHandle<()>>,
     under_way: usize,
     bytes: u64,
@@ -47,8 +50,8 @@ impl Landing {
     /// For the folders of a session, by their numbers.
     pub(super) fn new(folders: Vec<Arc<Folder>>) -> Self {
         let (tell, landed) = channel();
-        let (next, threads) = (Vec::new(), Vec::new());
-        Self { folders, next, jobs: None, tell: Some(tell), landed, threads, under_way: 0, bytes: 0 }
+        let (next, told, threads) = (Vec::new(), VecDeque::new(), Vec::new());
+        Self { folders, next, jobs: None, tell: Some(tell), landed, told, threads, under_way: 0, bytes: 0 }
     }
 
     /// Verifies a file and puts it on disk, soon.
@@ -81,9 +84,10 @@ impl Landing {
 
     /// What is on disk now. `None`: nothing more.
     pub(super) fn next(&mut self) -> Option<Result<Fetched>> {
-        let (bytes, result) = self.landed.try_recv().ok()?;
-        (self.under_way, self.bytes) = (self.under_way - 1, self.bytes - bytes);
-        Some(result)
+        if self.told.is_empty() {
+            self.told.extend(self.landed.try_recv().ok()?);
+        }
+        self.take()
     }
 
     /// The same; waits for one, if any is under way.
@@ -92,8 +96,15 @@ impl Landing {
             return None;
         }
         self.hurry();
-        let (bytes, result) =
-            self.landed.recv().unwrap_or((self.bytes, Err(Error::Peer("the writing threads ended"))));
+        if self.told.is_empty() {
+            let ended = || vec![(self.bytes, Err(Error::Peer("the writing threads ended")))];
+            self.told.extend(self.landed.recv().unwrap_or_else(|_| ended()));
+        }
+        self.take()
+    }
+
+    fn take(&mut self) -> Option<Result<Fetched>> {
+        let (bytes, result) = self.told.pop_front()?;
         (self.under_way, self.bytes) = (self.under_way - 1, self.bytes - bytes);
         Some(result)
     }
@@ -119,17 +130,17 @@ impl Drop for Landing {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Vec<Job>>>, tell: &Sender<Landed>) {
+fn work(queue: &Mutex<Receiver<Vec<Job>>>, tell: &Sender<Vec<Landed>>) {
     loop {
         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(jobs) = next else { return };
-        for (folder, small) in jobs {
+        let landed = jobs.into_iter().map(|(folder, small)| {
             let bytes = small.content.len() as u64;
             let landed = catch_unwind(AssertUnwindSafe(|| land(&folder, small)));
-            let landed = landed.unwrap_or(Err(Error::Peer("a writing thread panicked")));
-            if tell.send((bytes, landed)).is_err() {
-                return;
-            }
+            (bytes, landed.unwrap_or(Err(Error::Peer("a writing thread panicked"))))
+        });
+        if tell.send(landed.collect()).is_err() {
+            return;
         }
     }
 }

@@ -37,6 +37,7 @@ mod moves;
 pub mod only;
 mod part;
 mod pattern;
+mod place;
 mod plan;
 mod progress;
 mod pulse;

@@ -207,14 +207,47 @@ impl Ready {
         std::fs::read(&self.path).map_err(Error::io("reading", &self.path))
     }
 
-    /// Renames the file to `target`, replacing what is there. The only place where a received file gets its name.
+    /// Renames the file to `target`, replacing what is there. A received file gets its name here or in `place_new`.
     pub(super) fn place(&mut self, target: &Path) -> std::io::Result<()> {
         std::fs::rename(&self.path, target)?;
+        self.is_placed();
+        Ok(())
+    }
+
+    /// The same, but nothing is replaced. `false`: something is there.
+    pub(super) fn place_new(&mut self, target: &Path) -> std::io::Result<bool> {
+        let is_placed = rename_new(&self.path, target)?;
+        if is_placed {
+            self.is_placed();
+        }
+        Ok(is_placed)
+    }
+
+    fn is_placed(&mut self) {
         self.removes.0 = None;
         self.lock = None;
         remove_if_empty(self.path.parent());
-        Ok(())
     }
+}
+
+/// Renames in one step, unless something has the name.
+fn rename_new(from: &Path, to: &Path) -> std::io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Ok(()) => return Ok(true),
+            Err(Errno::EXIST) => return Ok(false),
+            // Some file systems do not know this flag.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if std::fs::symlink_metadata(to).is_ok() {
+        return Ok(false);
+    }
+    std::fs::rename(from, to).map(|()| true)
 }
 
 /// Opens a file that nobody else may read: its mode comes with its content.

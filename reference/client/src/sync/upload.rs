@@ -2,7 +2,7 @@
 //! channel so that nobody else has to.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::sync::{Mutex, PoisonError};
 
 use meshproof_proto::codec::Id;
@@ -17,6 +17,7 @@ use tokio::sync::mpsc::Receiver;
 use super::Folder;
 use super::chunk::cut;
 use super::disk::{Seen, is_seen};
+use super::hash::fill_at;
 use super::keepers::Kept;
 use super::progress::Progress;
 use super::take::Differing;
@@ -317,12 +318,11 @@ impl Upload<'_> {
     }
 }
 
-fn read_part(file: &mut File, size: u64, request: &Request, piece: &mut Vec<u8>) -> Option<()> {
+fn read_part(file: &File, size: u64, request: &Request, piece: &mut Vec<u8>) -> Option<()> {
     let length = size.checked_sub(request.offset)?.min(u64::from(request.length));
-    file.seek(SeekFrom::Start(request.offset)).ok()?;
-    piece.reserve(usize::try_from(length).ok()?);
-    let read = file.take(length).read_to_end(piece).ok()?;
-    (read as u64 == length).then_some(())
+    let start = piece.len();
+    piece.resize(start + usize::try_from(length).ok()?, 0);
+    fill_at(file, &mut piece[start..], request.offset).ok()?.then_some(())
 }
 
 /// Not less than what the entry takes in an INDEX.
