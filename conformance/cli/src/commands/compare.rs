@@ -14,6 +14,6 @@ pub(crate) fn execute(reports: &[PathBuf]) -> anyhow::Result<u8> {
         let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
         all.push(Results::parse(&text).with_context(|| file.display().to_string())?);
     }
-    print!("{}", compare(&all));
+    crate::out::text(&compare(&all));
     Ok(0)
 }

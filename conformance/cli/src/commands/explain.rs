@@ -23,12 +23,12 @@ pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
             alike(&options.id, catalog, &checks)
         );
     };
-    println!("{} ({}): {}", check.id, check.role, check.title);
+    say!("{} ({}): {}", check.id, check.role, check.title);
     if let Some(twin) = &check.twin {
-        println!("valid twin: {twin}");
+        say!("valid twin: {twin}");
     }
     for requirement in check.reqs.iter().filter_map(|id| catalog.get(id)) {
-        println!();
+        say!();
         explain(requirement, &checks);
     }
     Ok(0)
@@ -56,18 +56,18 @@ fn alike(id: &str, catalog: &Catalog, checks: &[Check]) -> String {
 }
 
 fn explain(requirement: &Requirement, checks: &[Check]) {
-    println!("{}  spec/{}:{}", requirement.id, requirement.document, requirement.line);
-    println!("  {}", requirement.sentence);
-    println!("  error: {}", requirement.error.as_deref().unwrap_or("none"));
+    say!("{}  spec/{}:{}", requirement.id, requirement.document, requirement.line);
+    say!("  {}", requirement.sentence);
+    say!("  error: {}", requirement.error.as_deref().unwrap_or("none"));
     if let Some(why) = &requirement.why {
-        println!("  why: {why}");
+        say!("  why: {why}");
     }
     if let Some(excluded) = &requirement.excluded {
-        println!("  excluded: {excluded}");
+        say!("  excluded: {excluded}");
     }
     let mutant = meshproof_proto::requirement::by_id(&requirement.id).is_some();
-    println!("  mutant: {}", if mutant { "yes, `meshproof self-test --mutant` plants it" } else { "none" });
+    say!("  mutant: {}", if mutant { "yes, `meshproof self-test --mutant` plants it" } else { "none" });
     for check in checks.iter().filter(|check| check.reqs.contains(&requirement.id)) {
-        println!("  {:8} {}", check.role, check.id);
+        say!("  {:8} {}", check.role, check.id);
     }
 }

@@ -33,16 +33,16 @@ pub(crate) fn execute(options: &Minimise) -> anyhow::Result<u8> {
     let test = test.with_context(|| format!("there is no vector {id}"))?;
     let (mut shim, _mutant) = implementation(&replay)?;
     let Some(found) = smaller(test, &mut *shim)? else {
-        println!("{} does not fail any more", replay.check);
+        say!("{} does not fail any more", replay.check);
         return Ok(0);
     };
     let path = file.with_file_name("minimal.json");
     let text = serde_json::to_string_pretty(&found.document).context("JSON")? + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}: {}", replay.check, found.what);
-    println!("{} bytes of input became {} in {} tries", found.before, found.after, found.tried);
-    println!("{}", serde_json::to_string_pretty(&found.document["request"]).context("JSON")?);
-    println!("\nwritten to {}", path.display());
+    say!("{}: {}", replay.check, found.what);
+    say!("{} bytes of input became {} in {} tries", found.before, found.after, found.tried);
+    say!("{}", serde_json::to_string_pretty(&found.document["request"]).context("JSON")?);
+    say!("\nwritten to {}", path.display());
     Ok(FAILS)
 }
 

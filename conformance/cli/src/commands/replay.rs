@@ -78,20 +78,26 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Replay> {
 }
 
 fn what_was_tested(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = without(words, &OWN, &OWN_FLAGS);
+    if kept.first().is_none_or(|first| first.starts_with("--")) {
+        kept.insert(0, "self-test".to_owned());
+    }
+    kept
+}
+
+/// A command line without these options and their values, and without these flags.
+pub(super) fn without(words: impl Iterator<Item = String>, options: &[&str], flags: &[&str]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
         let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(o, v)| (o, Some(v)));
-        if OWN.contains(&option) {
+        if options.contains(&option) {
             if value.is_none() {
                 words.next();
             }
-        } else if !OWN_FLAGS.contains(&option) {
+        } else if !flags.contains(&option) {
             kept.push(word);
         }
-    }
-    if kept.first().is_none_or(|first| first.starts_with("--")) {
-        kept.insert(0, "self-test".to_owned());
     }
     kept
 }

@@ -55,19 +55,19 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     report::prepare(&args.running.report)?;
     let runtime = runtime()?;
     if let Err(error) = runtime.block_on(probe(&targets)) {
-        eprintln!("meshproof: {}", printable(&format!("{error:#}")));
+        complain!("meshproof: {}", printable(&format!("{error:#}")));
         return Ok(INCOMPLETE);
     }
     let left_out = all.len() - selected.len();
     let options = Options { expected_failures, left_out, set, ..options(&args.running)? };
-    println!("checking {} with seed {}", targets.description, options.seed);
+    say!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
     let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
     bar.finish();
     if let Some(file) = &args.write_expect {
         let text = expect::render(&report, &options.expected_failures);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("wrote the failures of this run to {}", file.display());
+        say!("wrote the failures of this run to {}", file.display());
     }
     conclude(&report, &args.running)
 }

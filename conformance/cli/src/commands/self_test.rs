@@ -38,7 +38,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
     report::prepare(&args.running.report)?;
-    println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
+    say!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 
     let report = runtime()?.block_on(async {
         let mission = match mutant {
@@ -72,7 +72,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     })?;
     let code = conclude(&report, &args.running)?;
     if let (Some(mutant), 0) = (mutant, code) {
-        println!("the mutant {mutant} SURVIVED: none of these checks noticed");
+        say!("the mutant {mutant} SURVIVED: none of these checks noticed");
         return Ok(SURVIVED);
     }
     let mission_failed = report.mission.is_some_and(|mission| mission.steps.iter().any(|step| !step.ok));
