@@ -213,7 +213,8 @@ impl RunReport {
     /// What is to be done, if it is nothing but to remove what is not true any more.
     fn advice(&self) -> String {
         let file = self.expectations.as_deref().unwrap_or("the expectations");
-        if self.stale().is_empty() { String::new() } else { format!(": remove these lines from {file}") }
+        let lines = if self.counts().of(Outcome::Xpass) == 1 { "this line" } else { "these lines" };
+        if self.stale().is_empty() { String::new() } else { format!(": remove {lines} from {file}") }
     }
 
     /// The conclusion if declarations that are stale were not there.
@@ -413,7 +414,7 @@ mod tests {
         report.results.retain(|result| result.outcome == Pass);
         report.results[0].outcome = Xpass;
         let text = summary(&report);
-        let line = ": CONFORMANT, BUT 1 EXPECTATION IS STALE: remove these lines from Known.txt; ";
+        let line = ": CONFORMANT, BUT 1 EXPECTATION IS STALE: remove this line from Known.txt; ";
         assert!(text.contains(line), "{text}");
         assert_eq!(report.conclusion().exit_code(), 1);
     }
