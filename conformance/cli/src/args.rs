@@ -32,11 +32,17 @@ pub(crate) enum Command {
         /// `results.json` of each, or the folder that it is in
         #[arg(required = true, num_args = 2..)]
         reports: Vec<PathBuf>,
+        /// Show checks that not all of them have, too
+        #[arg(long)]
+        all: bool,
     },
     /// Run one failed check of a report again, as it was run then.
     Replay {
-        /// The `replay.json` in the check's evidence
+        /// The `replay.json` in the check's evidence, or the `minimal.json` that `minimise` wrote
         file: PathBuf,
+        /// Where to write the report
+        #[arg(long, value_name = "DIR", default_value = "meshproof-replay")]
+        report: PathBuf,
     },
     /// Make what failed smaller, as long as it fails in the same way: the input of a vector, or a conversation, of which
     /// requests, messages, header fields, members and bytes are left out. Writes minimal.json beside it.
@@ -250,7 +256,7 @@ pub(crate) struct Minimise {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Explain {
-    /// A requirement such as TKT-014, or a check such as hs.m1.mac1-flipped
+    /// A requirement such as TKT-014, a check such as hs.m1.mac1-flipped, or a part such as ticket
     pub(crate) id: String,
 }
 

@@ -5,6 +5,11 @@
 //! else's. Exit codes: 0 conformant; 1 not conformant, or a stale expectation; 2 usage; 3 incomplete, or nothing ran;
 //! 4 a fault in the kit.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod out;
+
 mod args;
 mod commands;
 mod embedded;
@@ -24,6 +29,8 @@ use meshproof_kit::text::printable;
 const USAGE: u8 = 2;
 /// Exit code for a target that is not there.
 const INCOMPLETE: u8 = 3;
+/// Exit code for words that could not be written.
+const KIT_FAULT: u8 = 4;
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -34,8 +41,8 @@ fn main() -> ExitCode {
         Command::Run(options) => commands::run::execute(&options),
         Command::List(options) => commands::list::execute(&options),
         Command::Explain(options) => commands::explain::execute(&options),
-        Command::Compare { reports } => commands::compare::execute(&reports),
-        Command::Replay { file } => commands::replay::execute(&file),
+        Command::Compare { reports, all } => commands::compare::execute(&reports, all),
+        Command::Replay { file, report } => commands::replay::execute(&file, &report),
         Command::Minimise(options) => commands::minimise::execute(&options),
         Command::Freeze { version, directory } => commands::freeze::execute(&version, &directory),
         Command::Coverage => Ok(commands::coverage::execute()),
@@ -47,11 +54,16 @@ fn main() -> ExitCode {
         Command::Shim(Shim::Serve) => commands::shim::serve(),
         Command::Shim(Shim::Check { command }) => commands::shim::check(&command),
     };
-    match done {
-        Ok(code) => ExitCode::from(code),
+    let code = match done {
+        Ok(code) => code,
         Err(error) => {
-            eprintln!("meshproof: {}", printable(&format!("{error:#}")));
-            ExitCode::from(if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE })
+            complain!("meshproof: {}", printable(&format!("{error:#}")));
+            if error.is::<NoAnswer>() { INCOMPLETE } else { USAGE }
         }
+    };
+    if let Some(error) = out::failure() {
+        complain!("meshproof: cannot write to standard output: {error}");
+        return ExitCode::from(KIT_FAULT);
     }
+    ExitCode::from(code)
 }

@@ -39,11 +39,14 @@ fn planted_bugs_are_found_and_found_again() {
 
         let file = report.path().join("finding.json");
         let again = TempDir::new().unwrap();
-        let replay = ["--replay", file.to_str().unwrap()];
-        let done = fuzz(again.path(), &[&replay[..], &["--mutant", mutant]].concat());
+        // What is printed is enough: the finding knows what it was found in, and so does the finding of a finding.
+        let done = fuzz(again.path(), &["--replay", file.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(1), "{mutant}: {}", String::from_utf8_lossy(&done.stdout));
-        assert_eq!(finding(again.path())["case"], found["case"]);
-        let done = fuzz(again.path(), &replay);
+        assert_eq!(finding(again.path()), found);
+        let mut honest = found;
+        honest["arguments"] = serde_json::json!(["fuzz"]);
+        std::fs::write(&file, honest.to_string()).unwrap();
+        let done = fuzz(again.path(), &["--replay", file.to_str().unwrap()]);
         assert_eq!(done.status.code(), Some(0), "{mutant}: {}", String::from_utf8_lossy(&done.stdout));
     }
 }
@@ -59,7 +62,13 @@ fn shim(script: &str, words: &[&str]) -> (Value, String) {
     let done = fuzz(folder.path(), &words);
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     assert_eq!(done.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&done.stderr));
-    (finding(folder.path()), said)
+    let found = finding(folder.path());
+    // The same shim again, with the patience that it had, and nothing of what a replay has no use for.
+    let arguments: Vec<&str> =
+        found["arguments"].as_array().unwrap().iter().flat_map(Value::as_str).collect();
+    assert_eq!(arguments[..3], ["fuzz", "--shim", &command], "{found}");
+    assert!(!arguments.contains(&"--seed") && !arguments.contains(&"--growth"), "{found}");
+    (found, said)
 }
 
 #[test]
@@ -80,6 +89,36 @@ fn a_target_that_grows_is_found() {
     let grow = "s=$(head -c 4000000 /dev/zero | tr '\\0' x)\nwhile read -r l; do x=$x$s; echo \"$u\"; done";
     let (found, said) = shim(grow, &["--growth", "32"]);
     assert_eq!(found["what"], "growth", "{said}");
+}
+
+#[test]
+fn a_finding_is_not_repeated_on_a_target_of_another_kind() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("finding.json");
+    let record = |subject: &str, arguments: Value| {
+        let case = serde_json::json!({
+            "format": "meshproof-finding/1", "what": "accepted", "message": "", "subject": subject, "seed": 1, "run": 0,
+            "case": "00", "arguments": arguments,
+        });
+        std::fs::write(&file, case.to_string()).unwrap();
+    };
+    let replay = |more: &[&str]| {
+        let done = fuzz(folder.path(), &[&["--replay", file.to_str().unwrap()][..], more].concat());
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let refused = |(code, said): (Option<i32>, String), option: &str| {
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("of a target of {option}")), "{said}");
+    };
+    record("cloud", serde_json::json!(["fuzz", "--shim", "cat"]));
+    refused(replay(&[]), "--cloud");
+    record("shim", serde_json::json!([]));
+    refused(replay(&[]), "--shim");
+    refused(replay(&["--peer", "127.0.0.1:1"]), "--shim");
+    record("peer", serde_json::json!(["fuzz", "--peer", "127.0.0.1:1"]));
+    refused(replay(&["--shim", "cat"]), "--peer");
+    record("peer", serde_json::json!(["run", "--peer", "127.0.0.1:1"]));
+    assert_eq!(replay(&[]).0, Some(2));
 }
 
 #[test]

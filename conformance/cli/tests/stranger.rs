@@ -111,8 +111,15 @@ fn a_word_that_selects_nothing_says_what_there_is() {
             (&["list", "nosuch"], 2, "no check matches"),
             (&["explain", "TKT-999"], 2, "there are TKT-001 to TKT-0"),
             (&["explain", "mac1-flip"], 2, "there are "),
+            (&["explain", "ticket"], 0, "TKT-014 "),
+            (&["explain", "tkt"], 0, "ticket: spec/ticket.md, "),
+            (&["explain", "TKT-014"], 0, "`meshproof self-test --mutant TKT-014 --filter TKT-014` plants it"),
             (&["explain", "zzz"], 2, "`meshproof list` shows the checks"),
-            (&["self-test", "--mutant", "TKT-999"], 2, "there is no mutant TKT-999"),
+            (
+                &["self-test", "--mutant", "TKT-999"],
+                2,
+                "there is no mutant TKT-999; spec/kills.txt lists all",
+            ),
             (&["replay", "none.json"], 2, "cannot read none.json"),
             (&["minimise", "none.json"], 2, "cannot read none.json"),
         ],
@@ -152,4 +159,26 @@ fn a_certificate_that_is_not_believed_leads_to_its_authority() {
     let (code, said) = meshproof(folder.path(), &["run", "--cloud", &cloud.url]);
     assert!(code == 3 && said.contains("; --ca names the authority that signed its certificate: "), "{said}");
     runtime.block_on(cloud.shutdown()).expect("its end");
+}
+
+#[test]
+fn a_mutant_that_is_killed_is_told_as_the_success_that_it_is() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let check = "=vector.ticket.verify.expired-at-boundary";
+    let (code, said) =
+        meshproof(folder.path(), &["self-test", "--mutant", "TKT-014", "--filter", check, "--no-mission"]);
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(said.lines().last(), Some("mutant TKT-014: killed by 1 check, as it has to be"), "{said}");
+}
+
+#[test]
+fn a_replay_is_written_where_it_is_told_to() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let at = folder.path();
+    let replay =
+        r#"{"check": "vector.ticket.verify.expired-at-boundary", "seed": 1, "arguments": ["self-test"]}"#;
+    fs::write(at.join("replay.json"), replay).expect("a file");
+    let (code, said) = meshproof(at, &["replay", "replay.json", "--report", "there"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(at.join("there/report.html").is_file() && !at.join("meshproof-replay").exists(), "{said}");
 }

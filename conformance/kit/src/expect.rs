@@ -23,6 +23,8 @@ pub struct Expected {
     pub message: String,
     /// Why, for people.
     pub reason: String,
+    /// `known.txt:3`: the line to remove when it is not true any more.
+    pub place: String,
 }
 
 impl Expected {
@@ -30,15 +32,31 @@ impl Expected {
     pub fn covers(&self, message: &str) -> bool {
         message.contains(&self.message)
     }
+
+    /// What a result says that failed as it was known to.
+    pub(crate) fn declared(&self, message: &str) -> String {
+        format!("{message}{REASON}{})", self.reason)
+    }
 }
 
-/// Reads the lines; `known` are the ids of the checks that can be run.
-pub fn parse(text: &str, known: &[&str]) -> anyhow::Result<BTreeMap<String, Expected>> {
+/// What stands between a message and the reason of its failure.
+const REASON: &str = " (expected: ";
+
+/// The message and the reason of a result that failed as it was known to.
+pub(crate) fn message_and_reason(declared: &str) -> (&str, &str) {
+    let (message, reason) = declared.rsplit_once(REASON).unwrap_or((declared, ""));
+    (message, reason.strip_suffix(')').unwrap_or(reason))
+}
+
+/// Reads the lines of a file; `known` are the ids of the checks that can be run.
+pub fn parse(text: &str, file: &str, known: &[&str]) -> anyhow::Result<BTreeMap<String, Expected>> {
     let mut expected = BTreeMap::new();
     for (number, line) in text.lines().enumerate() {
         let line = line.trim();
         if !line.is_empty() && !line.starts_with('#') {
-            let (id, known_failure) = parse_line(line).with_context(|| format!("line {}", number + 1))?;
+            let place = format!("{file}:{}", number + 1);
+            let parsed = parse_line(line, place);
+            let (id, known_failure) = parsed.with_context(|| format!("line {}", number + 1))?;
             ensure!(known.contains(&id), "line {}: there is no check {id} for these targets", number + 1);
             let before = expected.insert(id.to_owned(), known_failure);
             ensure!(before.is_none(), "line {}: {id} has a line already", number + 1);
@@ -47,7 +65,7 @@ pub fn parse(text: &str, known: &[&str]) -> anyhow::Result<BTreeMap<String, Expe
     Ok(expected)
 }
 
-fn parse_line(line: &str) -> anyhow::Result<(&str, Expected)> {
+fn parse_line(line: &str, place: String) -> anyhow::Result<(&str, Expected)> {
     let Some((id, rest)) = line.split_once(char::is_whitespace) else {
         bail!("a check id and a reason are needed");
     };
@@ -58,7 +76,7 @@ fn parse_line(line: &str) -> anyhow::Result<(&str, Expected)> {
     };
     let reason = reason.trim();
     ensure!(!reason.is_empty(), "{id} has no reason");
-    Ok((id, Expected { message: message.to_owned(), reason: reason.to_owned() }))
+    Ok((id, Expected { message: message.to_owned(), reason: reason.to_owned(), place }))
 }
 
 /// The failures of a run as such a file. Reasons that were given stay; new ones are for a person to write.
@@ -67,8 +85,8 @@ pub fn render(report: &RunReport, before: &BTreeMap<String, Expected>) -> String
     let failures = report.results.iter().filter(|r| matches!(r.outcome, Outcome::Fail | Outcome::Xfail));
     for result in failures {
         let line = match before.get(&result.id).filter(|_| result.outcome == Outcome::Xfail) {
-            Some(Expected { message, reason }) if message.is_empty() => reason.clone(),
-            Some(Expected { message, reason }) => format!("\"{message}\" {reason}"),
+            Some(Expected { message, reason, .. }) if message.is_empty() => reason.clone(),
+            Some(Expected { message, reason, .. }) => format!("\"{message}\" {reason}"),
             None => format!("\"{}\" TODO: why", part_of(&result.message)),
         };
         writeln!(text, "{} {line}", result.id).expect("writing to a String");
@@ -90,11 +108,13 @@ mod tests {
     #[test]
     fn lines_are_read_and_bad_ones_are_named() {
         let known = ["a.b", "c.d"];
-        let read = parse("# x\n\na.b because\nc.d \"goes on\"  later", &known).unwrap();
-        assert_eq!(read["a.b"], Expected { message: String::new(), reason: "because".into() });
+        let read = parse("# x\n\na.b because\nc.d \"goes on\"  later", "known.txt", &known).unwrap();
+        let because =
+            Expected { message: String::new(), reason: "because".into(), place: "known.txt:3".into() };
+        assert_eq!(read["a.b"], because);
         assert!(read["c.d"].covers("it goes on") && !read["c.d"].covers("it stops"));
         for wrong in ["a.b", "a.b \"x\"", "a.b \"x reason", "e.f because", "a.b one\na.b two"] {
-            assert!(parse(wrong, &known).is_err(), "{wrong}");
+            assert!(parse(wrong, "", &known).is_err(), "{wrong}");
         }
     }
 
@@ -105,7 +125,11 @@ mod tests {
         report.results.truncate(1);
         let id = report.results[0].id.clone();
         let before = |message: &str| {
-            let known = Expected { message: message.to_owned(), reason: "because".to_owned() };
+            let known = Expected {
+                message: message.to_owned(),
+                reason: "because".to_owned(),
+                place: "known.txt:1".to_owned(),
+            };
             BTreeMap::from([(id.clone(), known)])
         };
         // It fails in another way than the one that was known: nobody has said why yet.
@@ -123,7 +147,7 @@ mod tests {
         let report = sample::report();
         let text = render(&report, &BTreeMap::new());
         let ids: Vec<&str> = report.results.iter().map(|result| result.id.as_str()).collect();
-        let read = parse(&text, &ids).unwrap();
+        let read = parse(&text, "", &ids).unwrap();
         let failed: Vec<_> = report.results.iter().filter(|r| r.outcome == Outcome::Fail).collect();
         assert!(!failed.is_empty());
         for result in failed {

@@ -187,6 +187,7 @@ pub async fn run(
         seconds: clock.elapsed().as_secs_f64(),
         left_out: options.left_out,
         set: options.set.as_ref().map(|set| set.version.clone()),
+        expectations: None,
         results,
         kill_matrix: None,
         mission: None,
@@ -273,11 +274,11 @@ async fn run_one(check: &Check, targets: &Arc<Targets>, options: &Options) -> Ch
 fn conclude(verdict: Verdict, level: Level, expected: Option<&Expected>) -> (Outcome, String) {
     match (verdict, expected) {
         (Ok(()), None) => (Outcome::Pass, String::new()),
-        (Ok(()), Some(Expected { reason, .. })) => {
-            (Outcome::Xpass, format!("passes, though expected to fail: {reason}"))
+        (Ok(()), Some(Expected { reason, place, .. })) => {
+            (Outcome::Xpass, format!("passes, though {place} expects it to fail: {reason}"))
         }
         (Err(Stop::Fail(message)), Some(expected)) if expected.covers(&message) => {
-            (Outcome::Xfail, format!("{message} (expected: {})", expected.reason))
+            (Outcome::Xfail, expected.declared(&message))
         }
         (Err(Stop::Fail(message)), _) if level.is_binding() => (Outcome::Fail, message),
         (Err(Stop::Fail(message)), _) => (Outcome::Warn, message),
@@ -375,14 +376,21 @@ mod tests {
     #[tokio::test]
     async fn expectations_turn_fail_and_pass_around() {
         let options = Options {
-            expected_failures: crate::expect::parse("a known\nb known\nc \"yes\" known", &["a", "b", "c"])
-                .expect("good lines"),
+            expected_failures: crate::expect::parse(
+                "a known\nb known\nc \"yes\" known",
+                "known.txt",
+                &["a", "b", "c"],
+            )
+            .expect("good lines"),
             ..Options::default()
         };
         let no = || Err(Stop::Fail("no".into()));
         let checks = [check("a", no), check("b", || Ok(())), check("c", no)];
         let found = outcomes(&checks, &options).await;
         assert_eq!([found[0].1, found[1].1, found[2].1], [Outcome::Xfail, Outcome::Xpass, Outcome::Fail]);
+        // Whoever has to remove the line knows where it is.
+        let report = run(&checks, Targets::default(), &options, Arc::new(Quiet)).await;
+        assert_eq!(report.results[1].message, "passes, though known.txt:2 expects it to fail: known");
     }
 
     #[tokio::test]
@@ -397,7 +405,7 @@ mod tests {
             assert_eq!(acts, None, "{text:?}");
         }
         // What was written is the same failure in the next run, and the name of the target no line of its own.
-        let known = crate::expect::parse(&written, &["a"]).expect("good lines");
+        let known = crate::expect::parse(&written, "", &["a"]).expect("good lines");
         let options = Options { expected_failures: known, ..Options::default() };
         assert_eq!(outcomes(&[check("a", words)], &options).await[0].1, Outcome::Xfail);
     }

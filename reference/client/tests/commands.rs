@@ -272,3 +272,49 @@ fn completions_and_manual_pages() {
         assert!(Path::new(&pages).join(name).exists(), "{name}");
     }
 }
+
+/// A state directory that is not signed in says what comes next; so does one without a device.
+#[test]
+fn a_status_says_what_comes_next() {
+    let empty = tempfile::tempdir().unwrap();
+    let status = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        command.env("MESH_HOME", empty.path()).arg("status").args(arguments).output().unwrap()
+    };
+    let said = text(&status(&[]).stdout);
+    assert!(said.ends_with("next: mesh login --cloud URL --user NAME, or --browser\n"), "{said}");
+    assert!(!text(&status(&["--json"]).stdout).contains("next"));
+}
+
+/// A pipe that nobody reads.
+fn closed() -> std::process::Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let home = Home::new();
+    for arguments in [&["status"][..], &["log"], &["conflicts"], &["completions", "bash"], &["man"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+        let command = command.env("MESH_HOME", home.directory.path()).args(arguments).stdout(closed());
+        let done = command.output().unwrap();
+        assert_eq!((done.status.code(), text(&done.stderr)), (Some(0), String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")] // where there is /dev/full
+fn a_full_disk_is_told() {
+    let home = Home::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mesh"));
+    let done = command.env("MESH_HOME", home.directory.path()).arg("status").stdout(full).output().unwrap();
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        text(&done.stderr).starts_with("mesh: cannot write to standard output: "),
+        "{}",
+        text(&done.stderr)
+    );
+}

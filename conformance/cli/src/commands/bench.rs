@@ -37,15 +37,15 @@ pub(crate) fn execute(options: &Bench) -> anyhow::Result<u8> {
     let report = match ran {
         Ok(report) => report,
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
+            complain!("meshproof: {error:#}");
             return Ok(KIT_FAULT);
         }
     };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report).context("the report is no JSON")?);
+        say!("{}", serde_json::to_string_pretty(&report).context("the report is no JSON")?);
     } else {
-        print!("{}", bench::table(&report));
-        println!(
+        crate::out::text(&bench::table(&report));
+        say!(
             "\nmedians of {ROUNDS} rounds in turns, on one thread; compare ratios, and those of one run only"
         );
     }

@@ -2,6 +2,6 @@
 
 /// Prints what `spec/coverage.txt` holds.
 pub(crate) fn execute() -> u8 {
-    print!("{}", meshproof_kit::checks::coverage().render(meshproof_kit::catalog::Catalog::embedded()));
+    crate::out::text(&meshproof_kit::checks::coverage().render(meshproof_kit::catalog::Catalog::embedded()));
     0
 }

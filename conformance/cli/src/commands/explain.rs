@@ -1,13 +1,13 @@
 //! `meshproof explain`
 
 use anyhow::bail;
-use meshproof_kit::catalog::{Catalog, Requirement};
+use meshproof_kit::catalog::{Catalog, Part, Requirement};
 use meshproof_kit::check::Check;
 use meshproof_kit::checks;
 
 use crate::args::Explain;
 
-/// Says what is known of a requirement, or of the requirements of a check.
+/// Says what is known of a requirement, or of the requirements of a check; of a part, which requirements it has.
 pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
     let catalog = Catalog::embedded();
     let checks = checks::all();
@@ -16,22 +16,44 @@ pub(crate) fn execute(options: &Explain) -> anyhow::Result<u8> {
         explain(requirement, &checks);
         return Ok(0);
     }
+    let named = |part: &Part| part.name() == options.id.to_lowercase() || part.prefix() == id;
+    if let Some(part) = Part::ALL.into_iter().find(named) {
+        list(part, catalog, &checks);
+        return Ok(0);
+    }
     let Some(check) = checks.iter().find(|check| check.id == options.id) else {
         bail!(
-            "{:?} is neither a requirement nor a check; {}",
+            "{:?} is neither a requirement nor a check nor a part; {}",
             options.id,
             alike(&options.id, catalog, &checks)
         );
     };
-    println!("{} ({}): {}", check.id, check.role, check.title);
+    say!("{} ({}): {}", check.id, check.role, check.title);
     if let Some(twin) = &check.twin {
-        println!("valid twin: {twin}");
+        say!("valid twin: {twin}");
     }
     for requirement in check.reqs.iter().filter_map(|id| catalog.get(id)) {
-        println!();
+        say!();
         explain(requirement, &checks);
     }
     Ok(0)
+}
+
+/// The requirements of a part, a line each.
+fn list(part: Part, catalog: &Catalog, checks: &[Check]) {
+    let of_part: Vec<&Requirement> =
+        catalog.requirements().iter().filter(|requirement| requirement.part == part).collect();
+    let of_checks = checks.iter().filter(|check| check.part == part).count();
+    say!("{part}: spec/{part}.md, {} requirements, {of_checks} checks", of_part.len());
+    for requirement in of_part {
+        let count = checks.iter().filter(|check| check.reqs.contains(&requirement.id)).count();
+        let count = match (&requirement.excluded, count) {
+            (Some(_), 0) => "excluded".to_owned(),
+            (_, 1) => "1 check".to_owned(),
+            (_, count) => format!("{count} checks"),
+        };
+        say!("{}  {count:>10}  {}", requirement.id, requirement.sentence);
+    }
 }
 
 /// What may have been meant.
@@ -56,18 +78,22 @@ fn alike(id: &str, catalog: &Catalog, checks: &[Check]) -> String {
 }
 
 fn explain(requirement: &Requirement, checks: &[Check]) {
-    println!("{}  spec/{}:{}", requirement.id, requirement.document, requirement.line);
-    println!("  {}", requirement.sentence);
-    println!("  error: {}", requirement.error.as_deref().unwrap_or("none"));
+    say!("{}  spec/{}:{}", requirement.id, requirement.document, requirement.line);
+    say!("  {}", requirement.sentence);
+    say!("  error: {}", requirement.error.as_deref().unwrap_or("none"));
     if let Some(why) = &requirement.why {
-        println!("  why: {why}");
+        say!("  why: {why}");
     }
     if let Some(excluded) = &requirement.excluded {
-        println!("  excluded: {excluded}");
+        say!("  excluded: {excluded}");
     }
-    let mutant = meshproof_proto::requirement::by_id(&requirement.id).is_some();
-    println!("  mutant: {}", if mutant { "yes, `meshproof self-test --mutant` plants it" } else { "none" });
+    let id = &requirement.id;
+    if meshproof_proto::requirement::by_id(id).is_some() {
+        say!("  mutant: yes; `meshproof self-test --mutant {id} --filter {id}` plants it");
+    } else {
+        say!("  mutant: none");
+    }
     for check in checks.iter().filter(|check| check.reqs.contains(&requirement.id)) {
-        println!("  {:8} {}", check.role, check.id);
+        say!("  {:8} {}", check.role, check.id);
     }
 }

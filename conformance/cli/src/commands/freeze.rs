@@ -13,6 +13,6 @@ pub(crate) fn execute(version: &str, directory: &Path) -> anyhow::Result<u8> {
     let path = directory.join(format!("{version}.txt"));
     let text = FrozenSet::render(version, Catalog::embedded(), &checks::all());
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}", path.display());
+    say!("{}", path.display());
     Ok(0)
 }

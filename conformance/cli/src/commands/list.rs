@@ -17,9 +17,9 @@ pub(crate) fn execute(options: &List) -> anyhow::Result<u8> {
             let line = serde_json::json!({
                 "id": check.id, "part": check.part, "role": check.role, "reqs": check.reqs, "title": check.title,
             });
-            println!("{line}");
+            say!("{line}");
         } else {
-            println!("{:8} {:48} {:20} {}", check.role, check.id, check.reqs.join(" "), check.title);
+            say!("{:8} {:48} {:20} {}", check.role, check.id, check.reqs.join(" "), check.title);
         }
     }
     Ok(0)

@@ -47,7 +47,7 @@ pub(super) fn minimise(file: &Path, replay: &Replay, bounds: &Bounds) -> anyhow:
     let bench = Bench::new(replay)?;
     let found = bench.on_target(Script::plain(&replay.check))?;
     if !fails(&found.result) {
-        println!("{} does not fail any more: {}", replay.check, ending(&found.result));
+        say!("{} does not fail any more: {}", replay.check, ending(&found.result));
         return Ok(if found.result.outcome == Outcome::Pass { 0 } else { INCOMPLETE });
     }
     let control = bench.on_reference(Script::plain(&replay.check))?;
@@ -57,7 +57,7 @@ pub(super) fn minimise(file: &Path, replay: &Replay, bounds: &Bounds) -> anyhow:
         replay.check,
         ending(&control.result)
     );
-    println!("{}: {}", replay.check, found.result.message);
+    say!("{}: {}", replay.check, found.result.message);
     let mut search = Search {
         bench: &bench,
         wanted: &found.result,
@@ -73,19 +73,19 @@ pub(super) fn minimise(file: &Path, replay: &Replay, bounds: &Bounds) -> anyhow:
     search.bar.finish();
     let (before, after) = (search.messages.len(), search.left().len());
     let words = if complete { "and nothing more can go" } else { "and it was stopped there" };
-    println!(
+    say!(
         "{before} messages became {after}, {} bytes {}, in {} tries, {words}",
         search.messages.iter().map(|message| message.bytes.len()).sum::<usize>(),
         search.left().iter().map(|number| search.bytes_left(*number)).sum::<usize>(),
         search.tries
     );
     for number in search.left() {
-        println!("{number:>6}  {}{}", search.messages[number].name, search.cuts(number));
+        say!("{number:>6}  {}{}", search.messages[number].name, search.cuts(number));
     }
     let path = file.with_file_name("minimal.json");
     let less = Replay { edits: search.edits, ..replay.clone() };
     replay::write(&path, &less)?;
-    println!("\nwritten to {}; `meshproof replay` does it again", path.display());
+    say!("\nwritten to {}; `meshproof replay` does it again", path.display());
     Ok(FAILS)
 }
 
@@ -95,16 +95,16 @@ pub(super) fn again(replay: &Replay, folder: &Path) -> anyhow::Result<u8> {
     let control = bench.on_reference(Script::plain(&replay.check))?;
     let found = bench.on_target(Script::new(&replay.check, replay.edits.clone(), control.messages))?;
     if let Some(why) = found.misfit {
-        println!("{} goes another way than when it was made smaller: {why}", replay.check);
+        say!("{} goes another way than when it was made smaller: {why}", replay.check);
         return Ok(INCOMPLETE);
     }
     let written = report::write_all(&found.report, folder)
         .with_context(|| format!("cannot write the report to {}", folder.display()))?;
     replay::leave_as(&found.report, &written.evidence, replay)?;
     let left_out = replay.edits.iter().filter(|edit| edit.change == Change::LeftOut).count();
-    println!("{left_out} messages are left out, {} more changes", replay.edits.len() - left_out);
-    print!("{}", report::summary(&found.report));
-    println!("\nreport: {}", written.html.display());
+    say!("{left_out} messages are left out, {} more changes", replay.edits.len() - left_out);
+    crate::out::text(&report::summary(&found.report));
+    say!("\nreport: {}", written.html.display());
     Ok(found.report.conclusion().exit_code())
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use meshproof_kit::target::shim::{Answer, Outcome, ProcessShim, Shim};
+use meshproof_kit::text::printable;
 use meshproof_kit::vectors::{self, VectorTest, Verdict, minimise, reader};
 use meshproof_proto::requirement::Fault;
 use serde_json::{Value, json};
@@ -20,6 +21,8 @@ use crate::matrix::Mutant;
 
 /// Exit code for a failure that is still there.
 const FAILS: u8 = 1;
+/// A request that is longer stands in its file alone: on a terminal it would be a wall.
+const SHOWN: usize = 1_000;
 
 /// Makes what failed smaller and writes it beside the `replay.json`.
 pub(crate) fn execute(options: &Minimise) -> anyhow::Result<u8> {
@@ -32,18 +35,51 @@ pub(crate) fn execute(options: &Minimise) -> anyhow::Result<u8> {
     let test = vectors::all().iter().find(|test| test.id == id);
     let test = test.with_context(|| format!("there is no vector {id}"))?;
     let (mut shim, _mutant) = implementation(&replay)?;
-    let Some(found) = smaller(test, &mut *shim)? else {
-        println!("{} does not fail any more", replay.check);
+    let Some(found) = smaller(test, &replay, &mut *shim)? else {
+        say!("{} does not fail any more", replay.check);
         return Ok(0);
     };
     let path = file.with_file_name("minimal.json");
     let text = serde_json::to_string_pretty(&found.document).context("JSON")? + "\n";
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("{}: {}", replay.check, found.what);
-    println!("{} bytes of input became {} in {} tries", found.before, found.after, found.tried);
-    println!("{}", serde_json::to_string_pretty(&found.document["request"]).context("JSON")?);
-    println!("\nwritten to {}", path.display());
+    say!("{}: {}", replay.check, found.what);
+    if found.after < found.before {
+        say!("{} bytes of input became {} in {} tries", found.before, found.after, found.tried);
+    } else {
+        say!("its {} bytes of input could not be made smaller, in {} tries", found.before, found.tried);
+    }
+    let request = serde_json::to_string_pretty(&found.document["request"]).context("JSON")?;
+    if request.len() <= SHOWN {
+        say!("{request}");
+    }
+    say!("\nwritten to {}; `meshproof replay` does it again", path.display());
     Ok(FAILS)
+}
+
+/// Runs the vector of a `minimal.json` once more: on it, the implementation is compared with the specification.
+pub(super) fn again(replay: &Replay, request: &Value) -> anyhow::Result<u8> {
+    let (mut shim, _mutant) = implementation(replay)?;
+    let (wanted, got) = (reader::answer(request), shim.call(request).context("the shim does not answer")?);
+    if !differ(&wanted, &got) {
+        say!("{} with less input does not fail any more: {}", replay.check, words(&got));
+        return Ok(0);
+    }
+    say!("FAIL       {} with less input", replay.check);
+    say!("           specification:  {}", words(&wanted));
+    say!("           implementation: {}", words(&got));
+    Ok(FAILS)
+}
+
+/// An answer in a line.
+fn words(answer: &Answer) -> String {
+    let outcome = match answer.outcome {
+        Outcome::Accept => "accept",
+        Outcome::Reject => "reject",
+        Outcome::Unsupported => "unsupported",
+        Outcome::Error => "error",
+    };
+    let why = answer.reason.as_deref().or(answer.detail.as_deref());
+    printable(&why.map_or_else(|| outcome.to_owned(), |why| format!("{outcome}: {why}")))
 }
 
 /// What was found.
@@ -56,7 +92,7 @@ struct Found {
 }
 
 /// The smallest input that still fails the same way; nothing if the vector passes.
-fn smaller(test: &VectorTest, shim: &mut dyn Shim) -> anyhow::Result<Option<Found>> {
+fn smaller(test: &VectorTest, replay: &Replay, shim: &mut dyn Shim) -> anyhow::Result<Option<Found>> {
     let request = vectors::request(test);
     let got = shim.call(&request).context("the shim does not answer")?;
     let Verdict::Fail(what) = vectors::judge(test, &got) else { return Ok(None) };
@@ -77,6 +113,7 @@ fn smaller(test: &VectorTest, shim: &mut dyn Shim) -> anyhow::Result<Option<Foun
     let answers = [reader::answer(&request), shim.call(&request).context("the shim does not answer")?];
     let [wanted, got] = answers.map(|answer| serde_json::to_value(answer).unwrap_or_default());
     let document = json!({
+        "check": replay.check, "seed": replay.seed, "arguments": replay.arguments,
         "vector": test.id, "reqs": test.reqs, "request": request, "specification": wanted, "implementation": got,
         "complete": found.complete,
     });

@@ -82,8 +82,8 @@ fn conclude(report: &RunReport, running: &Running) -> anyhow::Result<u8> {
     let written = report::write_all(report, &running.report)
         .with_context(|| format!("cannot write the report to {}", running.report.display()))?;
     replay::leave(report, &written.evidence)?;
-    print!("{}", report::summary(report));
-    println!("\nreport: {}", written.html.display());
+    crate::out::text(&report::summary(report));
+    say!("\nreport: {}", written.html.display());
     Ok(report.conclusion().exit_code())
 }
 

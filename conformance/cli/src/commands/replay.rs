@@ -9,9 +9,7 @@ use meshproof_kit::edit::Edit;
 use meshproof_kit::evidence::file_name;
 use meshproof_kit::report::RunReport;
 use serde::{Deserialize, Serialize};
-
-/// Where a replay writes its report.
-const FOLDER: &str = "meshproof-replay";
+use serde_json::Value;
 
 /// What a run leaves beside the evidence of a check.
 #[derive(Clone, Serialize, Deserialize)]
@@ -23,6 +21,9 @@ pub(super) struct Replay {
     /// What is left out of the conversation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) edits: Vec<Edit>,
+    /// What a vector was made to, by `minimise`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) request: Option<Value>,
 }
 
 /// Options that a replay sets itself, and their values.
@@ -34,7 +35,8 @@ const OWN_FLAGS: [&str; 3] = ["--no-matrix", "--full-matrix", "--no-mission"];
 /// Leaves a `replay.json` beside the evidence of each check.
 pub(super) fn leave(report: &RunReport, evidence: &Path) -> anyhow::Result<()> {
     let arguments = what_was_tested(std::env::args().skip(1));
-    let replay = Replay { check: String::new(), seed: report.seed, arguments, edits: Vec::new() };
+    let replay =
+        Replay { check: String::new(), seed: report.seed, arguments, edits: Vec::new(), request: None };
     leave_as(report, evidence, &replay)
 }
 
@@ -54,10 +56,13 @@ pub(super) fn write(file: &Path, replay: &Replay) -> anyhow::Result<()> {
 }
 
 /// Runs the check again, in a process of its own, and ends as that does.
-pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
+pub(crate) fn execute(file: &Path, report: &Path) -> anyhow::Result<u8> {
     let replay = read(file)?;
     if !replay.edits.is_empty() {
-        return super::live::again(&replay, Path::new(FOLDER));
+        return super::live::again(&replay, report);
+    }
+    if let Some(request) = &replay.request {
+        return super::minimise::again(&replay, request);
     }
     let program = std::env::current_exe().context("where this program is")?;
     let mut command = Command::new(program);
@@ -66,7 +71,7 @@ pub(crate) fn execute(file: &Path) -> anyhow::Result<u8> {
         command.args(["--no-matrix", "--no-mission"]);
     }
     command.args(["--seed", &replay.seed.to_string(), "--filter", &format!("={}", replay.check)]);
-    command.args(["--report", FOLDER]);
+    command.arg("--report").arg(report);
     let status = command.status().context("cannot start this program again")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(super::super::USAGE))
 }
@@ -78,20 +83,26 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Replay> {
 }
 
 fn what_was_tested(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut kept = without(words, &OWN, &OWN_FLAGS);
+    if kept.first().is_none_or(|first| first.starts_with("--")) {
+        kept.insert(0, "self-test".to_owned());
+    }
+    kept
+}
+
+/// A command line without these options and their values, and without these flags.
+pub(super) fn without(words: impl Iterator<Item = String>, options: &[&str], flags: &[&str]) -> Vec<String> {
     let mut kept = Vec::new();
     let mut words = words.peekable();
     while let Some(word) = words.next() {
         let (option, value) = word.split_once('=').map_or((word.as_str(), None), |(o, v)| (o, Some(v)));
-        if OWN.contains(&option) {
+        if options.contains(&option) {
             if value.is_none() {
                 words.next();
             }
-        } else if !OWN_FLAGS.contains(&option) {
+        } else if !flags.contains(&option) {
             kept.push(word);
         }
-    }
-    if kept.first().is_none_or(|first| first.starts_with("--")) {
-        kept.insert(0, "self-test".to_owned());
     }
     kept
 }

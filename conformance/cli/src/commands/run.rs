@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use meshproof_kit::catalog::FrozenSet;
-use meshproof_kit::check::Role;
+use meshproof_kit::catalog::{FrozenSet, Part};
+use meshproof_kit::check::{Check, Outcome as Verdict, Role};
 use meshproof_kit::checks;
 use meshproof_kit::expect;
-use meshproof_kit::report;
+use meshproof_kit::report::{self, CheckResult, RunReport};
 use meshproof_kit::run::{Filter, Options, run};
 use meshproof_kit::target::cloud::{CloudTarget, Connections};
 use meshproof_kit::target::peer::PeerTarget;
@@ -25,6 +25,8 @@ use crate::progress::Bar;
 /// How long a client has for what its user wants.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(40);
 
+/// With fewer sessions nothing is said of how the device was set up.
+const FEW: usize = 3;
 /// Exit code for a run that could not find out anything.
 const INCOMPLETE: u8 = 3;
 
@@ -47,7 +49,8 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
             let text =
                 std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
             let known: Vec<&str> = all.iter().map(|check| check.id.as_str()).collect();
-            expect::parse(&text, &known).with_context(|| file.display().to_string())?
+            expect::parse(&text, &file.display().to_string(), &known)
+                .with_context(|| file.display().to_string())?
         }
         None => BTreeMap::new(),
     };
@@ -55,21 +58,44 @@ pub(crate) fn execute(args: &Run) -> anyhow::Result<u8> {
     report::prepare(&args.running.report)?;
     let runtime = runtime()?;
     if let Err(error) = runtime.block_on(probe(&targets)) {
-        eprintln!("meshproof: {}", printable(&format!("{error:#}")));
+        complain!("meshproof: {}", printable(&format!("{error:#}")));
         return Ok(INCOMPLETE);
     }
     let left_out = all.len() - selected.len();
     let options = Options { expected_failures, left_out, set, ..options(&args.running)? };
-    println!("checking {} with seed {}", targets.description, options.seed);
+    say!("checking {} with seed {}", targets.description, options.seed);
     let bar = Arc::new(Bar::new("checks"));
-    let report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
+    let mut report = runtime.block_on(run(&selected, targets, &options, bar.clone()));
     bar.finish();
+    report.expectations = args.expect.as_ref().map(|file| file.display().to_string());
     if let Some(file) = &args.write_expect {
         let text = expect::render(&report, &options.expected_failures);
         std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-        println!("wrote the failures of this run to {}", file.display());
+        say!("wrote the failures of this run to {}", file.display());
     }
-    conclude(&report, &args.running)
+    let code = conclude(&report, &args.running)?;
+    if let Some((failed, all)) = strange_fixture(&selected, &report) {
+        say!(
+            "\n{failed} of {all} sessions of sync in which nothing is wrong failed: is the device set up with the signing seed, \
+             the folder and the clock of the fixture (README, the row of --peer)?"
+        );
+    }
+    Ok(code)
+}
+
+/// Whether a device fails nearly all sessions that it has to get through, which says more of how it was set up than of what
+/// it does: how many it fails, of how many.
+fn strange_fixture(checks: &[Check], report: &RunReport) -> Option<(usize, usize)> {
+    let of_sync = |check: &&Check| check.role == Role::Peer && check.part == Part::Sync;
+    let twins: BTreeSet<&str> =
+        checks.iter().filter(of_sync).filter_map(|check| check.twin.as_deref()).collect();
+    let twin = |result: &&CheckResult| twins.contains(result.id.as_str());
+    let failed = |result: &&CheckResult| matches!(result.outcome, Verdict::Fail | Verdict::Blocked);
+    let (all, failed) = (
+        report.results.iter().filter(twin).count(),
+        report.results.iter().filter(twin).filter(failed).count(),
+    );
+    (all >= FEW && failed * 10 >= all * 8).then_some((failed, all))
 }
 
 /// Why no check is run: nothing matches, or what matches is for other targets.
@@ -181,4 +207,32 @@ pub(super) fn targets(args: &Run) -> anyhow::Result<Targets> {
     }
     targets.description = named.join(", ");
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use meshproof_kit::run::Quiet;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_fails_nearly_all_good_sessions_is_asked_how_it_was_set_up() {
+        let of_peer = |check: &Check| check.role == Role::Peer && check.part == Part::Sync;
+        let selected: Vec<Check> = checks::all().into_iter().filter(of_peer).collect();
+        let mut report = run(&[], Targets::default(), &Options::default(), Arc::new(Quiet)).await;
+        let mut all = |outcome| {
+            report.results = selected.iter().map(|check| CheckResult::new(check, outcome, "")).collect();
+            strange_fixture(&selected, &report)
+        };
+        assert_eq!(all(Verdict::Pass), None);
+        let (failed, of) = all(Verdict::Fail).expect("a hint");
+        assert!(failed == of && of >= FEW && of < selected.len(), "{failed} of {of}");
+        // One that stumbles over what is wrong, as it should not, gets its findings and no advice.
+        let twins: BTreeSet<&str> = selected.iter().filter_map(|check| check.twin.as_deref()).collect();
+        for result in &mut report.results {
+            let good = twins.contains(result.id.as_str());
+            result.outcome = if good { Verdict::Pass } else { Verdict::Fail };
+        }
+        assert_eq!(strange_fixture(&selected, &report), None);
+    }
 }

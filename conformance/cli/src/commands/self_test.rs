@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use meshproof_kit::check::{Check, Context, Role};
+use meshproof_kit::check::{Check, Context, Outcome, Role};
 use meshproof_kit::checks;
 use meshproof_kit::report::{self, RunReport};
 use meshproof_kit::run::{Filter, Options, Progress, Quiet, run};
@@ -21,6 +21,8 @@ use crate::progress::Bar;
 
 /// Exit code for a fault that the kit planted and did not find.
 const SURVIVED: u8 = 4;
+/// Exit code for a fault that was found: the implementation that has it is not conformant.
+const FOUND: u8 = 1;
 /// How many devices share the checks that take turns at one.
 const DEVICES: usize = 3;
 /// How long a check waits for what has to happen at once, on a machine that does other things too.
@@ -38,7 +40,7 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     let options = Options { left_out: all.len() - selected.len(), ..options(&args.running)? };
     ensure!(!selected.is_empty(), "no check matches {:?}", args.running.filter);
     report::prepare(&args.running.report)?;
-    println!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
+    say!("meshproof {}: self-test with seed {}", env!("CARGO_PKG_VERSION"), options.seed);
 
     let report = runtime()?.block_on(async {
         let mission = match mutant {
@@ -72,8 +74,13 @@ pub(crate) fn execute(args: &SelfTest) -> anyhow::Result<u8> {
     })?;
     let code = conclude(&report, &args.running)?;
     if let (Some(mutant), 0) = (mutant, code) {
-        println!("the mutant {mutant} SURVIVED: none of these checks noticed");
+        say!("the mutant {mutant} SURVIVED: none of these checks noticed");
         return Ok(SURVIVED);
+    }
+    if let (Some(mutant), FOUND) = (mutant, code) {
+        let killers = report.counts().of(Outcome::Fail);
+        let checks = if killers == 1 { "check" } else { "checks" };
+        say!("mutant {mutant}: killed by {killers} {checks}, as it has to be");
     }
     let mission_failed = report.mission.is_some_and(|mission| mission.steps.iter().any(|step| !step.ok));
     Ok(if mission_failed { code.max(1) } else { code })
@@ -149,5 +156,7 @@ pub(super) fn find_mutant(name: &str) -> anyhow::Result<Fault> {
     // Ids are in capitals, and people write them as they like.
     let capitals = name.to_uppercase().replace("AGAINST:", "against:");
     let fault = Fault::by_name(name).or_else(|| Fault::by_name(&capitals));
-    fault.with_context(|| format!("there is no mutant {name}; `meshproof explain ID` says which there are"))
+    fault.with_context(|| {
+        format!("there is no mutant {name}; spec/kills.txt lists all, `meshproof explain ID` says what it is about")
+    })
 }

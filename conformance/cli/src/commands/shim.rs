@@ -38,12 +38,12 @@ pub(crate) fn check(command: &str) -> anyhow::Result<u8> {
     let nonce = getrandom::u64().context("no random numbers")?;
     let mut broken = 0;
     manners::check(&words, PATIENCE, nonce, |Manner { rule, found }| match found {
-        Ok(detail) => println!("ok    {rule}{}{detail}", if detail.is_empty() { "" } else { ": " }),
+        Ok(detail) => say!("ok    {rule}{}{detail}", if detail.is_empty() { "" } else { ": " }),
         Err(why) => {
             broken += 1;
-            println!("FAIL  {rule}: {why:#}");
+            say!("FAIL  {rule}: {why:#}");
         }
     });
-    println!("\n{}", if broken == 0 { "the shim speaks protocol 1" } else { "the shim has faults" });
+    say!("\n{}", if broken == 0 { "the shim speaks protocol 1" } else { "the shim has faults" });
     Ok(u8::from(broken > 0))
 }

@@ -49,7 +49,7 @@ pub(crate) fn execute(options: &args::Timing) -> anyhow::Result<u8> {
             Ok(0)
         }
         Err(error) => {
-            eprintln!("meshproof: {error:#}");
+            complain!("meshproof: {error:#}");
             Ok(INCOMPLETE)
         }
     }
@@ -57,20 +57,20 @@ pub(crate) fn execute(options: &args::Timing) -> anyhow::Result<u8> {
 
 fn print(timing: &Timing, json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(timing).context("JSON")?);
+        say!("{}", serde_json::to_string_pretty(timing).context("JSON")?);
         return Ok(());
     }
     // Nanoseconds of a request are far below the 2^52 that f64 holds exactly.
     #[expect(clippy::cast_precision_loss)]
     let micros = |nanos: i64| nanos as f64 / 1_000.0;
-    println!(
+    say!(
         "how much longer a decryption takes than that of a good ciphertext, in us, in {} rounds",
         timing.rounds
     );
-    println!("{:42} {:>9} {:>9} {:>9}", "ciphertext", "at least", "median", "at most");
+    say!("{:42} {:>9} {:>9} {:>9}", "ciphertext", "at least", "median", "at most");
     for class in &timing.classes {
         match class.interval {
-            Some(found) => println!(
+            Some(found) => say!(
                 "{:42} {:>9.1} {:>9.1} {:>9.1}  {}",
                 class.name,
                 micros(found.low),
@@ -78,14 +78,14 @@ fn print(timing: &Timing, json: bool) -> anyhow::Result<()> {
                 micros(found.high),
                 class.finding.words()
             ),
-            None => println!("{:42} {:>29}  {}", class.name, "too few rounds", class.finding.words()),
+            None => say!("{:42} {:>29}  {}", class.name, "too few rounds", class.finding.words()),
         }
     }
     let limit = micros(timing.limit);
     if timing.calibrated {
-        println!("\nThe control shows no difference, and would show one of {limit} us.");
+        say!("\nThe control shows no difference, and would show one of {limit} us.");
     } else {
-        println!(
+        say!(
             "\nThe control would not show a difference of {limit} us: measure longer, on a quieter machine, or ask for more."
         );
     }

@@ -29,9 +29,9 @@ fn count() {
         let (valid, invalid) = kinds.entry(&test.kind).or_default();
         *(if test.expected.valid { valid } else { invalid }) += 1;
     }
-    println!("{:16} {:>6} {:>8}", "type", "valid", "invalid");
+    say!("{:16} {:>6} {:>8}", "type", "valid", "invalid");
     for (kind, (valid, invalid)) in kinds {
-        println!("{kind:16} {valid:>6} {invalid:>8}");
+        say!("{kind:16} {valid:>6} {invalid:>8}");
     }
 }
 
@@ -41,7 +41,7 @@ fn write(directory: &Path) -> anyhow::Result<u8> {
         let folder = path.parent().unwrap_or(directory);
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        println!("{}", path.display());
+        say!("{}", path.display());
     }
     Ok(0)
 }
@@ -52,10 +52,10 @@ fn compare(directory: &Path) -> anyhow::Result<u8> {
         let path = directory.join(&name);
         let found = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if found != bytes {
-            println!("differs: {}", path.display());
+            say!("differs: {}", path.display());
             differing += 1;
         }
     }
-    println!("{differing} files differ");
+    say!("{differing} files differ");
     Ok(u8::from(differing > 0))
 }

@@ -17,7 +17,7 @@ pub(super) fn execute(directory: &Path) -> anyhow::Result<u8> {
     let all: [&dyn Primitives; 3] = [&Oracle, &Reference(RUSTCRYPTO), &Reference(AWS_LC)];
     let longest = files.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     let title: Vec<String> = all.iter().map(|by| format!("{:>12}", by.name())).collect();
-    println!("{:longest$} {}", "passed", title.concat());
+    say!("{:longest$} {}", "passed", title.concat());
     let (mut ran, mut failed) = (0, 0);
     let mut left_out: BTreeMap<String, usize> = BTreeMap::new();
     for (name, text) in &files {
@@ -35,23 +35,23 @@ pub(super) fn execute(directory: &Path) -> anyhow::Result<u8> {
         }
         if reports.iter().any(|report| report.ran > 0) {
             let passed = reports.iter().map(|report| format!("{:>12}", report.ran - report.failures.len()));
-            println!("{name:longest$} {}", passed.collect::<String>());
+            say!("{name:longest$} {}", passed.collect::<String>());
         }
         for (by, report) in all.iter().zip(&reports) {
             for failure in &report.failures {
-                println!("FAIL  {}: {failure}", by.name());
+                say!("FAIL  {}: {failure}", by.name());
             }
             ran += report.ran;
             failed += report.failures.len();
         }
     }
     if !left_out.is_empty() {
-        println!("\nleft out, for the protocol has no use for it:");
+        say!("\nleft out, for the protocol has no use for it:");
         for (why, count) in left_out {
-            println!("{count:>8}  {why}");
+            say!("{count:>8}  {why}");
         }
     }
-    println!("\n{} files, {ran} tests run, {failed} failed", files.len());
+    say!("\n{} files, {ran} tests run, {failed} failed", files.len());
     Ok(match (ran, failed) {
         (0, _) => INCOMPLETE,
         (_, 0) => 0,

@@ -63,11 +63,11 @@ fn written() -> anyhow::Result<Sources> {
 pub(crate) async fn run(sources: &Sources) -> anyhow::Result<Mission> {
     let title = "Two people share folders and sync them between their devices".to_owned();
     let mut play = Play { mission: Mission { title, steps: Vec::new() }, began: Instant::now() };
-    println!("\n{}", play.mission.title);
+    say!("\n{}", play.mission.title);
     if let Err(error) = Box::pin(act(&mut play, &sources.folders)).await {
         play.step("failed", format!("{error:#}"), false);
     }
-    println!();
+    say!();
     Ok(play.mission)
 }
 
@@ -83,7 +83,7 @@ impl Play {
 
     fn step(&mut self, name: &str, detail: String, ok: bool) {
         let seconds = self.began.elapsed().as_secs_f64();
-        println!("  {} {name:30} {detail} ({seconds:.2} s)", if ok { "ok " } else { "NOT" });
+        say!("  {} {name:30} {detail} ({seconds:.2} s)", if ok { "ok " } else { "NOT" });
         self.mission.steps.push(MissionStep { name: name.to_owned(), detail, seconds, ok });
         self.began = Instant::now();
     }

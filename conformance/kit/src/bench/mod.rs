@@ -294,6 +294,25 @@ mod tests {
     }
 
     #[test]
+    fn a_long_bar_is_as_long_as_it_is() {
+        let mut report = run_with(baseline);
+        let bars = |report: &BenchReport| -> Vec<f64> {
+            let svg = svg(report);
+            let bars = svg.lines().filter_map(|line| line.strip_prefix("<rect class=\"bar\""));
+            let width = bars.filter_map(|bar| bar.split("width=\"").nth(1)?.split('"').next());
+            width.map(|width| width.parse().expect("a number")).collect()
+        };
+        for (number, row) in report.rows.iter_mut().enumerate() {
+            let Found::Figures(figures) = &mut row.found else { panic!("{row:?}") };
+            figures.ratio = if number == 0 { 6.0 } else { 2.0 };
+            (figures.lowest, figures.highest) = (figures.ratio, figures.ratio);
+        }
+        let bars = bars(&report);
+        assert!((bars[0] / bars[1] - 3.0).abs() < 0.01, "{bars:?}");
+        assert!(bars[0] <= 450.1, "{bars:?}");
+    }
+
+    #[test]
     fn who_measures_nothing_has_no_figures_and_who_fails_says_so() {
         let idle = run_with(|_| Answer::unsupported());
         assert!(idle.rows.iter().all(|row| matches!(row.found, Found::Unsupported)));

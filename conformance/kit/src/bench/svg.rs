@@ -8,10 +8,10 @@ use super::{BenchReport, Found};
 const LINE: usize = 22;
 const TOP: usize = 76;
 const LEFT: usize = 210;
-/// The width of a ratio of 1.
-const ONE: f64 = 300.0;
-/// Longer bars are cut, and have their figure beside them.
-const LONGEST: f64 = 1.5;
+/// The width of the longest bar.
+const SPAN: f64 = 450.0;
+/// The ratio of the longest bar, if none is larger: pictures of several runs look alike.
+const USUAL: f64 = 1.5;
 const WIDTH: usize = 900;
 
 const STYLE: &str = "
@@ -39,6 +39,12 @@ pub fn svg(report: &BenchReport) -> String {
         title = escape(&format!("{}, beside {}", report.target, report.beside)),
         machine = escape(&report.machine.line()),
     );
+    let highest = report.rows.iter().map(|row| match &row.found {
+        Found::Figures(figures) => figures.highest,
+        Found::Unsupported | Found::Failed(_) => 0.0,
+    });
+    let scale = SPAN / highest.fold(USUAL, f64::max);
+    let at = |ratio| at(ratio, scale);
     let one = at(1.0);
     let bottom = height - 8;
     let _ = writeln!(out, "<text class=\"small\" x=\"{:.0}\" y=\"66\">1.0</text>", one - 8.0);
@@ -51,14 +57,14 @@ pub fn svg(report: &BenchReport) -> String {
         let _ = writeln!(out, "<text x=\"12\" y=\"{text}\">{name}</text>");
         let (end, note) = match &row.found {
             Found::Figures(figures) => {
-                let end = at(figures.ratio.min(LONGEST));
+                let end = at(figures.ratio);
                 let width = end - at(0.0);
                 let bar = top + 4;
                 let _ = writeln!(
                     out,
                     "<rect class=\"bar\" x=\"{LEFT}\" y=\"{bar}\" width=\"{width:.1}\" height=\"12\" rx=\"2\"/>"
                 );
-                let (from, to) = (at(figures.lowest.min(LONGEST)), at(figures.highest.min(LONGEST)));
+                let (from, to) = (at(figures.lowest), at(figures.highest));
                 let middle = top + 10;
                 let _ = writeln!(
                     out,
@@ -78,8 +84,8 @@ pub fn svg(report: &BenchReport) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a small constant")]
-fn at(ratio: f64) -> f64 {
-    LEFT as f64 + ratio * ONE
+fn at(ratio: f64, scale: f64) -> f64 {
+    LEFT as f64 + ratio * scale
 }
 
 fn escape(text: &str) -> String {

@@ -6,7 +6,7 @@ use super::{BenchReport, Found, Unit, Work};
 
 /// The table, with what it is of above it.
 pub fn table(report: &BenchReport) -> String {
-    let head = ["work", "size", "rate", report.beside, "ratio", "in its rounds"].map(str::to_owned);
+    let head = ["work", "size", "rate", report.beside, "median ratio", "in its rounds"].map(str::to_owned);
     let rows = report.rows.iter().map(|row| cells(row.work, &row.found));
     let lines: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);

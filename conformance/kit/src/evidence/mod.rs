@@ -28,6 +28,12 @@ pub struct Exhibit {
 }
 
 impl Exhibit {
+    /// Its file, in the folder of the check, as the exhibit of this number.
+    pub(crate) fn file_name(&self, number: usize) -> String {
+        let name = file_name(&self.name);
+        if self.file.is_some() { name } else { format!("{:02}-{name}.txt", number + 1) }
+    }
+
     /// Text, such as an HTTP exchange.
     pub fn text(name: &str, text: impl Into<String>) -> Self {
         Exhibit { name: name.to_owned(), text: text.into(), secret: false, file: None }
@@ -66,11 +72,8 @@ impl Exhibit {
 pub fn write(folder: &Path, exhibits: &[Exhibit]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     for (number, exhibit) in exhibits.iter().enumerate() {
-        let name = file_name(&exhibit.name);
-        match &exhibit.file {
-            Some(bytes) => fs::write(folder.join(name), bytes)?,
-            None => fs::write(folder.join(format!("{:02}-{name}.txt", number + 1)), &exhibit.text)?,
-        }
+        let bytes = exhibit.file.as_deref().unwrap_or(exhibit.text.as_bytes());
+        fs::write(folder.join(exhibit.file_name(number)), bytes)?;
     }
     Ok(())
 }

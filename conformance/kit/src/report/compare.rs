@@ -49,8 +49,9 @@ impl Results {
     }
 }
 
-/// The comparison as Markdown: conclusions, parts, and each check that does not end alike.
-pub fn compare(all: &[Results]) -> String {
+/// The comparison as Markdown: conclusions, parts, and each check that does not end alike. What not all reports have is
+/// counted, for it says what was chosen and nothing of an implementation; `everything` shows it.
+pub fn compare(all: &[Results], everything: bool) -> String {
     let mut out = String::new();
     for (number, results) in all.iter().enumerate() {
         let Results { target, conclusion, spec_version, kit_version, .. } = results;
@@ -77,16 +78,29 @@ pub fn compare(all: &[Results]) -> String {
     ids.sort_unstable();
     ids.dedup();
     let total = ids.len();
+    let in_all = ids.iter().filter(|id| outcomes.iter().all(|of| of.contains_key(**id))).count();
     let differing: Vec<(String, Vec<String>)> = ids
         .into_iter()
+        .filter(|id| everything || outcomes.iter().all(|of| of.contains_key(id)))
         .map(|id| (id, outcomes.iter().map(|of| of.get(id).copied().unwrap_or("-")).collect::<Vec<_>>()))
         .filter(|(_, ends)| ends.windows(2).any(|two| two[0] != two[1]))
         .map(|(id, ends)| (id.to_owned(), ends.into_iter().map(str::to_owned).collect()))
         .collect();
+    let words = match in_all {
+        0 => "\nNo check is in all of them.\n".to_owned(),
+        1 => "\nThe one check that is in all of them ends alike.\n".to_owned(),
+        _ if in_all == total => format!("\nAll {total} checks end alike.\n"),
+        _ => format!("\nThe {in_all} checks that are in all of them end alike.\n"),
+    };
     if differing.is_empty() {
-        writeln!(out, "\nAll {total} checks end alike.").expect("writing to a String");
+        out.push_str(&words);
     } else {
         table(&mut out, "check", all.len(), differing);
+    }
+    if !everything && in_all < total {
+        let left_out = total - in_all;
+        writeln!(out, "\n{left_out} checks that are not in all of them are left out: --all shows them.")
+            .expect("writing to a String");
     }
     out
 }
@@ -127,12 +141,23 @@ mod tests {
         let changed = other.results[0].id.clone();
         other.results[0].outcome = Outcome::Blocked;
         let parse = |report| Results::parse(&json(report).unwrap()).unwrap();
-        let text = compare(&[parse(&one), parse(&other)]);
+        let text = compare(&[parse(&one), parse(&other)], false);
         assert!(text.contains("- B: another, "), "{text}");
         assert_eq!(text.lines().filter(|line| line.contains(&format!("| {changed} "))).count(), 1, "{text}");
         assert!(text.contains("blocked |"), "{text}");
-        let alike = compare(&[parse(&one), parse(&one)]);
+        let alike = compare(&[parse(&one), parse(&one)], false);
         assert!(alike.contains("checks end alike"), "{alike}");
+        // A report of some checks beside one of all.
+        let mut some = sample::report();
+        some.results.truncate(2);
+        some.results[0].outcome = Outcome::Blocked;
+        let filtered = compare(&[parse(&one), parse(&some)], false);
+        let rows = |text: &str| text.lines().filter(|line| line.contains(" | ")).count();
+        let left_out = one.results.len() - 2;
+        assert!(filtered.contains(&format!("\n{left_out} checks that are not in all of them")), "{filtered}");
+        let all = compare(&[parse(&one), parse(&some)], true);
+        assert_eq!(rows(&all), rows(&filtered) + left_out, "{filtered}{all}");
+        assert!(!all.contains("left out"), "{all}");
         assert!(Results::parse("{}").is_err());
     }
 }

@@ -54,7 +54,7 @@ pub fn write_all(report: &RunReport, folder: &Path) -> anyhow::Result<Written> {
     let put = |path: &Path, text: String| {
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))
     };
-    put(&written.html, html(report)?)?;
+    put(&written.html, html(report, folder)?)?;
     put(&written.json, json(report)?)?;
     put(&written.junit, junit(report)?)?;
     put(&folder.join("summary.txt"), summary(report))?;

@@ -2,6 +2,8 @@
 //!
 //! This file turns a [`RunReport`] into what `templates/report.html` shows; the template holds no decisions.
 
+use std::path::Path;
+
 use askama::Template;
 
 use super::summary::proved;
@@ -11,10 +13,13 @@ use super::{
 use crate::catalog::{Catalog, Part, Requirement, SPEC_VERSION};
 use crate::check::{Outcome, Role};
 use crate::evidence::{Exhibit, file_name};
+use crate::expect::message_and_reason;
 
 /// The report as an HTML page.
-pub fn html(report: &RunReport) -> anyhow::Result<String> {
-    Ok(Page::new(report).render()?)
+///
+/// It names files below `folder`, in which it is to be.
+pub fn html(report: &RunReport, folder: &Path) -> anyhow::Result<String> {
+    Ok(Page::new(report, folder).render()?)
 }
 
 #[derive(Template)]
@@ -32,6 +37,7 @@ struct Page<'a> {
     verdict_sentence: String,
     tiles: Vec<Tile>,
     attention: Vec<Shown<'a>>,
+    declared: Vec<Declared<'a>>,
     /// Planted faults that nothing found.
     unfound: Vec<KillLine<'a>>,
     /// Checks that no planted fault makes fail, and that nobody excuses.
@@ -64,12 +70,24 @@ struct Shown<'a> {
     requirements: Vec<Cited<'a>>,
     /// Where its evidence is, below `evidence/`.
     folder: String,
+    /// The file that does it again, for who stands where the run was started.
+    replay: String,
     evidence: Vec<Piece<'a>>,
+}
+
+/// A failure that was known.
+struct Declared<'a> {
+    id: &'a str,
+    title: &'a str,
+    message: &'a str,
+    reason: &'a str,
 }
 
 /// The begin of an exhibit.
 struct Piece<'a> {
     name: &'a str,
+    /// Where all of it is, below the folder of the check.
+    file: String,
     text: &'a str,
     /// How many characters are left out.
     more: usize,
@@ -184,7 +202,7 @@ const INLINE: usize = 6_000;
 const SLOWEST_SHOWN: usize = 10;
 
 impl<'a> Page<'a> {
-    fn new(report: &'a RunReport) -> Self {
+    fn new(report: &'a RunReport, folder: &Path) -> Self {
         let catalog = Catalog::embedded();
         let counts = report.counts();
         let conclusion = report.conclusion();
@@ -192,7 +210,7 @@ impl<'a> Page<'a> {
         slowest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         slowest.truncate(SLOWEST_SHOWN);
         let attention: Vec<Shown<'_>> =
-            attention(report).into_iter().map(|result| shown(result, catalog)).collect();
+            attention(report).into_iter().map(|result| shown(result, catalog, folder)).collect();
         let matrix = report.kill_matrix.as_ref();
         let unfound: Vec<KillLine<'_>> = matrix.into_iter().flat_map(|one| unfound(one, catalog)).collect();
         let unproven: Vec<&str> =
@@ -218,6 +236,7 @@ impl<'a> Page<'a> {
             tiles: tiles(&counts, report, catalog),
             findings: attention.len() + unfound.len() + unproven.len(),
             attention,
+            declared: declared(report),
             unfound,
             unproven,
             parts: report
@@ -245,7 +264,7 @@ impl<'a> Page<'a> {
                     width: format!("{:.1}", 100.0 * result.seconds / longest),
                 })
                 .collect(),
-            checks: report.results.iter().map(|result| shown(result, catalog)).collect(),
+            checks: report.results.iter().map(|result| shown(result, catalog, folder)).collect(),
         }
     }
 }
@@ -278,11 +297,7 @@ fn sentence(counts: &Counts, report: &RunReport) -> String {
 }
 
 fn tiles(counts: &Counts, report: &RunReport, catalog: &Catalog) -> Vec<Tile> {
-    let tested = catalog
-        .requirements()
-        .iter()
-        .filter(|requirement| report.results.iter().any(|result| result.reqs.contains(&requirement.id)))
-        .count();
+    let (tested, excluded) = report.tested(catalog);
     let tile = |number: String, label, class| {
         let class = if number == "0" { "none" } else { class };
         Tile { number, label, class }
@@ -293,6 +308,7 @@ fn tiles(counts: &Counts, report: &RunReport, catalog: &Catalog) -> Vec<Tile> {
         tile(counts.of(Outcome::Warn).to_string(), "warnings", "warn"),
         tile(counts.of(Outcome::Blocked).to_string(), "undecided", "blocked"),
         tile(format!("{tested}/{}", catalog.requirements().len()), "requirements tested", "plain"),
+        tile(excluded.to_string(), "excluded, with a reason", "plain"),
     ];
     let known = counts.of(Outcome::Xfail);
     if known > 0 {
@@ -306,7 +322,8 @@ fn tiles(counts: &Counts, report: &RunReport, catalog: &Catalog) -> Vec<Tile> {
     tiles
 }
 
-fn shown<'a>(result: &'a CheckResult, catalog: &Catalog) -> Shown<'a> {
+fn shown<'a>(result: &'a CheckResult, catalog: &Catalog, folder: &Path) -> Shown<'a> {
+    let evidence = file_name(&result.id);
     Shown {
         id: &result.id,
         title: &result.title,
@@ -324,14 +341,30 @@ fn shown<'a>(result: &'a CheckResult, catalog: &Catalog) -> Shown<'a> {
                 None => Cited { id, sentence: String::new(), place: String::new() },
             })
             .collect(),
-        folder: file_name(&result.id),
-        evidence: result.evidence.iter().map(piece).collect(),
+        replay: folder.join("evidence").join(&evidence).join("replay.json").display().to_string(),
+        folder: evidence,
+        evidence: result.evidence.iter().enumerate().map(piece).collect(),
     }
 }
 
-fn piece(exhibit: &Exhibit) -> Piece<'_> {
+fn piece((number, exhibit): (usize, &Exhibit)) -> Piece<'_> {
     let text = exhibit.text.get(..exhibit.text.floor_char_boundary(INLINE)).unwrap_or_default();
-    Piece { name: &exhibit.name, text, more: exhibit.text.len() - text.len() }
+    Piece {
+        name: &exhibit.name,
+        file: exhibit.file_name(number),
+        text,
+        more: exhibit.text.len() - text.len(),
+    }
+}
+
+/// What failed as somebody had written down that it would.
+fn declared(report: &RunReport) -> Vec<Declared<'_>> {
+    let failed = report.results.iter().filter(|result| result.outcome == Outcome::Xfail);
+    let declared = failed.map(|result| {
+        let (message, reason) = message_and_reason(&result.message);
+        Declared { id: &result.id, title: &result.title, message, reason }
+    });
+    declared.collect()
 }
 
 /// What a reader has to look at, the worst first.
@@ -562,7 +595,7 @@ mod tests {
     fn sample_page_is_whole_and_escaped() {
         let mut report = sample::report();
         report.results[0].message = "<script>alert(1)</script>".to_owned();
-        let page = html(&report).expect("the template renders");
+        let page = html(&report, "my report".as_ref()).expect("the template renders");
         assert!(!page.contains("<script>alert"));
         assert!(page.ends_with("</html>\n") || page.ends_with("</html>"));
         for tag in ["section", "details", "table", "tr", "td", "svg", "div", "code", "em", "ul", "li", "ol"] {

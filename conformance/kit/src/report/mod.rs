@@ -9,12 +9,12 @@ mod junit;
 mod kill;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::catalog::{Level, Part};
+use crate::catalog::{Catalog, Level, Part};
 use crate::check::{Check, Outcome, Role};
 use crate::evidence::Exhibit;
 
@@ -47,6 +47,9 @@ pub struct RunReport {
     /// The version whose set was scored, if not everything was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set: Option<String>,
+    /// The file of the failures that were declared, if there was one.
+    #[serde(skip)]
+    pub expectations: Option<String>,
     /// One result a check.
     pub results: Vec<CheckResult>,
     /// What the checks find in implementations with one planted fault each.
@@ -173,7 +176,15 @@ impl RunReport {
             Conclusion::KitFault
         } else if counts.of(Outcome::Fail) + counts.of(Outcome::Xpass) > 0 {
             Conclusion::NonConformant
-        } else if counts.of(Outcome::Blocked) > 0 || counts.ran() == 0 {
+        } else {
+            self.of_implementation()
+        }
+    }
+
+    /// The conclusion of a run in which nothing failed that was not known to.
+    fn of_implementation(&self) -> Conclusion {
+        let counts = self.counts();
+        if counts.of(Outcome::Blocked) > 0 || counts.ran() == 0 {
             Conclusion::Incomplete
         } else if counts.of(Outcome::Xfail) > 0 {
             Conclusion::ButForExpected
@@ -184,17 +195,50 @@ impl RunReport {
 
     /// The conclusion in words. What was not tested, or is known to fail, is never called conformant without saying so.
     pub fn verdict(&self) -> String {
-        let (mut verdict, untested) = (self.short_verdict(), self.untested());
-        let conforms = matches!(self.conclusion(), Conclusion::Conformant | Conclusion::ButForExpected);
-        if conforms && untested > 0 {
-            write!(verdict, " in what was tested; {untested} checks were not").expect("writing to a String");
-        }
-        verdict
+        let untested = self.untested();
+        let conforms = matches!(self.without_stale(), Conclusion::Conformant | Conclusion::ButForExpected);
+        let tested = if conforms && untested > 0 {
+            format!(" in what was tested; {untested} checks were not")
+        } else {
+            String::new()
+        };
+        self.short_of_stale() + &tested + &self.stale()
     }
 
     /// The same without what was not tested, where that is told beside it.
     fn short_verdict(&self) -> String {
-        let conclusion = self.conclusion();
+        self.short_of_stale() + &self.stale()
+    }
+
+    /// What is to be done, if it is nothing but to remove what is not true any more.
+    fn advice(&self) -> String {
+        let file = self.expectations.as_deref().unwrap_or("the expectations");
+        let lines = if self.counts().of(Outcome::Xpass) == 1 { "this line" } else { "these lines" };
+        if self.stale().is_empty() { String::new() } else { format!(": remove {lines} from {file}") }
+    }
+
+    /// The conclusion if declarations that are stale were not there.
+    fn without_stale(&self) -> Conclusion {
+        match self.conclusion() {
+            Conclusion::NonConformant if self.counts().of(Outcome::Fail) == 0 => self.of_implementation(),
+            conclusion => conclusion,
+        }
+    }
+
+    /// How many failures that were declared do not happen, where nothing else is wrong.
+    fn stale(&self) -> String {
+        let stale = self.counts().of(Outcome::Xpass);
+        if self.conclusion() == self.without_stale() {
+            return String::new();
+        }
+        match stale {
+            1 => ", but 1 expectation is stale".to_owned(),
+            _ => format!(", but {stale} expectations are stale"),
+        }
+    }
+
+    fn short_of_stale(&self) -> String {
+        let conclusion = self.without_stale();
         let mut verdict = conclusion.words().to_owned();
         if let Some(version) = self.set.as_ref().filter(|_| conclusion != Conclusion::KitFault) {
             write!(verdict, " to the set of {version}").expect("writing to a String");
@@ -205,6 +249,25 @@ impl RunReport {
             write!(verdict, " but for {known} expected {failures}").expect("writing to a String");
         }
         verdict
+    }
+
+    /// How many requirements the checks that ran cite, and how many of the others nothing tests, each for a reason that the
+    /// specification gives.
+    fn tested(&self, catalog: &Catalog) -> (usize, usize) {
+        let ran: BTreeSet<&str> = self
+            .results
+            .iter()
+            .filter(|result| {
+                !matches!(
+                    result.outcome,
+                    Outcome::NotApplicable | Outcome::AddedAfter | Outcome::Blocked | Outcome::KitError
+                )
+            })
+            .flat_map(|result| result.reqs.iter().map(String::as_str))
+            .collect();
+        let (tested, others): (Vec<_>, Vec<_>) =
+            catalog.requirements().iter().partition(|requirement| ran.contains(requirement.id.as_str()));
+        (tested.len(), others.iter().filter(|requirement| requirement.excluded.is_some()).count())
     }
 
     /// How many checks for the targets said nothing about them.
@@ -329,7 +392,7 @@ mod tests {
         let text = "conformant but for 2 expected failures";
         assert_eq!(report.verdict(), text);
         assert!(badge(&report).contains(&format!(">{text}, 2 of 4 checks passed<")), "{}", badge(&report));
-        let page = html(&report).expect("the template renders");
+        let page = html(&report, "report".as_ref()).expect("the template renders");
         assert!(page.contains("2 of 4 checks that apply passed, and 2 failed as declared."), "{page}");
         assert!(!page.contains("All 4 checks"), "{page}");
         let document = json(&report).expect("a document");
@@ -344,6 +407,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stale_expectation_is_named_as_what_it_is() {
+        let mut report = sample::report();
+        (report.kill_matrix, report.set) = (None, None);
+        (report.left_out, report.expectations) = (0, Some("Known.txt".to_owned()));
+        report.results.retain(|result| result.outcome == Pass);
+        report.results[0].outcome = Xpass;
+        let text = summary(&report);
+        let line = ": CONFORMANT, BUT 1 EXPECTATION IS STALE: remove this line from Known.txt; ";
+        assert!(text.contains(line), "{text}");
+        assert_eq!(report.conclusion().exit_code(), 1);
+    }
+
+    #[test]
+    fn what_failed_as_declared_is_shown_with_its_reason() {
+        let mut report = sample::report();
+        report.kill_matrix = None;
+        let known = crate::expect::parse("a issue <31>", "known.txt", &["a"]).expect("a good line");
+        report.results[0].outcome = Xfail;
+        report.results[0].message = known["a"].declared("status 401 (of 3)");
+        let page = html(&report, "my-report".as_ref()).expect("the template renders");
+        let (_, section) = page.split_once("<section id=\"declared\">").expect("a section");
+        let (section, _) = section.split_once("</section>").expect("its end");
+        for text in [report.results[0].id.as_str(), ">status 401 (of 3)<", "issue &#60;31&#62;"] {
+            assert!(section.contains(text), "{text}: {section}");
+        }
+        report.results[0].outcome = Pass;
+        let page = html(&report, "my-report".as_ref()).expect("the template renders");
+        assert!(!page.contains("id=\"declared\""), "nothing was declared");
+    }
+
+    #[test]
     fn words_leave_out_nothing_and_add_nothing() {
         let verdict = |outcomes: &[Outcome]| {
             let mut report = RunReport { kill_matrix: None, left_out: 0, set: None, ..sample::report() };
@@ -354,6 +448,18 @@ mod tests {
         assert_eq!(verdict(&[Pass, Pass]), "conformant");
         assert_eq!(verdict(&[Pass, Xfail]), "conformant but for 1 expected failure");
         assert_eq!(verdict(&[Pass, NotApplicable]), "conformant in what was tested; 1 checks were not");
+        // The implementation is what it should be; who wrote down what is wrong with it has to do something.
+        assert_eq!(verdict(&[Pass, Xpass]), "conformant, but 1 expectation is stale");
+        assert_eq!(
+            verdict(&[Pass, Xfail, Xpass, Xpass]),
+            "conformant but for 1 expected failure, but 2 expectations are stale"
+        );
+        assert_eq!(
+            verdict(&[NotApplicable, Xpass]),
+            "conformant in what was tested; 1 checks were not, but 1 expectation is stale"
+        );
+        assert_eq!(verdict(&[Blocked, Xpass]), "incomplete, but 1 expectation is stale");
+        assert_eq!(verdict(&[Fail, Xpass]), "not conformant");
         // What is known excuses nothing else.
         assert_eq!(verdict(&[Pass, Xfail, Fail]), "not conformant");
         assert_eq!(verdict(&[NotApplicable, Fail]), "not conformant");

@@ -67,6 +67,7 @@ pub(crate) fn report() -> RunReport {
         seconds: 3.25,
         left_out: 0,
         set: Some("0.1".to_owned()),
+        expectations: None,
         results,
         kill_matrix: Some(kill_matrix()),
         mission: Some(mission()),

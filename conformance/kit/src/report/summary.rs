@@ -20,11 +20,13 @@ fn write(out: &mut String, report: &RunReport) -> fmt::Result {
     }
     parts(out, report)?;
     untested(out, report)?;
+    requirements(out, report)?;
     if let Some(matrix) = &report.kill_matrix {
         mutants(out, matrix)?;
     }
     writeln!(out)?;
-    writeln!(out, "{}: {}; {}", report.target, report.verdict().to_uppercase(), totals(&report.counts()))?;
+    let verdict = report.verdict().to_uppercase() + &report.advice();
+    writeln!(out, "{}: {verdict}; {}", report.target, totals(&report.counts()))?;
     writeln!(
         out,
         "specification {SPEC_VERSION}, kit {}, seed {}, {}, took {}",
@@ -88,6 +90,18 @@ fn untested(out: &mut String, report: &RunReport) -> fmt::Result {
         wrap(out, &format!("{count:6}  "), reason)?;
     }
     Ok(())
+}
+
+/// How much of the specification this run is about.
+fn requirements(out: &mut String, report: &RunReport) -> fmt::Result {
+    let catalog = Catalog::embedded();
+    let (all, (tested, excluded)) = (catalog.requirements().len(), report.tested(catalog));
+    write!(out, "\nrequirements: {tested} of {all} tested")?;
+    let here = all - tested - excluded;
+    if here > 0 {
+        write!(out, ", {here} not in this run")?;
+    }
+    writeln!(out, "; {excluded} excluded from testing, each with a reason (`meshproof coverage`)")
 }
 
 fn mutants(out: &mut String, matrix: &KillMatrix) -> fmt::Result {
@@ -173,8 +187,18 @@ mod tests {
     fn the_summary_reads_well() {
         // Lines of the specification move; what is said about them does not.
         let text = summary(&sample::report());
-        let text: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("spec/")).collect();
-        insta::assert_snapshot!(text.join("\n"));
+        let moving =
+            |line: &&str| line.trim_start().starts_with("spec/") || line.starts_with("requirements: ");
+        let still: Vec<&str> = text.lines().filter(|line| !moving(line)).collect();
+        insta::assert_snapshot!(still.join("\n"));
+        let catalog = Catalog::embedded().requirements();
+        let excluded = catalog.iter().filter(|requirement| requirement.excluded.is_some()).count();
+        let all = catalog.len();
+        let words = format!(
+            "requirements: 9 of {all} tested, {} not in this run; {excluded} excluded from testing, each with a reason",
+            all - 9 - excluded
+        );
+        assert!(text.contains(&words), "{text}");
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Agent {
     pub async fn leave(&mut self, folder: &str) -> Result<()> {
         let user = self.config.user.clone().ok_or_else(|| Error::usage("you are not signed in"))?;
         let id = self.folder_id(folder)?;
-        self.unshare(folder, &user).await?;
+        let url = self.config.cloud.as_deref().unwrap_or_default();
+        self.unshare(folder, &user).await.map_err(|error| or_delete(error, url, id))?;
         self.forget_folder(id)
     }
 
@@ -72,5 +73,15 @@ impl Agent {
     pub async fn decline(&self, invitation: &str) -> Result<()> {
         self.cloud()?.decline(parse_id("invitation", invitation)?).await?;
         self.save_session().await
+    }
+}
+
+/// Who made a folder cannot leave it (GPH-131), and has to hear what can be done instead, and where.
+fn or_delete(error: Error, cloud: &str, folder: Id) -> Error {
+    match error {
+        Error::Problem(problem) if problem.error == "creator-stays" => Error::usage(format!(
+            "you made this folder and stay its owner; to be rid of it, delete it for all, at {cloud}/desktop/folders/{folder}/settings"
+        )),
+        error => error,
     }
 }

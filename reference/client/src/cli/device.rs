@@ -42,7 +42,7 @@ impl Command {
                 let words = words(&fingerprint);
                 let value = json!({ "device": id, "fingerprint": fingerprint, "words": words });
                 output::tell(json, &value, || {
-                    println!("{id}");
+                    say!("{id}");
                     eprintln!("    its key in words: {words}");
                 })
             }
@@ -51,7 +51,7 @@ impl Command {
                     Id::parse(&device).ok_or_else(|| Error::usage("a device identifier has 32 digits"))?;
                 let known = agent.forget_suite(id);
                 output::tell(json, &json!({ "forgotten": known }), || {
-                    println!("{}", if known { "forgotten" } else { "nothing was remembered of this device" });
+                    say!("{}", if known { "forgotten" } else { "nothing was remembered of this device" });
                 })
             }
             Self::List => {
@@ -62,9 +62,9 @@ impl Command {
                     .collect();
                 output::tell(json, &listed, || {
                     for Listed { device, words } in &listed {
-                        println!("{} {:8} {}", device.device, device.state, device.name);
-                        println!("    fingerprint {}", device.fingerprint);
-                        println!("    in words    {words}");
+                        say!("{} {:8} {}", device.device, device.state, device.name);
+                        say!("    fingerprint {}", device.fingerprint);
+                        say!("    in words    {words}");
                     }
                 })
             }

@@ -20,8 +20,8 @@ impl Doctor {
                     Health::Limited => "note",
                     Health::Bad => "BAD ",
                 };
-                println!("{sign} {:12} {}", finding.check, finding.text);
-                finding.advice.iter().for_each(|advice| println!("                  -> {advice}"));
+                say!("{sign} {:12} {}", finding.check, finding.text);
+                finding.advice.iter().for_each(|advice| say!("                  -> {advice}"));
             }
         })?;
         let bad = findings.iter().any(|finding| finding.state == Health::Bad);

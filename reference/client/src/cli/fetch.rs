@@ -26,6 +26,6 @@ impl Fetch {
         let to = self.to.or(name).ok_or_else(|| Error::usage("say with --to where to write it"))?;
         let size = agent.fetch_from_cloud(&self.folder, &self.path, &to).await?;
         let value = json!({ "path": to.display().to_string(), "bytes": size });
-        output::tell(json, &value, || println!("{}: {}", to.display(), output::bytes(size)))
+        output::tell(json, &value, || say!("{}: {}", to.display(), output::bytes(size)))
     }
 }

@@ -97,7 +97,7 @@ impl Command {
                 if !only.is_empty() {
                     agent.choose(&id.to_string(), &only)?;
                 }
-                output::tell(json, &json!({ "folder": id.to_string() }), || println!("{id}"))
+                output::tell(json, &json!({ "folder": id.to_string() }), || say!("{id}"))
             }
             Self::List => {
                 let folders = agent.folder_statuses()?;
@@ -111,12 +111,12 @@ impl Command {
                 let changes = all || !paths.is_empty();
                 let only = if changes { agent.choose(&folder, &paths)? } else { agent.chosen(&folder)? };
                 output::tell(json, &json!({ "changed": changes, "only": only }), || {
-                    only.iter().for_each(|path| println!("{path}"));
+                    only.iter().for_each(|path| say!("{path}"));
                     if only.is_empty() {
-                        println!("all of it");
+                        say!("all of it");
                     }
                     if changes {
-                        println!(
+                        say!(
                             "the next sync gets what is new here, and removes what is not chosen and others keep"
                         );
                     }
@@ -130,7 +130,7 @@ impl Command {
                 };
                 let patterns = ignore::patterns(root)?;
                 output::tell(json, &json!({ "changed": changed, "patterns": patterns }), || {
-                    patterns.iter().for_each(|pattern| println!("{pattern}"));
+                    patterns.iter().for_each(|pattern| say!("{pattern}"));
                 })
             }
         }

@@ -40,11 +40,11 @@ impl Conflicts {
             }
         }
         output::tell(json, &conflicts, || {
-            conflicts.iter().for_each(|one| println!("{}: {}", one.folder_name, one.path));
+            conflicts.iter().for_each(|one| say!("{}: {}", one.folder_name, one.path));
             if conflicts.is_empty() {
-                println!("no conflicts");
+                say!("no conflicts");
             } else {
-                println!(
+                say!(
                     "each has another content beside it: keep what you need under a name of your own, delete the rest"
                 );
             }
@@ -91,7 +91,7 @@ impl Log {
                 });
                 let who = line.device.as_ref().map(|id| format!("{}: ", output::short(id)));
                 let path = line.path.as_ref().map(|path| format!("{} ", path.escape_debug()));
-                println!(
+                say!(
                     "{} {:8} {}{}{}{}",
                     UnixTime(line.time),
                     line.kind.name(),
@@ -137,10 +137,10 @@ impl Versions {
         output::tell(json, &kept, || {
             for one in &kept {
                 let (time, size) = (UnixTime(one.replaced), output::bytes(one.bytes));
-                println!("{:3} {time} {size:>10} {}", one.number, one.path);
+                say!("{:3} {time} {size:>10} {}", one.number, one.path);
             }
             if kept.is_empty() {
-                println!("nothing is kept: only what a sync replaces or deletes is");
+                say!("nothing is kept: only what a sync replaces or deletes is");
             }
         })
     }
@@ -178,10 +178,7 @@ impl Restore {
         version.restore(&folder.path)?;
         let (replaced, bytes) = (version.replaced.0, version.size);
         output::tell(json, &Restored { path: self.path.clone(), replaced, bytes }, || {
-            println!(
-                "{} is as it was until {}; what was there is a version now",
-                self.path, version.replaced
-            );
+            say!("{} is as it was until {}; what was there is a version now", self.path, version.replaced);
         })
     }
 }

@@ -14,9 +14,9 @@ use crate::error::{Error, Result};
 pub(super) async fn encrypt(agent: &Agent, folder: &str, json: bool) -> Result<ExitCode> {
     let status = agent.encrypt_folder(folder).await?;
     output::tell(json, &value(&status), || {
-        println!("from now on the cloud has only sealed bytes and names of {folder}");
-        println!("what was there before it has deleted, and may have read");
-        println!("next: mesh folder recovery-key {folder}, for when all devices are lost");
+        say!("from now on the cloud has only sealed bytes and names of {folder}");
+        say!("what was there before it has deleted, and may have read");
+        say!("next: mesh folder recovery-key {folder}, for when all devices are lost");
     })
 }
 
@@ -24,7 +24,7 @@ pub(super) async fn recovery_key(agent: &Agent, folder: &str, json: bool) -> Res
     let key = agent.new_recovery_key(folder).await?;
     let said = words::of_key(&key);
     output::tell(json, &json!({ "recovery_key": said.as_str() }), || {
-        println!("{}", said.as_str());
+        say!("{}", said.as_str());
         eprintln!("write this down: with it, and your password, a new device can read {folder}");
     })
 }
@@ -35,17 +35,17 @@ pub(super) async fn recover(agent: &Agent, folder: &str, json: bool) -> Result<E
     let key =
         key.ok_or_else(|| Error::usage("this is no recovery key: it has twelve words, and one is wrong"))?;
     let status = agent.recover_folder(folder, key).await?;
-    output::tell(json, &value(&status), || println!("this device can read {folder} now"))
+    output::tell(json, &value(&status), || say!("this device can read {folder} now"))
 }
 
 pub(super) async fn keys(agent: &Agent, folder: &str, json: bool) -> Result<ExitCode> {
     let status = agent.key_status(folder).await?;
     output::tell(json, &status.as_ref().map(value), || match &status {
-        None => println!("{folder} is not encrypted"),
+        None => say!("{folder} is not encrypted"),
         Some(status) => {
-            println!("generation {}, {}", status.generation, words::words(&status.check));
-            status.devices.iter().for_each(|device| println!("{device}"));
-            println!("{} recovery keys", status.recoveries);
+            say!("generation {}, {}", status.generation, words::words(&status.check));
+            status.devices.iter().for_each(|device| say!("{device}"));
+            say!("{} recovery keys", status.recoveries);
         }
     })
 }

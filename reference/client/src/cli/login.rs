@@ -51,9 +51,9 @@ impl Login {
         };
         let device = agent.config().device.as_ref().map(|device| device.id.as_str());
         output::tell(json, &json!({ "user": user, "cloud": agent.config().cloud, "device": device }), || {
-            println!("signed in as {user}");
+            say!("signed in as {user}");
             if device.is_none() {
-                println!("next: mesh device add NAME");
+                say!("next: mesh device add NAME");
             }
         })
     }

@@ -1,13 +1,12 @@
 //! `mesh completions`, `mesh man`
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::Arguments;
+use super::{Arguments, output};
 use crate::error::{Error, Result};
 
 #[derive(clap::Args)]
@@ -17,7 +16,7 @@ pub(super) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self) -> Result<ExitCode> {
+    pub(super) fn run(self) -> ExitCode {
         let mut text = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "mesh", &mut text);
         print(&text)
@@ -37,7 +36,7 @@ impl Man {
             let mut text = Vec::new();
             let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut text);
             rendered.map_err(|error| Error::Cloud(error.to_string()))?;
-            return print(&text);
+            return Ok(print(&text));
         };
         let written = std::fs::create_dir_all(&directory)
             .and_then(|()| clap_mangen::generate_to(Arguments::command(), &directory));
@@ -46,12 +45,7 @@ impl Man {
     }
 }
 
-/// A reader that has seen enough is no failure.
-fn print(text: &[u8]) -> Result<ExitCode> {
-    match std::io::stdout().write_all(text) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Io { what: "writing".into(), source: error })
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
+fn print(text: &[u8]) -> ExitCode {
+    output::write(format_args!("{}", String::from_utf8_lossy(text)));
+    ExitCode::SUCCESS
 }

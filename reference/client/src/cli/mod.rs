@@ -1,5 +1,11 @@
 //! The command line. Every command is one call of [`Agent`] and words for a person.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+// Its macro is for all that come after.
+#[macro_use]
+mod output;
+
 mod device;
 mod doctor;
 mod fetch;
@@ -8,7 +14,6 @@ mod history;
 mod keys;
 mod login;
 mod manual;
-mod output;
 mod password;
 mod share;
 mod status;
@@ -94,13 +99,20 @@ enum Command {
 /// Runs the program with the arguments of the process.
 pub async fn run() -> ExitCode {
     let arguments = Arguments::parse();
-    match dispatch(arguments).await {
+    let code = match dispatch(arguments).await {
         Ok(code) => code,
         Err(error) => {
             // One line, whatever a cause had to say.
             output::complain(&error.to_string().replace('\n', " "));
             ExitCode::from(if matches!(error, Error::Usage(_)) { 2 } else { 1 })
         }
+    };
+    match output::failure() {
+        Some(error) => {
+            output::complain(&format!("cannot write to standard output: {error}"));
+            ExitCode::FAILURE
+        }
+        None => code,
     }
 }
 
@@ -108,7 +120,7 @@ async fn dispatch(arguments: Arguments) -> Result<ExitCode> {
     let json = arguments.json;
     // These need no device.
     let command = match arguments.command {
-        Command::Completions(completions) => return completions.run(),
+        Command::Completions(completions) => return Ok(completions.run()),
         Command::Man(man) => return man.run(),
         command => command,
     };

@@ -1,7 +1,9 @@
 //! Words, JSON and progress bars.
 
-use std::io::{IsTerminal, Write};
+use std::fmt::Arguments;
+use std::io::{Error as IoError, ErrorKind, IsTerminal, Write, stdout};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use meshproof_proto::codec::Id;
@@ -12,13 +14,40 @@ use crate::agent::FolderStatus;
 use crate::error::{Error, Result};
 use crate::sync::{Direction, Progress, Skipped};
 
+/// Why standard output takes no more. Nothing is written after it.
+static FAILURE: OnceLock<IoError> = OnceLock::new();
+
+/// A line on standard output, as `println!` takes it. A reader that has seen enough ends nothing, least of all a device that
+/// is online.
+macro_rules! say {
+    ($($words:tt)+) => { $crate::cli::output::write(format_args!("{}\n", format_args!($($words)+))) };
+}
+
+/// Writes to standard output, unless that failed before.
+pub(super) fn write(text: Arguments) {
+    if FAILURE.get().is_none()
+        && let Err(error) = stdout().write_fmt(text)
+    {
+        // Whoever was first has said it.
+        let _ = FAILURE.set(error);
+    }
+}
+
+/// Why words are missing, if their reader did not leave.
+pub(super) fn failure() -> Option<&'static IoError> {
+    if let Err(error) = stdout().flush() {
+        let _ = FAILURE.set(error);
+    }
+    FAILURE.get().filter(|error| error.kind() != ErrorKind::BrokenPipe)
+}
+
 pub(super) fn complain(text: &str) {
     let _ = writeln!(std::io::stderr(), "mesh: {text}");
 }
 
 fn json<T: Serialize>(value: &T) -> Result<ExitCode> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Error::Cloud(error.to_string()))?;
-    println!("{text}");
+    say!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -34,7 +63,7 @@ pub(super) fn tell<T: Serialize>(as_json: bool, value: &T, words: impl FnOnce())
 /// One JSON object in one line: there are more to come.
 pub(super) fn json_line<T: Serialize>(value: &T) {
     if let Ok(text) = serde_json::to_string(value) {
-        println!("{text}");
+        say!("{text}");
     }
 }
 
@@ -47,17 +76,23 @@ pub(super) fn bytes(count: u64) -> String {
     HumanBytes(count).to_string()
 }
 
+/// `1 file`, `2 files`.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 pub(super) fn folder(folder: &FolderStatus) {
-    println!("folder  {} {} {}", folder.folder, folder.name, folder.path);
+    say!("folder  {} {} {}", folder.folder, folder.name, folder.path);
     let synced = match folder.last_sync {
         _ if folder.waits_for_past => "not in sync".into(),
         Some(time) => format!("in sync at {}", meshproof_proto::time::UnixTime(time)),
         None => "never synced".into(),
     };
-    println!("        {} entries, {}, {synced}", folder.entries, bytes(folder.bytes));
-    println!("        {}", ways(folder));
+    let entries = counted(folder.entries, "entry", "entries");
+    say!("        {entries}, {}, {synced}", bytes(folder.bytes));
+    say!("        {}", ways(folder));
     if folder.waits_for_past {
-        println!(
+        say!(
             "        restored from a backup: nothing that is here goes to others before this device has what they have of it{}",
             match folder.direction {
                 Direction::SendOnly =>
@@ -67,26 +102,26 @@ pub(super) fn folder(folder: &FolderStatus) {
         );
     }
     if folder.locked {
-        println!(
+        say!(
             "        locked: this device has no key of it yet; keep a device online that has it, or use `mesh folder recover`"
         );
     }
     if !folder.only.is_empty() {
-        println!("        only {} here: see `mesh folder only`", folder.only.join(", "));
+        say!("        only {} here: see `mesh folder only`", folder.only.join(", "));
     }
     if folder.not_chosen > 0 {
-        println!(
+        say!(
             "        {} files outside of that stay until another device that may write, or the cloud, has said that it keeps them",
             folder.not_chosen
         );
     }
     if folder.links_not_made > 0 {
-        println!("        {} symbolic links are not made here, and kept for others", folder.links_not_made);
+        say!("        {} symbolic links are not made here, and kept for others", folder.links_not_made);
     }
     folder.cloud_doubts.iter().for_each(|doubt| {
-        println!("        at {}: {}", meshproof_proto::time::UnixTime(doubt.time), doubt.text);
+        say!("        at {}: {}", meshproof_proto::time::UnixTime(doubt.time), doubt.text);
     });
-    folder.conflicts.iter().for_each(|path| println!("        conflict: {path}"));
+    folder.conflicts.iter().for_each(|path| say!("        conflict: {path}"));
 }
 
 /// Which way a folder's changes and bytes go.

@@ -18,7 +18,7 @@ impl Password {
         let new = secret("MESH_NEW_PASSWORD", "the new password")?;
         agent.change_password(&old, &new).await?;
         output::tell(json, &json!({ "changed": true }), || {
-            println!("the password is changed; all sessions of before have ended");
+            say!("the password is changed; all sessions of before have ended");
         })
     }
 }

@@ -28,10 +28,10 @@ impl Share {
         let shared = agent.share(&self.folder, &self.user, role).await?;
         let result = if matches!(shared, Shared::Changed) { "changed" } else { "invited" };
         output::tell(json, &json!({ "result": result }), || match shared {
-            Shared::Changed => println!("{} is {} now", self.user, self.role),
+            Shared::Changed => say!("{} is {} now", self.user, self.role),
             // Whether there is such a user the cloud does not tell (GPH-087).
             Shared::Invited => {
-                println!("{} is invited, if there is such a user; there: mesh invitations", self.user);
+                say!("{} is invited, if there is such a user; there: mesh invitations", self.user);
             }
         })
     }
@@ -49,7 +49,7 @@ impl Unshare {
     pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         agent.unshare(&self.folder, &self.user).await?;
         output::tell(json, &json!({ "result": "unshared" }), || {
-            println!("{} takes no part any more", self.user);
+            say!("{} takes no part any more", self.user);
         })
     }
 }
@@ -63,7 +63,7 @@ pub(super) struct Leave {
 impl Leave {
     pub(super) async fn run(self, agent: &mut Agent, json: bool) -> Result<ExitCode> {
         agent.leave(&self.folder).await?;
-        output::tell(json, &json!({ "result": "left" }), || println!("left; the files stay where they are"))
+        output::tell(json, &json!({ "result": "left" }), || say!("left; the files stay where they are"))
     }
 }
 
@@ -77,7 +77,7 @@ impl Members {
     pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let members = agent.members(&self.folder).await?;
         output::tell(json, &members, || {
-            members.iter().for_each(|member| println!("{:11} {}", member.role, member.name));
+            members.iter().for_each(|member| say!("{:11} {}", member.role, member.name));
         })
     }
 }
@@ -89,11 +89,17 @@ impl Invitations {
     pub(super) async fn run(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let invitations = agent.invitations().await?;
         output::tell(json, &invitations, || {
+            if invitations.is_empty() {
+                say!("none");
+            }
             for one in &invitations {
                 let until = UnixTime(one.expires);
-                println!(
+                say!(
                     "{} {} invites you to {} as {}, until {until}",
-                    one.invitation, one.by, one.folder_name, one.role
+                    one.invitation,
+                    one.by,
+                    one.folder_name,
+                    one.role
                 );
             }
         })
@@ -111,12 +117,12 @@ impl Answer {
     pub(super) async fn accept(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         let folder = agent.accept(&self.invitation).await?;
         output::tell(json, &json!({ "folder": folder.to_string() }), || {
-            println!("{folder}; put it on this device: mesh folder add PATH --join {folder}");
+            say!("{folder}; put it on this device: mesh folder add PATH --join {folder}");
         })
     }
 
     pub(super) async fn decline(self, agent: &Agent, json: bool) -> Result<ExitCode> {
         agent.decline(&self.invitation).await?;
-        output::tell(json, &json!({ "result": "declined" }), || println!("declined"))
+        output::tell(json, &json!({ "result": "declined" }), || say!("declined"))
     }
 }

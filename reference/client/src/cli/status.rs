@@ -6,7 +6,7 @@ use meshproof_proto::time::UnixTime;
 
 use super::output;
 use crate::Agent;
-use crate::agent::LastSession;
+use crate::agent::{LastSession, Status as Info};
 use crate::error::Result;
 
 #[derive(clap::Args)]
@@ -17,17 +17,28 @@ impl Status {
         let status = agent.status().await?;
         output::tell(json, &status, || {
             let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
-            println!("cloud   {}", or_none(&status.cloud));
-            println!("user    {}", or_none(&status.user));
+            say!("cloud   {}", or_none(&status.cloud));
+            say!("user    {}", or_none(&status.user));
             let name = status.device_name.as_deref().unwrap_or_default();
-            println!("device  {} {name}", or_none(&status.device));
+            say!("device  {} {name}", or_none(&status.device));
             status.folders.iter().for_each(output::folder);
             for peer in &status.peers {
                 let online = if peer.online { "online" } else { "offline" };
-                println!("peer    {} {online} {}", peer.device, peer.name.as_deref().unwrap_or_default());
-                peer.last_session.iter().for_each(|last| println!("        {}", words(last)));
+                say!("peer    {} {online} {}", peer.device, peer.name.as_deref().unwrap_or_default());
+                peer.last_session.iter().for_each(|last| say!("        {}", words(last)));
             }
+            next(&status).iter().for_each(|step| say!("next: {step}"));
         })
+    }
+}
+
+/// What a new device lacks.
+fn next(status: &Info) -> Option<&'static str> {
+    match status {
+        Info { user: None, .. } => Some("mesh login --cloud URL --user NAME, or --browser"),
+        Info { device: None, .. } => Some("mesh device add NAME"),
+        Info { folders, .. } if folders.is_empty() => Some("mesh folder add PATH"),
+        _ => None,
     }
 }
 

@@ -59,7 +59,7 @@ impl Sync {
             if json {
                 output::json_line(&json!({ "event": "listening", "address": address.to_string() }));
             } else {
-                println!("listening on {address}");
+                say!("listening on {address}");
             }
         };
         let on_round = |round: Result<Round>| match round {
@@ -173,17 +173,17 @@ fn in_words(round: &Round) {
         let short = output::short(&peer.device.to_string());
         let name = if peer.name.is_empty() { short } else { format!("{} ({short})", peer.name) };
         match &peer.outcome {
-            Outcome::Offline => println!("{name}: offline"),
-            Outcome::Underway => println!("{name}: a session with it goes on"),
+            Outcome::Offline => say!("{name}: offline"),
+            Outcome::Underway => say!("{name}: a session with it goes on"),
             // Offline a moment ago; below, on stderr.
             Outcome::Waiting | Outcome::Failed(_) => {}
-            Outcome::Synced(report) => println!(
-                "{name}: in sync; received {} files, {}; sent {}; deleted {}; {} conflicts",
-                report.files_received,
+            Outcome::Synced(report) => say!(
+                "{name}: in sync; received {}, {}; sent {}; deleted {}; {}",
+                output::counted(report.files_received, "file", "files"),
                 output::bytes(report.bytes_received),
                 output::bytes(report.bytes_sent),
                 report.deleted,
-                report.conflicts.len(),
+                output::counted(report.conflicts.len() as u64, "conflict", "conflicts"),
             ),
         }
     }
@@ -191,14 +191,14 @@ fn in_words(round: &Round) {
         if let Ok(report) = result
             && report.entries + report.files + report.states + report.taken + report.files_received > 0
         {
-            println!(
-                "cloud, folder {}: {} changes, {} files, {} to it; {} changes, {} files, {} from it",
+            say!(
+                "cloud, folder {}: {}, {}, {} to it; {}, {}, {} from it",
                 output::short(&folder.to_string()),
-                report.states,
-                report.files,
+                output::counted(report.states, "change", "changes"),
+                output::counted(report.files, "file", "files"),
                 output::bytes(report.bytes),
-                report.taken,
-                report.files_received,
+                output::counted(report.taken, "change", "changes"),
+                output::counted(report.files_received, "file", "files"),
                 output::bytes(report.bytes_received)
             );
         }
