@@ -40,6 +40,7 @@ mod pattern;
 mod place;
 mod plan;
 mod progress;
+mod prune;
 mod pulse;
 mod receiving;
 pub mod replica;
