@@ -23,6 +23,7 @@ mod few;
 mod folder;
 mod forks;
 mod given;
+mod glob;
 mod hash;
 pub mod ignore;
 mod index;
