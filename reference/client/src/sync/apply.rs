@@ -27,7 +27,7 @@ use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::keepers::{self, Keeper};
 use super::keyed::Settled;
-use super::link;
+use super::link::{self, KeptLinks};
 use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
 use super::prune::prune;
@@ -79,6 +79,8 @@ pub(super) struct Apply<'a> {
     rules_first: RulesFirst,
     /// Where what is replaced or deleted goes.
     keep: Option<Keep>,
+    /// How much is kept of links that are not made, once that is asked.
+    kept_links: Option<KeptLinks>,
 }
 
 /// SYN-083: new rules are in force before anything that they may be about is put on disk.
@@ -115,6 +117,7 @@ impl<'a> Apply<'a> {
             rules: Arc::default(),
             rules_first: RulesFirst::Unknown,
             keep: folder.versions().map(|_| Keep::new(folder.root())),
+            kept_links: None,
         }
     }
 
@@ -338,8 +341,8 @@ impl<'a> Apply<'a> {
             return Ok(Some(SkipReason::NotAFile));
         }
         if !link::stays_inside(&item.path, target) {
-            folder.index().keep_link(folder.id(), target)?;
-            return Ok(Some(leads_out(target)));
+            let is_kept = self.keep_link(target)?;
+            return Ok(Some(if is_kept { leads_out(target) } else { SkipReason::TooManyLinks }));
         }
         if !self.directories.make_way(root, &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
@@ -349,7 +352,9 @@ impl<'a> Apply<'a> {
         }
         let at = root.join(path);
         if let Err(error) = link::make(target, &folder.temp_path(), &at) {
-            folder.index().keep_link(folder.id(), target)?;
+            if !self.keep_link(target)? {
+                return Ok(Some(SkipReason::TooManyLinks));
+            }
             self.unmade.insert(path.to_owned());
             let target = String::from_utf8_lossy(target).into_owned();
             return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
@@ -427,6 +432,21 @@ impl<'a> Apply<'a> {
             index.forget_links(id, &hashes)?;
         }
         Ok(paths)
+    }
+
+    /// Keeps the target of a link that came and is not made, if there is room.
+    fn keep_link(&mut self, target: &[u8]) -> Result<bool> {
+        let (index, id) = (self.folder.index(), self.folder.id());
+        if index.kept_link(id, &MediaHash::of(target))?.is_some() {
+            return Ok(true);
+        }
+        let mut kept = self.kept_links.map_or_else(|| index.kept_links(id), Ok)?;
+        let has_room = kept.take(target);
+        self.kept_links = Some(kept);
+        if has_room {
+            index.keep_link(id, target)?;
+        }
+        Ok(has_room)
     }
 
     /// Something else comes to this path, or nothing: what is there gets a second name among the versions. Or nothing comes, and why:

@@ -113,6 +113,8 @@ pub enum SkipReason {
     NoRoom(u64, u64),
     /// It changed here, and its version is too full to say so (SYN-016).
     Uncountable,
+    /// A symbolic link that is not made here, and there is no room to keep more of them for others.
+    TooManyLinks,
     /// What is here could not be kept as a version, and why: nothing takes its place (SYN-141).
     NotKept(String),
     /// What was there in the last week had to go from the versions (SYN-141).
@@ -174,6 +176,9 @@ impl std::fmt::Display for SkipReason {
                     "it needs {needed} bytes and {free} are free on this disk; make room and sync again"
                 )
             }
+            Self::TooManyLinks => f.write_str(
+                "a symbolic link that cannot be made here, and so many are kept for others already that this one is not",
+            ),
             Self::NotKept(why) => write!(
                 f,
                 "what is here cannot be kept as a version (SYN-141): {why}; it stays as it is, and the next sync tries again"
