@@ -395,6 +395,39 @@ async fn what_is_not_chosen_goes_when_the_cloud_keeps_it() {
     assert_eq!(y.read("Work/small").as_deref(), Some("small"));
 }
 
+/// The cloud has bytes for a day that no file of its list names. Those are no reason to have them nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_cloud_is_about_to_lose_stays_here() {
+    let world = World::new().await;
+    world.x.write("Photos/a", "a");
+    world.x.write("Work/small", "small");
+    world.x.sync_well().await;
+    assert_eq!(world.tamper("UPDATE entries SET deleted = 1 WHERE path = 'Work/small'"), 1);
+    let x = world.x.reopened();
+    x.agent.choose(&x.folder.to_string(), &["Photos".to_owned()]).unwrap();
+    x.sync_well().await;
+    assert_eq!(x.read("Work/small").as_deref(), Some("small"));
+    assert_eq!(x.agent.folder_statuses().unwrap()[0].not_chosen, 1);
+}
+
+/// Who could not write the list of files does not know what of it the cloud has.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_given_up_when_the_list_of_files_was_not_written() {
+    let world = World::new().await;
+    let x = &world.x;
+    x.write("Work/small", "small");
+    x.sync_well().await;
+    world.tamper("CREATE TRIGGER refuse BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'no'); END");
+    x.write("Photos/a", "a");
+    x.agent.choose(&x.folder.to_string(), &["Photos".to_owned()]).unwrap();
+    let round = x.agent.sync_once(Arc::new(NoProgress)).await.unwrap();
+    assert!(round.cloud[0].1.is_err());
+    assert_eq!(x.read("Work/small").as_deref(), Some("small"));
+    world.tamper("DROP TRIGGER refuse");
+    x.sync_well().await;
+    assert_eq!(x.read("Work/small"), None);
+}
+
 /// A line that leads to the port that is stored.
 async fn line_to(port: u16) -> (Arc<AtomicU16>, String) {
     let target = Arc::new(AtomicU16::new(port));

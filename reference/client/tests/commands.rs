@@ -70,6 +70,11 @@ fn ignoring() {
     assert_eq!(home.read(".meshignore"), "*.tmp\n");
     let remove = [&add[..], &["--remove"]].concat();
     assert_eq!(home.json(&remove), json!({ "changed": true, "patterns": [] }));
+    let here = [&ignore[..], &["--here"]].concat();
+    let add_here = [&here[..], &["*.env"]].concat();
+    assert_eq!(home.json(&add_here), json!({ "changed": true, "patterns": ["*.env"] }));
+    assert_eq!(home.json(&ignore), json!({ "changed": false, "patterns": [] }), "others do not hear of it");
+    assert_eq!(home.json(&here), json!({ "changed": false, "patterns": ["*.env"] }));
     let bad = home.mesh(&[&ignore[..], &["[a-z"]].concat());
     assert_eq!(bad.status.code(), Some(2));
     assert!(text(&bad.stderr).starts_with("mesh: [a-z is no pattern"), "{}", text(&bad.stderr));

@@ -4,8 +4,8 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Node, X, Y, sync};
-use meshproof_client::sync::{NoProgress, scan};
+use common::{FOLDER, Node, X, Y, sync};
+use meshproof_client::sync::{NoProgress, ignore, scan};
 use meshproof_proto::crypto::DEFAULT;
 
 fn both() -> (Node, Node) {
@@ -63,6 +63,42 @@ async fn what_is_not_ignored_any_more_comes() {
     sync(&x, &y).await;
     assert_eq!(x.read("three").as_deref(), Some("3"));
     assert_eq!(x.tree(), y.tree());
+}
+
+/// `.meshignore` is everybody's; what a person left out on the own device alone, no line of it takes in.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ignored_here_nobody_else_takes_in() {
+    let (x, y) = both();
+    let leave_out = |pattern, remove| {
+        ignore::edit_here(y.folder.index(), FOLDER, &y.root, pattern, remove).unwrap();
+    };
+    leave_out("*.env", false);
+    y.write(".meshignore", "*.env\nother\n");
+    y.write("secret.env", "a password");
+    y.write("other", "left out for all");
+    sync(&y, &x).await;
+    assert_eq!(names(&x), set(&[".meshignore"]));
+    for patterns in ["", "!*.env\n!secret.env\n"] {
+        x.write(".meshignore", patterns);
+        for _ in 0..2 {
+            sync(&x, &y).await;
+        }
+        assert_eq!(names(&x), set(&[".meshignore", "other"]), "with {patterns:?}");
+    }
+    // Nor does anybody write there.
+    x.write("x.env", "by x");
+    x.write("secret.env", "by x");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!((y.read("secret.env").as_deref(), y.read("x.env")), (Some("a password"), None));
+    // Until the person says so.
+    leave_out("*.env", true);
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(y.read("x.env").as_deref(), Some("by x"));
+    assert!(!x.root.join(ignore::HERE).exists(), "it is no part of the folder");
 }
 
 #[tokio::test(flavor = "multi_thread")]

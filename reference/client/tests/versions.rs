@@ -3,6 +3,7 @@
 mod common;
 
 use common::{Node, X, Y, sync};
+use meshproof_client::sync::SkipReason;
 use meshproof_client::sync::versions::{self, Limits};
 use meshproof_proto::crypto::DEFAULT;
 
@@ -42,16 +43,68 @@ async fn what_others_replace_and_delete_is_kept_here() {
     assert_eq!(x.tree().len(), 2);
 }
 
+/// Who may write a file cannot write it so often that what was there first is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_beyond_the_limits_goes() {
+async fn no_number_of_replacements_drives_out_what_was_there() {
     let x = Node::new(DEFAULT, X);
     let y = Node::new(DEFAULT, Y).keeping(Limits { number: 3, ..Limits::default() });
+    y.write("file", "the original");
+    sync(&x, &y).await;
     for number in 0..6 {
-        x.write("file", format!("version {number}"));
+        x.write("file", format!("by x, the {number}th"));
+        sync(&x, &y).await;
+    }
+    assert_eq!(kept(&y, "file").len(), 6);
+    assert!(kept(&y, "file").contains(&12), "the original is among them: {:?}", kept(&y, "file"));
+    assert_eq!(y.read("file").as_deref(), Some("by x, the 5th"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_beyond_the_room_goes() {
+    let x = Node::new(DEFAULT, X);
+    let y = Node::new(DEFAULT, Y).keeping(Limits { bytes: 3 * 4_096, ..Limits::default() });
+    y.write("file", "the original");
+    sync(&x, &y).await;
+    for number in 0..6 {
+        x.write("file", format!("by x, the {number}th"));
         sync(&x, &y).await;
     }
     assert_eq!(kept(&y, "file").len(), 3);
-    assert_eq!(y.read("file").as_deref(), Some("version 5"));
+    assert!(kept(&y, "file").contains(&12), "what was there first goes last: {:?}", kept(&y, "file"));
+}
+
+/// Nothing is replaced or removed of which no version can be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_kept_stays_and_is_told() {
+    let (x, y) = both();
+    for path in ["edited", "deleted"] {
+        x.write(path, "before");
+    }
+    sync(&x, &y).await;
+    // As on a disk that takes nothing: no version gets a directory.
+    std::fs::write(y.root.join(versions::DIRECTORY), "in the way").unwrap();
+    x.write("edited", "afterwards");
+    x.remove("deleted");
+    x.write("new", "new");
+    let (_, report) = sync(&x, &y).await;
+    let mut told: Vec<&str> = report
+        .skipped
+        .iter()
+        .filter(|(_, skipped)| matches!(skipped.reason, SkipReason::NotKept(_)))
+        .map(|(_, skipped)| skipped.path.as_str())
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, ["deleted", "edited"], "{:?}", report.skipped);
+    for path in ["edited", "deleted"] {
+        assert_eq!(y.read(path).as_deref(), Some("before"), "{path}");
+    }
+    assert_eq!(y.read("new").as_deref(), Some("new"), "others are not concerned");
+    // When there is room again, the next session does it.
+    y.remove(versions::DIRECTORY);
+    sync(&x, &y).await;
+    assert_eq!((y.read("edited").as_deref(), y.read("deleted")), (Some("afterwards"), None));
+    assert_eq!((kept(&y, "edited"), kept(&y, "deleted")), (vec![6], vec![6]));
+    assert_eq!(x.read("deleted"), None, "it did not come back");
 }
 
 #[tokio::test(flavor = "multi_thread")]

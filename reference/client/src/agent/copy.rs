@@ -96,7 +96,8 @@ impl Agent {
                 }
                 error => error,
             };
-            if info.has_states && folder.direction() == Direction::Both {
+            // What the cloud keeps of a file counts once its list of files says so.
+            if copied.is_ok() && info.has_states && folder.direction() == Direction::Both {
                 give_up(folder, &seam, progress).await?;
             }
             copied
@@ -213,7 +214,13 @@ async fn bring_wanted(folder: &Folder, seam: &Seam<'_>, report: &mut CloudReport
 /// SYN-150: removes what is not chosen any more and the cloud keeps.
 async fn give_up(folder: &Arc<Folder>, seam: &Seam<'_>, progress: &Arc<dyn Progress>) -> Result<()> {
     let of = folder.clone();
-    let asked = on_thread(move || replica::to_give_up(&of)).await?;
+    let mut asked = on_thread(move || replica::to_give_up(&of)).await?;
+    if !asked.is_empty() {
+        // The cloud has bytes for a while that no file of its list has any more (STO-037): those it is about to lose.
+        let listed = seam.list().await?;
+        let listed: HashSet<MediaHash> = listed.values().filter_map(|(_, entry)| named_by(entry)).collect();
+        asked.retain(|hash| listed.contains(hash));
+    }
     let mut kept = BTreeSet::new();
     for some in asked.chunks(AT_ONCE) {
         let answers = join_all(some.iter().map(|hash| seam.keeps(*hash))).await;
@@ -228,6 +235,11 @@ async fn give_up(folder: &Arc<Folder>, seam: &Seam<'_>, progress: &Arc<dyn Progr
     }
     let (of, progress) = (folder.clone(), progress.clone());
     on_thread(move || replica::give_up(&of, kept, &*progress)).await
+}
+
+/// The content that an entry of the list keeps in the cloud.
+fn named_by(entry: &CloudEntry) -> Option<MediaHash> {
+    entry.content.filter(|_| !entry.deleted).map(|(_, hash)| hash)
 }
 
 /// Whether the cloud's entry lacks something of this one and has nothing that this one lacks. An edit beats a deletion; and

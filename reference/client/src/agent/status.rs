@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Agent;
 use crate::error::{Error, Result};
 use crate::sync::journal::Link;
-use crate::sync::{Direction, Doubt, Past, only};
+use crate::sync::{Direction, Doubt, Past, ignore, only};
 
 /// The state of this device.
 #[derive(Clone, Debug, Serialize)]
@@ -196,6 +196,12 @@ impl Agent {
         let root = self.folder_root(id)?;
         only::choose(&self.index, id, &root, patterns)?;
         only::patterns(&root)
+    }
+
+    /// Leaves out what is like the pattern on this device alone, or takes it in again. `false`: it was so already.
+    pub fn leave_out_here(&self, folder: &str, pattern: &str, remove: bool) -> Result<bool> {
+        let id = self.folder_id(folder)?;
+        ignore::edit_here(&self.index, id, &self.folder_root(id)?, pattern, remove)
     }
 
     /// What [`choose`](Self::choose) said. Empty: everything.

@@ -79,6 +79,9 @@ pub(super) enum Command {
         /// Take the pattern out again.
         #[arg(long, requires = "pattern")]
         remove: bool,
+        /// On this device alone, whatever others write into .meshignore: for what nobody else is to see.
+        #[arg(long)]
+        here: bool,
     },
 }
 
@@ -122,13 +125,15 @@ impl Command {
                     }
                 })
             }
-            Self::Ignore { folder, pattern, remove } => {
+            Self::Ignore { folder, pattern, remove, here } => {
                 let root = &super::history::folder(agent, &folder)?.path;
+                let file = if here { ignore::HERE } else { ignore::FILE };
                 let changed = match pattern {
-                    Some(pattern) => ignore::edit(root, &pattern, remove)?,
+                    Some(pattern) if here => agent.leave_out_here(&folder, &pattern, remove)?,
+                    Some(pattern) => ignore::edit(root, file, &pattern, remove)?,
                     None => false,
                 };
-                let patterns = ignore::patterns(root)?;
+                let patterns = ignore::patterns(root, file)?;
                 output::tell(json, &json!({ "changed": changed, "patterns": patterns }), || {
                     patterns.iter().for_each(|pattern| say!("{pattern}"));
                 })

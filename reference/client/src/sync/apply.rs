@@ -27,13 +27,14 @@ use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::keepers::{self, Keeper};
 use super::keyed::Settled;
-use super::link;
+use super::link::{self, KeptLinks};
 use super::part;
 use super::progress::{Progress, Report, SkipReason, Skipped};
+use super::prune::prune;
 use super::scan::still_has;
 use super::shape::leads_out;
 use super::temp::Ready;
-use super::versions::{self, Keep};
+use super::versions::Keep;
 use crate::error::{Error, Result};
 
 /// A batch is applied when it has so many files or bytes, or is so old: flushing is what a batch costs, and what is not
@@ -78,6 +79,8 @@ pub(super) struct Apply<'a> {
     rules_first: RulesFirst,
     /// Where what is replaced or deleted goes.
     keep: Option<Keep>,
+    /// How much is kept of links that are not made, once that is asked.
+    kept_links: Option<KeptLinks>,
 }
 
 /// SYN-083: new rules are in force before anything that they may be about is put on disk.
@@ -114,6 +117,7 @@ impl<'a> Apply<'a> {
             rules: Arc::default(),
             rules_first: RulesFirst::Unknown,
             keep: folder.versions().map(|_| Keep::new(folder.root())),
+            kept_links: None,
         }
     }
 
@@ -221,7 +225,7 @@ impl<'a> Apply<'a> {
         self.batch.settled = (settled || !self.few || !same_rules).then_some(settled);
         self.write()?;
         if let (Some(limits), true) = (folder.versions(), self.keep.as_ref().is_some_and(Keep::has_kept)) {
-            versions::prune(folder.root(), limits, crate::now());
+            prune(folder.root(), folder.id(), limits, self.progress);
         }
         super::collect::collect(folder)
     }
@@ -316,8 +320,8 @@ impl<'a> Apply<'a> {
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if is_file {
-            self.keep(path);
+        if is_file && let Err(why) = self.keep(path) {
+            return Ok(Some(why));
         }
         content.place(&target).map_err(Error::io("renaming a file to", &target))?;
         if content.seen.size > WHOLE {
@@ -337,18 +341,20 @@ impl<'a> Apply<'a> {
             return Ok(Some(SkipReason::NotAFile));
         }
         if !link::stays_inside(&item.path, target) {
-            folder.index().keep_link(folder.id(), target)?;
-            return Ok(Some(leads_out(target)));
+            let is_kept = self.keep_link(target)?;
+            return Ok(Some(if is_kept { leads_out(target) } else { SkipReason::TooManyLinks }));
         }
         if !self.directories.make_way(root, &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if over_file {
-            self.keep(path);
+        if over_file && let Err(why) = self.keep(path) {
+            return Ok(Some(why));
         }
         let at = root.join(path);
         if let Err(error) = link::make(target, &folder.temp_path(), &at) {
-            folder.index().keep_link(folder.id(), target)?;
+            if !self.keep_link(target)? {
+                return Ok(Some(SkipReason::TooManyLinks));
+            }
             self.unmade.insert(path.to_owned());
             let target = String::from_utf8_lossy(target).into_owned();
             return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
@@ -387,14 +393,17 @@ impl<'a> Apply<'a> {
         let mut waits = false;
         // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
         for record in self.not_chosen().iter().rev() {
+            let mut is_kept = false;
             if record.entry.kind != Kind::Directory {
                 let entry = self.folder.index().entry(self.folder.id(), record.entry.id)?;
-                if entry.is_some_and(|entry| !keeper.keeps(&entry)) {
+                if entry.as_ref().is_some_and(|entry| !keeper.keeps(entry)) {
                     waits = true;
                     continue;
                 }
+                // SYN-141 means what others remove, not what its user gives up and another keeps.
+                is_kept = entry.is_some_and(|entry| keepers::is_living(&entry, record.entry.kind));
             }
-            match self.remove(record) {
+            match self.remove_and(record, !is_kept) {
                 Ok(_) | Err(Error::Io { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -425,26 +434,55 @@ impl<'a> Apply<'a> {
         Ok(paths)
     }
 
-    /// Something else comes to this path, or nothing: what is there gets a second name among the versions.
-    fn keep(&mut self, path: &str) {
-        let Some(keep) = &mut self.keep else { return };
+    /// Keeps the target of a link that came and is not made, if there is room.
+    fn keep_link(&mut self, target: &[u8]) -> Result<bool> {
+        let (index, id) = (self.folder.index(), self.folder.id());
+        if index.kept_link(id, &MediaHash::of(target))?.is_some() {
+            return Ok(true);
+        }
+        let mut kept = self.kept_links.map_or_else(|| index.kept_links(id), Ok)?;
+        let has_room = kept.take(target);
+        self.kept_links = Some(kept);
+        if has_room {
+            index.keep_link(id, target)?;
+        }
+        Ok(has_room)
+    }
+
+    /// Something else comes to this path, or nothing: what is there gets a second name among the versions. Or nothing comes, and why:
+    /// who fills the disk makes no replacement final (SYN-141).
+    fn keep(&mut self, path: &str) -> Result<(), SkipReason> {
+        let Some(keep) = &mut self.keep else { return Ok(()) };
         match keep.keep(path) {
-            Ok(kept) => self.directories.changed(&kept),
-            // Nobody's change waits for room for the old version.
-            Err(error) => tracing::warn!("no version is kept of {path}: {error}"),
+            Ok(kept) => {
+                self.directories.changed(&kept);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::warn!("no version can be kept of {path}, so it stays: {error}");
+                Err(SkipReason::NotKept(error.to_string()))
+            }
         }
     }
 
-    /// Removes what the view does not have any more. `Some`: why not.
+    /// Removes what the view does not have any more, and keeps it as a version. `Some`: why not.
     pub(super) fn remove(&mut self, record: &Record) -> Result<Option<SkipReason>> {
+        self.remove_and(record, true)
+    }
+
+    /// The same, and `keeps` it as a version or not.
+    fn remove_and(&mut self, record: &Record, keeps: bool) -> Result<Option<SkipReason>> {
         let (folder, path) = (self.folder, &record.entry.path);
         let target = folder.root().join(path.as_str());
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
             (found, kind) if still_has(&target, record, &found) => {
                 // The target of a link is no loss.
-                if matches!(kind, Kind::File { .. }) {
-                    self.keep(path.as_str());
+                if keeps
+                    && matches!(kind, Kind::File { .. })
+                    && let Err(why) = self.keep(path.as_str())
+                {
+                    return Ok(Some(why));
                 }
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
             }

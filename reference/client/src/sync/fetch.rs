@@ -20,6 +20,7 @@ use meshproof_proto::sync::{Chunk, Item, Kind, Message};
 
 use super::claims::{Key, Member};
 use super::ignore::FILE as IGNORE;
+use super::keepers::Questions;
 use super::land::Small;
 use super::receiving::{Receiving, Step};
 use super::temp::Ready;
@@ -143,8 +144,9 @@ impl Fetch {
     }
 
     /// Whether the peer has only to read what it is to answer with: who cuts a content into chunks may take long.
-    pub(super) fn is_owed(&self) -> bool {
-        self.manifests.is_empty() && !(self.parts.is_empty() && self.small.is_empty())
+    pub(super) fn is_owed(&self, questions: &Questions) -> bool {
+        let has_asked = !(self.parts.is_empty() && self.small.is_empty() && questions.is_answered());
+        has_asked && self.manifests.is_empty()
     }
 
     /// Writes as many requests as may be under way to `out`, where so many bytes of small files wait. Returns content that was here

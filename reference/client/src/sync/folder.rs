@@ -15,7 +15,7 @@ use meshproof_proto::sync::Name;
 use super::claims::Claims;
 use super::disk::{Seen, open_seen};
 use super::given::Given;
-use super::ignore::Rules;
+use super::ignore::{self, Rules};
 use super::index::Batch;
 use super::temp::{PREFIX, TempFile};
 use super::upload::size_of;
@@ -38,6 +38,7 @@ pub(super) fn is_own_name(name: &str) -> bool {
             || name.starts_with(ASIDE)
             || name == versions::DIRECTORY
             || name == only::FILE
+            || name == ignore::HERE
     };
     name.starts_with('.') && (is_own(name) || Name::parse(name).is_ok_and(|name| is_own(&name.folded())))
 }
@@ -400,6 +401,7 @@ mod tests {
     fn own_names_in_any_case() {
         for own in [
             ".meshproof-versions",
+            ".meshproof-ignore",
             ".Meshproof-Versions",
             ".MESHPROOF-TMP-1-2",
             ".meshproof-ver\u{17F}ions",

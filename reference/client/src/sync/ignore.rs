@@ -1,22 +1,28 @@
 //! What of a folder is not synchronised here (`spec/sync.md`, section 4.8): what `.meshignore` names, and what the user of this device
-//! did not choose.
+//! left out or did not choose.
+//!
+//! `.meshignore` is everybody's, so anybody who may write can take in what it leaves out. What is left out here, in a file that is
+//! no part of the folder, no line of another file takes in.
 
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use meshproof_proto::codec::Id;
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
-use super::Folder;
 use super::disk::{self, Found};
 use super::only::Only;
 use super::pattern::{self, Patterns};
 use super::temp::PREFIX;
+use super::{Batch, Folder, Index};
 use crate::error::{Error, Result};
 
 /// The name of the file, in the folder's root.
 pub const FILE: &str = ".meshignore";
+/// That of the file with the patterns of this device alone.
+pub const HERE: &str = ".meshproof-ignore";
 /// How many bytes of it count.
 const COUNTS: u64 = 65_536;
 
@@ -25,31 +31,44 @@ const COUNTS: u64 = 65_536;
 pub(super) struct Rules {
     patterns: Option<Patterns>,
     text: String,
+    here: Option<Patterns>,
+    text_here: String,
     only: Only,
 }
 
 impl Rules {
     /// Those of now. To compile patterns takes long, if somebody wrote many: it is done once for each text.
     pub(super) fn of(folder: &Folder) -> Result<Arc<Self>> {
-        let (text, only) = (read(folder.root())?, Only::read(folder.root())?);
+        let only = Only::read(folder.root())?;
+        let (text, here) = (read(folder.root(), FILE)?, read(folder.root(), HERE)?);
         let mut known = folder.rules();
-        if known.as_ref().is_some_and(|known| known.only != only) {
+        if known.as_ref().is_some_and(|known| known.only != only || known.text_here != here) {
             folder.note_news(); // others have what is chosen now
         }
-        if !known.as_ref().is_some_and(|known| known.text == text && known.only == only) {
-            *known = Some(Arc::new(Self { only, ..Self::new(text) }));
+        if known.as_ref().is_some_and(|known| known.text_here != here) {
+            look_again(folder.index(), folder.id())?;
+        }
+        let new = Self { text, text_here: here, only, ..Self::default() };
+        if !known.as_ref().is_some_and(|known| known.are(&new)) {
+            *known = Some(Arc::new(new.compiled()));
         }
         Ok(known.clone().unwrap_or_default())
     }
 
+    #[cfg(test)]
     fn new(text: String) -> Self {
-        let patterns = Patterns::new(&text, |line, why| tracing::warn!("{FILE}: {line}: {why}"));
-        Self { patterns, text, only: Only::default() }
+        Self { text, ..Self::default() }.compiled()
+    }
+
+    fn compiled(self) -> Self {
+        let patterns = Patterns::new(&self.text, |line, why| tracing::warn!("{FILE}: {line}: {why}"));
+        let here = Patterns::new(&self.text_here, |line, why| tracing::warn!("{HERE}: {line}: {why}"));
+        Self { patterns, here, ..self }
     }
 
     /// Whether these are the same as others.
     pub(super) fn are(&self, others: &Self) -> bool {
-        self.text == others.text && self.only == others.only
+        self.text == others.text && self.text_here == others.text_here && self.only == others.only
     }
 
     /// Whether the user chose the path, or it is a directory on the way to what is chosen.
@@ -67,16 +86,17 @@ impl Rules {
         if !self.choose(path, is_directory) {
             return true;
         }
-        if self.patterns.is_none() {
-            return false;
-        }
-        let above = path.match_indices('/').any(|(at, _)| self.matches(&path[..at], true));
-        above || self.matches(path, is_directory)
+        self.patterns().any(|patterns| patterns.ignore(path, is_directory, true))
     }
 
     /// Whether patterns name a path in a directory that is not ignored.
     pub(super) fn matches(&self, path: &str, is_directory: bool) -> bool {
-        path != FILE && self.patterns.as_ref().is_some_and(|patterns| patterns.ignore(path, is_directory))
+        self.patterns().any(|patterns| patterns.ignore(path, is_directory, false))
+    }
+
+    /// Each file of patterns says for itself what it leaves out.
+    fn patterns(&self) -> impl Iterator<Item = &Patterns> {
+        self.patterns.iter().chain(&self.here)
     }
 
     /// Whether what the item shows is ignored.
@@ -87,16 +107,17 @@ impl Rules {
 
 /// Whether a file of these patterns ignores a path, or a directory that it is in.
 pub fn ignores(file: &[u8], path: &str, is_directory: bool) -> bool {
-    Rules::new(lines(file)).ignore(path, is_directory)
+    let text = lines(file);
+    Rules { text, ..Rules::default() }.compiled().ignore(path, is_directory)
 }
 
 /// The lines that count.
-fn read(root: &Path) -> Result<String> {
-    let Ok(path) = PortablePath::parse(FILE) else { return Ok(String::new()) };
+fn read(root: &Path, name: &str) -> Result<String> {
+    let Ok(path) = PortablePath::parse(name) else { return Ok(String::new()) };
     if !matches!(disk::look(root, &path)?, Found::File { .. }) {
         return Ok(String::new());
     }
-    let file = root.join(FILE);
+    let file = root.join(name);
     let mut bytes = Vec::new();
     let opened = File::open(&file).and_then(|opened| opened.take(COUNTS + 1).read_to_end(&mut bytes));
     opened.map_err(Error::io("reading", &file))?;
@@ -114,19 +135,31 @@ fn lines(file: &[u8]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The lines of the file that are patterns.
-pub fn patterns(root: &Path) -> Result<Vec<String>> {
+/// The lines of the file that are patterns: of [`FILE`] or [`HERE`].
+pub fn patterns(root: &Path, file: &str) -> Result<Vec<String>> {
     let is_pattern = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
-    Ok(read(root)?.lines().filter(is_pattern).map(str::to_owned).collect())
+    Ok(read(root, file)?.lines().filter(is_pattern).map(str::to_owned).collect())
+}
+
+/// What is not left out here any more has to come: nothing is as it should be before it was looked.
+fn look_again(index: &Index, folder: Id) -> Result<()> {
+    index.write(folder, &Batch { settled: Some(false), ..Batch::default() })
+}
+
+/// As [`edit`], of what is left out on this device alone.
+pub fn edit_here(index: &Index, folder: Id, root: &Path, pattern: &str, remove: bool) -> Result<bool> {
+    let changed = edit(root, HERE, pattern, remove)?;
+    look_again(index, folder)?;
+    Ok(changed)
 }
 
 /// Adds a pattern to the file, or removes it. `false`: it was there already, or was not.
-pub fn edit(root: &Path, pattern: &str, remove: bool) -> Result<bool> {
+pub fn edit(root: &Path, file: &str, pattern: &str, remove: bool) -> Result<bool> {
     pattern::check(pattern).map_err(|why| Error::usage(format!("{pattern} is no pattern: {why}")))?;
     if pattern.trim().is_empty() || pattern.contains('\n') || pattern.starts_with('#') {
         return Err(Error::usage("a pattern is one line, as in a .gitignore file"));
     }
-    let path = root.join(FILE);
+    let path = root.join(file);
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -143,7 +176,7 @@ pub fn edit(root: &Path, pattern: &str, remove: bool) -> Result<bool> {
     }
     let after: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
     if after.len() as u64 > COUNTS {
-        return Err(Error::usage(format!("{FILE} would be longer than {COUNTS} bytes")));
+        return Err(Error::usage(format!("{file} would be longer than {COUNTS} bytes")));
     }
     replace(root, &path, after.as_bytes()).map_err(Error::io("writing", &path))?;
     Ok(true)
@@ -209,27 +242,50 @@ mod tests {
         }
     }
 
+    /// Nobody's file of patterns stalls those who have the folder: a path costs steps in proportion to itself and to the file.
+    #[test]
+    fn patterns_that_fit_in_many_ways_cost_no_more_than_others() {
+        let line = |number: usize| format!("{}{number:05}\n", "*?".repeat(12));
+        let rules: String = (0..)
+            .map(line)
+            .scan(0, |length, line| {
+                *length += line.len();
+                (*length < 65_536).then_some(line)
+            })
+            .collect();
+        let rules = Rules::new(rules);
+        let path = format!("{}/{}", "directory".repeat(10), "name".repeat(20));
+        let begin = std::time::Instant::now();
+        for number in 0..20 {
+            assert!(!rules.ignore(&format!("{path}{number}x"), false));
+        }
+        eprintln!("{:?} a path", begin.elapsed() / 20);
+        assert!(rules.ignore(&format!("{path}00042"), false));
+        assert!(rules.ignore(&format!("{}00042/other", "d".repeat(12)), false));
+        assert!(!rules.ignore(&format!("{}00042", "d".repeat(11)), false));
+    }
+
     #[test]
     fn lines_beyond_the_limit_do_not_count() {
         let root = tempfile::tempdir().unwrap();
         let long = format!("first\n{}\nlast\n", "x".repeat(65_535));
         std::fs::write(root.path().join(FILE), long).unwrap();
-        assert_eq!(patterns(root.path()).unwrap(), ["first"]);
+        assert_eq!(patterns(root.path(), FILE).unwrap(), ["first"]);
         std::fs::write(root.path().join(FILE), b"first\n\xFF\nlast\n").unwrap();
-        assert_eq!(patterns(root.path()).unwrap(), ["first", "last"]);
+        assert_eq!(patterns(root.path(), FILE).unwrap(), ["first", "last"]);
     }
 
     #[test]
     fn editing() {
         let root = tempfile::tempdir().unwrap();
-        let edit = |pattern, remove| edit(root.path(), pattern, remove);
+        let edit = |pattern, remove| edit(root.path(), FILE, pattern, remove);
         assert!(edit("*.tmp", false).unwrap());
         assert!(edit("/build/", false).unwrap());
         assert!(!edit("*.tmp", false).unwrap());
-        assert_eq!(patterns(root.path()).unwrap(), ["*.tmp", "/build/"]);
+        assert_eq!(patterns(root.path(), FILE).unwrap(), ["*.tmp", "/build/"]);
         assert!(edit("*.tmp", true).unwrap());
         assert!(!edit("*.tmp", true).unwrap());
-        assert_eq!(patterns(root.path()).unwrap(), ["/build/"]);
+        assert_eq!(patterns(root.path(), FILE).unwrap(), ["/build/"]);
         for bad in ["", "a\nb", "[z-a", "a\\", "[[:alpha:]]", "# comment"] {
             assert!(edit(bad, false).is_err(), "{bad:?}");
         }

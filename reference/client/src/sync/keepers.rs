@@ -28,6 +28,11 @@ pub(super) fn contents(entry: &Entry) -> Vec<MediaHash> {
     entry.living().filter_map(|content| hash_of(content.kind)).collect()
 }
 
+/// Whether this is one of the living contents of the entry, so that who keeps those keeps it.
+pub(super) fn is_living(entry: &Entry, kind: Kind) -> bool {
+    !entry.is_gone() && entry.living().any(|content| content.kind == kind)
+}
+
 fn hash_of(kind: Kind) -> Option<MediaHash> {
     match kind {
         Kind::File { size, hash } | Kind::Link { size, hash } if size > 0 => Some(hash),
@@ -177,5 +182,25 @@ fn is_kept_link(folder: &Folder, id: Id, item: &Item) -> Result<bool> {
     match item.kind {
         Kind::Link { hash, .. } => Ok(folder.index().kept_link(id, &hash)?.is_some()),
         _ => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fetch::Fetch;
+    use super::*;
+
+    /// Who is asked what it keeps, and says nothing, is given up as soon as one who gives no content (HSK-066).
+    #[test]
+    fn an_answer_about_what_is_kept_is_owed() {
+        let fetch = Fetch::new(Vec::new());
+        let mut questions = Questions::default();
+        let hash = MediaHash::of(b"content");
+        questions.ask(0, BTreeSet::from([hash]));
+        assert!(!fetch.is_owed(&questions), "it was not asked yet");
+        questions.asked.extend(questions.queue.pop_front().map(|asked| (7, asked)));
+        assert!(fetch.is_owed(&questions));
+        assert_eq!(questions.answer(7, None).unwrap(), Some((0, hash, false)));
+        assert!(!fetch.is_owed(&questions));
     }
 }

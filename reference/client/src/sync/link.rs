@@ -25,6 +25,30 @@ pub(super) const SCHEMA: &str = "
     );
 ";
 
+/// How many targets a folder keeps of links that this device does not make, and how many bytes of them: who may write makes as many
+/// links as there may be entries, with nothing behind them.
+const MOST: u64 = 100_000;
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is kept of a folder.
+#[derive(Clone, Copy, Default)]
+pub(super) struct KeptLinks {
+    number: u64,
+    bytes: u64,
+}
+
+impl KeptLinks {
+    /// Counts another one. `false`: there is no room for it.
+    pub(super) fn take(&mut self, target: &[u8]) -> bool {
+        let more = Self { number: self.number + 1, bytes: self.bytes + target.len() as u64 };
+        let has_room = more.number <= MOST && more.bytes <= MOST_BYTES;
+        if has_room {
+            *self = more;
+        }
+        has_room
+    }
+}
+
 /// Whether a link at `path` with this target names something in the folder, whatever is there (SYN-042). It is read as text: behind
 /// another name `..` counts as leading out, for that name may be a link.
 pub(super) fn stays_inside(path: &PortablePath, target: &[u8]) -> bool {
@@ -119,6 +143,14 @@ impl Index {
         Ok(count.cast_unsigned())
     }
 
+    /// How much is kept.
+    pub(super) fn kept_links(&self, folder: Id) -> Result<KeptLinks> {
+        let sql = "SELECT count(*), coalesce(sum(length(target)), 0) FROM kept_links WHERE folder = ?1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+        let (number, bytes) = self.lock().query_row(sql, [folder.0], read)?;
+        Ok(KeptLinks { number: number.cast_unsigned(), bytes: bytes.cast_unsigned() })
+    }
+
     /// Keeps the target of a link that this device does not make.
     pub(super) fn keep_link(&self, folder: Id, target: &[u8]) -> Result<()> {
         let sql = "INSERT OR REPLACE INTO kept_links VALUES (?1, ?2, ?3)";
@@ -143,6 +175,24 @@ impl Index {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kept_links_are_bounded_by_number_and_bytes() {
+        let home = tempfile::tempdir().unwrap();
+        let index = Index::open(&home.path().join("index.db")).unwrap();
+        let folder = Id([7; 16]);
+        index.keep_link(folder, b"../a").unwrap();
+        index.keep_link(folder, b"../bcd").unwrap();
+        index.keep_link(Id([8; 16]), b"of another folder").unwrap();
+        let kept = index.kept_links(folder).unwrap();
+        assert_eq!((kept.number, kept.bytes), (2, 10));
+        assert!(KeptLinks { number: MOST - 1, bytes: 0 }.take(b"../a"));
+        assert!(!KeptLinks { number: MOST, bytes: 0 }.take(b"../a"));
+        let mut almost = KeptLinks { number: 0, bytes: MOST_BYTES - 4 };
+        assert!(!almost.take(b"../bc"));
+        assert!(almost.take(b"../a"), "a shorter one finds room");
+        assert!(!almost.take(b"a"));
+    }
 
     #[test]
     fn what_leads_out_of_the_folder() {

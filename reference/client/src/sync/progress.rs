@@ -113,6 +113,12 @@ pub enum SkipReason {
     NoRoom(u64, u64),
     /// It changed here, and its version is too full to say so (SYN-016).
     Uncountable,
+    /// A symbolic link that is not made here, and there is no room to keep more of them for others.
+    TooManyLinks,
+    /// What is here could not be kept as a version, and why: nothing takes its place (SYN-141).
+    NotKept(String),
+    /// What was there in the last week had to go from the versions (SYN-141).
+    VersionGone,
 }
 
 impl std::fmt::Display for SkipReason {
@@ -170,6 +176,16 @@ impl std::fmt::Display for SkipReason {
                     "it needs {needed} bytes and {free} are free on this disk; make room and sync again"
                 )
             }
+            Self::TooManyLinks => f.write_str(
+                "a symbolic link that cannot be made here, and so many are kept for others already that this one is not",
+            ),
+            Self::NotKept(why) => write!(
+                f,
+                "what is here cannot be kept as a version (SYN-141): {why}; it stays as it is, and the next sync tries again"
+            ),
+            Self::VersionGone => f.write_str(
+                "its only version of the last week went, for there was no room for it (SYN-141); make room on this disk",
+            ),
             Self::Uncountable => f.write_str(
                 "changed here, and no further change of it can be counted (SYN-016); give it another name",
             ),

@@ -68,7 +68,7 @@ fn waits(folder: &Folder) -> Result<bool> {
 fn scan_all(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     super::part::sweep(folder.root());
     if let Some(limits) = folder.versions() {
-        super::versions::prune(folder.root(), limits, crate::now());
+        super::prune::prune(folder.root(), folder.id(), limits, progress);
     }
     let mut scan = Scan::of(folder)?;
     scan.walk(folder.root(), "")?;

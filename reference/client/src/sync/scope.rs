@@ -19,7 +19,8 @@ pub fn refresh(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     let _turn = folder.turn();
     let Some(Named::Paths(named)) = folder.named() else { return scan(folder, progress) };
     // Other patterns may concern anything.
-    if named.contains_key(super::ignore::FILE) || named.contains_key(super::only::FILE) {
+    let rules = [super::ignore::FILE, super::ignore::HERE, super::only::FILE];
+    if rules.iter().any(|file| named.contains_key(*file)) {
         return scan(folder, progress);
     }
     if named.is_empty() {

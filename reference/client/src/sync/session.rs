@@ -261,7 +261,7 @@ impl<'a> Session<'a> {
                         // Nothing joins them soon.
                         self.commit(Apply::commit)?;
                     }
-                    self.pulse.waits(self.fetch.is_owed());
+                    self.pulse.waits(self.fetch.is_owed(&self.questions));
                     let next = incoming.blocking_recv();
                     self.pulse.works();
                     next

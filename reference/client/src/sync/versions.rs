@@ -8,7 +8,6 @@
 //! its second name there before it loses the first, so that a crash loses neither; where the file system has no second
 //! names, it is copied.
 
-use std::collections::BTreeMap;
 use std::fs::DirBuilder;
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -22,13 +21,13 @@ use crate::error::{Error, Result};
 /// Where the versions are, in the root of their folder.
 pub const DIRECTORY: &str = ".meshproof-versions";
 
-/// How much is kept in a folder: what is beyond any of these goes, the oldest first.
+/// How much is kept in a folder. What of what is beyond goes first says [`super::prune`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Limits {
     /// How long a version is kept, in days. 0: nothing is kept.
     pub days: u64,
-    /// How many of one path.
+    /// How many of one path, once they are older than a week.
     pub number: usize,
     /// How many bytes in all.
     pub bytes: u64,
@@ -188,28 +187,8 @@ fn time_of(stamp: &str) -> Option<UnixTime> {
     UnixTime::parse(&format!("{}-{}-{}T{}:{}:{}", date.0, date.1, date.2, clock.0, clock.1, clock.2))
 }
 
-/// Removes what is beyond the limits.
-pub(super) fn prune(root: &Path, limits: &Limits, now: UnixTime) {
-    let mut bytes = 0_u64;
-    let mut of_path: BTreeMap<String, usize> = BTreeMap::new();
-    for version in list(root, None) {
-        bytes = bytes.saturating_add(version.size);
-        let number = of_path.entry(version.path.clone()).or_default();
-        *number += 1;
-        let age = now.0.saturating_sub(version.replaced.0);
-        if age > limits.days.saturating_mul(86_400) || *number > limits.number || bytes > limits.bytes {
-            bytes = bytes.saturating_sub(version.size);
-            let file = version.file(root);
-            let _ = std::fs::remove_file(&file);
-            let above = file.ancestors().skip(1).take_while(|above| !above.ends_with(DIRECTORY));
-            above.take_while(|above| std::fs::remove_dir(above).is_ok()).for_each(drop);
-        }
-    }
-    let _ = std::fs::remove_dir(root.join(DIRECTORY)); // if it is empty
-}
-
 impl Version {
-    fn file(&self, root: &Path) -> PathBuf {
+    pub(super) fn file(&self, root: &Path) -> PathBuf {
         root.join(DIRECTORY).join(&self.stamp).join(&self.path)
     }
 
@@ -258,10 +237,6 @@ mod tests {
 
     fn put(root: &Path, stamp: &str, path: &str, content: &str) {
         write(root, &format!("{DIRECTORY}/{stamp}/{path}"), content);
-    }
-
-    fn kept(root: &Path) -> Vec<(String, String)> {
-        list(root, None).into_iter().map(|version| (version.stamp, version.path)).collect()
     }
 
     #[test]
@@ -322,28 +297,6 @@ mod tests {
         std::fs::create_dir_all(root.join("a/b")).unwrap();
         assert!(list(root, None)[0].restore(root).is_err());
         assert_eq!(std::fs::read_dir(root).unwrap().count(), 2, "no temporary file is left");
-    }
-
-    #[test]
-    fn the_oldest_go_first() {
-        let root = tempfile::tempdir().unwrap();
-        let root = root.path();
-        for day in ["01", "02", "03", "04"] {
-            put(root, &format!("202001{day}T000000Z-000"), "a", "1234567890");
-        }
-        put(root, "20200102T000000Z-001", "deep/er/b", "12345");
-        let now = UnixTime::parse("2020-01-04T12:00:00Z").unwrap();
-        let limits = Limits { days: 3, number: 20, bytes: 100 };
-        prune(root, &limits, now);
-        assert_eq!(kept(root).len(), 4, "one was too old");
-        prune(root, &Limits { number: 2, ..limits }, now);
-        let stamps: Vec<String> = kept(root).into_iter().map(|(stamp, _)| stamp).collect();
-        assert_eq!(stamps, ["20200104T000000Z-000", "20200103T000000Z-000", "20200102T000000Z-001"]);
-        prune(root, &Limits { bytes: 20, ..limits }, now);
-        assert_eq!(kept(root).len(), 2);
-        assert!(!root.join(DIRECTORY).join("20200102T000000Z-001").exists());
-        prune(root, &Limits { days: 0, ..limits }, now);
-        assert!(!root.join(DIRECTORY).exists());
     }
 
     #[cfg(unix)]

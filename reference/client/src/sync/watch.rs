@@ -9,7 +9,7 @@ use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::folder::is_own_name;
-use super::only;
+use super::{ignore, only};
 use crate::error::{Error, Result};
 
 /// More paths than this are all paths.
@@ -100,7 +100,8 @@ impl Named {
 fn below(root: &Path, path: &Path) -> Option<PathBuf> {
     let path = path.strip_prefix(root).ok()?;
     let first = path.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
-    let is_own = first.is_some_and(|first| is_own_name(&first) && first != only::FILE);
+    let is_own =
+        first.is_some_and(|first| is_own_name(&first) && first != only::FILE && first != ignore::HERE);
     (!is_own).then(|| path.to_path_buf())
 }
 
