@@ -43,7 +43,7 @@ impl Command {
                 let value = json!({ "device": id, "fingerprint": fingerprint, "words": words });
                 output::tell(json, &value, || {
                     say!("{id}");
-                    eprintln!("    its key in words: {words}");
+                    output::aside(&format!("    its key in words: {words}"));
                 })
             }
             Self::ForgetSuite { device } => {

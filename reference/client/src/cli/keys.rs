@@ -25,7 +25,9 @@ pub(super) async fn recovery_key(agent: &Agent, folder: &str, json: bool) -> Res
     let said = words::of_key(&key);
     output::tell(json, &json!({ "recovery_key": said.as_str() }), || {
         say!("{}", said.as_str());
-        eprintln!("write this down: with it, and your password, a new device can read {folder}");
+        output::aside(&format!(
+            "write this down: with it, and your password, a new device can read {folder}"
+        ));
     })
 }
 

@@ -61,13 +61,13 @@ impl Login {
 
 fn show(code: &DeviceCode) {
     // Not standard output, which the result is for.
-    eprintln!("open {} and enter {}", code.uri, code.user_code);
+    output::aside(&format!("open {} and enter {}", code.uri, code.user_code));
     if let Some(complete) = &code.complete {
-        eprintln!("or open {complete}");
+        output::aside(&format!("or open {complete}"));
         let drawn = QrCode::new(complete).map(|qr| qr.render::<Dense1x2>().quiet_zone(true).build());
         // For people alone, on whose screens light is light; a link too long for a QR code is only told.
         if let (Ok(drawn), true) = (drawn, std::io::stderr().is_terminal()) {
-            eprintln!("\n{drawn}\n");
+            output::aside(&format!("\n{drawn}\n"));
         }
     }
 }

@@ -42,7 +42,12 @@ pub(super) fn failure() -> Option<&'static IoError> {
 }
 
 pub(super) fn complain(text: &str) {
-    let _ = writeln!(std::io::stderr(), "mesh: {text}");
+    aside(&format!("mesh: {text}"));
+}
+
+/// For the person, whoever reads the output.
+pub(super) fn aside(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 fn json<T: Serialize>(value: &T) -> Result<ExitCode> {
