@@ -224,7 +224,7 @@ class CloudTest(unittest.TestCase):
     def test_more_folders_than_a_ticket_names(self):
         """GPH-220, GPH-221: a ticket for each visit, until all folders that are here were in one; a renewal is for the same."""
         gx, y = self.graphs["x"], self.devices["y"]
-        added = [self.ann.add_folder(f"One of many {n}") for n in range(2 * graphs.IN_A_TICKET + 1)]
+        added = [self.ann.add_folder(f"One of many {n}") for n in range(2 * graphs.IN_A_TICKET + 2)]
         for folder in added:
             for one in "xy":
                 self.ann.map(folder, self.devices[one])

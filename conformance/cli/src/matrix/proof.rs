@@ -25,7 +25,7 @@ use super::{Missed, Trial, ids, is_live, must_be_found, reason, run_broad, run_t
 use crate::progress::Bar;
 
 /// How many workers there are: for the most part they wait.
-const WORKERS: usize = 12;
+const WORKERS: usize = 24;
 /// How many of them keep a cloud.
 const CLOUDS: usize = 4;
 /// How many begin with the vectors, which wait for nothing.
