@@ -19,7 +19,11 @@ const FILES: [&str; 7] = ["a.txt", "b", "B", "d/a.txt", "d/e/b", "f/b", "f/d/x"]
 const DIRECTORIES: [&str; 5] = ["d", "d/e", "f", "f/d", "g"];
 
 /// Seeds beyond the first ones that once found something.
-const FOUND: [u64; 1] = [353]; // a content that was edited and deleted by one device, and moved by another
+const FOUND: [u64; 3] = [
+    353, // a content that was edited and deleted by one device, and moved by another
+    752, // a file that another device moved out of what is chosen here: it went before anybody kept it
+    852, // the same, and it was the only copy
+];
 
 /// splitmix64: the same numbers for the same seed, on every machine.
 struct Dice(u64);

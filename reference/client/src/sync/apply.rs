@@ -196,7 +196,9 @@ impl<'a> Apply<'a> {
             // SYN-082: what is ignored stays.
             !kept.contains(number) && (!self.rules.ignore_item(&record.entry) || deviates(req::SYN_082))
         });
-        let gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
+        let mut gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
+        let moved_out = self.moved_out()?;
+        gone.retain(|record| !moved_out.contains(record));
         // What is below a directory goes before it.
         for record in gone.iter().rev() {
             match self.remove(record) {
@@ -205,7 +207,8 @@ impl<'a> Apply<'a> {
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
-        let waits = self.remove_not_chosen(keeper)?;
+        let not_chosen = if self.few { moved_out } else { self.not_chosen()? };
+        let waits = self.remove_not_chosen(&not_chosen, keeper)?;
         let not_made = self.links_not_made()?;
         let is_there = |item: &Item| {
             is_reserved(item.path.as_str())
@@ -222,7 +225,7 @@ impl<'a> Apply<'a> {
         let same_rules = self.rules.are(&now);
         let settled = all && known && same_rules && !waits;
         // Of a few, those that are not there yet are known: nothing else is to be found out.
-        self.batch.settled = (settled || !self.few || !same_rules).then_some(settled);
+        self.batch.settled = (settled || !self.few || !same_rules || waits).then_some(settled);
         self.write()?;
         if let (Some(limits), true) = (folder.versions(), self.keep.as_ref().is_some_and(Keep::has_kept)) {
             prune(folder.root(), folder.id(), limits, self.progress);
@@ -235,7 +238,9 @@ impl<'a> Apply<'a> {
         let folder = self.folder;
         let _lock = folder.lock();
         self.catch_up(report)?;
-        self.remove_not_chosen(keeper)?;
+        if !self.few {
+            self.remove_not_chosen(&self.not_chosen()?, keeper)?;
+        }
         self.write()
     }
 
@@ -369,7 +374,10 @@ impl<'a> Apply<'a> {
     /// The contents that `keeper` has to keep before what is not chosen any more may go (SYN-150), where it is worth while to ask.
     pub(super) fn to_give_up(&self, keeper: &Keeper) -> Result<BTreeSet<MediaHash>> {
         let mut hashes = BTreeSet::new();
-        for record in self.not_chosen() {
+        if self.few {
+            return Ok(hashes);
+        }
+        for record in self.not_chosen()? {
             if let Some(entry) = self.folder.index().entry(self.folder.id(), record.entry.id)?
                 && keeper.knows(&entry)
             {
@@ -379,20 +387,42 @@ impl<'a> Apply<'a> {
         Ok(hashes)
     }
 
-    fn not_chosen(&self) -> Vec<Record> {
-        if self.few {
-            return Vec::new();
-        }
+    fn not_chosen(&self) -> Result<Vec<Record>> {
         let records = self.disk.values().map(|(_, record)| record);
-        records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect()
+        let records = records.filter(|record| !self.rules.choose_item(&record.entry)).cloned();
+        Ok(records.chain(self.moved_out()?).collect())
+    }
+
+    /// What another device moved to where it is not made here, for that is not chosen or ignored: here may be the only copy.
+    fn moved_out(&self) -> Result<Vec<Record>> {
+        let kept: HashSet<usize> = self.becomes.values().copied().collect();
+        let mut shown: Option<HashSet<Id>> = None;
+        let mut moved_out = Vec::new();
+        for (number, record) in self.disk.values() {
+            let of = &record.entry;
+            if kept.contains(number) || of.kind == Kind::Directory || self.rules.ignore_item(of) {
+                continue;
+            }
+            let entry = self.folder.index().entry(self.folder.id(), of.id)?;
+            if entry.is_some_and(|entry| keepers::is_living(&entry, of.kind)) {
+                let shown = shown.get_or_insert_with(|| {
+                    let items = self.items.values().filter(|item| !self.rules.ignore_item(item));
+                    items.map(|item| item.id).collect()
+                });
+                if !shown.contains(&of.id) {
+                    moved_out.push(record.clone());
+                }
+            }
+        }
+        Ok(moved_out)
     }
 
     /// SYN-135, SYN-150: removes what is not chosen any more, if it is what the index says and another keeps it. `true`: some of it waits
     /// for others.
-    fn remove_not_chosen(&mut self, keeper: &Keeper) -> Result<bool> {
+    fn remove_not_chosen(&mut self, not_chosen: &[Record], keeper: &Keeper) -> Result<bool> {
         let mut waits = false;
         // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
-        for record in self.not_chosen().iter().rev() {
+        for record in not_chosen.iter().rev() {
             let mut is_kept = false;
             if record.entry.kind != Kind::Directory {
                 let entry = self.folder.index().entry(self.folder.id(), record.entry.id)?;
