@@ -93,17 +93,19 @@ pub(crate) async fn holder(app: &App, headers: &HeaderMap) -> Result<Session, Pr
 
 /// Whether a session of the user is not over.
 pub(crate) async fn lives(app: &App, user: Id, session: Id) -> Result<bool, Problem> {
+    Ok(not_over(app, user).await?.iter().any(|one| one.id == session))
+}
+
+async fn not_over(app: &App, user: Id) -> Result<Vec<Session>, Problem> {
     let now = app.now();
     let idle = UnixTime(now.0.saturating_sub(app.config.identity.token_idle));
-    Ok(app.store.sessions_of(user, now, idle).await?.iter().any(|one| one.id == session))
+    Ok(app.store.sessions_of(user, now, idle).await?)
 }
 
 /// The sessions of the user (IDN-026).
 pub(crate) async fn list(State(app): State<App>, headers: HeaderMap) -> Result<axum::Json<Value>, Problem> {
     let current = holder(&app, &headers).await?;
-    let now = app.now();
-    let idle = UnixTime(now.0.saturating_sub(app.config.identity.token_idle));
-    let sessions = app.store.sessions_of(current.user, now, idle).await?;
+    let sessions = not_over(&app, current.user).await?;
     let items: Vec<Value> = sessions.iter().map(|session| representation(session, current.id)).collect();
     Ok(axum::Json(json!({ "items": items, "links": { "self": "/identity/sessions" } })))
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::app_passwords::AppPasswords;
 use super::passkeys::Passkeys;
+use super::sign_in::Ways;
 use super::{Done, Refusal, Shell, go, html, identities, moment};
 use crate::desktop::failure::Failure;
 use crate::desktop::files::Person;
@@ -59,8 +60,10 @@ pub(super) async fn page(session: &Session, done: &Done, made: String) -> Result
     let items = listed.body["items"].as_array().into_iter().flatten();
     let mut sessions: Vec<Row> = items.map(Row::of).collect();
     sessions.sort_by_key(|row| !row.is_current);
-    let passkeys = Passkeys::of(session).await?;
-    let identities = identities::of(session).await?;
+    let providers = session.client.call_identity(Call::new(Method::GET, "/identity/providers")).await?;
+    let ways = Ways::of(&providers.body, "");
+    let passkeys = Passkeys::of(session, &ways).await?;
+    let identities = identities::of(session, &ways).await?;
     let app_passwords = AppPasswords::of(session, made).await?;
     let shell = Shell::of("Your account", session, &person).after(done);
     html(&Account { shell, name: person.name, sessions, passkeys, identities, app_passwords })

@@ -36,9 +36,8 @@ impl Row {
 }
 
 /// Those of the person; none where nobody signs in by other providers.
-pub(super) async fn of(session: &Session) -> Result<Vec<Row>, Failure> {
-    let providers = session.client.call_identity(Call::new(Method::GET, "/identity/providers")).await?;
-    if !Ways::of(&providers.body, "").are_elsewhere() {
+pub(super) async fn of(session: &Session, ways: &Ways) -> Result<Vec<Row>, Failure> {
+    if !ways.are_elsewhere() {
         return Ok(Vec::new());
     }
     let listed = session.client.call_identity(Call::new(Method::GET, IDENTITIES)).await?;

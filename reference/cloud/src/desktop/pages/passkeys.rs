@@ -34,9 +34,8 @@ pub(super) struct Row {
 
 impl Passkeys {
     /// `None` where people do not sign in with passkeys.
-    pub(super) async fn of(session: &Session) -> Result<Option<Self>, Failure> {
-        let providers = session.client.call_identity(Call::new(Method::GET, "/identity/providers")).await?;
-        let Some(origin) = Ways::of(&providers.body, "").passkeys else { return Ok(None) };
+    pub(super) async fn of(session: &Session, ways: &Ways) -> Result<Option<Self>, Failure> {
+        let Some(origin) = ways.passkeys.clone() else { return Ok(None) };
         let listed = session.client.call_identity(Call::new(Method::GET, PASSKEYS)).await?;
         let items = listed.body["items"].as_array().into_iter().flatten();
         Ok(Some(Self { origin, rows: items.map(Row::of).collect() }))

@@ -4,11 +4,11 @@
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use meshproof_proto::codec::hex;
-use meshproof_proto::crypto::DEFAULT;
 use meshproof_proto::requirement::{self as req, demand_some, deviates};
 use meshproof_proto::time::UnixTime;
 use serde_json::{Value, json};
 
+use super::people;
 use crate::extract::Ids;
 use crate::identity::{sessions, ways};
 use crate::problem::Problem;
@@ -57,8 +57,5 @@ fn item(identity: &Identity, created: UnixTime) -> Value {
 
 /// The first 16 bytes of a hash: an issuer's URL has no place in a path.
 fn id_of(identity: &Identity) -> String {
-    let length = (identity.issuer.len() as u64).to_be_bytes();
-    let parts: [&[u8]; 3] = [&length, identity.issuer.as_bytes(), identity.subject.as_bytes()];
-    let hash = DEFAULT.sha256(&parts);
-    hex(&hash[..16])
+    hex(&people::hash(identity)[..16])
 }

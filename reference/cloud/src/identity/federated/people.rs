@@ -42,6 +42,12 @@ impl Person {
     }
 }
 
+/// Of what an identity is known by.
+pub(super) fn hash(identity: &Identity) -> [u8; 32] {
+    let length = (identity.issuer.len() as u64).to_be_bytes();
+    DEFAULT.sha256(&[&length, identity.issuer.as_bytes(), identity.subject.as_bytes()])
+}
+
 /// The same for the same identity, whoever else there is.
 fn names(told: &str, identity: &Identity) -> Vec<String> {
     let lower = told.chars().map(|c| c.to_ascii_lowercase());
@@ -50,9 +56,7 @@ fn names(told: &str, identity: &Identity) -> Vec<String> {
     let name =
         if name.is_empty() { &identity.provider[..identity.provider.len().min(MAX_NAME)] } else { &name };
     let name = name.trim_matches('-');
-    let length = (identity.issuer.len() as u64).to_be_bytes();
-    let parts: [&[u8]; 3] = [&length, identity.issuer.as_bytes(), identity.subject.as_bytes()];
-    let hash = hex(&DEFAULT.sha256(&parts));
+    let hash = hex(&hash(identity));
     [8, 16, 32]
         .map(|digits| format!("{name}-{}", &hash[..digits]))
         .map(|n| n.trim_start_matches('-').into())
