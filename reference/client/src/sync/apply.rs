@@ -191,14 +191,7 @@ impl<'a> Apply<'a> {
             return super::collect::collect(folder);
         }
         self.catch_up(report)?;
-        let kept: HashSet<usize> = self.becomes.values().copied().collect();
-        let gone = self.disk.values().filter(|(number, record)| {
-            // SYN-082: what is ignored stays.
-            !kept.contains(number) && (!self.rules.ignore_item(&record.entry) || deviates(req::SYN_082))
-        });
-        let mut gone: Vec<Record> = gone.map(|(_, record)| record.clone()).collect();
-        let moved_out = self.moved_out()?;
-        gone.retain(|record| !moved_out.contains(record));
+        let (moved_out, gone) = self.gone()?;
         // What is below a directory goes before it.
         for record in gone.iter().rev() {
             match self.remove(record) {
@@ -207,8 +200,9 @@ impl<'a> Apply<'a> {
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
         }
-        let not_chosen = if self.few { moved_out } else { self.not_chosen()? };
-        let waits = self.remove_not_chosen(&not_chosen, keeper)?;
+        let mut to_go = self.not_chosen();
+        to_go.extend(moved_out);
+        let waits = self.remove_not_chosen(&to_go, keeper)?;
         let not_made = self.links_not_made()?;
         let is_there = |item: &Item| {
             is_reserved(item.path.as_str())
@@ -238,9 +232,7 @@ impl<'a> Apply<'a> {
         let folder = self.folder;
         let _lock = folder.lock();
         self.catch_up(report)?;
-        if !self.few {
-            self.remove_not_chosen(&self.not_chosen()?, keeper)?;
-        }
+        self.remove_not_chosen(&self.to_go()?, keeper)?;
         self.write()
     }
 
@@ -374,10 +366,7 @@ impl<'a> Apply<'a> {
     /// The contents that `keeper` has to keep before what is not chosen any more may go (SYN-150), where it is worth while to ask.
     pub(super) fn to_give_up(&self, keeper: &Keeper) -> Result<BTreeSet<MediaHash>> {
         let mut hashes = BTreeSet::new();
-        if self.few {
-            return Ok(hashes);
-        }
-        for record in self.not_chosen()? {
+        for record in self.to_go()? {
             if let Some(entry) = self.folder.index().entry(self.folder.id(), record.entry.id)?
                 && keeper.knows(&entry)
             {
@@ -387,42 +376,60 @@ impl<'a> Apply<'a> {
         Ok(hashes)
     }
 
-    fn not_chosen(&self) -> Result<Vec<Record>> {
-        let records = self.disk.values().map(|(_, record)| record);
-        let records = records.filter(|record| !self.rules.choose_item(&record.entry)).cloned();
-        Ok(records.chain(self.moved_out()?).collect())
+    /// All that goes when somebody else keeps it; of a few that is not looked for.
+    fn to_go(&self) -> Result<Vec<Record>> {
+        let mut to_go = self.not_chosen();
+        if !self.few {
+            to_go.extend(self.gone()?.0);
+        }
+        Ok(to_go)
     }
 
-    /// What another device moved to where it is not made here, for that is not chosen or ignored: here may be the only copy.
-    fn moved_out(&self) -> Result<Vec<Record>> {
+    fn not_chosen(&self) -> Vec<Record> {
+        if self.few {
+            return Vec::new();
+        }
+        let records = self.disk.values().map(|(_, record)| record);
+        records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect()
+    }
+
+    /// What is not in the view any more: what another device moved to where it is not made here, for that is not chosen or ignored, so
+    /// that here may be the only copy; and the rest.
+    fn gone(&self) -> Result<(Vec<Record>, Vec<Record>)> {
         let kept: HashSet<usize> = self.becomes.values().copied().collect();
         let mut shown: Option<HashSet<Id>> = None;
-        let mut moved_out = Vec::new();
-        for (number, record) in self.disk.values() {
+        let (mut moved_out, mut gone) = (Vec::new(), Vec::new());
+        for (_, record) in self.disk.values().filter(|(number, _)| !kept.contains(number)) {
             let of = &record.entry;
-            if kept.contains(number) || of.kind == Kind::Directory || self.rules.ignore_item(of) {
+            if self.rules.ignore_item(of) {
+                // SYN-082: what is ignored stays.
+                gone.extend(deviates(req::SYN_082).then(|| record.clone()));
                 continue;
             }
-            let entry = self.folder.index().entry(self.folder.id(), of.id)?;
-            if entry.is_some_and(|entry| keepers::is_living(&entry, of.kind)) {
+            let entry = match of.kind {
+                Kind::Directory => None,
+                _ => self.folder.index().entry(self.folder.id(), of.id)?,
+            };
+            let mut is_shown = || {
                 let shown = shown.get_or_insert_with(|| {
                     let items = self.items.values().filter(|item| !self.rules.ignore_item(item));
                     items.map(|item| item.id).collect()
                 });
-                if !shown.contains(&of.id) {
-                    moved_out.push(record.clone());
-                }
-            }
+                shown.contains(&of.id)
+            };
+            let is_living = entry.is_some_and(|entry| keepers::is_living(&entry, of.kind));
+            let list = if is_living && !is_shown() { &mut moved_out } else { &mut gone };
+            list.push(record.clone());
         }
-        Ok(moved_out)
+        Ok((moved_out, gone))
     }
 
     /// SYN-135, SYN-150: removes what is not chosen any more, if it is what the index says and another keeps it. `true`: some of it waits
     /// for others.
-    fn remove_not_chosen(&mut self, not_chosen: &[Record], keeper: &Keeper) -> Result<bool> {
+    fn remove_not_chosen(&mut self, to_go: &[Record], keeper: &Keeper) -> Result<bool> {
         let mut waits = false;
         // What is below a directory goes before it. What was changed here since, or is new, stays, and is told by scans.
-        for record in not_chosen.iter().rev() {
+        for record in to_go.iter().rev() {
             let mut is_kept = false;
             if record.entry.kind != Kind::Directory {
                 let entry = self.folder.index().entry(self.folder.id(), record.entry.id)?;

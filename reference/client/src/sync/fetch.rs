@@ -384,25 +384,15 @@ mod tests {
 
     use meshproof_proto::codec::Id;
     use meshproof_proto::crypto::{DEFAULT, Secret};
-    use meshproof_proto::sync::{Decoder, PortablePath, Stamp};
+    use meshproof_proto::sync::Decoder;
 
     use super::*;
-    use crate::sync::{Direction, Index, Signer};
+    use crate::sync::{Direction, Index, Signer, sample};
 
     const FILES: u32 = 10_000;
 
     fn want(number: u32) -> Want {
-        let theirs = Item {
-            path: PortablePath::parse(&format!("file {number}")).unwrap(),
-            id: Id([3; 16]),
-            kind: Kind::File { size: 4, hash: MediaHash::of(&number.to_be_bytes()) },
-            mode: 0o640,
-            mtime: 1_000_000_000_000_000_000,
-            stamp: Stamp::default(),
-            place: Stamp::default(),
-            copy: false,
-            renamed: false,
-        };
+        let theirs = sample::file(&format!("file {number}"), &number.to_be_bytes());
         Want { folder: 0, theirs }
     }
 

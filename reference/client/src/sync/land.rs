@@ -158,23 +158,14 @@ fn land(folder: &Folder, small: Small) -> Result<Fetched> {
 mod tests {
     use meshproof_proto::codec::Id;
     use meshproof_proto::crypto::{DEFAULT, Secret};
-    use meshproof_proto::sync::{Item, Kind, PortablePath, Stamp};
+    use meshproof_proto::sync::{Item, Kind};
 
     use super::*;
-    use crate::sync::{Direction, Index, Signer};
+    use crate::sync::{Direction, Index, Signer, sample};
 
     fn small(name: &str, content: &[u8], hash: MediaHash) -> Small {
-        let theirs = Item {
-            path: PortablePath::parse(name).unwrap(),
-            id: Id([3; 16]),
-            kind: Kind::File { size: content.len() as u64, hash },
-            mode: 0o640,
-            mtime: 1_000_000_000_000_000_000,
-            stamp: Stamp::default(),
-            place: Stamp::default(),
-            copy: false,
-            renamed: false,
-        };
+        let theirs =
+            Item { kind: Kind::File { size: content.len() as u64, hash }, ..sample::file(name, content) };
         Small { want: Want { folder: 0, theirs }, hash, content: content.to_vec() }
     }
 

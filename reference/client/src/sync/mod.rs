@@ -46,6 +46,8 @@ mod pulse;
 mod receiving;
 pub mod replica;
 mod row;
+#[cfg(test)]
+mod sample;
 mod scan;
 mod scope;
 mod session;

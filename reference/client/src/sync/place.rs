@@ -100,25 +100,12 @@ fn place(root: &Path, item: &Item, mut content: Ready) -> Result<Option<Seen>> {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use meshproof_proto::codec::Id;
-    use meshproof_proto::storage::MediaHash;
-    use meshproof_proto::sync::{PortablePath, Stamp};
-
     use super::*;
+    use crate::sync::sample;
     use crate::sync::temp::{PREFIX, TempFile};
 
     fn file(root: &Path, path: &str) -> (Item, Ready) {
-        let item = Item {
-            path: PortablePath::parse(path).unwrap(),
-            id: Id([3; 16]),
-            kind: Kind::File { size: 6, hash: MediaHash::of(b"theirs") },
-            mode: 0o640,
-            mtime: 1_000_000_000_000_000_000,
-            stamp: Stamp::default(),
-            place: Stamp::default(),
-            copy: false,
-            renamed: false,
-        };
+        let item = sample::file(path, b"theirs");
         let mut content = TempFile::create(root.join(format!("{PREFIX}{}", path.replace('/', "-")))).unwrap();
         content.write(b"theirs").unwrap();
         (item.clone(), content.finish(item.mode, item.mtime).unwrap())
