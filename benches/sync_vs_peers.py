@@ -392,7 +392,8 @@ def live_change(tool, count, options, rounds):
                 runner.notice(name)
 
                 def arrived():
-                    with open(os.path.join(runner.right, name)) as f:
+                    # Syncthing has moments without the file: it moves the old one away first.
+                    with contextlib.suppress(FileNotFoundError), open(os.path.join(runner.right, name)) as f:
                         return f.read() == text
 
                 wait_for(f"{tool.name}: the change", arrived)
