@@ -27,7 +27,7 @@ use crate::progress::Bar;
 /// How many workers there are: for the most part they wait.
 const WORKERS: usize = 24;
 /// How many of them keep a cloud.
-const CLOUDS: usize = 4;
+const CLOUDS: usize = 8;
 /// How many begin with the vectors, which wait for nothing.
 const VECTORS: usize = 2;
 /// How many checks that take turns, or wait long where a mutant does nothing, one worker gets at once.
