@@ -199,6 +199,51 @@ async fn edits_moves_deletions_and_conflicts() {
     assert!(x.doubts().await.is_empty() && y.doubts().await.is_empty());
 }
 
+/// What it did itself and has no more, others have by the cloud: a new index must not say that it has seen all of that, for who has seen an
+/// entry and does not have it deleted it (SYN-045).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_whose_index_was_removed_deletes_nothing() {
+    let World { data, cloud, x, y } = World::new().await;
+    x.write("photos/one", "by x");
+    x.write("documents/two", "by x");
+    x.sync_well().await;
+    y.sync_well().await;
+    let before = y.tree();
+    // It loses its index, and a part of its files.
+    let Device { agent, root, folder } = x;
+    drop(agent);
+    for file in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = std::fs::remove_file(data.path().join("x/home").join(file));
+    }
+    std::fs::remove_dir_all(root.join("photos")).unwrap();
+    let agent = Agent::open(&data.path().join("x/home")).unwrap();
+    let x = Device { agent, root, folder };
+    x.write("documents/three", "after it");
+    for _ in 0..2 {
+        x.sync_well().await;
+        y.sync_well().await;
+    }
+    assert_eq!(y.read("photos/one").as_deref(), Some("by x"));
+    assert_eq!(x.read("photos/one").as_deref(), Some("by x"), "it comes back");
+    assert_eq!(y.read("documents/three").as_deref(), Some("after it"));
+    assert_eq!((x.tree(), y.tree().len()), (y.tree(), before.len() + 1));
+    // The same for who adds the folder again.
+    let Device { mut agent, root, folder } = x;
+    std::fs::remove_dir_all(root.join("photos")).unwrap();
+    let (path, join, direction) = (root.clone(), Some(folder.to_string()), Direction::Both);
+    agent.add_folder(NewFolder { path, name: None, join, p2p_only: false, direction }).await.unwrap();
+    let x = Device { agent, root, folder };
+    x.write("documents/four", "again");
+    for _ in 0..2 {
+        x.sync_well().await;
+        y.sync_well().await;
+    }
+    assert_eq!(x.read("photos/one").as_deref(), Some("by x"));
+    assert_eq!(y.read("documents/four").as_deref(), Some("again"));
+    assert_eq!(x.tree(), y.tree());
+    drop(cloud);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn contents_that_find_no_room_wait() {
     let world = World::with_quota(1_000).await;

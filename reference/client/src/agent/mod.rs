@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 use crate::home::{Config, Home};
 use crate::lan::Lan;
 use crate::responder::pair_verifier;
-use crate::sync::{Folder, Index, Signer};
+use crate::sync::{Folder, Index, Past, Signer};
 use crate::{Sessions, SuiteBook, relay};
 
 pub use doctor::{Finding, Health};
@@ -121,7 +121,20 @@ impl Agent {
         agent.device = agent.load_device()?.map(Arc::new);
         agent.signer = agent.load_signer()?.map(Arc::new);
         agent.cloud = agent.connect_cloud()?.map(Arc::new);
+        agent.begin_anew_what_was_lost()?;
         Ok(agent)
+    }
+
+    /// SYN-140: of a folder of this device its index knows something; one that does not was removed, or is of another schema. Others may
+    /// have what this device did, and it must not say that it has seen that.
+    fn begin_anew_what_was_lost(&self) -> Result<()> {
+        for folder in &self.config.folders {
+            let id = parse_id("folder", &folder.id)?;
+            if !self.index.knows(id)? {
+                self.index.begin(id, Past::Anew, 0)?;
+            }
+        }
+        Ok(())
     }
 
     /// What the state directory says.

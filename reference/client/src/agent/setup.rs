@@ -11,7 +11,7 @@ use crate::cloud::{Cloud, DeviceCode, Elsewhere, Session};
 use crate::error::{Error, Result};
 use crate::home::{Config, DeviceConfig, FolderConfig};
 use crate::sync::versions::Limits;
-use crate::sync::{Direction, Signer};
+use crate::sync::{Direction, Past, Signer};
 
 /// A folder that is to be added.
 #[derive(Clone, Debug)]
@@ -168,10 +168,16 @@ impl Agent {
         };
         cloud.map(id, device).await?;
         let known = self.config.folders.iter().position(|folder| folder.id == id.to_string());
-        // Added anew, at the same place or another: what was known of its files there does not count.
+        // Added anew, at the same place or another: what was known of its files there does not count. Who joins may have been here
+        // before, and have left.
+        let past = match (known, join) {
+            (Some(_), _) => Past::Anew,
+            (None, Some(_)) => Past::Lost,
+            (None, None) => Past::Known,
+        };
+        self.index.begin(id, past, 0)?;
         if let Some(known) = known {
             self.config.folders.remove(known);
-            self.index.forget(id)?;
             super::lock(&self.folders).remove(&id);
         }
         self.config.folders.push(FolderConfig {

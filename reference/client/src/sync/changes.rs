@@ -361,11 +361,11 @@ impl<'a> Changes<'a> {
             entry.path = path.clone();
         }
         let seen = Some(seen_of(state));
-        let certain = |seen: Option<super::Seen>| seen.map(|seen| seen.certain);
+        let rest = |seen: Option<super::Seen>| seen.map(|seen| (seen.certain, seen.changed, seen.born));
         let directory = matches!(state, State::Directory { .. });
         let as_before = entry == origin.entry
             && (directory && inode(origin.seen) == inode(seen)
-                || origin.seen == seen && certain(origin.seen) == certain(seen));
+                || origin.seen == seen && rest(origin.seen) == rest(seen));
         if as_before {
             if directory {
                 self.directories.insert(path.as_str().into(), entry.id);

@@ -24,6 +24,10 @@ pub struct Seen {
     pub mtime: u64,
     /// 0 where there are none.
     pub inode: u64,
+    /// When anything of it changed last, be it its name, in nanoseconds since 1970. No program sets it. 0 where there is none.
+    pub changed: u64,
+    /// When it was made, in nanoseconds since 1970: a number of an inode is given again. 0 where nobody knows.
+    pub born: u64,
     /// Whether a later change would show in the other fields.
     pub certain: bool,
 }
@@ -39,19 +43,38 @@ impl Eq for Seen {}
 impl Seen {
     pub(super) fn of(metadata: &Metadata) -> Self {
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-        let since_1970 = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Self {
             size: metadata.len(),
-            mtime: u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX),
+            mtime: nanos(modified),
             inode: inode(metadata),
+            changed: changed(metadata),
+            born: metadata.created().map_or(0, nanos),
             certain: modified.elapsed().is_ok_and(|age| age > COARSE),
         }
     }
 
-    /// Whether a file that now looks like `now` surely has the content that it had then.
+    /// Whether the file of the same path that now looks like `now` surely has the content that it had then. Who unpacks an archive over
+    /// another gives a file other content with the same size and time.
     pub(super) fn still(&self, now: &Self) -> bool {
-        self == now && self.certain
+        self == now && self.certain && self.changed == now.changed
     }
+
+    /// The same for a file of another path: whether it is that file, renamed. A new one may have got the inode of one that was removed.
+    pub(super) fn renamed(&self, now: &Self) -> bool {
+        self == now && self.certain && self.born == now.born && self.born != 0
+    }
+
+    /// The file was given its name: that is a change of it too.
+    pub(super) fn is_placed(&mut self, target: &Path) {
+        let now = std::fs::symlink_metadata(target).map(|metadata| Self::of(&metadata));
+        self.changed = now.ok().filter(|now| now == self).map_or(0, |now| now.changed);
+    }
+}
+
+/// Since 1970.
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What is at a path.
@@ -260,6 +283,44 @@ fn inode(metadata: &Metadata) -> u64 {
 
 #[cfg(not(unix))]
 fn inode(_: &Metadata) -> u64 {
+    0
+}
+
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let nanos = i128::from(metadata.ctime()) * 1_000_000_000 + i128::from(metadata.ctime_nsec());
+    u64::try_from(nanos).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+fn changed(_: &Metadata) -> u64 {
+    0
+}
+
+/// The file system that a directory is in, and which directory of it that is: the mount point of a disk that is not there is another one,
+/// and so is the root of another disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) disk: u64,
+    pub(super) inode: u64,
+}
+
+impl Identity {
+    pub(super) fn of(root: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(root).map_err(Error::io("reading the folder", root))?;
+        Ok(Self { disk: disk_of(root), inode: inode(&metadata) })
+    }
+}
+
+/// 0 where a file system has no identifier. The number of the device is none: the next disk that is plugged in gets the same.
+#[cfg(target_os = "linux")]
+fn disk_of(root: &Path) -> u64 {
+    rustix::fs::statvfs(root).map_or(0, |disk| disk.f_fsid)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn disk_of(_: &Path) -> u64 {
     0
 }
 

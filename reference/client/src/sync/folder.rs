@@ -17,6 +17,7 @@ use super::disk::{Seen, open_seen};
 use super::given::Given;
 use super::ignore::{self, Rules};
 use super::index::Batch;
+use super::past::Past;
 use super::temp::{PREFIX, TempFile};
 use super::upload::size_of;
 use super::versions::{self, Limits};
@@ -358,6 +359,13 @@ impl Folder {
             size.bytes += batch.entries.iter().map(|entry| size_of(entry) as u64).sum::<u64>();
         }
         self.index.write(self.id, batch)
+    }
+
+    /// Forgets what is known of it and begins with this `past`, counting on from beyond `used`. The caller holds the lock.
+    pub(super) fn begin(&self, past: Past, used: u64) -> Result<()> {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.index.begin(self.id, past, used)
     }
 
     /// How often was written.

@@ -6,7 +6,8 @@ use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::{Context, Fork, Message};
 use rusqlite::params;
 
-use super::index::{Past, damaged};
+use super::index::damaged;
+use super::past::Past;
 use super::take::begin_anew;
 use super::writers::{blame, keys};
 use super::{Folder, Index};

@@ -16,8 +16,9 @@ use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
-use super::disk::Seen;
+use super::disk::{Identity, Seen};
 use super::folder::Size;
+use super::past::Past;
 use super::row::{COLUMNS, read_record, write_record};
 use super::temp::open_private;
 use super::{keyed, shown};
@@ -40,6 +41,7 @@ const SCHEMA: &str = "
         folder BLOB NOT NULL, path TEXT NOT NULL, id BLOB NOT NULL, kind INTEGER NOT NULL, size INTEGER NOT NULL,
         hash BLOB, mode INTEGER NOT NULL, mtime INTEGER NOT NULL, stamps BLOB NOT NULL, copy INTEGER NOT NULL,
         renamed INTEGER NOT NULL, seen_size INTEGER, seen_mtime INTEGER, seen_inode INTEGER, seen_certain INTEGER,
+        seen_changed INTEGER, seen_born INTEGER,
         PRIMARY KEY (folder, path)
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS disk_by_hash ON disk (folder, hash) WHERE kind = 1;
@@ -64,12 +66,12 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS digests (
         folder BLOB NOT NULL, bucket INTEGER NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (folder, bucket)
     );
-    CREATE TABLE IF NOT EXISTS roots (folder BLOB PRIMARY KEY, inode INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS roots (folder BLOB PRIMARY KEY, inode INTEGER NOT NULL, disk INTEGER);
     CREATE TABLE IF NOT EXISTS syncs (
         folder BLOB NOT NULL, peer BLOB NOT NULL, time INTEGER NOT NULL, PRIMARY KEY (folder, peer)
     );
 ";
-const TABLES: [&str; 14] = [
+pub(super) const TABLES: [&str; 14] = [
     "entries",
     "disk",
     "folders",
@@ -85,6 +87,9 @@ const TABLES: [&str; 14] = [
     "forks",
     "kept_links",
 ];
+
+/// Columns that an index of this version may lack: what they say is found out again.
+const ADDED: [(&str, &str); 3] = [("disk", "seen_changed"), ("disk", "seen_born"), ("roots", "disk")];
 
 const BUCKET: &str = "SELECT state FROM entries WHERE folder = ?1 AND id BETWEEN ?2 AND ?3 ORDER BY id";
 const ALL_HEADS: &str = "SELECT head FROM heads WHERE folder = ?1 ORDER BY device";
@@ -137,19 +142,6 @@ pub struct Batch {
     pub past: Option<Past>,
     /// A device all of whose entries were taken over.
     pub met: Option<Id>,
-}
-
-/// Whether this device knows what it did itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Past {
-    /// All of it, as far as anybody has said.
-    Known = 0,
-    /// Not what was before its index was made anew: it has not yet met all who may know.
-    Lost = 1,
-    /// It lost it, and has what the others had of it.
-    Regained = 2,
-    /// As [`Lost`](Self::Lost), and it has taken over nothing of others since (SYN-140).
-    Anew = 3,
 }
 
 /// The index of one device. All folders share one file.
@@ -305,32 +297,6 @@ impl Index {
         rows.map(|row| Head::read(&mut Reader::new(&row?)).map_err(|_| damaged("a head"))).collect()
     }
 
-    /// Whether this device knows what it did itself.
-    pub fn past(&self, folder: Id) -> Result<Past> {
-        let sql = "SELECT past FROM folders WHERE folder = ?1";
-        let past: Option<u8> = self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?;
-        Ok(match past {
-            Some(1) => Past::Lost,
-            Some(2) => Past::Regained,
-            Some(3) => Past::Anew,
-            _ => Past::Known,
-        })
-    }
-
-    /// Whether a head that this device signed shows that it did what it does not know of: it never stood there, as far as
-    /// this index goes back.
-    pub fn is_strange(&self, folder: Id, counter: u64, chain: &[u8; 32]) -> Result<bool> {
-        let past = self.past(folder)?;
-        let sql = "SELECT coalesce(min(counter), 0),
-            coalesce(max(CASE WHEN counter = ?2 AND chain = ?3 THEN 1 ELSE 0 END), 0)
-            FROM own_heads WHERE folder = ?1";
-        let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?));
-        let values = params![folder.0, counter.cast_signed(), chain];
-        let (first, stood) = self.lock().query_row(sql, values, read)?;
-        let before = counter <= first.cast_unsigned();
-        Ok(!stood && (past == Past::Known || !before))
-    }
-
     /// Whether all entries of a device were taken over, since this index was made.
     pub fn has_met(&self, folder: Id, device: Id) -> Result<bool> {
         let sql = "SELECT 1 FROM met WHERE folder = ?1 AND device = ?2";
@@ -444,17 +410,20 @@ impl Index {
         Ok(transaction.commit()?)
     }
 
-    /// The inode that the folder's root had at the last scan.
-    pub fn root(&self, folder: Id) -> Result<Option<u64>> {
-        let sql = "SELECT inode FROM roots WHERE folder = ?1";
-        let inode: Option<i64> = self.lock().query_row(sql, [folder.0], |row| row.get(0)).optional()?;
-        Ok(inode.map(i64::cast_unsigned))
+    /// Which directory the folder's root was at the last scan.
+    pub(super) fn root(&self, folder: Id) -> Result<Option<Identity>> {
+        let sql = "SELECT inode, disk FROM roots WHERE folder = ?1";
+        let read = |row: &Row<'_>| {
+            let (inode, disk): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
+            Ok(Identity { disk: disk.unwrap_or_default().cast_unsigned(), inode: inode.cast_unsigned() })
+        };
+        Ok(self.lock().query_row(sql, [folder.0], read).optional()?)
     }
 
-    /// Remembers the inode of the folder's root.
-    pub fn set_root(&self, folder: Id, inode: u64) -> Result<()> {
-        let sql = "INSERT OR REPLACE INTO roots VALUES (?1, ?2)";
-        self.lock().execute(sql, params![folder.0, inode.cast_signed()])?;
+    /// Remembers which directory the folder's root is.
+    pub(super) fn set_root(&self, folder: Id, Identity { disk, inode }: Identity) -> Result<()> {
+        let sql = "INSERT OR REPLACE INTO roots (folder, inode, disk) VALUES (?1, ?2, ?3)";
+        self.lock().execute(sql, params![folder.0, inode.cast_signed(), disk.cast_signed()])?;
         Ok(())
     }
 
@@ -473,15 +442,6 @@ impl Index {
         let rows = statement
             .query_map([folder.0], |row| Ok((Id(row.get(0)?), row.get::<_, i64>(1)?.cast_unsigned())))?;
         Ok(rows.collect::<Result<_, _>>()?)
-    }
-
-    /// Forgets the folder. Its files stay.
-    pub fn forget(&self, folder: Id) -> Result<()> {
-        let connection = self.lock();
-        for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
-            connection.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
-        }
-        Ok(())
     }
 
     /// How many entries and paths were read from it: what a change costs, however fast the machine is.
@@ -585,6 +545,12 @@ fn make(connection: &mut Connection) -> Result<()> {
     ];
     for schema in schemas {
         transaction.execute_batch(schema)?;
+    }
+    for (table, column) in ADDED {
+        let sql = "SELECT 1 FROM pragma_table_info(?1) WHERE name = ?2";
+        if !transaction.prepare(sql)?.exists([table, column])? {
+            transaction.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} INTEGER"))?;
+        }
     }
     Ok(transaction.commit()?)
 }

@@ -37,6 +37,7 @@ mod link;
 mod moves;
 pub mod only;
 mod part;
+mod past;
 mod pattern;
 mod place;
 mod plan;
@@ -63,8 +64,9 @@ mod writers;
 
 pub use disk::Seen;
 pub use folder::{Direction, Folder};
-pub use index::{Batch, Clock, Index, Past, Record};
+pub use index::{Batch, Clock, Index, Record};
 pub use limit::{Bucket, Limited};
+pub use past::Past;
 pub use progress::{NoProgress, Progress, Report, SkipReason, Skipped};
 pub use pulse::Pulse;
 pub use scan::{ScanReport, names_left_out, scan};

@@ -10,12 +10,12 @@ use super::index::{Record, damaged};
 use crate::error::Result;
 
 pub(super) const COLUMNS: &str = "path, id, kind, size, hash, mode, mtime, stamps, copy, renamed,
-    seen_size, seen_mtime, seen_inode, seen_certain";
+    seen_size, seen_mtime, seen_inode, seen_certain, seen_changed, seen_born";
 
 pub(super) fn write_record(connection: &Connection, folder: Id, record: &Record) -> Result<()> {
     let sql = format!(
         "INSERT OR REPLACE INTO disk (folder, {COLUMNS})
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)"
     );
     let (item, seen) = (&record.entry, record.seen);
     let (kind, size, hash) = match item.kind {
@@ -39,6 +39,8 @@ pub(super) fn write_record(connection: &Connection, folder: Id, record: &Record)
         seen.map(|seen| seen.mtime.cast_signed()),
         seen.map(|seen| seen.inode.cast_signed()),
         seen.map(|seen| seen.certain),
+        seen.map(|seen| seen.changed.cast_signed()),
+        seen.map(|seen| seen.born.cast_signed()),
     ])?;
     Ok(())
 }
@@ -60,6 +62,9 @@ pub(super) fn read_record(row: &Row<'_>) -> rusqlite::Result<Result<Record>> {
             mtime: row.get::<_, i64>(11)?.cast_unsigned(),
             inode: row.get::<_, i64>(12)?.cast_unsigned(),
             certain: row.get(13)?,
+            // An index of an earlier version does not say: the file is read once more.
+            changed: row.get::<_, Option<i64>>(14)?.unwrap_or_default().cast_unsigned(),
+            born: row.get::<_, Option<i64>>(15)?.unwrap_or_default().cast_unsigned(),
         }),
     };
     let stamps: Vec<u8> = row.get(7)?;

@@ -14,14 +14,15 @@ use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::Folder;
 use super::changes::Changes;
-use super::disk::{Found, Seen};
+use super::disk::{Found, Identity, Seen};
 use super::few::{self, Few};
 use super::folder::{ASIDE, is_own_name};
 use super::hash::hash_of;
 use super::ignore::Rules;
-use super::index::{Past, Record};
+use super::index::Record;
 use super::keyed::Settled;
 use super::link;
+use super::past::Past;
 use super::progress::{Progress, SkipReason, Skipped};
 use super::scope::Scope;
 use super::temp::PREFIX;
@@ -70,10 +71,11 @@ fn scan_all(folder: &Folder, progress: &dyn Progress) -> Result<ScanReport> {
     if let Some(limits) = folder.versions() {
         super::prune::prune(folder.root(), folder.id(), limits, progress);
     }
+    let root = Identity::of(folder.root())?;
     let mut scan = Scan::of(folder)?;
     scan.walk(folder.root(), "")?;
     let records = folder.index().records(folder.id())?;
-    check_root(folder, scan.found.is_empty() && scan.unknown.is_empty(), &records)?;
+    check_root(folder, root, &scan.found, &records)?;
     scan.write(&records, &Scope::Whole, None, progress)
 }
 
@@ -91,9 +93,14 @@ pub(super) fn scan_within(
     named: &BTreeMap<String, bool>,
     progress: &dyn Progress,
 ) -> Result<ScanReport> {
-    let _lock = folder.lock();
+    let lock = folder.lock();
     if waits(folder)? {
         return Ok(ScanReport::default());
+    }
+    let root = Identity::of(folder.root())?;
+    if folder.index().root(folder.id())? != Some(root) {
+        drop(lock);
+        return scan(folder, progress); // which says whether that is well
     }
     let few = match folder.index().how_settled(folder.id())? {
         Settled::Yes => Some(Few::default()),
@@ -104,12 +111,12 @@ pub(super) fn scan_within(
         Some(few) => records_near(folder, named, few)?,
         None => folder.index().records(folder.id())?,
     };
-    check_root(folder, false, &records)?;
     let scope = Scope::Some(Scope::of(named, folder.root(), &records));
     let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;
     }
+    is_still_there(folder, root)?;
     scan.write(&records, &scope, few.map(|few| few.items), progress)
 }
 
@@ -321,8 +328,16 @@ impl<'a> Scan<'a> {
                 Found::File { seen, mode } => {
                     let known = [records.get(path.as_str()), by_inode.get(&seen.inode).copied()];
                     let hash = known.into_iter().flatten().find_map(|record| {
+                        let same_path = record.entry.path == *path;
                         match (record.entry.kind, record.seen) {
-                            (Kind::File { hash, .. }, Some(before)) if before.still(&seen) => Some(hash),
+                            (Kind::File { hash, .. }, Some(before)) if same_path && before.still(&seen) => {
+                                Some(hash)
+                            }
+                            (Kind::File { hash, .. }, Some(before))
+                                if !same_path && before.renamed(&seen) =>
+                            {
+                                Some(hash)
+                            }
                             _ => None,
                         }
                     });
@@ -389,19 +404,37 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// An empty root that is not the directory of the last scan is more likely an unmounted disk than a wish to delete all.
-fn check_root(folder: &Folder, empty: bool, known: &BTreeMap<String, Record>) -> Result<()> {
-    let metadata =
-        std::fs::metadata(folder.root()).map_err(Error::io("reading the folder", folder.root()))?;
-    let inode = Seen::of(&metadata).inode;
-    let moved = folder.index().root(folder.id())?.is_some_and(|before| before != inode);
-    if moved && empty && !known.is_empty() {
+/// A root that is not the directory of the last scan, and in which nothing is of what was known, is more likely the mount point of a disk
+/// that is not there, or another disk, than a wish to delete all.
+fn check_root(
+    folder: &Folder,
+    root: Identity,
+    found: &BTreeMap<PortablePath, Found>,
+    known: &BTreeMap<String, Record>,
+) -> Result<()> {
+    is_still_there(folder, root)?;
+    let before = folder.index().root(folder.id())?;
+    let moved = before.is_some_and(|before| before != root);
+    let is_there = |record: &Record| found.contains_key(&record.entry.path);
+    if moved && !known.is_empty() && !known.values().any(is_there) {
         return Err(Error::usage(format!(
-            "{} is empty and not the directory it was: is a disk not mounted? To start anew run `mesh folder add` again",
+            "{} is not the directory it was, and nothing is there of what was: is a disk not mounted? To start anew run `mesh folder add` \
+             again",
             folder.root().display()
         )));
     }
-    folder.index().set_root(folder.id(), inode)
+    if before == Some(root) { Ok(()) } else { folder.index().set_root(folder.id(), root) }
+}
+
+/// Nobody took the disk away while it was looked at.
+fn is_still_there(folder: &Folder, root: Identity) -> Result<()> {
+    if Identity::of(folder.root())? == root {
+        return Ok(());
+    }
+    Err(Error::usage(format!(
+        "{} became another directory while it was looked at: is a disk not mounted?",
+        folder.root().display()
+    )))
 }
 
 /// Whether the file at `path` has the content that `record` says, however it looks.

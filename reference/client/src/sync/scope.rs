@@ -189,4 +189,51 @@ mod tests {
         assert_eq!(look(&folder, &[("build", true)]), (0, 0, 0));
         is_complete(&folder);
     }
+
+    /// What happens when a disk is unmounted: its mount point is there, empty or with what somebody wrote there since.
+    #[test]
+    fn a_disk_that_is_gone_is_no_deletion() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path(), &["dir/one", "dir/two", "three"]);
+        let (root, disk) = (folder.root().to_owned(), home.path().join("disk"));
+        let named = BTreeMap::from([("dir/one".to_owned(), false)]);
+        let is_whole = || {
+            let records = folder.index().records(FOLDER).unwrap();
+            assert_eq!(
+                records.keys().map(String::as_str).collect::<Vec<_>>(),
+                ["dir", "dir/one", "dir/two", "three"]
+            );
+        };
+        std::fs::rename(&root, &disk).unwrap();
+        std::fs::create_dir(&root).unwrap();
+        for stray in [false, true] {
+            if stray {
+                write(&root, "stray");
+            }
+            assert!(
+                scan_within(&folder, &named, &NoProgress).is_err(),
+                "what a watch named before, stray: {stray}"
+            );
+            assert!(scan(&folder, &NoProgress).is_err(), "stray: {stray}");
+            is_whole();
+        }
+        std::fs::remove_dir_all(&root).unwrap();
+        std::fs::rename(&disk, &root).unwrap();
+        assert_eq!(look(&folder, &[("dir/one", false)]).2, 0);
+        is_complete(&folder);
+        is_whole();
+    }
+
+    /// Moved to another disk by its user, with what was in it.
+    #[test]
+    fn a_folder_may_move() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = folder(home.path(), &["one", "two"]);
+        let (root, old) = (folder.root().to_owned(), home.path().join("old"));
+        std::fs::rename(&root, &old).unwrap();
+        write(&root, "one");
+        let report = scan(&folder, &NoProgress).unwrap();
+        assert_eq!((report.changed, report.deleted), (0, 1));
+        is_complete(&folder);
+    }
 }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::sync::digest::{BUCKETS, bucket};
-use meshproof_proto::sync::entry::MAX_COUNTER;
 use meshproof_proto::sync::tree::holding;
 use meshproof_proto::sync::{Digests, Entry, Fork, Head, ROOT, State, merge};
 
 use super::Folder;
 use super::folder::Size;
 use super::forks::note_fork;
-use super::index::{Batch, Clock, Past};
+use super::index::Batch;
+use super::past::Past;
 use super::progress::{NoProgress, Report, SkipReason, Skipped};
 use super::scan::scan;
 use super::upload::size_of;
@@ -54,14 +54,7 @@ pub(super) fn check_state(folder: &Folder, peer: Option<Id>, theirs: &mut State)
 /// Makes the index anew: others saw changes of this device up to `counter` that it does not know of. The caller holds the folder's
 /// lock. Returns what to say.
 pub(super) fn begin_anew(folder: &Folder, counter: u64) -> Result<Error> {
-    let (index, id) = (folder.index(), folder.id());
-    let (clock, cards) = (index.clock(id)?, index.writers(id)?);
-    index.forget(id)?;
-    index.add_writers(id, &cards)?;
-    // Beyond what may have been used twice.
-    let counter = counter.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
-    let clock = Some(Clock { counter, ..clock });
-    folder.write(&Batch { clock, past: Some(Past::Anew), ..Batch::default() })?;
+    folder.begin(Past::Anew, counter)?;
     Ok(Error::usage(
         "the index of this device was older than what others saw of it, and is made anew: sync again",
     ))

@@ -210,7 +210,7 @@ impl Ready {
     /// Renames the file to `target`, replacing what is there. A received file gets its name here or in `place_new`.
     pub(super) fn place(&mut self, target: &Path) -> std::io::Result<()> {
         std::fs::rename(&self.path, target)?;
-        self.is_placed();
+        self.is_placed(target);
         Ok(())
     }
 
@@ -218,12 +218,13 @@ impl Ready {
     pub(super) fn place_new(&mut self, target: &Path) -> std::io::Result<bool> {
         let is_placed = rename_new(&self.path, target)?;
         if is_placed {
-            self.is_placed();
+            self.is_placed(target);
         }
         Ok(is_placed)
     }
 
-    fn is_placed(&mut self) {
+    fn is_placed(&mut self, target: &Path) {
+        self.seen.is_placed(target);
         self.removes.0 = None;
         self.lock = None;
         remove_if_empty(self.path.parent());

@@ -10,7 +10,8 @@ use meshproof_proto::sync::writer::{context, link};
 use meshproof_proto::sync::{Card, Context, Entry, Fork, Head, Proof};
 
 use super::Folder;
-use super::index::{Batch, Clock, Past};
+use super::index::{Batch, Clock};
+use super::past::Past;
 use crate::error::{Error, Result};
 
 /// Below this many entries, threads cost more than they bring.
