@@ -3,7 +3,7 @@
 mod common;
 
 use common::{FOLDER, Node, X, Y, Z, sync};
-use meshproof_client::sync::{NoProgress, scan};
+use meshproof_client::sync::{NoProgress, Past, scan};
 use meshproof_proto::crypto::DEFAULT;
 
 fn three() -> [Node; 3] {
@@ -103,7 +103,7 @@ async fn a_device_that_lost_its_index_makes_its_files_anew() {
     y.write("file", "2");
     y.write("other", "3");
     sync(&x, &y).await;
-    y.folder.index().forget(FOLDER).unwrap();
+    y.folder.index().begin(FOLDER, Past::Known, 0).unwrap();
     let clock = Some(meshproof_client::sync::Clock { lamport: 1, counter: 1, chain: [0; 32] });
     let batch = meshproof_client::sync::Batch { clock, ..Default::default() };
     y.folder.index().write(FOLDER, &batch).unwrap();

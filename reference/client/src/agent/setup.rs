@@ -168,13 +168,9 @@ impl Agent {
         };
         cloud.map(id, device).await?;
         let known = self.config.folders.iter().position(|folder| folder.id == id.to_string());
-        // Added anew, at the same place or another: what was known of its files there does not count. Who joins may have been here
-        // before, and have left.
-        let past = match (known, join) {
-            (Some(_), _) => Past::Anew,
-            (None, Some(_)) => Past::Lost,
-            (None, None) => Past::Known,
-        };
+        // Added anew, at the same place or another, or after it was left: what was known of its files there does not count, but others
+        // may have what this device did.
+        let past = if known.is_some() || self.index.knows(id)? { Past::Anew } else { Past::Known };
         self.index.begin(id, past, 0)?;
         if let Some(known) = known {
             self.config.folders.remove(known);
@@ -195,7 +191,7 @@ impl Agent {
     /// A folder that this device takes no part in any more; one that it has not is forgotten already.
     pub(super) fn forget_folder(&mut self, id: Id) -> Result<()> {
         self.config.folders.retain(|folder| folder.id != id.to_string());
-        self.index.forget(id)?;
+        self.index.begin(id, Past::Anew, 0)?;
         super::lock(&self.folders).remove(&id);
         self.save_config()
     }

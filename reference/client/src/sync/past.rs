@@ -77,16 +77,6 @@ impl Index {
         transaction.execute(sql, values)?;
         Ok(transaction.commit()?)
     }
-
-    /// Forgets the folder, all at once. Its files stay.
-    pub fn forget(&self, folder: Id) -> Result<()> {
-        let mut connection = self.lock();
-        let transaction = connection.transaction()?;
-        for table in TABLES.iter().chain(&shown::TABLES).chain(&keyed::TABLES) {
-            transaction.execute(&format!("DELETE FROM {table} WHERE folder = ?1"), [folder.0])?;
-        }
-        Ok(transaction.commit()?)
-    }
 }
 
 #[cfg(test)]
