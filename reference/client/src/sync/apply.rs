@@ -297,30 +297,39 @@ impl<'a> Apply<'a> {
             return Ok(Some(SkipReason::Busy)); // the next session knows more
         }
         let target = folder.root().join(path);
-        let here = self.disk.get(path);
-        if here.is_some_and(|(number, _)| self.becomes.get(path) != Some(number)) {
+        let here = self.disk.get(path).cloned();
+        if here.as_ref().is_some_and(|(number, _)| self.becomes.get(path) != Some(number)) {
             return Ok(Some(SkipReason::InTheWay));
         }
-        match (disk::look(folder.root(), &item.path)?, here) {
+        let here = here.map(|(_, record)| record);
+        let found = disk::look(folder.root(), &item.path)?;
+        match (found, &here) {
             (Found::Nothing, None) => {}
-            (found, Some((_, record))) if still_has(&target, record, &found) => {}
+            (found, Some(record)) if still_has(&target, record, &found) => {}
             // Edited or deleted since the scan: so says the next one.
             (Found::Nothing | Found::File { .. } | Found::Link { .. }, Some(_)) => {
                 return Ok(Some(SkipReason::Busy));
             }
             _ => return Ok(Some(SkipReason::InTheWay)),
         }
-        let is_file = here.is_some_and(|(_, record)| matches!(record.entry.kind, Kind::File { .. }));
+        let here = here.map(|record| (record, found));
         if matches!(item.kind, Kind::Link { .. }) {
-            return self.place_link(item, &content.read()?, is_file);
+            return self.place_link(item, &content.read()?, here);
         }
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if is_file && let Err(why) = self.keep(path) {
+        let replaces = here.is_some();
+        if let Some((record, found)) = here
+            && let Some(why) = self.keep(&record, &found)?
+        {
             return Ok(Some(why));
         }
-        content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        let placed =
+            if replaces { content.place(&target).map(|()| true) } else { content.place_new(&target) };
+        if !placed.map_err(Error::io("renaming a file to", &target))? {
+            return Ok(Some(SkipReason::InTheWay));
+        }
         if content.seen.size > WHOLE {
             part::give_up(folder.root(), path);
         }
@@ -330,8 +339,13 @@ impl<'a> Apply<'a> {
         Ok(None)
     }
 
-    /// Makes a symbolic link. What cannot be made is kept for others.
-    fn place_link(&mut self, item: &Item, target: &[u8], over_file: bool) -> Result<Option<SkipReason>> {
+    /// Makes a symbolic link, in place of what is `here`. What cannot be made is kept for others.
+    fn place_link(
+        &mut self,
+        item: &Item,
+        target: &[u8],
+        here: Option<(Record, Found)>,
+    ) -> Result<Option<SkipReason>> {
         let (folder, path) = (self.folder, item.path.as_str());
         let root = folder.root();
         if deviates(req::SYN_132) {
@@ -344,17 +358,24 @@ impl<'a> Apply<'a> {
         if !self.directories.make_way(root, &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if over_file && let Err(why) = self.keep(path) {
+        let replaces = here.is_some();
+        if let Some((record, found)) = here
+            && let Some(why) = self.keep(&record, &found)?
+        {
             return Ok(Some(why));
         }
         let at = root.join(path);
-        if let Err(error) = link::make(target, &folder.temp_path(), &at) {
-            if !self.keep_link(target)? {
-                return Ok(Some(SkipReason::TooManyLinks));
+        match link::make(target, &folder.temp_path(), &at, replaces) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(SkipReason::InTheWay)),
+            Err(error) => {
+                if !self.keep_link(target)? {
+                    return Ok(Some(SkipReason::TooManyLinks));
+                }
+                self.unmade.insert(path.to_owned());
+                let target = String::from_utf8_lossy(target).into_owned();
+                return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
             }
-            self.unmade.insert(path.to_owned());
-            let target = String::from_utf8_lossy(target).into_owned();
-            return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
         }
         self.directories.changed(&at);
         let Found::Link { seen } = disk::look(root, &item.path)? else { return Ok(Some(SkipReason::Busy)) };
@@ -486,20 +507,24 @@ impl<'a> Apply<'a> {
         Ok(has_room)
     }
 
-    /// Something else comes to this path, or nothing: what is there gets a second name among the versions. Or nothing comes, and why:
-    /// who fills the disk makes no replacement final (SYN-141).
-    fn keep(&mut self, path: &str) -> Result<(), SkipReason> {
-        let Some(keep) = &mut self.keep else { return Ok(()) };
-        match keep.keep(path) {
-            Ok(kept) => {
-                self.directories.changed(&kept);
-                Ok(())
-            }
+    /// Something else comes to the path of this record, or nothing: the file that was `found` there gets a second name among the versions.
+    /// `Some`: nothing comes, and why. Who fills the disk makes no replacement final (SYN-141).
+    fn keep(&mut self, record: &Record, found: &Found) -> Result<Option<SkipReason>> {
+        let (folder, path) = (self.folder, &record.entry.path);
+        let Found::File { seen, .. } = found else { return Ok(None) }; // the target of a link is no loss
+        let Some(keep) = &mut self.keep else { return Ok(None) };
+        match keep.keep(path.as_str()) {
+            Ok(kept) => self.directories.changed(&kept),
             Err(error) => {
                 tracing::warn!("no version can be kept of {path}, so it stays: {error}");
-                Err(SkipReason::NotKept(error.to_string()))
+                return Ok(Some(SkipReason::NotKept(error.to_string())));
             }
         }
+        // Where a file has to be copied for that, it took long: what was saved meanwhile has no version.
+        let now = disk::look(folder.root(), path)?;
+        let is_same =
+            now == *found && (seen.certain || still_has(&folder.root().join(path.as_str()), record, &now));
+        Ok((!is_same).then_some(SkipReason::Busy))
     }
 
     /// Removes what the view does not have any more, and keeps it as a version. `Some`: why not.
@@ -513,12 +538,8 @@ impl<'a> Apply<'a> {
         let target = folder.root().join(path.as_str());
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
-            (found, kind) if still_has(&target, record, &found) => {
-                // The target of a link is no loss.
-                if keeps
-                    && matches!(kind, Kind::File { .. })
-                    && let Err(why) = self.keep(path.as_str())
-                {
+            (found, _) if still_has(&target, record, &found) => {
+                if keeps && let Some(why) = self.keep(record, &found)? {
                     return Ok(Some(why));
                 }
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
@@ -631,3 +652,6 @@ pub(super) fn update_metadata(target: &Path, item: &Item) -> Result<Seen> {
     let metadata = file.metadata().map_err(Error::io("looking at", target))?;
     Ok(Seen::of(&metadata))
 }
+
+#[cfg(test)]
+mod tests;

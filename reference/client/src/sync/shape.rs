@@ -12,6 +12,7 @@ use super::folder::ASIDE;
 use super::index::Record;
 use super::link;
 use super::progress::{Report, SkipReason};
+use super::temp::rename_new;
 use crate::error::{Error, Result};
 
 impl Apply<'_> {
@@ -170,7 +171,7 @@ impl Apply<'_> {
         self.rename_on_disk(path, &aside.to_string_lossy())
     }
 
-    fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
+    pub(super) fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
         let root = self.folder.root();
         let Ok(portable) = PortablePath::parse(from) else { return Ok(Some(SkipReason::InTheWay)) };
         let is_directory =
@@ -182,7 +183,9 @@ impl Apply<'_> {
             _ => return Ok(Some(SkipReason::Busy)),
         }
         let (source, target) = (root.join(from), root.join(to));
-        std::fs::rename(&source, &target).map_err(Error::io("renaming to", &target))?;
+        if !rename_new(&source, &target).map_err(Error::io("renaming to", &target))? {
+            return Ok(Some(SkipReason::InTheWay)); // it was not there a moment ago
+        }
         self.directories.changed(&source);
         self.directories.changed(&target);
         self.directories.forget_checks();
