@@ -81,9 +81,14 @@ impl Keep {
     /// Gives the file at `path` a second name, and says which. Another version of one path, or of one that it is in, has a directory of its
     /// own.
     pub(super) fn keep(&mut self, path: &str) -> std::io::Result<PathBuf> {
+        self.keep_under(path, path)
+    }
+
+    /// The same for one that has another path for the moment, as a version of `known`.
+    pub(super) fn keep_under(&mut self, path: &str, known: &str) -> std::io::Result<PathBuf> {
         let from = self.root.join(path);
         if let Some(directory) = &self.directory {
-            let to = directory.join(path);
+            let to = directory.join(known);
             if is_same(&from, &to) {
                 return Ok(to);
             }
@@ -94,7 +99,7 @@ impl Keep {
                 given => return given.map(|()| to),
             }
         }
-        let to = self.directory.insert(make_directory(&self.root)?).join(path);
+        let to = self.directory.insert(make_directory(&self.root)?).join(known);
         (self.give)(&from, &to).map(|()| to)
     }
 }

@@ -87,3 +87,23 @@ fn what_is_made_after_the_look_is_not_renamed_over() {
     assert_eq!(apply.rename_on_disk("a", "c").unwrap(), None);
     assert!(apply.disk.contains_key("c") && !apply.disk.contains_key("a"));
 }
+
+#[test]
+fn what_is_aside_is_known_by_the_path_that_it_had() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = folder(home.path());
+    std::fs::create_dir(folder.root().join("dir")).unwrap();
+    std::fs::write(folder.root().join("dir/b"), "b").unwrap();
+    let (mut apply, _) = with_file(&folder, Keep::new(folder.root()));
+    let aside = folder.aside().to_string_lossy().into_owned();
+    apply.rename_on_disk("dir", &aside).unwrap();
+    let record = apply.disk[&format!("{aside}/b")].1.clone();
+    assert_eq!(apply.known_as(&record).unwrap(), "dir/b");
+    // After a restart nobody knows from where it was put aside, but its entry says where it belongs.
+    apply.origins = apply.paths.clone();
+    assert_eq!(apply.known_as(&record).unwrap(), "dir/b");
+    assert_eq!(apply.remove(&record).unwrap(), None);
+    let kept: Vec<String> =
+        versions::list(folder.root(), None).into_iter().map(|version| version.path).collect();
+    assert_eq!(kept, ["dir/b"]);
+}
