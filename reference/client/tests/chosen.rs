@@ -282,3 +282,44 @@ async fn the_choice_is_this_devices_alone() {
     sync(&x, &y).await;
     assert_eq!(files(&y), ["a.txt"], "after a restart too");
 }
+
+/// What is here without being chosen is nobody else's, whatever others call the directory that it is in.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_renames_a_directory_chooses_nothing() {
+    let (x, y) = both();
+    x.write("Work/a", "a");
+    choose(&y, &["Work/a", "Chosen"]);
+    sync(&x, &y).await;
+    y.write("Work/mine", "not for others");
+    assert_eq!(told(&y), ["Work/mine"]);
+    std::fs::rename(x.root.join("Work"), x.root.join("Chosen")).unwrap();
+    for _ in 0..3 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&x), ["Chosen/a"]);
+    assert_eq!(files(&y), ["Chosen/a", "Work/mine"]);
+}
+
+/// What gets out of the way for a moment is chosen as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_change_places_do_so_where_not_all_is_chosen() {
+    let (x, y) = both();
+    for path in ["Work/one/a", "Work/two/b", "Work/c", "Work/d", "top"] {
+        x.write(path, path);
+    }
+    choose(&y, &["Work"]);
+    sync(&x, &y).await;
+    y.write("mine", "not for others");
+    for (one, other) in [("Work/one", "Work/two"), ("Work/c", "Work/d")] {
+        for (from, to) in [(one, "between"), (other, one), ("between", other)] {
+            std::fs::rename(x.root.join(from), x.root.join(to)).unwrap();
+            scan(&x.folder, &NoProgress).unwrap();
+        }
+    }
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(files(&y), ["Work/c", "Work/d", "Work/one/b", "Work/two/a", "mine"]);
+    assert_eq!(y.read("Work/c").as_deref(), Some("Work/d"));
+    assert!(!y.tree().keys().any(|path| path.starts_with(".meshproof-aside-")), "{:?}", y.tree());
+}

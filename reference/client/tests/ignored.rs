@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{FOLDER, Node, X, Y, sync};
+use meshproof_client::sync::versions::{self, Limits};
 use meshproof_client::sync::{NoProgress, ignore, scan};
 use meshproof_proto::crypto::DEFAULT;
 
@@ -99,6 +100,141 @@ async fn what_is_ignored_here_nobody_else_takes_in() {
     }
     assert_eq!(y.read("x.env").as_deref(), Some("by x"));
     assert!(!x.root.join(ignore::HERE).exists(), "it is no part of the folder");
+}
+
+/// What is left out by its path stays where it is, whatever others call the directory that it is in.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_renames_a_directory_takes_nothing_in() {
+    let (x, y) = both();
+    for path in ["proj/a", "proj/sub/b", "proj/deep/er/c"] {
+        x.write(path, path);
+    }
+    ignore::edit_here(y.folder.index(), FOLDER, &y.root, "/proj/keys/", false).unwrap();
+    ignore::edit_here(y.folder.index(), FOLDER, &y.root, "/proj/deep/er/key", false).unwrap();
+    y.write("proj/keys/id", "a secret");
+    y.write("proj/deep/er/key", "a secret");
+    sync(&x, &y).await;
+    let id = |path: &str| y.entry(path).unwrap().id;
+    let before = ["proj", "proj/sub", "proj/a", "proj/deep/er/c"].map(id);
+    std::fs::rename(x.root.join("proj"), x.root.join("other")).unwrap();
+    for _ in 0..3 {
+        sync(&x, &y).await;
+    }
+    let theirs = set(&[
+        "other",
+        "other/a",
+        "other/sub",
+        "other/sub/b",
+        "other/deep",
+        "other/deep/er",
+        "other/deep/er/c",
+    ]);
+    assert_eq!(names(&x), theirs, "x sees nothing of it, not even the name that it took away");
+    let here =
+        ["proj", "proj/keys", "proj/keys/id", "proj/deep", "proj/deep/er", "proj/deep/er/key", ignore::HERE];
+    let expected: BTreeSet<String> = theirs.union(&set(&here)).cloned().collect();
+    assert_eq!(names(&y), expected, "nothing else is left there");
+    let after = ["other", "other/sub", "other/a", "other/deep/er/c"].map(id);
+    assert_eq!(after, before, "what was moved is what it was");
+
+    // What is new in what stayed comes to where the rest is, and who removes what stayed removes nothing else.
+    y.write("proj/new", "new");
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert_eq!(x.read("other/new").as_deref(), Some("new"));
+    assert!(!x.root.join("proj").exists() && !y.root.join("proj/new").exists());
+    std::fs::remove_dir_all(y.root.join("proj/deep")).unwrap();
+    std::fs::remove_dir_all(y.root.join("proj/keys")).unwrap();
+    sync(&y, &x).await;
+    assert!(!y.root.join("proj").exists(), "it goes when nothing is in it any more");
+    let theirs: BTreeSet<String> = theirs.union(&set(&["other/new"])).cloned().collect();
+    assert_eq!(names(&x), theirs);
+}
+
+/// The same if its user removes all of what stayed, or it gets its name back.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stayed_of_a_directory_is_not_the_directory() {
+    let (x, y) = both();
+    x.write("proj/a", "a");
+    ignore::edit_here(y.folder.index(), FOLDER, &y.root, "/proj/keys/", false).unwrap();
+    y.write("proj/keys/id", "a secret");
+    sync(&x, &y).await;
+    let rename = |from, to| std::fs::rename(x.root.join(from), x.root.join(to)).unwrap();
+    rename("proj", "other");
+    sync(&x, &y).await;
+    assert!(y.root.join("proj/keys/id").exists() && y.root.join("other/a").exists());
+    rename("other", "proj");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(names(&y), set(&[ignore::HERE, "proj", "proj/a", "proj/keys", "proj/keys/id"]));
+    rename("proj", "other");
+    sync(&x, &y).await;
+    std::fs::remove_dir_all(y.root.join("proj")).unwrap();
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert_eq!(names(&y), set(&[ignore::HERE, "other", "other/a"]));
+    assert_eq!(names(&x), set(&["other", "other/a"]));
+}
+
+/// SYN-082: nor is it put out of the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_puts_a_directory_in_the_place_of_another_takes_nothing_in() {
+    let x = Node::new(DEFAULT, X);
+    let y = Node::new(DEFAULT, Y).keeping(Limits::default());
+    for path in ["proj/a", "proj/gone", "proj/sub/gone", "proj2/a", "proj2/b", "file/in it"] {
+        x.write(path, path);
+    }
+    for pattern in ["/proj/keys/", "/file/key"] {
+        ignore::edit_here(y.folder.index(), FOLDER, &y.root, pattern, false).unwrap();
+    }
+    y.write("proj/keys/id", "a secret");
+    y.write("file/key", "a secret");
+    sync(&x, &y).await;
+    for directory in ["proj", "file"] {
+        std::fs::remove_dir_all(x.root.join(directory)).unwrap();
+    }
+    scan(&x.folder, &NoProgress).unwrap();
+    std::fs::rename(x.root.join("proj2"), x.root.join("proj")).unwrap();
+    x.write("file", "a file now");
+    for _ in 0..3 {
+        sync(&x, &y).await;
+    }
+    assert_eq!(names(&x), set(&["proj", "proj/a", "proj/b", "file"]));
+    let here: BTreeSet<String> =
+        names(&y).into_iter().filter(|name| !name.starts_with(versions::DIRECTORY)).collect();
+    let expected =
+        [ignore::HERE, "proj", "proj/a", "proj/b", "proj/keys", "proj/keys/id", "file", "file/key"];
+    assert_eq!(here, set(&expected));
+    assert_eq!(y.read("proj/a").as_deref(), Some("proj2/a"));
+    let mut kept: Vec<String> =
+        versions::list(&y.root, None).into_iter().map(|version| version.path).collect();
+    kept.sort();
+    assert_eq!(kept, ["file/in it", "proj/a", "proj/gone", "proj/sub/gone"]);
+}
+
+/// Patterns that say the same of both names are no reason to move things one by one.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ignored_under_both_names_goes_along() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (x, y) = both();
+    x.write(".meshignore", "target/\n/elsewhere/*\n");
+    x.write("proj/a", "a");
+    y.write("proj/target/built", "long");
+    for _ in 0..2 {
+        sync(&x, &y).await;
+    }
+    let inode = |path: &str| std::fs::metadata(y.root.join(path)).unwrap().ino();
+    let before = inode("proj");
+    std::fs::rename(x.root.join("proj"), x.root.join("other")).unwrap();
+    sync(&x, &y).await;
+    assert_eq!(inode("other"), before);
+    assert_eq!(y.read("other/target/built").as_deref(), Some("long"));
+    assert!(!y.root.join("proj").exists());
+    assert_eq!(names(&x), set(&[".meshignore", "other", "other/a"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

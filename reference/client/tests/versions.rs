@@ -3,8 +3,8 @@
 mod common;
 
 use common::{Node, X, Y, sync};
-use meshproof_client::sync::SkipReason;
 use meshproof_client::sync::versions::{self, Limits};
+use meshproof_client::sync::{NoProgress, SkipReason, scan};
 use meshproof_proto::crypto::DEFAULT;
 
 fn both() -> (Node, Node) {
@@ -105,6 +105,28 @@ async fn what_cannot_be_kept_stays_and_is_told() {
     assert_eq!((y.read("edited").as_deref(), y.read("deleted")), (Some("afterwards"), None));
     assert_eq!((kept(&y, "edited"), kept(&y, "deleted")), (vec![6], vec![6]));
     assert_eq!(x.read("deleted"), None, "it did not come back");
+}
+
+/// What others put something else in the place of was out of the way for a moment: its user knows it by the path that it had.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_aside_is_kept_under_its_path() {
+    let (x, y) = both();
+    for path in ["a", "b", "dir/a", "dir/sub/gone", "dir2/b"] {
+        x.write(path, path);
+    }
+    sync(&x, &y).await;
+    x.remove("a");
+    std::fs::remove_dir_all(x.root.join("dir")).unwrap();
+    scan(&x.folder, &NoProgress).unwrap();
+    for (from, to) in [("b", "a"), ("dir2", "dir")] {
+        std::fs::rename(x.root.join(from), x.root.join(to)).unwrap();
+    }
+    sync(&x, &y).await;
+    assert_eq!((y.read("a").as_deref(), y.read("dir/b").as_deref()), (Some("b"), Some("dir2/b")));
+    let mut paths: Vec<String> =
+        versions::list(&y.root, None).into_iter().map(|version| version.path).collect();
+    paths.sort();
+    assert_eq!(paths, ["a", "dir/a", "dir/sub/gone"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,12 +17,13 @@ use meshproof_proto::codec::Id;
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::manifest::WHOLE;
-use meshproof_proto::sync::{Item, Kind, PortablePath, Tree};
+use meshproof_proto::sync::{Item, Kind, PortablePath, ROOT, Tree};
 
 use super::Folder;
+use super::changes::is_left_over;
 use super::disk::{self, Directories, Found, Seen, set_mode};
 use super::few::{self, Few};
-use super::folder::is_own_name;
+use super::folder::{ASIDE, is_own_name};
 use super::ignore::{FILE as IGNORE, Rules};
 use super::index::{Batch, Record};
 use super::keepers::{self, Keeper};
@@ -42,6 +43,9 @@ use crate::error::{Error, Result};
 const BATCH_FILES: usize = 16_384;
 const BATCH_BYTES: u64 = 256 * 1024 * 1024;
 const BATCH_AGE: Duration = Duration::from_secs(3);
+
+/// So many directories are looked for above something: entries may be in a circle.
+const MOST_NAMES: usize = 1_000;
 
 /// Brings one folder to its view.
 pub(super) struct Apply<'a> {
@@ -74,7 +78,7 @@ pub(super) struct Apply<'a> {
     /// Paths of links that the system does not make.
     unmade: HashSet<String>,
     /// What is ignored: neither in `items`, nor touched on disk.
-    rules: Arc<Rules>,
+    pub(super) rules: Arc<Rules>,
     /// How far the rules are that came from others.
     rules_first: RulesFirst,
     /// Where what is replaced or deleted goes.
@@ -195,7 +199,7 @@ impl<'a> Apply<'a> {
         // What is below a directory goes before it.
         for record in gone.iter().rev() {
             match self.remove(record) {
-                Ok(None) => report.deleted += 1,
+                Ok(None) => report.deleted += u64::from(!is_left_over(record)),
                 Ok(Some(reason)) => self.leave(&record.entry.path, reason, report),
                 Err(error) => self.forgive(&record.entry.path, error, report)?,
             }
@@ -211,7 +215,7 @@ impl<'a> Apply<'a> {
         };
         let all = self.items.values().all(is_there);
         let known = |record: &Record| {
-            self.items.contains_key(record.entry.path.as_str()) || self.rules.ignore_item(&record.entry)
+            self.items.contains_key(record.entry.path.as_str()) || self.ignores(&record.entry)
         };
         let known = self.disk.values().all(|(_, record)| known(record));
         // Rules that were deleted, or edited meanwhile, may have hidden something.
@@ -297,30 +301,39 @@ impl<'a> Apply<'a> {
             return Ok(Some(SkipReason::Busy)); // the next session knows more
         }
         let target = folder.root().join(path);
-        let here = self.disk.get(path);
-        if here.is_some_and(|(number, _)| self.becomes.get(path) != Some(number)) {
+        let here = self.disk.get(path).cloned();
+        if here.as_ref().is_some_and(|(number, _)| self.becomes.get(path) != Some(number)) {
             return Ok(Some(SkipReason::InTheWay));
         }
-        match (disk::look(folder.root(), &item.path)?, here) {
+        let here = here.map(|(_, record)| record);
+        let found = disk::look(folder.root(), &item.path)?;
+        match (found, &here) {
             (Found::Nothing, None) => {}
-            (found, Some((_, record))) if still_has(&target, record, &found) => {}
+            (found, Some(record)) if still_has(&target, record, &found) => {}
             // Edited or deleted since the scan: so says the next one.
             (Found::Nothing | Found::File { .. } | Found::Link { .. }, Some(_)) => {
                 return Ok(Some(SkipReason::Busy));
             }
             _ => return Ok(Some(SkipReason::InTheWay)),
         }
-        let is_file = here.is_some_and(|(_, record)| matches!(record.entry.kind, Kind::File { .. }));
+        let here = here.map(|record| (record, found));
         if matches!(item.kind, Kind::Link { .. }) {
-            return self.place_link(item, &content.read()?, is_file);
+            return self.place_link(item, &content.read()?, here);
         }
         if !self.directories.make_way(folder.root(), &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if is_file && let Err(why) = self.keep(path) {
+        let replaces = here.is_some();
+        if let Some((record, found)) = here
+            && let Some(why) = self.keep(&record, &found)?
+        {
             return Ok(Some(why));
         }
-        content.place(&target).map_err(Error::io("renaming a file to", &target))?;
+        let placed =
+            if replaces { content.place(&target).map(|()| true) } else { content.place_new(&target) };
+        if !placed.map_err(Error::io("renaming a file to", &target))? {
+            return Ok(Some(SkipReason::InTheWay));
+        }
         if content.seen.size > WHOLE {
             part::give_up(folder.root(), path);
         }
@@ -330,8 +343,13 @@ impl<'a> Apply<'a> {
         Ok(None)
     }
 
-    /// Makes a symbolic link. What cannot be made is kept for others.
-    fn place_link(&mut self, item: &Item, target: &[u8], over_file: bool) -> Result<Option<SkipReason>> {
+    /// Makes a symbolic link, in place of what is `here`. What cannot be made is kept for others.
+    fn place_link(
+        &mut self,
+        item: &Item,
+        target: &[u8],
+        here: Option<(Record, Found)>,
+    ) -> Result<Option<SkipReason>> {
         let (folder, path) = (self.folder, item.path.as_str());
         let root = folder.root();
         if deviates(req::SYN_132) {
@@ -344,17 +362,24 @@ impl<'a> Apply<'a> {
         if !self.directories.make_way(root, &item.path)? {
             return Ok(Some(SkipReason::InTheWay));
         }
-        if over_file && let Err(why) = self.keep(path) {
+        let replaces = here.is_some();
+        if let Some((record, found)) = here
+            && let Some(why) = self.keep(&record, &found)?
+        {
             return Ok(Some(why));
         }
         let at = root.join(path);
-        if let Err(error) = link::make(target, &folder.temp_path(), &at) {
-            if !self.keep_link(target)? {
-                return Ok(Some(SkipReason::TooManyLinks));
+        match link::make(target, &folder.temp_path(), &at, replaces) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Some(SkipReason::InTheWay)),
+            Err(error) => {
+                if !self.keep_link(target)? {
+                    return Ok(Some(SkipReason::TooManyLinks));
+                }
+                self.unmade.insert(path.to_owned());
+                let target = String::from_utf8_lossy(target).into_owned();
+                return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
             }
-            self.unmade.insert(path.to_owned());
-            let target = String::from_utf8_lossy(target).into_owned();
-            return Ok(Some(SkipReason::NoLinks(target, error.to_string())));
         }
         self.directories.changed(&at);
         let Found::Link { seen } = disk::look(root, &item.path)? else { return Ok(Some(SkipReason::Busy)) };
@@ -390,7 +415,11 @@ impl<'a> Apply<'a> {
             return Vec::new();
         }
         let records = self.disk.values().map(|(_, record)| record);
-        records.filter(|record| !self.rules.choose_item(&record.entry)).cloned().collect()
+        let is_aside = |record: &Record| record.entry.path.as_str().starts_with(ASIDE);
+        records
+            .filter(|record| !self.rules.choose_item(&record.entry) && !is_aside(record))
+            .cloned()
+            .collect()
     }
 
     /// What is not in the view any more: what another device moved to where it is not made here, for that is not chosen or ignored, so
@@ -401,7 +430,7 @@ impl<'a> Apply<'a> {
         let (mut moved_out, mut gone) = (Vec::new(), Vec::new());
         for (_, record) in self.disk.values().filter(|(number, _)| !kept.contains(number)) {
             let of = &record.entry;
-            if self.rules.ignore_item(of) {
+            if self.ignores(of) {
                 // SYN-082: what is ignored stays.
                 gone.extend(deviates(req::SYN_082).then(|| record.clone()));
                 continue;
@@ -486,20 +515,49 @@ impl<'a> Apply<'a> {
         Ok(has_room)
     }
 
-    /// Something else comes to this path, or nothing: what is there gets a second name among the versions. Or nothing comes, and why:
-    /// who fills the disk makes no replacement final (SYN-141).
-    fn keep(&mut self, path: &str) -> Result<(), SkipReason> {
-        let Some(keep) = &mut self.keep else { return Ok(()) };
-        match keep.keep(path) {
-            Ok(kept) => {
-                self.directories.changed(&kept);
-                Ok(())
-            }
+    /// Something else comes to the path of this record, or nothing: the file that was `found` there gets a second name among the versions.
+    /// `Some`: nothing comes, and why. Who fills the disk makes no replacement final (SYN-141).
+    fn keep(&mut self, record: &Record, found: &Found) -> Result<Option<SkipReason>> {
+        let (folder, path) = (self.folder, &record.entry.path);
+        let Found::File { seen, .. } = found else { return Ok(None) }; // the target of a link is no loss
+        let known = self.known_as(record)?;
+        let Some(keep) = &mut self.keep else { return Ok(None) };
+        match keep.keep_under(path.as_str(), &known) {
+            Ok(kept) => self.directories.changed(&kept),
             Err(error) => {
                 tracing::warn!("no version can be kept of {path}, so it stays: {error}");
-                Err(SkipReason::NotKept(error.to_string()))
+                return Ok(Some(SkipReason::NotKept(error.to_string())));
             }
         }
+        // Where a file has to be copied for that, it took long: what was saved meanwhile has no version.
+        let now = disk::look(folder.root(), path)?;
+        let is_same =
+            now == *found && (seen.certain || still_has(&folder.root().join(path.as_str()), record, &now));
+        Ok((!is_same).then_some(SkipReason::Busy))
+    }
+
+    /// The path under which its user knows what is on disk: if it is aside, the one that it had, or, after a restart, that of its entry.
+    fn known_as(&self, record: &Record) -> Result<String> {
+        let path = record.entry.path.as_str();
+        if !path.starts_with(ASIDE) {
+            return Ok(path.to_owned());
+        }
+        let origin = self.disk.get(path).and_then(|(number, _)| self.origins.get(*number));
+        if let Some(origin) = origin.filter(|origin| !origin.starts_with(ASIDE)) {
+            return Ok(origin.clone());
+        }
+        let (mut names, mut at) = (Vec::new(), record.entry.id);
+        while at != ROOT && names.len() < MOST_NAMES {
+            let Some(entry) = self.folder.index().entry(self.folder.id(), at)? else { break };
+            names.push(entry.place.name);
+            at = entry.place.parent;
+        }
+        let known = names
+            .iter()
+            .rev()
+            .try_fold(None::<PortablePath>, |above, name| PortablePath::join(above.as_ref(), name).map(Some));
+        let known = known.flatten().filter(|_| at == ROOT);
+        Ok(known.map_or_else(|| path.to_owned(), |known| known.as_str().to_owned()))
     }
 
     /// Removes what the view does not have any more, and keeps it as a version. `Some`: why not.
@@ -513,12 +571,8 @@ impl<'a> Apply<'a> {
         let target = folder.root().join(path.as_str());
         match (disk::look(folder.root(), path)?, record.entry.kind) {
             (Found::Nothing, _) => {}
-            (found, kind) if still_has(&target, record, &found) => {
-                // The target of a link is no loss.
-                if keeps
-                    && matches!(kind, Kind::File { .. })
-                    && let Err(why) = self.keep(path.as_str())
-                {
+            (found, _) if still_has(&target, record, &found) => {
+                if keeps && let Some(why) = self.keep(record, &found)? {
                     return Ok(Some(why));
                 }
                 std::fs::remove_file(&target).map_err(Error::io("removing", &target))?;
@@ -554,7 +608,7 @@ impl<'a> Apply<'a> {
     }
 
     /// Makes what was done on disk safe, then true in the index.
-    fn write(&mut self) -> Result<()> {
+    pub(super) fn write(&mut self) -> Result<()> {
         self.directories.flush(self.folder.root())?;
         self.folder.write(&std::mem::take(&mut self.batch))?;
         self.writes = self.folder.writes();
@@ -594,7 +648,12 @@ impl<'a> Apply<'a> {
 
     /// SYN-082: whether something ignored is here, which nothing may take the place of.
     pub(super) fn is_protected(&self, path: &str) -> bool {
-        self.disk.get(path).is_some_and(|(_, record)| self.rules.ignore_item(&record.entry))
+        self.disk.get(path).is_some_and(|(_, record)| self.ignores(&record.entry))
+    }
+
+    /// Whether what is on disk is ignored. Aside is nothing that was where it came from, whatever patterns say of the name there.
+    fn ignores(&self, item: &Item) -> bool {
+        !item.path.as_str().starts_with(ASIDE) && self.rules.ignore_item(item)
     }
 
     /// Notes a conflict, if the item is part of one.
@@ -631,3 +690,6 @@ pub(super) fn update_metadata(target: &Path, item: &Item) -> Result<Seen> {
     let metadata = file.metadata().map_err(Error::io("looking at", target))?;
     Ok(Seen::of(&metadata))
 }
+
+#[cfg(test)]
+mod tests;

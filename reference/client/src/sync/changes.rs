@@ -327,6 +327,9 @@ impl<'a> Changes<'a> {
 
     /// The content of a copy is no more one of the entry's.
     fn forget_copy(&mut self, copy: &Record) -> Result<(), SkipReason> {
+        if is_left_over(copy) {
+            return Ok(());
+        }
         let Some(entry) = self.entry(copy.entry.id)? else { return Ok(()) };
         let seen = same_as(&entry, &copy.entry);
         if !entry.contents.iter().any(|content| seen.contains(&content.stamp.dot())) {
@@ -341,7 +344,8 @@ impl<'a> Changes<'a> {
 
     fn is_untouched(&self, origin: &Record, path: &PortablePath, state: &State, parent: Id) -> bool {
         let same_name = origin.entry.path.split().1 == path.split().1;
-        same_name && parent == self.parent_of(&origin.entry.path) && same_content(&origin.entry, state)
+        let same_place = same_name && parent == self.parent_of(&origin.entry.path);
+        same_place && (is_left_over(origin) || same_content(&origin.entry, state))
     }
 
     /// The directory in which a path of the last look was.
@@ -405,6 +409,12 @@ impl<'a> Changes<'a> {
         self.clock = Clock { lamport, counter, ..self.clock };
         Ok(Stamp { lamport, writer: self.folder.device(), counter })
     }
+}
+
+/// Whether this is what stayed of a directory that got another name (`super::shape`): what is new in it belongs to that one. It says
+/// nothing of the entry itself. Else a directory is never a copy.
+pub(super) fn is_left_over(record: &Record) -> bool {
+    record.entry.copy && record.entry.kind == Kind::Directory
 }
 
 /// The dots of the contents that are what a person sees in this item: its own and those that are the same.

@@ -14,6 +14,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::disk::{self, Found};
 use super::row::{COLUMNS, read_record};
+#[cfg(unix)]
+use super::temp::rename_new;
 use super::{Folder, Index};
 use crate::error::Result;
 
@@ -74,18 +76,23 @@ pub(super) fn read(_: &Path) -> Option<Vec<u8>> {
     None
 }
 
-/// Makes a link at `path`, in place of what is there, by way of a temporary name.
+/// Makes a link at `path`, by way of a temporary name, and `replaces` what is there or not. `false`: something is there.
 #[cfg(unix)]
-pub(super) fn make(target: &[u8], temporary: &Path, path: &Path) -> std::io::Result<()> {
+pub(super) fn make(target: &[u8], temporary: &Path, path: &Path, replaces: bool) -> std::io::Result<bool> {
     use std::os::unix::ffi::OsStrExt as _;
     // As a system has it that ends strings at a zero: only the mutant of SYN-042 comes here with one.
     let target = target.split(|byte| *byte == 0).next().unwrap_or_default();
     std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(target), temporary)?;
-    std::fs::rename(temporary, path).inspect_err(|_| drop(std::fs::remove_file(temporary)))
+    let made =
+        if replaces { std::fs::rename(temporary, path).map(|()| true) } else { rename_new(temporary, path) };
+    if !matches!(made, Ok(true)) {
+        let _ = std::fs::remove_file(temporary);
+    }
+    made
 }
 
 #[cfg(not(unix))]
-pub(super) fn make(_: &[u8], _: &Path, _: &Path) -> std::io::Result<()> {
+pub(super) fn make(_: &[u8], _: &Path, _: &Path, _: bool) -> std::io::Result<bool> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
@@ -192,6 +199,25 @@ mod tests {
         assert!(!almost.take(b"../bc"));
         assert!(almost.take(b"../a"), "a shorter one finds room");
         assert!(!almost.take(b"a"));
+    }
+
+    /// Somebody made a file after it was looked whether one is there.
+    #[cfg(unix)]
+    #[test]
+    fn a_link_takes_the_place_of_nothing_that_was_not_known() {
+        let home = tempfile::tempdir().unwrap();
+        let (temporary, path) = (home.path().join("temporary"), home.path().join("a"));
+        std::fs::write(&path, "saved meanwhile").unwrap();
+        assert!(!make(b"target", &temporary, &path, false).unwrap());
+        assert_eq!(std::fs::read(&path).unwrap(), b"saved meanwhile");
+        assert!(make(b"target", &temporary, &path, true).unwrap());
+        assert_eq!(read(&path).unwrap(), b"target");
+        assert!(make(b"target", &temporary, &home.path().join("b"), false).unwrap());
+        assert_eq!(
+            std::fs::read_dir(home.path()).unwrap().count(),
+            2,
+            "nothing is left of the temporary name"
+        );
     }
 
     #[test]

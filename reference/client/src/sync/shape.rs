@@ -1,4 +1,8 @@
 //! The structure of a folder on disk: directories are made, and what has another name gets it.
+//!
+//! A directory is renamed as a whole, with all that is in it, unless something in it is ignored where it is and would not be where it
+//! goes, or the other way round: a peer that renames takes nothing in, and leaves nothing out. Then the directory stays, what belongs to the
+//! folder moves out of it one by one, and the index has it twice: under its new name, and as left over under the old one.
 
 use std::collections::HashMap;
 
@@ -7,11 +11,14 @@ use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::{Item, Kind, PortablePath};
 
 use super::apply::{Apply, is_reserved, update_metadata};
+use super::changes::is_left_over;
 use super::disk::{self, Found};
 use super::folder::ASIDE;
+use super::ignore::Rules;
 use super::index::Record;
 use super::link;
 use super::progress::{Report, SkipReason};
+use super::temp::rename_new;
 use crate::error::{Error, Result};
 
 impl Apply<'_> {
@@ -88,12 +95,11 @@ impl Apply<'_> {
     fn change(&mut self, item: &Item, number: usize, report: &mut Report) -> Result<Shaped> {
         let path = item.path.as_str();
         if self.paths[number] != path {
-            let from = self.paths[number].clone();
-            if let Some(reason) = self.rename(&from, &item.path)? {
+            if let Some(reason) = self.rename(number, &item.path)? {
                 return Ok(Shaped::Left(reason));
             }
             if self.taken_away.contains(&number) {
-                return self.make(item, report); // a link that leads out from here
+                return self.make(item, report); // a link that leads out from here, or a directory that stays
             }
             self.note(item, report);
         }
@@ -124,7 +130,7 @@ impl Apply<'_> {
     fn make(&mut self, item: &Item, report: &mut Report) -> Result<Shaped> {
         let path = item.path.as_str();
         if self.disk.contains_key(path)
-            && let Some(reason) = self.put_aside(path)?
+            && let Some(reason) = self.put_aside(path, item.kind == Kind::Directory)?
         {
             return Ok(Shaped::Left(reason));
         }
@@ -146,35 +152,110 @@ impl Apply<'_> {
         Ok(Shaped::Done)
     }
 
-    /// Gives what is at `from` the name `to`. `Some`: why not.
-    fn rename(&mut self, from: &str, to: &PortablePath) -> Result<Option<SkipReason>> {
+    /// Gives what has this number the name `to`; a directory that has to stay is in `taken_away` then. `Some`: why not.
+    fn rename(&mut self, number: usize, to: &PortablePath) -> Result<Option<SkipReason>> {
+        let is_directory = self.is_directory(&self.paths[number]);
         if self.disk.contains_key(to.as_str())
-            && let Some(reason) = self.put_aside(to.as_str())?
+            && let Some(reason) = self.put_aside(to.as_str(), is_directory)?
         {
             return Ok(Some(reason));
+        }
+        // It may have been in what got out of the way.
+        let from = self.paths[number].clone();
+        if is_directory && self.is_left(to.as_str()) {
+            return self.leave_directory(&from);
         }
         let root = self.folder.root();
         match disk::look(root, to)? {
             Found::Nothing => {}
             _ => return Ok(Some(SkipReason::InTheWay)),
         }
-        self.rename_on_disk(from, to.as_str())
+        if is_directory && !self.goes_as_a_whole(&from, Some(to.as_str())) {
+            return self.leave_directory(&from);
+        }
+        self.rename_on_disk(&from, to.as_str())
     }
 
-    /// Something else belongs to the place of what is here: it gets out of the way until its own turn.
-    fn put_aside(&mut self, path: &str) -> Result<Option<SkipReason>> {
+    /// Something else, perhaps a directory, belongs to the place of what is here: it gets out of the way until its own turn. A directory
+    /// that has to stay makes room in the index only, for another directory.
+    fn put_aside(&mut self, path: &str, for_directory: bool) -> Result<Option<SkipReason>> {
         if self.is_protected(path) {
             return Ok(Some(SkipReason::InTheWay));
+        }
+        if for_directory && self.is_left(path) {
+            return Ok(None);
+        }
+        if self.is_directory(path) && !self.goes_as_a_whole(path, None) {
+            return if for_directory { self.leave_directory(path) } else { Ok(Some(SkipReason::InTheWay)) };
         }
         let aside = self.folder.aside();
         self.rename_on_disk(path, &aside.to_string_lossy())
     }
 
-    fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
+    /// Whether all that is on disk in the directory may go with it: to a path where the same is ignored, or, if none is given, aside, where
+    /// only what is known belongs.
+    fn goes_as_a_whole(&self, from: &str, to: Option<&str>) -> bool {
+        // Nothing that is ignored is aside.
+        if self.rules.are(&Rules::default()) || from.starts_with(ASIDE) {
+            return true;
+        }
+        let mut rest = vec![String::new()];
+        while let Some(directory) = rest.pop() {
+            let Ok(names) = std::fs::read_dir(self.folder.root().join(format!("{from}{directory}"))) else {
+                return false;
+            };
+            for name in names {
+                let Ok((name, kind)) = name.and_then(|name| Ok((name.file_name(), name.file_type()?))) else {
+                    return false;
+                };
+                let (below, is_directory) = (format!("{directory}/{}", name.display()), kind.is_dir());
+                let here = format!("{from}{below}");
+                let is_ignored = self.rules.ignore(&here, is_directory);
+                let goes = match to {
+                    Some(to) => self.rules.ignore(&format!("{to}{below}"), is_directory) == is_ignored,
+                    None => !is_ignored && self.disk.contains_key(&here),
+                };
+                if !goes {
+                    return false;
+                }
+                // What is in something ignored is ignored.
+                if is_directory && !is_ignored {
+                    rest.push(below);
+                }
+            }
+        }
+        true
+    }
+
+    /// The directory stays, as left over: what goes moves out of it by itself.
+    fn leave_directory(&mut self, path: &str) -> Result<Option<SkipReason>> {
+        let Ok(portable) = PortablePath::parse(path) else { return Ok(Some(SkipReason::InTheWay)) };
+        let Found::Directory { .. } = disk::look(self.folder.root(), &portable)? else {
+            return Ok(Some(SkipReason::Busy));
+        };
+        let Some((number, mut record)) = self.disk.remove(path) else { return Ok(Some(SkipReason::Busy)) };
+        self.taken_away.insert(number);
+        (record.entry.copy, record.entry.renamed) = (true, false);
+        self.batch.put(record.clone());
+        self.disk.insert(path.to_owned(), (self.paths.len(), record));
+        self.paths.push(path.to_owned());
+        // Before anything moves: who finds it elsewhere after a crash knows that nobody moved it.
+        self.write()?;
+        Ok(None)
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.disk.get(path).is_some_and(|(_, record)| record.entry.kind == Kind::Directory)
+    }
+
+    fn is_left(&self, path: &str) -> bool {
+        self.disk.get(path).is_some_and(|(_, record)| is_left_over(record))
+    }
+
+    pub(super) fn rename_on_disk(&mut self, from: &str, to: &str) -> Result<Option<SkipReason>> {
         let root = self.folder.root();
         let Ok(portable) = PortablePath::parse(from) else { return Ok(Some(SkipReason::InTheWay)) };
-        let is_directory =
-            self.disk.get(from).is_some_and(|(_, record)| record.entry.kind == Kind::Directory);
+        let is_directory = self.is_directory(from);
         match disk::look(root, &portable)? {
             Found::Directory { .. } if is_directory => {}
             Found::File { .. } | Found::Link { .. } if !is_directory => {}
@@ -182,7 +263,9 @@ impl Apply<'_> {
             _ => return Ok(Some(SkipReason::Busy)),
         }
         let (source, target) = (root.join(from), root.join(to));
-        std::fs::rename(&source, &target).map_err(Error::io("renaming to", &target))?;
+        if !rename_new(&source, &target).map_err(Error::io("renaming to", &target))? {
+            return Ok(Some(SkipReason::InTheWay)); // it was not there a moment ago
+        }
         self.directories.changed(&source);
         self.directories.changed(&target);
         self.directories.forget_checks();

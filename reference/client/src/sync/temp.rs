@@ -232,7 +232,7 @@ impl Ready {
 }
 
 /// Renames in one step, unless something has the name.
-fn rename_new(from: &Path, to: &Path) -> std::io::Result<bool> {
+pub(super) fn rename_new(from: &Path, to: &Path) -> std::io::Result<bool> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};

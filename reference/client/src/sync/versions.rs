@@ -16,6 +16,7 @@ use meshproof_proto::sync::PortablePath;
 use meshproof_proto::time::UnixTime;
 
 use super::disk::{self, Directories, Found};
+use super::temp::rename_new;
 use crate::error::{Error, Result};
 
 /// Where the versions are, in the root of their folder.
@@ -57,11 +58,20 @@ pub(super) struct Keep {
     root: PathBuf,
     /// Made when there is something to keep.
     directory: Option<PathBuf>,
+    give: Give,
 }
+
+/// Gives a file a second name.
+type Give = fn(&Path, &Path) -> std::io::Result<()>;
 
 impl Keep {
     pub(super) fn new(root: &Path) -> Self {
-        Self { root: root.into(), directory: None }
+        Self::giving(root, give)
+    }
+
+    /// The same with another way to keep a file: a test is as slow as a disk on which each has to be copied.
+    pub(super) fn giving(root: &Path, give: Give) -> Self {
+        Self { root: root.into(), directory: None, give }
     }
 
     pub(super) fn has_kept(&self) -> bool {
@@ -71,21 +81,26 @@ impl Keep {
     /// Gives the file at `path` a second name, and says which. Another version of one path, or of one that it is in, has a directory of its
     /// own.
     pub(super) fn keep(&mut self, path: &str) -> std::io::Result<PathBuf> {
+        self.keep_under(path, path)
+    }
+
+    /// The same for one that has another path for the moment, as a version of `known`.
+    pub(super) fn keep_under(&mut self, path: &str, known: &str) -> std::io::Result<PathBuf> {
         let from = self.root.join(path);
         if let Some(directory) = &self.directory {
-            let to = directory.join(path);
+            let to = directory.join(known);
             if is_same(&from, &to) {
                 return Ok(to);
             }
-            match give(&from, &to) {
+            match (self.give)(&from, &to) {
                 // Something else is there, or on the way there.
                 Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
                 }
                 given => return given.map(|()| to),
             }
         }
-        let to = self.directory.insert(make_directory(&self.root)?).join(path);
-        give(&from, &to).map(|()| to)
+        let to = self.directory.insert(make_directory(&self.root)?).join(known);
+        (self.give)(&from, &to).map(|()| to)
     }
 }
 
@@ -197,6 +212,10 @@ impl Version {
     /// # Errors
     /// If something else than a file or nothing is at the path, or the disk takes no more.
     pub fn restore(&self, root: &Path) -> Result<()> {
+        self.restore_by(root, Keep::new(root))
+    }
+
+    fn restore_by(&self, root: &Path, mut keep: Keep) -> Result<()> {
         let damaged = |_| Error::usage(format!("{} is no path of a folder", self.path));
         let path = PortablePath::parse(&self.path).map_err(damaged)?;
         let in_the_way =
@@ -213,15 +232,19 @@ impl Version {
         let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
         let opened = std::fs::OpenOptions::new().write(true).open(&temporary);
         let _ = opened.and_then(|file| file.set_times(now));
-        let placed = match disk::look(root, &path)? {
-            Found::Nothing => std::fs::rename(&temporary, &target).map_err(failed),
-            Found::File { .. } => Keep::new(root)
-                .keep(&self.path)
-                .and_then(|_| std::fs::rename(&temporary, &target))
-                .map_err(failed),
+        let mut place = || match disk::look(root, &path)? {
+            Found::Nothing if rename_new(&temporary, &target).map_err(failed)? => Ok(()),
+            found @ Found::File { .. } => {
+                keep.keep(&self.path).map_err(failed)?;
+                // To keep it may take long: what was saved meanwhile has no version.
+                if disk::look(root, &path)? != found {
+                    return Err(Error::usage(format!("{} changes at the moment: try again", self.path)));
+                }
+                std::fs::rename(&temporary, &target).map_err(failed)
+            }
             _ => Err(in_the_way()),
         };
-        placed.inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        place().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 }
 
@@ -297,6 +320,23 @@ mod tests {
         std::fs::create_dir_all(root.join("a/b")).unwrap();
         assert!(list(root, None)[0].restore(root).is_err());
         assert_eq!(std::fs::read_dir(root).unwrap().count(), 2, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_is_saved_while_it_is_kept_is_not_restored_over() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        put(root, "20200101T000000Z-000", "a", "old");
+        write(root, "a", "of now");
+        let slow: Give = |from, to| {
+            copy(from, to)?;
+            std::fs::write(from, "saved meanwhile")
+        };
+        let version = list(root, None).remove(0);
+        assert!(version.restore_by(root, Keep::giving(root, slow)).is_err());
+        assert_eq!(std::fs::read_to_string(root.join("a")).unwrap(), "saved meanwhile");
+        version.restore(root).unwrap();
+        assert_eq!(std::fs::read_to_string(root.join("a")).unwrap(), "old");
     }
 
     #[cfg(unix)]
