@@ -95,6 +95,8 @@ pub(super) fn scan_within(
     if waits(folder)? {
         return Ok(ScanReport::default());
     }
+    // Before the index is read: other rules than before change what it says is here.
+    let mut scan = Scan::of(folder)?;
     let few = match folder.index().how_settled(folder.id())? {
         Settled::Yes => Some(Few::default()),
         Settled::But(ids) => few::view_of(folder, &ids)?,
@@ -106,7 +108,6 @@ pub(super) fn scan_within(
     };
     check_root(folder, false, &records)?;
     let scope = Scope::Some(Scope::of(named, folder.root(), &records));
-    let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;
     }
