@@ -155,6 +155,32 @@ async fn choosing_less_removes_what_others_have_and_nothing_else() {
     );
 }
 
+/// The choice is changed last: if what goes before fails, as if it is killed, it is what it was, and nothing is deleted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_choice_that_fails_half_way_deletes_nothing() {
+    let (x, y) = both();
+    fill(&x);
+    sync(&x, &y).await;
+    choose(&y, &["Photos"]);
+    scan(&y.folder, &NoProgress).unwrap();
+    std::fs::remove_dir_all(y.root.join("Work")).unwrap();
+    let index = rusqlite::Connection::open(y.root.with_file_name("index.db")).unwrap();
+    let stop = "CREATE TRIGGER stop BEFORE DELETE ON disk BEGIN SELECT RAISE(ABORT, 'stopped'); END";
+    index.execute_batch(stop).unwrap();
+    only::choose(y.folder.index(), FOLDER, &y.root, &[]).unwrap_err();
+    index.execute_batch("DROP TRIGGER stop").unwrap();
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert_eq!(x.read("Work/c").as_deref(), Some("Work/c"));
+    assert_eq!(y.read("Work/c"), None);
+    choose(&y, &[]);
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert_eq!((files(&x).len(), files(&x)), (4, files(&y)));
+}
+
 /// SYN-141: what others deleted or replaced is kept here, chosen or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_deleted_is_kept_although_it_is_not_chosen() {

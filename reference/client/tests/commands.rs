@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use meshproof_client::sync::journal::{Event, Happened};
-use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Signer, scan};
+use meshproof_client::sync::{Direction, Folder, Index, NoProgress, Past, Signer, scan};
 use meshproof_proto::codec::Id;
 use meshproof_proto::crypto::{DEFAULT, Secret};
 use serde_json::{Value, json};
@@ -25,7 +25,9 @@ impl Home {
         std::fs::create_dir(&root).unwrap();
         let config = json!({ "folders": [{ "id": FOLDER.to_string(), "name": "docs", "path": root }] });
         std::fs::write(directory.path().join("config.json"), config.to_string()).unwrap();
-        Self { directory, root }
+        let home = Self { directory, root };
+        home.index().begin(FOLDER, Past::Known, 0).unwrap();
+        home
     }
 
     fn mesh(&self, arguments: &[&str]) -> Output {

@@ -235,6 +235,49 @@ async fn what_is_ignored_under_both_names_goes_along() {
     assert_eq!(y.read("other/target/built").as_deref(), Some("long"));
     assert!(!y.root.join("proj").exists());
     assert_eq!(names(&x), set(&[".meshignore", "other", "other/a"]));
+
+/// Who leaves out on one device what takes too much room there, and removes it, has it back when it is taken in again, and nobody loses
+/// it. What was edited there meanwhile is an edit.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_made_room_here_was_not_deleted() {
+    let (x, y) = both();
+    for path in ["Videos/a", "Videos/deep/b", "Videos/edited", "Videos/moved", "top"] {
+        x.write(path, path);
+    }
+    sync(&x, &y).await;
+    let leave_out = |pattern, remove| {
+        ignore::edit_here(y.folder.index(), FOLDER, &y.root, pattern, remove).unwrap();
+    };
+    leave_out("/Videos", false);
+    sync(&y, &x).await;
+    y.write("Videos/edited", "by y");
+    std::fs::rename(y.root.join("Videos/moved"), y.root.join("here")).unwrap();
+    y.remove("Videos/a");
+    std::fs::remove_dir_all(y.root.join("Videos/deep")).unwrap();
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert!(x.root.join("Videos/deep/b").exists());
+    leave_out("/Videos", true);
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    for node in [&x, &y] {
+        for path in ["Videos/a", "Videos/deep/b", "Videos/moved", "top"] {
+            assert_eq!(node.read(path).as_deref(), Some(path));
+        }
+        assert_eq!(node.read("Videos/edited").as_deref(), Some("by y"));
+        assert_eq!(node.read("here").as_deref(), Some("Videos/moved"), "what was moved out is something new");
+    }
+    // A pattern that takes in what another leaves out is no other case.
+    leave_out("/Videos/*", false);
+    sync(&y, &x).await;
+    y.remove("Videos/a");
+    leave_out("!/Videos/a", false);
+    for _ in 0..2 {
+        sync(&y, &x).await;
+    }
+    assert_eq!((x.read("Videos/a"), y.read("Videos/a")), (Some("Videos/a".into()), Some("Videos/a".into())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -79,7 +79,9 @@ pub(super) enum Command {
         /// Take the pattern out again.
         #[arg(long, requires = "pattern")]
         remove: bool,
-        /// On this device alone, whatever others write into .meshignore: for what nobody else is to see.
+        /// On this device alone, whatever others write into .meshignore: for what nobody else is to see, or what takes too much room here.
+        /// What is removed from this device meanwhile is deleted nowhere else and comes back when the pattern is taken out; what is edited
+        /// counts then.
         #[arg(long)]
         here: bool,
     },

@@ -251,6 +251,8 @@ impl<'a> Apply<'a> {
 
     fn load_and_shape(&mut self, report: &mut Report) -> Result<Vec<Item>> {
         let (index, id) = (self.folder.index(), self.folder.id());
+        // Other rules than before change what the index says is here.
+        self.rules = Rules::of(self.folder)?;
         let few = match index.how_settled(id)? {
             Settled::But(ids) => few::view_of(self.folder, &ids)?,
             _ => None,
@@ -276,7 +278,6 @@ impl<'a> Apply<'a> {
         }
         self.origins.clone_from(&self.paths);
         self.batch = Batch::default();
-        self.rules = Rules::of(self.folder)?;
         if self.rules_first != RulesFirst::Here && !deviates(req::SYN_083) {
             let rules =
                 self.items.range(IGNORE.to_owned()..).take_while(|(path, _)| path.starts_with(IGNORE));

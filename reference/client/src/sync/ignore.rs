@@ -42,17 +42,50 @@ impl Rules {
         let only = Only::read(folder.root())?;
         let (text, here) = (read(folder.root(), FILE)?, read(folder.root(), HERE)?);
         let mut known = folder.rules();
-        if known.as_ref().is_some_and(|known| known.only != only || known.text_here != here) {
+        if let Some(known) = known.as_ref().filter(|known| known.only != only || known.text_here != here) {
             folder.note_news(); // others have what is chosen now
-        }
-        if known.as_ref().is_some_and(|known| known.text_here != here) {
-            look_again(folder.index(), folder.id())?;
+            // Who edits the files without a command says no more by it.
+            folder.write(&known.made_room(folder.index(), folder.id(), folder.root())?)?;
         }
         let new = Self { text, text_here: here, only, ..Self::default() };
         if !known.as_ref().is_some_and(|known| known.are(&new)) {
             *known = Some(Arc::new(new.compiled()));
         }
         Ok(known.clone().unwrap_or_default())
+    }
+
+    /// Those of this device alone.
+    fn own(root: &Path) -> Result<Self> {
+        let (text_here, only) = (read(root, HERE)?, Only::read(root)?);
+        Ok(Self { text_here, only, ..Self::default() }.compiled())
+    }
+
+    /// What is to be written before this device leaves out something else than by these rules. What it alone left out, and is gone from
+    /// its disk, made room and was not deleted: nothing is to be said of it when it is taken in again. And what is not left out any
+    /// more has to come: nothing is as it should be before it was looked.
+    fn made_room(&self, index: &Index, folder: Id, root: &Path) -> Result<Batch> {
+        let mut batch = Batch { settled: Some(false), ..Batch::default() };
+        for (path, record) in index.records(folder)? {
+            let is_directory = record.entry.kind == Kind::Directory;
+            if !self.leave_out(&path, is_directory) {
+                continue;
+            }
+            let is_there = match disk::look(root, &record.entry.path)? {
+                Found::Directory { .. } => is_directory,
+                Found::File { .. } | Found::Link { .. } => !is_directory,
+                Found::Nothing | Found::Foreign => false,
+            };
+            if !is_there {
+                batch.vacant.push(path);
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Whether this device alone leaves out the path, or a directory that it is in.
+    fn leave_out(&self, path: &str, is_directory: bool) -> bool {
+        let here = |here: &Patterns| here.ignore(path, is_directory, true);
+        !self.choose(path, is_directory) || self.here.as_ref().is_some_and(here)
     }
 
     #[cfg(test)]
@@ -141,16 +174,24 @@ pub fn patterns(root: &Path, file: &str) -> Result<Vec<String>> {
     Ok(read(root, file)?.lines().filter(is_pattern).map(str::to_owned).collect())
 }
 
-/// What is not left out here any more has to come: nothing is as it should be before it was looked.
-fn look_again(index: &Index, folder: Id) -> Result<()> {
-    index.write(folder, &Batch { settled: Some(false), ..Batch::default() })
+/// Changes what this device alone leaves out. The index is first: who scans in between, or after a kill, finds the rules of before and
+/// nothing to delete. Killed after the change, a command is to be given again, if nobody syncs who has the rules of before in memory.
+pub(super) fn change_here<T>(
+    index: &Index,
+    folder: Id,
+    root: &Path,
+    change: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    index.write(folder, &Rules::own(root)?.made_room(index, folder, root)?)?;
+    let changed = change()?;
+    // Somebody may have looked in between, and found all as it should be by the rules of before.
+    index.write(folder, &Batch { settled: Some(false), ..Batch::default() })?;
+    Ok(changed)
 }
 
-/// As [`edit`], of what is left out on this device alone.
+/// As [`edit`], of what is left out on this device alone. What is gone from its disk meanwhile was not deleted.
 pub fn edit_here(index: &Index, folder: Id, root: &Path, pattern: &str, remove: bool) -> Result<bool> {
-    let changed = edit(root, HERE, pattern, remove)?;
-    look_again(index, folder)?;
-    Ok(changed)
+    change_here(index, folder, root, || edit(root, HERE, pattern, remove))
 }
 
 /// Adds a pattern to the file, or removes it. `false`: it was there already, or was not.
@@ -196,7 +237,15 @@ pub(super) fn replace(root: &Path, path: &Path, content: &[u8]) -> std::io::Resu
 
 #[cfg(test)]
 mod tests {
+    use meshproof_proto::crypto::{DEFAULT, Secret};
+
+    use super::super::apply::Apply;
+    use super::super::keepers::Keeper;
+    use super::super::scan::scan_within;
     use super::*;
+    use crate::sync::{Direction, NoProgress, Report, Signer, scan};
+
+    const FOLDER: Id = Id([7; 16]);
 
     fn ignored(rules: &str, path: &str) -> bool {
         let (path, is_directory) = path.strip_suffix('/').map_or((path, false), |path| (path, true));
@@ -273,6 +322,109 @@ mod tests {
         assert_eq!(patterns(root.path(), FILE).unwrap(), ["first"]);
         std::fs::write(root.path().join(FILE), b"first\n\xFF\nlast\n").unwrap();
         assert_eq!(patterns(root.path(), FILE).unwrap(), ["first", "last"]);
+    }
+
+    /// A device that has `kept` and `gone/deep/a`, of which the latter is left out on it alone and removed to make room.
+    fn that_made_room(home: &Path) -> Folder {
+        let root = home.join("folder");
+        std::fs::create_dir_all(root.join("gone/deep")).unwrap();
+        for path in ["kept", "gone/deep/a"] {
+            std::fs::write(root.join(path), path).unwrap();
+        }
+        let index = Arc::new(Index::open(&home.join("index.db")).unwrap());
+        let signer = Arc::new(Signer::new(DEFAULT, Id([1; 16]), &Secret::default()));
+        let folder = Folder::open(FOLDER, signer, &root, Direction::Both, index).unwrap();
+        scan(&folder, &NoProgress).unwrap();
+        edit_here(folder.index(), FOLDER, folder.root(), "/gone/", false).unwrap();
+        scan(&folder, &NoProgress).unwrap();
+        std::fs::remove_dir_all(root.join("gone")).unwrap();
+        scan(&folder, &NoProgress).unwrap();
+        folder
+    }
+
+    fn deleted(folder: &Folder) -> u64 {
+        let named = ["gone", "gone/deep", "gone/deep/a"].map(|path| (path.to_owned(), true)).into();
+        scan_within(folder, &named, &NoProgress).unwrap().deleted + scan(folder, &NoProgress).unwrap().deleted
+    }
+
+    /// What a sync would get.
+    fn wanted(folder: &Folder) -> Vec<String> {
+        let wanted = Apply::new(folder, &NoProgress).plan(&mut Report::default()).unwrap();
+        wanted.into_iter().map(|item| item.path.as_str().to_owned()).collect()
+    }
+
+    fn take_in(folder: &Folder) -> Result<bool> {
+        edit(folder.root(), HERE, "/gone/", true)
+    }
+
+    /// Whoever looks at any moment of the command finds nothing to delete; and if the command is killed there, nor is there later.
+    #[test]
+    fn at_no_moment_something_was_deleted_that_made_room() {
+        for killed in [None, Some("before"), Some("after")] {
+            let home = tempfile::tempdir().unwrap();
+            let folder = that_made_room(home.path());
+            let kill = |when| if killed == Some(when) { Err(Error::usage("killed")) } else { Ok(()) };
+            let ended = change_here(folder.index(), FOLDER, folder.root(), || {
+                assert_eq!(deleted(&folder), 0, "{killed:?}");
+                kill("before")?;
+                take_in(&folder)?;
+                assert_eq!(deleted(&folder), 0, "{killed:?}");
+                kill("after")
+            });
+            assert_eq!(ended.is_err(), killed.is_some());
+            assert_eq!(deleted(&folder), 0, "{killed:?}");
+            let comes: &[&str] = if killed == Some("before") { &[] } else { &["gone/deep/a"] };
+            assert_eq!(wanted(&folder), comes, "{killed:?}");
+            // The same command again.
+            change_here(folder.index(), FOLDER, folder.root(), || take_in(&folder)).unwrap();
+            assert_eq!((deleted(&folder), wanted(&folder)), (0, vec!["gone/deep/a".to_owned()]));
+        }
+    }
+
+    /// Who looks for it anew may know nothing of the rules of before.
+    #[test]
+    fn what_was_settled_in_between_is_looked_for_again() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = that_made_room(home.path());
+        change_here(folder.index(), FOLDER, folder.root(), || {
+            let (mut apply, mut report) = (Apply::new(&folder, &NoProgress), Report::default());
+            apply.plan(&mut report).unwrap();
+            apply.finish(&Keeper::default(), &mut report).unwrap();
+            assert!(folder.index().settled(FOLDER).unwrap());
+            take_in(&folder)
+        })
+        .unwrap();
+        *folder.rules() = None;
+        assert_eq!((deleted(&folder), wanted(&folder)), (0, vec!["gone/deep/a".to_owned()]));
+    }
+
+    #[test]
+    fn something_else_where_room_was_made_deletes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = that_made_room(home.path());
+        std::fs::write(folder.root().join("gone"), "a note where it went").unwrap();
+        edit_here(folder.index(), FOLDER, folder.root(), "/gone/", true).unwrap();
+        assert_eq!(deleted(&folder), 0);
+        let entries = folder.index().entries(FOLDER).unwrap();
+        assert_eq!(entries.iter().filter(|entry| entry.is_gone()).count(), 0);
+    }
+
+    /// Those who have the rules of before in memory notice, and whoever of them is first.
+    #[test]
+    fn files_that_are_edited_without_a_command_delete_nothing() {
+        type Look = fn(&Folder);
+        let looks: [Look; 3] = [
+            |folder| assert_eq!(deleted(folder), 0),
+            |folder| assert_eq!(scan(folder, &NoProgress).unwrap().deleted, 0),
+            |folder| assert_eq!(wanted(folder), ["gone/deep/a"]),
+        ];
+        for look in looks {
+            let home = tempfile::tempdir().unwrap();
+            let folder = that_made_room(home.path());
+            take_in(&folder).unwrap();
+            look(&folder);
+            assert_eq!((deleted(&folder), wanted(&folder)), (0, vec!["gone/deep/a".to_owned()]));
+        }
     }
 
     #[test]

@@ -8,8 +8,7 @@ use std::path::Path;
 use meshproof_proto::codec::Id;
 use meshproof_proto::sync::{Kind, PortablePath};
 
-use super::disk::{self, Found};
-use super::{Batch, Index, Record, ignore};
+use super::{Index, Record, ignore};
 use crate::error::{Error, Result};
 
 /// The name of the file.
@@ -109,17 +108,7 @@ fn parse(pattern: &str) -> Result<String> {
 /// If a pattern is like no path, or the file cannot be written.
 pub fn choose(index: &Index, folder: Id, root: &Path, patterns: &[String]) -> Result<()> {
     let patterns: Vec<String> = patterns.iter().map(|pattern| parse(pattern)).collect::<Result<_>>()?;
-    let before = Only::read(root)?;
-    let mut batch = Batch { settled: Some(false), ..Batch::default() };
-    // What is gone here and was not chosen was not deleted: nothing is to be said of it when it is chosen again.
-    for (path, record) in index.records(folder)? {
-        let is_directory = record.entry.kind == Kind::Directory;
-        if !before.has(&path, is_directory) && disk::look(root, &record.entry.path)? == Found::Nothing {
-            batch.vacant.push(path);
-        }
-    }
-    write(root, &patterns)?;
-    index.write(folder, &batch)
+    ignore::change_here(index, folder, root, || write(root, &patterns))
 }
 
 impl Index {

@@ -102,6 +102,8 @@ pub(super) fn scan_within(
         drop(lock);
         return scan(folder, progress); // which says whether that is well
     }
+    // Before the index is read: other rules than before change what it says is here.
+    let mut scan = Scan::of(folder)?;
     let few = match folder.index().how_settled(folder.id())? {
         Settled::Yes => Some(Few::default()),
         Settled::But(ids) => few::view_of(folder, &ids)?,
@@ -112,7 +114,6 @@ pub(super) fn scan_within(
         None => folder.index().records(folder.id())?,
     };
     let scope = Scope::Some(Scope::of(named, folder.root(), &records));
-    let mut scan = Scan::of(folder)?;
     for (path, deep) in scope.tops() {
         scan.look_at(&path, deep)?;
     }

@@ -42,27 +42,36 @@ impl Name {
     /// The stem is shortened until the name is portable.
     #[must_use]
     pub fn marked(&self, stamp: Stamp, attempt: usize) -> Self {
+        let (stem, mark, extension) = self.pieces(stamp, attempt);
+        Self(format!("{stem}{mark}{extension}"))
+    }
+
+    /// What decides, beside the number, how the choices fold whose numbers have as many digits as this one. A stem is shortened by
+    /// what the mark takes, not by what it says, and no character joins with the begin of a mark or an extension.
+    pub(super) fn family(&self, stamp: Stamp, attempt: usize) -> Family {
+        let (stem, mark, extension) = self.pieces(stamp, attempt);
+        Family(unicode::fold(stem), mark, unicode::fold(extension))
+    }
+
+    /// What stays of the stem, the mark, and the extension with its dot.
+    fn pieces(&self, stamp: Stamp, attempt: usize) -> (&str, String, &str) {
         let writer: String = stamp.writer.to_string().chars().take(8).collect();
         let again = if attempt > 1 { format!(" {attempt}") } else { String::new() };
         let mark = format!(" (conflict {writer} {}{again})", stamp.lamport);
-        let (stem, extension) = match self.0.rsplit_once('.') {
-            Some((stem, extension)) if !stem.is_empty() && extension.len() <= MAX_EXTENSION => {
-                (stem, format!(".{extension}"))
-            }
-            _ => (self.0.as_str(), String::new()),
-        };
-        let mut end = stem.len();
-        loop {
-            let short = stem.get(..end).unwrap_or_default();
-            match Self::parse(&format!("{short}{mark}{extension}")) {
-                Ok(name) => return name,
-                // A stem of nothing: what is left is portable, for the extension was.
-                Err(_) if end == 0 => return Self(format!("{}{extension}", mark.trim_start())),
-                Err(_) => end = (0..end).rev().find(|at| stem.is_char_boundary(*at)).unwrap_or_default(),
-            }
+        let dot = self.0.rfind('.').filter(|dot| *dot > 0 && self.0.len() - dot - 1 <= MAX_EXTENSION);
+        let (stem, extension) = self.0.split_at(dot.unwrap_or(self.0.len()));
+        let portable = |stem: &&str| Self::parse(&format!("{stem}{mark}{extension}")).is_ok();
+        match (0..=stem.len()).rev().filter_map(|end| stem.get(..end)).find(portable) {
+            Some(stem) => (stem, mark, extension),
+            // A stem of nothing: what is left is portable, for the extension was.
+            None => ("", mark.trim_start().into(), extension),
         }
     }
 }
+
+/// The choices of names that fold to the same where they have the same number: see [`Name::family`].
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Family(String, String, String);
 
 impl core::fmt::Display for Name {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -2,10 +2,11 @@
 //! the same entries show the same, and nobody has to write anything for that.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::entry::{Content, Entry, Kind, ROOT, Stamp};
-use super::path::{Name, PortablePath};
+use super::path::{Family, Name, PortablePath};
 use crate::codec::Id;
 use crate::requirement::{self as req, deviates};
 
@@ -251,14 +252,168 @@ fn named<'a>(entries: &[Entry], mut claims: Vec<Claim<'a>>) -> Vec<(Name, Claim<
             losers.push(claim);
         }
     }
+    let mut choices = Choices::default();
     for claim in losers {
-        let choices = (1..).map(|attempt| claim.name.marked(stamp(&claim), attempt));
-        for name in choices {
-            if taken.insert(name.folded()) {
-                named.push((name, claim, true));
-                break;
+        let name = choices.find(claim.name, stamp(&claim), |fold| taken.insert(fold));
+        named.push((name, claim, true));
+    }
+    named
+}
+
+/// The names that are given in one directory to what lost its own. Who writes entries may give any number of them one name and one
+/// Lamport counter, or names that fold or are shortened to the same: none of the taken choices is tried twice.
+#[derive(Default)]
+struct Choices {
+    /// The least number that may be free. Those before it are taken, and stay so.
+    next: BTreeMap<Family, usize>,
+}
+
+impl Choices {
+    /// The first choice that `take` takes, by what it folds to.
+    fn find(&mut self, name: &Name, stamp: Stamp, mut take: impl FnMut(String) -> bool) -> Name {
+        let first = name.marked(stamp, 1);
+        if take(first.folded()) {
+            return first;
+        }
+        // The numbers of one digit, of two and so on: a longer one may take more of the stem.
+        let (mut from, mut to) = (2, 10);
+        loop {
+            let next = self.next.entry(name.family(stamp, from)).or_insert(from);
+            while *next < to {
+                let choice = name.marked(stamp, *next);
+                *next += 1;
+                if take(choice.folded()) {
+                    return choice;
+                }
+            }
+            (from, to) = (to, to.saturating_mul(10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::string::ToString;
+    use alloc::{format, vec};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).unwrap()
+    }
+
+    fn stamp(writer: u8, lamport: u64) -> Stamp {
+        Stamp { lamport, writer: Id([writer; 16]), counter: 1 }
+    }
+
+    /// As the specification says it.
+    fn plainly(name: &Name, stamp: Stamp, taken: &mut BTreeSet<String>) -> Name {
+        let mut choices = (1..).map(|attempt| name.marked(stamp, attempt));
+        choices.find(|choice| taken.insert(choice.folded())).unwrap()
+    }
+
+    /// How often names were tried for these, where some are taken.
+    fn tries(names: &[Name], mut taken: BTreeSet<String>) -> usize {
+        let (mut choices, mut tries) = (Choices::default(), 0);
+        for name in names {
+            choices.find(name, stamp(1, 7), |fold| {
+                tries += 1;
+                taken.insert(fold)
+            });
+        }
+        tries
+    }
+
+    /// Nobody's entries stall those who have the folder: a name costs a few tries, however many want the same.
+    #[test]
+    fn many_that_want_one_name_cost_in_proportion() {
+        const MANY: usize = 1_000;
+        let spelled = |number: usize| {
+            let letter = |bit: usize| if (number >> bit) & 1 == 0 { 'a' } else { 'A' };
+            (0..16).map(letter).collect::<String>()
+        };
+        let attacks: [(&str, Box<dyn Fn(usize) -> String>); 4] = [
+            ("one name", Box::new(|_| "a.txt".into())),
+            ("one name in many spellings", Box::new(spelled)),
+            ("names that are shortened to one", Box::new(|number| format!("{}{number:05}", "x".repeat(250)))),
+            ("both", Box::new(move |number| format!("{}{}", spelled(number), "x".repeat(239)))),
+        ];
+        for (attack, text) in attacks {
+            let names: Vec<Name> = (0..MANY).map(|number| name(&text(number))).collect();
+            let tried = tries(&names, BTreeSet::new());
+            assert!(tried <= 3 * MANY, "{attack}: {tried} tries");
+        }
+        // Nor if others have such names themselves.
+        let own = (1..MANY).map(|number| name("a.txt").marked(stamp(1, 7), 2 * number).folded());
+        let tried = tries(&vec![name("a.txt"); MANY], own.collect());
+        assert!(tried <= 4 * MANY, "{tried} tries");
+    }
+
+    #[test]
+    fn the_names_are_those_of_the_specification() {
+        let entry = |number: u8| {
+            let stamp = Stamp { counter: number.into(), ..stamp(1, 7) };
+            let content = Content { stamp, kind: Kind::Directory, mode: 0o755, mtime: 0, gone: false };
+            Entry::new(Id([number; 16]), (ROOT, name("a")), content).unwrap()
+        };
+        let mut entries: Vec<Entry> = (1..=120).map(entry).collect();
+        // One has a name of these itself.
+        entries[119].place.name = name("A (CONFLICT 01010101 7 11)");
+        let items = Tree::of(&entries).items;
+        let paths: BTreeSet<&str> = items.iter().map(|item| item.path.as_str()).collect();
+        let (mut expected, mut number) = (BTreeSet::from(["a".to_string()]), 1);
+        expected.insert("A (CONFLICT 01010101 7 11)".into());
+        while expected.len() < 120 {
+            let again = if number == 1 { String::new() } else { format!(" {number}") };
+            if number != 11 {
+                expected.insert(format!("a (conflict 01010101 7{again})"));
+            }
+            number += 1;
+        }
+        assert_eq!(paths, expected.iter().map(String::as_str).collect());
+    }
+
+    /// Names that fold, or are shortened, to the same, or nearly; and such as the view gives.
+    fn some_name() -> impl Strategy<Value = Name> {
+        let text = prop_oneof![
+            Just("a".to_string()),
+            Just("A".to_string()),
+            Just("a.txt".to_string()),
+            Just("A.TXT".to_string()),
+            Just(".a".to_string()),
+            (1_usize..14).prop_map(|number| format!("a (conflict 01010101 1 {number})")),
+            (1_usize..14).prop_map(|number| format!("A (conflict 01010101 1 {number}).txt")),
+            ("[sSx]{2}", 210_usize..254).prop_map(|(end, length)| "s".repeat(length) + &end),
+            (105_usize..127).prop_map(|length| "\u{df}".repeat(length)),
+            (105_usize..127).prop_map(|length| "ss".repeat(length)),
+            (105_usize..127).prop_map(|length| "\u{17f}".repeat(length)),
+            (100_usize..120, 1_usize..20)
+                .prop_map(|(length, end)| "\u{df}".repeat(length) + "." + &"\u{df}".repeat(end)),
+            (100_usize..120, 1_usize..20)
+                .prop_map(|(length, end)| "ss".repeat(length) + "." + &"ss".repeat(end)),
+        ];
+        text.prop_filter_map("not portable", |text: String| Name::parse(&text).ok())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn what_is_remembered_changes_no_name(
+            own in prop::collection::vec(some_name(), 0..20),
+            losers in prop::collection::vec((prop::collection::vec(some_name(), 1..4), 1_usize..15, 1_u8..3, 1_u64..3), 1..12),
+        ) {
+            let mut taken: BTreeSet<String> = own.iter().map(Name::folded).collect();
+            let (mut plain, mut choices) = (taken.clone(), Choices::default());
+            for (names, times, writer, lamport) in losers {
+                let stamp = stamp(writer, lamport);
+                for name in names.iter().cycle().take(times) {
+                    let found = choices.find(name, stamp, |fold| taken.insert(fold));
+                    prop_assert_eq!(found, plainly(name, stamp, &mut plain));
+                }
             }
         }
     }
-    named
 }
