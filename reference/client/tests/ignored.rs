@@ -235,6 +235,7 @@ async fn what_is_ignored_under_both_names_goes_along() {
     assert_eq!(y.read("other/target/built").as_deref(), Some("long"));
     assert!(!y.root.join("proj").exists());
     assert_eq!(names(&x), set(&[".meshignore", "other", "other/a"]));
+}
 
 /// Who leaves out on one device what takes too much room there, and removes it, has it back when it is taken in again, and nobody loses
 /// it. What was edited there meanwhile is an edit.
