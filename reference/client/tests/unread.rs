@@ -59,7 +59,7 @@ fn unpacked_over_another_with_the_same_size_and_time() {
 fn removed_and_unpacked_again_with_one_more() {
     let x = Node::new(DEFAULT, X);
     let unpack_all = |first: u32| {
-        (first..300).for_each(|number| unpack(&x, &format!("{number:03}"), &format!("{number:03}")))
+        (first..300).for_each(|number| unpack(&x, &format!("{number:03}"), &format!("{number:03}")));
     };
     unpack_all(1);
     scanned(&x);

@@ -330,12 +330,13 @@ mod tests {
     /// Nobody's entries stall those who have the folder: a name costs a few tries, however many want the same.
     #[test]
     fn many_that_want_one_name_cost_in_proportion() {
+        type Text = Box<dyn Fn(usize) -> String>;
         const MANY: usize = 1_000;
         let spelled = |number: usize| {
             let letter = |bit: usize| if (number >> bit) & 1 == 0 { 'a' } else { 'A' };
             (0..16).map(letter).collect::<String>()
         };
-        let attacks: [(&str, Box<dyn Fn(usize) -> String>); 4] = [
+        let attacks: [(&str, Text); 4] = [
             ("one name", Box::new(|_| "a.txt".into())),
             ("one name in many spellings", Box::new(spelled)),
             ("names that are shortened to one", Box::new(|number| format!("{}{number:05}", "x".repeat(250)))),

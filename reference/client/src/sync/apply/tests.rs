@@ -24,7 +24,7 @@ fn save_meanwhile(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 /// A folder with a file `a`, ready to be brought to its view.
-fn with_file<'a>(folder: &'a Folder, keep: Keep) -> (Apply<'a>, Item) {
+fn with_file(folder: &Folder, keep: Keep) -> (Apply<'_>, Item) {
     std::fs::write(folder.root().join("a"), "before").unwrap();
     scan(folder, &NoProgress).unwrap();
     let mut apply = Apply::new(folder, &NoProgress);
@@ -54,13 +54,11 @@ fn what_is_saved_while_a_version_is_kept_stays() {
         let folder = folder(home.path());
         let act = |keep: Keep| {
             let (mut apply, item) = with_file(&folder, keep);
-            match kind {
-                Some(kind) => replace(&folder, &mut apply, item, kind),
-                None => {
-                    let record = apply.disk["a"].1.clone();
-                    apply.remove(&record).unwrap()
-                }
+            if let Some(kind) = kind {
+                return replace(&folder, &mut apply, item, kind);
             }
+            let record = apply.disk["a"].1.clone();
+            apply.remove(&record).unwrap()
         };
         let path = folder.root().join("a");
         assert_eq!(act(Keep::giving(folder.root(), save_meanwhile)), Some(SkipReason::Busy), "{kind:?}");
