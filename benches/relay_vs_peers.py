@@ -267,22 +267,30 @@ def bulk(relay, circuits, seconds):
     pairs = [relay.circuit() for _ in range(circuits)]
     end = time.monotonic() + seconds
     sent, received = [0] * circuits, [0] * circuits
-    all_sent = threading.Event()
+    all_sent, broken = threading.Event(), threading.Event()
 
     def send(sock, n):
         block = memoryview(bytes(BLOCK))
-        while time.monotonic() < end:
-            sock.sendall(block)
-            sent[n] += BLOCK
+        try:
+            while time.monotonic() < end:
+                sock.sendall(block)
+                sent[n] += BLOCK
+        except OSError:
+            broken.set()
 
     def receive(sock, n):
         buffer = bytearray(BLOCK)
         sock.settimeout(0.05)  # not each relay passes the end of one direction on
-        while not (all_sent.is_set() and received[n] == sent[n]):
+        while not broken.is_set() and not (all_sent.is_set() and received[n] == sent[n]):
             try:
-                received[n] += sock.recv_into(buffer)
+                count = sock.recv_into(buffer)
             except TimeoutError:
-                pass
+                continue
+            except OSError:
+                count = 0
+            received[n] += count
+            if not count:
+                broken.set()
 
     before, began = cpu(relay.process.pid), time.monotonic()
     senders = [threading.Thread(target=send, args=(a, n)) for n, (a, _) in enumerate(pairs)]
@@ -298,6 +306,8 @@ def bulk(relay, circuits, seconds):
     for a, b in pairs:
         a.close()
         b.close()
+    if broken.is_set():
+        raise ConnectionError(f"{relay.name} ended a circuit that is in use")
     total = sum(received)
     return total / took, used / (total / 2**30)
 
@@ -356,6 +366,16 @@ def main():
                 relay.process.wait()
 
 
+def steady(case, relay):
+    """A relay that ends a circuit which is in use is measured again, twice at most."""
+    for _ in range(2):
+        try:
+            return case(relay)
+        except ConnectionError as error:
+            print(f"{error}: once more", file=sys.stderr)
+    return case(relay)
+
+
 def measure(relays, arguments):
     names = [relay.name for relay in relays]
     cases = [
@@ -366,7 +386,7 @@ def measure(relays, arguments):
     ]
     print(f"{'':18}" + "".join(f"{name:>12}" for name in names) + "   meshd / haproxy, median of the rounds' ratios")
     for title, case in cases:
-        rounds = [[case(relay) for relay in relays] for _ in range(arguments.rounds)]
+        rounds = [[steady(case, relay) for relay in relays] for _ in range(arguments.rounds)]
         medians = [statistics.median(column) for column in zip(*rounds)]
         ratio = statistics.median(row[0] / row[1] for row in rounds)
         print(f"{title:18}" + "".join(f"{value:12.2f}" for value in medians) + f"   {ratio:.2f}", flush=True)

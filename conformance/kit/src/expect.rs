@@ -142,6 +142,15 @@ mod tests {
         assert_eq!(line(&report, ""), format!("{id} because"));
     }
 
+    /// What would fail to be covered in the next run, or could not be read, is not proposed.
+    #[test]
+    fn the_piece_that_is_the_same_in_every_run_is_proposed() {
+        assert_eq!(part_of("status 404 where the check wants 200"), "where the check wants");
+        assert_eq!(part_of("it said \"no such folder\" in 3 ms"), "no such folder");
+        assert_eq!(part_of("a line\nanother, longer\n1"), "another, longer");
+        assert_eq!(part_of("1\"2\n"), "");
+    }
+
     #[test]
     fn what_is_written_can_be_read() {
         let report = sample::report();
