@@ -223,12 +223,7 @@ async fn a_device_whose_index_was_removed_deletes_nothing() {
     let agent = Agent::open(&data.path().join("x/home")).unwrap();
     let x = Device { agent, root, folder };
     x.write("documents/three", "after it");
-    // What it counted in this very second it may have counted before: then it begins anew once more.
-    let _ = x.try_to_sync().await;
-    for _ in 0..2 {
-        x.sync_well().await;
-        y.sync_well().await;
-    }
+    pass_of_who_began_anew(&x, &y).await;
     assert_eq!(y.read("photos/one").as_deref(), Some("by x"));
     assert_eq!(x.read("photos/one").as_deref(), Some("by x"), "it comes back");
     assert_eq!(y.read("documents/three").as_deref(), Some("after it"));
@@ -240,15 +235,20 @@ async fn a_device_whose_index_was_removed_deletes_nothing() {
     agent.add_folder(NewFolder { path, name: None, join, p2p_only: false, direction }).await.unwrap();
     let x = Device { agent, root, folder };
     x.write("documents/four", "again");
+    pass_of_who_began_anew(&x, &y).await;
+    assert_eq!(x.read("photos/one").as_deref(), Some("by x"));
+    assert_eq!(y.read("documents/four").as_deref(), Some("again"));
+    assert_eq!(x.tree(), y.tree());
+    drop(cloud);
+}
+
+/// X begins anew, then both have what both did. What it counted in this very second it may have counted before: then it begins once more.
+async fn pass_of_who_began_anew(x: &Device, y: &Device) {
     let _ = x.try_to_sync().await;
     for _ in 0..2 {
         x.sync_well().await;
         y.sync_well().await;
     }
-    assert_eq!(x.read("photos/one").as_deref(), Some("by x"));
-    assert_eq!(y.read("documents/four").as_deref(), Some("again"));
-    assert_eq!(x.tree(), y.tree());
-    drop(cloud);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,14 +11,13 @@ use meshproof_proto::codec::{Id, Reader};
 use meshproof_proto::requirement::{self as req, deviates};
 use meshproof_proto::storage::MediaHash;
 use meshproof_proto::sync::digest::{self, Digests};
-use meshproof_proto::sync::entry::MAX_COUNTER;
 use meshproof_proto::sync::{Card, Context, Entry, Head, Item};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 
 use super::disk::{Identity, Seen};
 use super::folder::Size;
-use super::past::Past;
+use super::past::{Past, unused};
 use super::row::{COLUMNS, read_record, write_record};
 use super::temp::open_private;
 use super::{keyed, shown};
@@ -269,8 +268,7 @@ impl Index {
             Ok(Clock { lamport, counter, chain: row.get(2)? })
         };
         let stored = self.lock().query_row(sql, [folder.0], read).optional()?;
-        let counter = (crate::now().0 << 16).min(MAX_COUNTER / 2);
-        Ok(stored.unwrap_or(Clock { lamport: 0, counter, chain: [0; 32] }))
+        Ok(stored.unwrap_or_else(|| Clock { lamport: 0, counter: unused(), chain: [0; 32] }))
     }
 
     /// Whether what is on disk is the view of the entries.

@@ -61,7 +61,7 @@ impl Index {
     /// that it can have used.
     pub fn begin(&self, folder: Id, past: Past, used: u64) -> Result<()> {
         let clock = self.clock(folder)?;
-        let counter = used.max(clock.counter).max((crate::now().0 << 16).min(MAX_COUNTER / 2));
+        let counter = used.max(clock.counter).max(unused());
         let Clock { lamport, chain, .. } = clock;
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
@@ -77,6 +77,11 @@ impl Index {
         transaction.execute(sql, values)?;
         Ok(transaction.commit()?)
     }
+}
+
+/// A counter beyond all that this device can have used, unless its clock was set back.
+pub(super) fn unused() -> u64 {
+    (crate::now().0 << 16).min(MAX_COUNTER / 2)
 }
 
 #[cfg(test)]

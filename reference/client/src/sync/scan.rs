@@ -329,16 +329,9 @@ impl<'a> Scan<'a> {
                 Found::File { seen, mode } => {
                     let known = [records.get(path.as_str()), by_inode.get(&seen.inode).copied()];
                     let hash = known.into_iter().flatten().find_map(|record| {
-                        let same_path = record.entry.path == *path;
+                        let is_same = if record.entry.path == *path { Seen::still } else { Seen::renamed };
                         match (record.entry.kind, record.seen) {
-                            (Kind::File { hash, .. }, Some(before)) if same_path && before.still(&seen) => {
-                                Some(hash)
-                            }
-                            (Kind::File { hash, .. }, Some(before))
-                                if !same_path && before.renamed(&seen) =>
-                            {
-                                Some(hash)
-                            }
+                            (Kind::File { hash, .. }, Some(before)) if is_same(&before, &seen) => Some(hash),
                             _ => None,
                         }
                     });
